@@ -1,0 +1,29 @@
+# `make demo` and `make test` need Python >= 3.11 and make, and nothing else: the environment is made here.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test lint types pytest clean
+
+demo: .venv/ready
+	$(BIN)/python -m models train --demo --out runs/demo
+
+test: lint types pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+pytest: .venv/ready
+	$(BIN)/pytest -n auto --dist worksteal
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minigrad needs Python 3.11 or newer; try make PYTHON=python3.12')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv runs

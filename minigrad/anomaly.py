@@ -1,0 +1,68 @@
+"""Finding the op that made the first NaN or infinity: what `minigrad.detect_anomaly` looks for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from minigrad.backend import array_module, is_array
+
+_PACKAGE = os.path.dirname(__file__)
+
+_origins: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+"""For each node recorded under detect_anomaly: the op's inputs and the line that called it."""
+
+
+class AnomalyError(FloatingPointError):
+    """An op made a NaN or an infinity out of finite numbers."""
+
+
+def check_forward(name: str, inputs: Iterable[Any], outputs: Iterable[Any], node: Any) -> None:
+    """Raise if an output is worse than every input; else remember where `node` comes from."""
+    inputs = [x for x in inputs if is_array(x)]
+    shapes = ", ".join(f"{x.dtype} {x.shape}" for x in inputs) or "no arrays"
+    origin = f"{name} of {shapes}, called at {_calling_line()}"
+    trouble = _trouble(inputs, outputs)
+    if trouble:
+        raise AnomalyError(f"detect_anomaly: the forward pass made {trouble} in {origin}")
+    if node is not None:
+        _origins[node] = origin
+
+
+def check_backward(name: str, node: Any, gradients: Iterable[Any]) -> None:
+    """Raise if a gradient that `node` passes on is not finite."""
+    arrays = [getattr(d, "_data", d) for d in gradients if d is not None]
+    trouble = _trouble([], arrays)
+    if trouble:
+        origin = _origins.get(node, f"{name} (recorded outside detect_anomaly: line unknown)")
+        raise AnomalyError(f"detect_anomaly: the backward pass made {trouble} in {origin}")
+
+
+def _trouble(inputs: Iterable[Any], outputs: Iterable[Any]) -> str:
+    """Which of "a NaN" and "an infinity" the outputs have and the inputs lack; "" for neither."""
+    nan, inf = _has(outputs)
+    nan_before, inf_before = _has(inputs)
+    if nan and not nan_before:
+        return "a NaN"
+    return "an infinity" if inf and not (inf_before or nan_before) else ""
+
+
+def _has(arrays: Iterable[Any]) -> tuple[bool, bool]:
+    nan = inf = False
+    for x in arrays:
+        if x.dtype.kind == "f" and x.size:
+            xp = array_module(x)
+            nan = nan or bool(xp.isnan(x).any())
+            inf = inf or bool(xp.isinf(x).any())
+    return nan, inf
+
+
+def _calling_line() -> str:
+    """``file:line`` of the innermost caller outside minigrad."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

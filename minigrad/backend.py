@@ -1,0 +1,125 @@
+"""Which array library an array belongs to, devices, and the few places where libraries differ.
+
+Nothing else in minigrad asks where an array lives: an op calls ``array_module(x)`` and gets NumPy
+for an array in the computer's memory, CuPy for one on a GPU. CuPy is imported only when somebody
+asks for a GPU, or hands over an array that is on one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of whichever library: ``numpy.ndarray`` or ``cupy.ndarray``."""
+
+ArrayLike: TypeAlias = Any
+"""What can become a Tensor: a Tensor, an array, a Python number, or nested lists of numbers."""
+
+DType: TypeAlias = Any
+"""What NumPy takes as a dtype: ``np.float32``, ``"float64"``, ``float`` ..."""
+
+Axis: TypeAlias = int | Sequence[int] | None
+"""One axis, several, or None for all."""
+
+Device: TypeAlias = str
+"""``"cpu"``, ``"cuda"`` (the current GPU) or ``"cuda:1"``."""
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def array_module(*arrays: Any) -> Any:
+    """The array library (the module ``numpy`` or ``cupy``) that the given arrays belong to.
+
+    Tensors count by the array that they hold; Python numbers and None belong anywhere. With no
+    array among the arguments the answer is NumPy.
+    """
+    for x in arrays:
+        if type(x) is np.ndarray:
+            return np
+        x = getattr(x, "_data", x)  # a Tensor's array
+        if type(x).__module__.partition(".")[0] == "cupy":
+            return sys.modules["cupy"]
+    return np
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array of a known library (a NumPy scalar counts as one)."""
+    return isinstance(x, np.ndarray | np.generic) or type(x).__module__.partition(".")[0] == "cupy"
+
+
+def device_of(x: Array) -> Device:
+    """Where the array `x` lives: ``"cpu"``, ``"cuda:0"`` ..."""
+    return "cpu" if array_module(x) is np else f"cuda:{x.device.id}"
+
+
+def as_array(value: Any, dtype: DType = None, device: Device | None = None) -> Array:
+    """`value` as an array on `device` (None: wherever it is), copied only where that is needed.
+
+    Python numbers, and lists of them, become float32 (lists of bools stay bool); arrays keep
+    their dtype unless `dtype` says otherwise.
+
+    Raises
+    ------
+    TypeError
+        if `value` is not numeric: strings, objects, ragged lists, complex numbers.
+    """
+    if not is_array(value):
+        value = _from_python(value, dtype)
+    xp = array_module(value)
+    if dtype is not None or type(value) is not xp.ndarray:
+        value = xp.asarray(value, dtype=dtype)
+    if value.dtype.kind not in "biuf":
+        raise TypeError(
+            f"tensor: expected real numbers, got an array of dtype {value.dtype}; minigrad "
+            "differentiates real functions (floats) and counts with integers and bools"
+        )
+    return value if device is None else to_device(value, device)
+
+
+def _from_python(value: Any, dtype: DType) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(
+            f"tensor: cannot make an array of a {type(value).__name__}: {error}"
+        ) from None
+    if dtype is None and array.dtype.kind in "iuf":
+        dtype = FLOAT32
+    return array if dtype is None else array.astype(dtype)
+
+
+def to_device(x: Array, device: Device) -> Array:
+    """`x` on `device`: itself when it is there already, else a copy.
+
+    Raises
+    ------
+    ValueError
+        for a device that has no such name.
+    RuntimeError
+        if the device is not to be had on this machine.
+    """
+    name, _, index = device.partition(":")
+    if name not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise ValueError(f'device: expected "cpu", "cuda" or "cuda:N", got {device!r}')
+    if name == "cpu":
+        return x if array_module(x) is np else x.get()
+    cupy = _cupy()
+    with cupy.cuda.Device(int(index)) if index else cupy.cuda.Device():
+        return cupy.asarray(x)
+
+
+def _cupy() -> Any:
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            'device: "cuda" needs CuPy, which cannot be imported here '
+            f"({error}); install it with: pip install 'minigrad[gpu]'"
+        ) from None
+    if not cupy.cuda.is_available():
+        raise RuntimeError('device: "cuda" was asked for, but CuPy finds no usable GPU and driver')
+    return cupy

@@ -1,0 +1,240 @@
+"""Ops whose backward pass is one function for all inputs: `joint` and `fused`.
+
+Their forward returns two things: the result (a tuple, if there are several outputs) and whatever
+their backward needs of what it has computed::
+
+    @fused(twin=composed_softplus, backward=softplus_backward, inputs=["x"])
+    def softplus(x):
+        tail = np.exp(-np.abs(x))
+        return np.maximum(x, 0) + np.log1p(tail), tail
+
+    def softplus_backward(g, kept, x):
+        return [g * np.where(x > 0, 1, kept) / (1 + kept)]
+
+`backward` is called with `g`, the gradient of the output (a list, if there are several), and what
+it names after it: arguments of the op, `kept` (the second thing that the forward returned), and
+`needs` (for each input, whether its gradient is asked for). It returns a list with a gradient, or
+None, for each input; the items of an input that is a list count one by one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any
+
+from minigrad import anomaly, tape
+from minigrad.backend import array_module, as_array, is_array
+from minigrad.modes import enable_grad, modes
+from minigrad.recording import (
+    F,
+    Op,
+    Rule,
+    differentiable,
+    float_dtype,
+    load,
+    plain,
+    share_memory,
+)
+from minigrad.tape import (
+    Memory,
+    Node,
+    Output,
+    Variable,
+    changed_error,
+    next_stamp,
+    wrap,
+)
+
+
+def joint(*, backward: Rule, inputs: Sequence[str]) -> Callable[[F], F]:
+    """Declare an op with several outputs, or with a list of inputs, and one backward for all.
+
+    `backward` is written with minigrad's ops, so it serves every order of derivative. It is given
+    zeros for an output that nobody used.
+    """
+    return lambda forward: _declare(JointOp(forward, inputs), backward, None)
+
+
+def fused(*, twin: Callable[..., Any], backward: Rule, inputs: Sequence[str]) -> Callable[[F], F]:
+    """Declare an op with a backward pass written by hand, on arrays, for all inputs at once.
+
+    `twin` is the same function, with the same parameters, composed of plain ops. It is the oracle
+    of the op's tests, and is differentiated in the op's place under ``create_graph=True``.
+    `backward` is given None for an output that nobody used.
+    """
+    return lambda forward: _declare(JointOp(forward, inputs), backward, twin)
+
+
+class JointOp(Op):
+    """An Op whose inputs may be lists of tensors (those annotated as ``Sequence``)."""
+
+    def __init__(self, forward: Callable[..., Any], inputs: Sequence[str]) -> None:
+        super().__init__(forward, inputs)
+        self.lists = [
+            str(p.annotation).startswith("Sequence") and is_input
+            for p, is_input in zip(self.signature.parameters.values(), self.inputs, strict=True)
+        ]
+
+    def flatten(self, args: Iterable[Any]) -> list[Any]:
+        """The inputs among `args`, those in lists one by one."""
+        flat: list[Any] = []
+        for a, is_input, is_list in zip(args, self.inputs, self.lists, strict=True):
+            if is_input:
+                flat.extend(a if is_list else [a])
+        return flat
+
+    def rebuild(self, args: Iterable[Any], flat: Iterable[Any]) -> list[Any]:
+        """`args` with `flat` in the places of the inputs: the reverse of `flatten`."""
+        rest = iter(flat)
+        return [
+            ([next(rest) for _ in a] if is_list else next(rest)) if is_input else a
+            for a, is_input, is_list in zip(args, self.inputs, self.lists, strict=True)
+        ]
+
+
+def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> Any:
+    plan = JointPlan(op, backward, twin)
+
+    @wraps(op.forward)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        args = op.bind(args, kwargs)
+        for i, a in enumerate(args):
+            if isinstance(a, Variable) and a._node is not None and not op.inputs[i]:
+                op.refuse(i)
+        flat = op.flatten(args)
+        tensors = any(isinstance(a, Variable) for a in flat)
+        if not tensors and not any(map(is_array, flat)):
+            flat = [wrap(as_array(a)) if a is not None else a for a in flat]
+            tensors = True
+        if tensors:
+            flat = _same_floats([plain(a) for a in flat])
+        options = [getattr(a, "_data", a) for a in args]
+        values = op.rebuild(options, [getattr(a, "_data", a) for a in flat])
+        try:
+            result, kept = op.forward(*values)
+        except Exception as error:
+            op.fail(error, args)
+        if not tensors:
+            return result
+        several = type(result) is tuple
+        arrays = [as_array(array) for array in (result if several else [result])]
+        outputs = [wrap(array) for array in arrays]
+        for tensor in outputs:
+            share_memory(tensor, flat)
+        active = [isinstance(a, Variable) and a._node is not None for a in flat]
+        if any(active) and modes.recording:
+            node = Node()
+            node.stamp, node.plan, node.hooks, node.memory = next_stamp(), plan, None, None
+            node.parents = [a._node for a, is_active in zip(flat, active, strict=True) if is_active]
+            node.saved = (plan.select(op.rebuild(args, flat)), kept, active)
+            node.shape, node.dtype = arrays[0].shape, arrays[0].dtype
+            if several:
+                node.shape, node.dtype = [x.shape for x in arrays], [x.dtype for x in arrays]
+            if twin is not None:  # a hand-written backward may have kept its outputs
+                node.memory = Memory()
+                for tensor in outputs:
+                    tensor._memory = tensor._memory or node.memory
+            for i, tensor in enumerate(outputs):
+                tensor._node = Output(node, i, tensor._data) if several else node
+        if modes.anomaly:
+            anomaly.check_forward(op.name, op.flatten(values), arrays, outputs[0]._node)
+        return tuple(outputs) if several else outputs[0]
+
+    apply.op, apply.twin = op, twin  # type: ignore[attr-defined]
+    return apply
+
+
+def _same_floats(flat: list[Any]) -> list[Any]:
+    """Integer inputs beside floating ones in the dtype of those, as in `Op.in_floats`."""
+    dtypes = [a.dtype for a in map(_data, flat) if hasattr(a, "dtype")]
+    if not any(dtype.kind == "f" for dtype in dtypes):
+        return flat
+    target = float_dtype(dtypes)
+    return [
+        wrap(_data(a).astype(target)) if hasattr(a, "dtype") and a.dtype.kind in "iub" else a
+        for a in flat
+    ]
+
+
+def _data(a: Any) -> Any:
+    return getattr(a, "_data", a)
+
+
+class JointPlan:
+    """What to keep, and the function that gives the gradients of all inputs at once."""
+
+    def __init__(self, op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> None:
+        self.name, self.op, self.backward, self.twin = op.name, op, backward, twin
+        self.wants = list(inspect.signature(backward).parameters)[1:]
+        for name in self.wants:
+            if name not in (*op.parameters, "kept", "needs"):
+                raise TypeError(f"{op.name}: backward names {name!r}, which is no parameter")
+        self.keeps = [twin is not None or name in self.wants for name in op.parameters]
+
+    def select(self, args: Sequence[Any]) -> list[Any]:
+        """The arguments, None in the place of those that nobody will ask for."""
+        return [a if keep else None for a, keep in zip(args, self.keeps, strict=True)]
+
+    def pull(self, g: Any, node: Node, oldest: int, create_graph: bool) -> list[Any]:
+        """See `minigrad.tape.Plan`."""
+        saved, kept, active = node.saved
+        args = [
+            load(a or (), node, create_graph) if is_list else load([a], node, create_graph)[0]
+            for a, is_list in zip(saved, self.op.lists, strict=True)
+        ]
+        if node.memory is not None and node.memory.changed > node.stamp:
+            raise changed_error(node, "its own result")
+        if create_graph and self.twin is not None:
+            return self._pull_through_twin(g, args, active)
+        if isinstance(g, list) and self.twin is None:
+            g = _with_zeros(g, node)
+        parents = iter(node.parents)
+        needs = [is_active and next(parents).stamp >= oldest for is_active in active]
+        known = dict(zip(self.op.parameters, args, strict=True), kept=kept, needs=needs)
+        gradients = self.backward(g, *[known[name] for name in self.wants])
+        return [
+            d if need else None
+            for d, need, is_active in zip(gradients, needs, active, strict=True)
+            if is_active
+        ]
+
+    def _pull_through_twin(self, g: Any, args: list[Any], active: list[bool]) -> list[Any]:
+        """The gradients by running the twin on the tape and differentiating that.
+
+        The twin is given stand-ins for the inputs, so that the derivative with respect to one does
+        not run on into the history of another.
+        """
+        assert self.twin is not None
+        with enable_grad():
+            flat = self.op.flatten(args)
+            flat = [
+                _alias(a) if is_active else a for a, is_active in zip(flat, active, strict=True)
+            ]
+            outputs = self.twin(*self.op.rebuild(args, flat))
+        outputs, g = (outputs, g) if isinstance(g, list) else ([outputs], [g])
+        used = [i for i, d in enumerate(g) if d is not None]
+        return list(
+            tape.grad(
+                [outputs[i] for i in used],
+                [a for a, is_active in zip(flat, active, strict=True) if is_active],
+                [g[i] for i in used],
+                create_graph=True,
+                allow_unused=True,
+            )
+        )
+
+
+def _with_zeros(g: list[Any], node: Node) -> list[Any]:
+    xp = array_module(*g)
+    return [
+        xp.zeros(shape, dtype) if d is None else d
+        for d, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
+    ]
+
+
+@differentiable(x=lambda g: g)
+def _alias(x: Any) -> Any:
+    """The same value at a place of its own on the tape."""
+    return x[...]

@@ -1,0 +1,48 @@
+"""The switches of the tape: whether it records, and whether it looks for NaN and infinity."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+
+class Modes(threading.local):
+    """The switches of the tape; each thread has its own."""
+
+    recording = True
+    anomaly = False
+
+
+modes = Modes()
+
+
+@contextmanager
+def switched(mode: str, value: bool) -> Iterator[None]:
+    """Within it, the switch `mode` stands at `value` in this thread; restored on any exit."""
+    before = getattr(modes, mode)
+    setattr(modes, mode, value)
+    try:
+        yield
+    finally:
+        setattr(modes, mode, before)
+
+
+def no_grad() -> AbstractContextManager[None]:
+    """Within ``with no_grad():`` (or a function decorated with it) nothing is recorded."""
+    return switched("recording", False)
+
+
+def enable_grad() -> AbstractContextManager[None]:
+    """Within ``with enable_grad():`` ops are recorded again, also inside `no_grad`."""
+    return switched("recording", True)
+
+
+def detect_anomaly() -> AbstractContextManager[None]:
+    """Within ``with detect_anomaly():`` the first NaN or infinity that an op makes raises.
+
+    The error (an `AnomalyError`) names the op, the shapes of its inputs and the line of the forward
+    pass, whether the value appeared in the forward or in the backward pass. Every result is
+    looked at, which costs time and, on a GPU, a transfer for each op: it is for finding a fault.
+    """
+    return switched("anomaly", True)

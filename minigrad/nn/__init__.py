@@ -1,0 +1,44 @@
+"""Layers, recurrent cells, losses and initialisers, with PyTorch's names, shapes and gate order.
+
+A layer of one's own is a class with a ``forward``; whatever parameters and layers it keeps in its
+attributes are found there::
+
+    class Highway(nn.Module):
+        def __init__(self, features):
+            self.transform = nn.Linear(features, features)
+            self.gate = nn.Linear(features, features)
+
+        def forward(self, x):
+            t = mg.sigmoid(self.gate(x))
+            return t * mg.relu(self.transform(x)) + (1 - t) * x
+"""
+
+from minigrad.nn import init
+from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
+from minigrad.nn.containers import ModuleList, Sequential
+from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear
+from minigrad.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from minigrad.nn.module import Module, Parameter
+from minigrad.nn.recurrent import GRU, LSTM, RNN
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "GRUCell",
+    "LSTMCell",
+    "LayerNorm",
+    "Linear",
+    "MSELoss",
+    "Module",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "RNNCell",
+    "Sequential",
+    "init",
+]

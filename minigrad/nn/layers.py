@@ -1,0 +1,206 @@
+"""The layers without a memory: Linear, Embedding, Dropout, LayerNorm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from minigrad import ops
+from minigrad.backend import ArrayLike, DType
+from minigrad.nn import init
+from minigrad.nn.building import check_features, check_sizes, new_parameter
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
+
+
+class Linear(Module):
+    """y = x W^T + b, an affine map of the last axis.
+
+    Parameters
+    ----------
+    in_features, out_features
+        lengths of the last axis of x and of y.
+    bias
+        False: without b.
+    rng
+        where the initial values are drawn from; None: minigrad's own generator.
+    dtype
+        of the parameters; None: float32.
+
+    Attributes
+    ----------
+    weight, bias
+        shapes (out_features, in_features) and (out_features,), both drawn evenly from
+        [-k, k] with k = 1 / sqrt(in_features).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype: DType = None,
+    ) -> None:
+        check_sizes(self, in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = new_parameter((out_features, in_features), dtype)
+        self.bias = new_parameter((out_features,), dtype) if bias else None
+        for parameter in self.parameters():
+            k = 1 / math.sqrt(in_features)
+            init.uniform_(parameter, -k, k, rng)
+
+    def forward(self, x: ArrayLike) -> Tensor:
+        """Of `x` of shape (..., in_features), a Tensor of shape (..., out_features).
+
+        Raises
+        ------
+        ValueError
+            if the last axis of `x` has another length.
+        """
+        return ops.linear(check_features(self, x, self.in_features), self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes, and whether there is no bias."""
+        return super().extra_repr() + ("" if self.bias is not None else ", bias=False")
+
+
+class Embedding(Module):
+    """A vector of its own for each of the ids 0 to num_embeddings - 1.
+
+    It is the product of one-hot vectors with the weight matrix, without the multiplications.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim
+        how many ids there are, and how long each vector is.
+    padding_idx
+        an id whose vector starts as zeros and gets no gradient; a negative one counts from the end.
+    rng, dtype
+        as in `Linear`.
+
+    Attributes
+    ----------
+    weight
+        shape (num_embeddings, embedding_dim), drawn from the standard normal distribution.
+
+    Raises
+    ------
+    ValueError
+        for sizes below 1, or a padding_idx that is no id.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype: DType = None,
+    ) -> None:
+        check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ValueError(
+                f"Embedding: padding_idx {padding_idx} is not among {num_embeddings} embeddings"
+            )
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.weight = init.normal_(new_parameter((num_embeddings, embedding_dim), dtype), rng=rng)
+        if padding_idx is not None:
+            self.weight.data[padding_idx] = 0
+
+    def forward(self, ids: ArrayLike) -> Tensor:
+        r"""Of integer `ids` of any shape, a Tensor of shape (\*ids.shape, embedding_dim).
+
+        Raises
+        ------
+        TypeError, IndexError
+            if ids are not integers, or one is not from 0 to num_embeddings - 1.
+        """
+        return ops.embedding(ids, self.weight, self.padding_idx)
+
+
+class Dropout(Module):
+    """In training, each element 0 with probability `p`, the others scaled by 1 / (1 - p).
+
+    Out of training (`Module.eval`) it is the identity. Srivastava et al. (2014), Dropout: a simple
+    way to prevent neural networks from overfitting.
+
+    Parameters
+    ----------
+    p
+        from 0 to 1.
+    rng
+        where the draws come from; None: minigrad's own generator.
+
+    Raises
+    ------
+    ValueError
+        for another `p`.
+    """
+
+    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: p must be from 0 to 1, not {p}")
+        self.p, self.rng = p, rng
+
+    def forward(self, x: ArrayLike) -> Tensor:
+        """`x`, of any shape, thinned out."""
+        return ops.dropout(x, self.p, self.training, self.rng)
+
+
+class LayerNorm(Module):
+    """y = (x - mean) / sqrt(variance + eps) * weight + bias, over the last axes of x.
+
+    Ba, Kiros and Hinton (2016), Layer normalization.
+
+    Parameters
+    ----------
+    normalized_shape
+        the shape of those last axes; a number for just one.
+    eps
+        keeps the root away from 0.
+    elementwise_affine
+        False: without weight and bias.
+    bias
+        False: without bias.
+    dtype
+        of the parameters; None: float32.
+
+    Attributes
+    ----------
+    weight, bias
+        shape `normalized_shape`; at first 1 and 0.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: DType = None,
+    ) -> None:
+        if isinstance(normalized_shape, int):
+            normalized_shape = [normalized_shape]
+        shape = tuple(normalized_shape)
+        for size in shape:
+            check_sizes(self, normalized_shape=size)
+        self.normalized_shape, self.eps = shape, eps
+        self.weight = init.ones_(new_parameter(shape, dtype)) if elementwise_affine else None
+        self.bias = new_parameter(shape, dtype) if elementwise_affine and bias else None
+
+    def forward(self, x: ArrayLike) -> Tensor:
+        r"""Of `x` of shape (..., \*normalized_shape), a Tensor of the same shape.
+
+        Raises
+        ------
+        ValueError
+            if the last axes of `x` have other lengths.
+        """
+        return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)

@@ -1,0 +1,73 @@
+"""What NumPy's own functions do when they are handed a Tensor.
+
+``np.tanh(tensor)``, ``np.concatenate([tensor, ...])`` and ``array * tensor`` become minigrad's ops
+and stay on the tape. What minigrad has no op for raises a TypeError that says what to use instead;
+nothing turns a Tensor into an array behind the user's back.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from minigrad import ops
+from minigrad.backend import as_array
+from minigrad.tape import wrap
+
+_SAME_OP = {
+    "absolute": "abs",
+    "true_divide": "divide",
+    "pow": "power",
+    "concat": "concatenate",
+    "permute_dims": "transpose",
+    "amax": "max",
+    "amin": "min",
+}
+"""NumPy's names for ops that have another name here."""
+
+# fmt: off
+_WITHOUT_DERIVATIVE = frozenset((
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf",
+    "isfinite", "signbit", "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and",
+    "bitwise_or", "bitwise_xor", "invert", "any", "all", "argmax", "argmin", "argsort", "shape",
+    "ndim", "size", "isclose", "allclose", "array_equal",
+))
+# fmt: on
+"""NumPy functions whose results are bools or integers, so that nothing on the tape is lost."""
+
+
+def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """``__array_ufunc__``: see the module."""
+    name = ufunc.__name__
+    if method != "__call__":
+        _refuse(f"{name}.{method}", "use minigrad's reductions: mg.sum, mg.max, mg.cumsum ...")
+    if options:
+        _refuse(name, f"call it without {', '.join(options)}; minigrad's ops make new tensors")
+    return _call(name, ufunc, inputs, {})
+
+
+def call_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """``__array_function__``: see the module."""
+    name = function.__name__
+    if function.__module__ == "numpy.linalg" and name != "norm":
+        _refuse(f"linalg.{name}", "minigrad has no such op")
+    return _call(name, function, args, kwargs)
+
+
+def _call(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    if name in _WITHOUT_DERIVATIVE:
+        result = function(*map(_array, args), **{key: _array(a) for key, a in kwargs.items()})
+        return wrap(as_array(result)) if hasattr(result, "dtype") else result
+    op = _SAME_OP.get(name, name)
+    if op not in ops.__all__:
+        _refuse(
+            name, "minigrad has no such op; use those it has, or x.numpy() for the values alone"
+        )
+    return getattr(ops, op)(*args, **kwargs)
+
+
+def _array(a: Any) -> Any:
+    return getattr(a, "_data", a)
+
+
+def _refuse(name: str, advice: str) -> NoReturn:
+    raise TypeError(f"numpy.{name} was called with a minigrad Tensor: {advice}")

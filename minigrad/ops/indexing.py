@@ -1,0 +1,239 @@
+"""Ops that pick elements by index, and those that put them back.
+
+The derivative of picking is adding to the places that were picked from, and the other way round.
+An index that occurs several times adds up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.ops.shape import Shape, ravel
+from minigrad.recording import differentiable, operand
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+Index = Any
+"""What NumPy takes between brackets: integers, slices, None, ..., integer and boolean arrays."""
+
+
+def as_index(index: Any) -> Index:
+    """`index` with the Tensors in it replaced by their arrays."""
+    if isinstance(index, tuple):
+        return tuple(as_index(i) for i in index)
+    if isinstance(index, list):
+        return np.asarray([getattr(i, "_data", i) for i in index], None if index else np.intp)
+    return getattr(index, "_data", index)
+
+
+def _is_basic(index: Index) -> bool:
+    """Whether no element can be picked twice: integers, slices, None and ... only."""
+    parts = index if type(index) is tuple else (index,)
+    return all(type(part) in (int, slice, type(None), type(...)) for part in parts)
+
+
+def add_at(target: Array, index: Index, values: Array) -> None:
+    """``target[index] += values`` in place, where an index that is repeated adds up."""
+    if _is_basic(index):
+        target[index] += values
+    else:
+        array_module(target).add.at(target, index, values)
+
+
+@differentiable(a=lambda g, a_shape, index: _put(g, index, a_shape))
+def _getitem(a: Array, index: Index) -> Any:
+    return a[index]
+
+
+@differentiable(values=lambda g, index: _getitem(g, index))
+def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Any:
+    result = array_module(values).zeros(shape, values.dtype)
+    if _is_basic(index):
+        result[index] = values
+    else:
+        add_at(result, index, values)
+    return result
+
+
+def getitem(a: ArrayLike, index: Index) -> Tensor:
+    """``a[index]`` by NumPy's rules: slices, None, ..., integer and boolean arrays, mixtures."""
+    return _getitem(a, as_index(index))
+
+
+@differentiable(
+    a=lambda g: g,
+    values=lambda g, index: _getitem(g, index),
+)
+def _scatter_add(a: Array, index: Index, values: ArrayLike) -> Any:
+    result = a.copy()
+    add_at(result, index, values)
+    return result
+
+
+def scatter_add(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
+    """A copy of `a` with `values` added at `index`; also ``a.at[index].add(values)``.
+
+    Parameters
+    ----------
+    a
+        any shape.
+    index
+        as in ``a[index]``; an element that is named several times is added to several times.
+    values
+        a number or an array that broadcasts to the shape of ``a[index]``.
+    """
+    return _scatter_add(a, as_index(index), values)
+
+
+def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
+    """For each element of ``a[index]``, whether it is the one that assignment leaves in `a`."""
+    writer = xp.full(a_shape, -1)
+    number = xp.arange(writer[index].size).reshape(writer[index].shape)
+    writer[index] = number
+    return writer[index] == number
+
+
+def _erased(g: Any, index: Index) -> Any:
+    keep = array_module(g).ones(g.shape, g.dtype)
+    keep[index] = 0
+    return g * keep
+
+
+@differentiable(
+    a=lambda g, index: _erased(g, index),
+    values=lambda g, index, a_shape: (
+        _getitem(g, index) * _last_writers(array_module(g), a_shape, index)
+    ),
+)
+def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
+    result = a.copy()
+    result[index] = values
+    return result
+
+
+def scatter_set(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
+    """A copy of `a` with `values` in the places at `index`; also ``a.at[index].set(values)``.
+
+    Where an element is named several times, the last value stays, and only that one has a gradient.
+    """
+    return _scatter_set(a, as_index(index), values)
+
+
+def take(
+    a: ArrayLike, indices: ArrayLike, axis: int | None = None, out: None = None, mode: str = "raise"
+) -> Tensor:
+    """The elements (with `axis`: the slices along it) at integer `indices`, of any shape.
+
+    `mode` says what an index outside the axis does: ``"raise"`` an IndexError, ``"wrap"`` around,
+    or ``"clip"`` to the nearest.
+    """
+    a = operand(a)
+    if out is not None:
+        raise TypeError("take: out must be None; minigrad's ops make new tensors")
+    if axis is None:
+        a, axis = ravel(a), 0
+    indices = as_index(indices if isinstance(indices, list) else (indices,))
+    indices = indices[0] if isinstance(indices, tuple) else indices
+    if mode == "wrap":
+        indices = indices % a.shape[axis]
+    elif mode == "clip":
+        indices = array_module(indices).clip(indices, 0, a.shape[axis] - 1)
+    elif mode != "raise":
+        raise ValueError(f'take: mode must be "raise", "wrap" or "clip", not {mode!r}')
+    return _getitem(a, (slice(None),) * (axis % a.ndim) + (indices,))
+
+
+def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> Tensor:
+    """For each position the element of `arr` that `indices` names along `axis`.
+
+    `indices` is an integer array with as many axes as `arr`; the others broadcast together.
+    """
+    arr = operand(arr)
+    indices = as_index(indices)
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    if indices.ndim != arr.ndim:
+        raise ValueError(
+            f"take_along_axis: indices has {indices.ndim} axes, expected {arr.ndim} like arr"
+        )
+    xp, axis = array_module(indices), axis % arr.ndim
+    index = [
+        xp.arange(n).reshape([-1 if i == k else 1 for k in range(arr.ndim)])
+        for i, n in enumerate(arr.shape)
+    ]
+    index[axis] = indices
+    return _getitem(arr, tuple(index))
+
+
+def repeat(a: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
+    """Each element of `a` repeated along `axis`, all the same number of times or each its own."""
+    a = operand(a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    return take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
+
+
+def _unpadded(g: Any, a_shape: tuple[int, ...], pad_width: Any) -> Any:
+    before = np.broadcast_to(pad_width, (len(a_shape), 2))[:, 0].tolist()
+    return g[tuple(slice(b, b + n) for b, n in zip(before, a_shape, strict=True))]
+
+
+@differentiable(a=_unpadded)
+def _pad(a: Array, pad_width: Any, constant_values: float) -> Any:
+    return array_module(a).pad(a, pad_width, constant_values=constant_values)
+
+
+def pad(
+    array: ArrayLike, pad_width: Any, mode: str = "constant", constant_values: float = 0.0
+) -> Tensor:
+    """`array` with `pad_width` elements (or one pair (before, after) an axis) put around it.
+
+    Parameters
+    ----------
+    array, pad_width
+        as in NumPy.
+    mode
+        ``"constant"``, or those modes of NumPy that repeat elements: ``"edge"``, ``"reflect"``,
+        ``"symmetric"``, ``"wrap"``.
+    constant_values
+        the number to pad with in mode ``"constant"``.
+
+    Raises
+    ------
+    ValueError
+        for another mode.
+    """
+    array = operand(array)
+    if mode == "constant":
+        return _pad(array, pad_width, constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(
+            f"pad: mode {mode!r} is not supported; use constant, edge, reflect, symmetric or wrap"
+        )
+    widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
+    for axis, width in enumerate(widths):
+        indices = np.pad(np.arange(array.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
+        array = take(array, indices, axis)
+    return array
+
+
+class At:
+    """``x.at[index]``: changing elements the functional way, as in JAX."""
+
+    def __init__(self, a: ArrayLike, index: Index = None) -> None:
+        self._a, self._index = a, index
+
+    def __getitem__(self, index: Index) -> At:
+        return At(self._a, index)
+
+    def set(self, values: ArrayLike) -> Tensor:
+        """A copy with `values` at the index; see `minigrad.scatter_set`."""
+        return scatter_set(self._a, self._index, values)
+
+    def add(self, values: ArrayLike) -> Tensor:
+        """A copy with `values` added at the index; see `minigrad.scatter_add`."""
+        return scatter_add(self._a, self._index, values)

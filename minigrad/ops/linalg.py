@@ -1,0 +1,303 @@
+"""Products of vectors, matrices and batches of them, and what is built on those."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.backend import Array, ArrayLike, Axis, array_module
+from minigrad.fusing import joint
+from minigrad.ops.arithmetic import abs, multiply, power, where
+from minigrad.ops.reduction import kept_shape, max, min, sum
+from minigrad.ops.shape import expand_dims, ravel, reshape, squeeze, swapaxes, transpose
+from minigrad.recording import differentiable, operand
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def _rows(x: Any) -> Any:
+    """`x` as a matrix: all axes but the last in one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _left_gradient(g: Any, x1: Any, x2: Any) -> Any:
+    if x2.ndim == 1:
+        return expand_dims(g, -1) * x2
+    if x1.ndim == 1:
+        return squeeze(matmul(expand_dims(g, -2), swapaxes(x2, -1, -2)), -2)
+    return matmul(g, swapaxes(x2, -1, -2))
+
+
+def _right_gradient(g: Any, x1: Any, x2: Any) -> Any:
+    if x1.ndim == 1:
+        return x1 * g if x2.ndim == 1 else expand_dims(x1, -1) * expand_dims(g, -2)
+    if x2.ndim == 1:
+        return matmul(swapaxes(_rows(x1), 0, 1), g.reshape(-1))
+    if x2.ndim == 2:  # one product for the whole batch, already summed over it
+        return matmul(swapaxes(_rows(x1), 0, 1), _rows(g))
+    return matmul(swapaxes(x1, -1, -2), g)
+
+
+@differentiable(x1=_left_gradient, x2=_right_gradient)
+def matmul(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+    """Matrix product by NumPy's rules.
+
+    A vector on the left is a row, on the right a column; with more than two axes the last two are
+    the matrices, and those before are batches, broadcast together.
+    """
+    return x1 @ x2
+
+
+@differentiable(
+    x=lambda g, weight: matmul(g, weight),
+    weight=lambda g, x: matmul(swapaxes(_rows(g), 0, 1), _rows(x)),
+    bias=lambda g: g,
+)
+def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike = None) -> Tensor:
+    """X W^T + b: an affine map of the last axis.
+
+    Parameters
+    ----------
+    x
+        shape (..., in_features).
+    weight
+        shape (out_features, in_features), as in PyTorch.
+    bias
+        shape (out_features,), or None.
+
+    Returns
+    -------
+    Tensor of shape (..., out_features).
+
+    Raises
+    ------
+    ValueError
+        if the last axis of `x` is not `in_features` long.
+    """
+    if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(f"x needs the shape (..., {weight.shape[-1]}) to go with weight")
+    y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], weight.shape[0])
+    if bias is None:
+        return y
+    if bias.dtype != y.dtype:
+        return y + bias
+    y += bias
+    return y
+
+
+def dot(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """NumPy's dot: a product with a number, or over the last axis of `a` and `b`'s last but one."""
+    a, b = operand(a), operand(b)
+    if a.ndim == 0 or b.ndim == 0:
+        return multiply(a, b)
+    if a.ndim <= 2 and b.ndim <= 2:
+        return matmul(a, b)
+    return tensordot(a, b, ([a.ndim - 1], [np.maximum(b.ndim - 2, 0).item()]))
+
+
+def outer(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """All products of an element of `a` with one of `b`: shape (a.size, b.size)."""
+    return multiply(reshape(a, (-1, 1)), ravel(b))
+
+
+def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
+    """Sum of products over pairs of axes.
+
+    `axes` is how many of the last axes of `a` go with the first of `b`, or a pair of lists: axes of
+    `a`, and the axes of `b` that go with them.
+    """
+    a, b = operand(a), operand(b)
+    if isinstance(axes, int):
+        axes = (range(a.ndim - axes, a.ndim), range(axes))
+    over_a, over_b = ([n] if isinstance(n, int) else list(n) for n in axes)
+    over_a, over_b = [n % a.ndim for n in over_a], [n % b.ndim for n in over_b]
+    shared = [a.shape[n] for n in over_a]
+    if shared != [b.shape[n] for n in over_b]:
+        raise ValueError(
+            f"tensordot: axes {over_a} of a shape {a.shape} do not match axes {over_b} of {b.shape}"
+        )
+    free_a = [n for n in range(a.ndim) if n not in over_a]
+    free_b = [n for n in range(b.ndim) if n not in over_b]
+    count = int(np.prod(shared))
+    kept_a, kept_b = [a.shape[n] for n in free_a], [b.shape[n] for n in free_b]
+    left = reshape(transpose(a, free_a + over_a), (int(np.prod(kept_a)), count))
+    right = reshape(transpose(b, over_b + free_b), (count, int(np.prod(kept_b))))
+    return reshape(matmul(left, right), kept_a + kept_b)
+
+
+# ----------------------------------------------------------------------------------- einsum
+
+
+def _einsum_backward(g: Any, operands: list[Any], labels: list[str], result: str) -> list[Any]:
+    """The gradient of one operand: the same sum over g and the others."""
+    return [
+        _einsum(
+            [result, *labels[:i], *labels[i + 1 :]],
+            [g, *operands[:i], *operands[i + 1 :]],
+            labels[i],
+        )
+        for i in range(len(operands))
+    ]
+
+
+@joint(backward=_einsum_backward, inputs=["operands"])
+def _einsum(labels: list[str], operands: Sequence[Array], result: str) -> Any:
+    """An einsum in which each label of an operand occurs once there, and also somewhere else."""
+    spec = ",".join(labels) + "->" + result
+    return array_module(*operands).einsum(spec, *operands, optimize=len(operands) > 2), None
+
+
+def _sole(label: str, at: int, labels: list[str], result: str) -> bool:
+    return label not in result and all(label not in s for k, s in enumerate(labels) if k != at)
+
+
+def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
+    """Einstein's sum of products over labelled axes, as in NumPy: ``einsum("ij,jk->ik", a, b)``.
+
+    Labels may repeat within an operand (its diagonal); ``...`` stands for further axes, broadcast
+    together. Without ``->`` the result has the labels that occur once, in alphabetical order.
+
+    Raises
+    ------
+    ValueError
+        where subscripts and operands do not fit each other.
+    """
+    operands = tuple(map(operand, operands))
+    terms, arrow, result = subscripts.replace(" ", "").partition("->")
+    labels = terms.split(",")
+    if len(labels) != len(operands):
+        raise ValueError(f"einsum: {len(labels)} terms in {subscripts!r}, {len(operands)} operands")
+    try:
+        dots = [x.ndim - len(s.replace("...", "")) if "..." in s else 0
+                for s, x in zip(labels, operands, strict=True)]  # fmt: skip
+        letters = [c for c in map(chr, range(65, 123)) if c.isalpha() and c not in subscripts]
+        spare = "".join(letters[: np.max([0, *dots]).item()])
+        labels = [
+            s.replace("...", spare[len(spare) - n :] if n else "")
+            for s, n in zip(labels, dots, strict=True)
+        ]
+        if not arrow:
+            joined = "".join(labels)
+            result = "..." + "".join(
+                c for c in sorted(set(joined)) if joined.count(c) == 1 and c not in spare
+            )
+        result = result.replace("...", spare)
+        reduced = list(operands)
+        for k in range(len(labels)):
+            if len(labels[k]) != reduced[k].ndim:
+                raise ValueError(
+                    f"term {k} has {len(labels[k])} labels, operand {k} {reduced[k].ndim} axes"
+                )
+            labels[k], reduced[k] = _without_repeats(labels[k], reduced[k])
+            alone = [i for i, c in enumerate(labels[k]) if _sole(c, k, labels, result)]
+            if alone:
+                reduced[k] = sum(reduced[k], tuple(alone))
+                labels[k] = "".join(c for i, c in enumerate(labels[k]) if i not in alone)
+    except ValueError as error:
+        raise ValueError(f"einsum: {error} in {subscripts!r}") from None
+    return _einsum(labels, reduced, result)
+
+
+def _without_repeats(labels: str, x: Any) -> tuple[str, Any]:
+    """`x` with the diagonal taken of each pair of axes that have the same label."""
+    for c in labels:
+        while labels.count(c) > 1:
+            i, k = labels.index(c), labels.rindex(c)
+            x = diagonal(x, 0, i, k)
+            labels = labels[:i] + labels[i + 1 : k] + labels[k + 1 :] + c
+    return labels, x
+
+
+# ------------------------------------------------------------- diagonals, triangles, norms
+
+
+@differentiable(
+    a=lambda g, a_shape, offset, axis1, axis2: _on_diagonal(g, a_shape, offset, axis1, axis2),
+)
+def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The elements a[i, i + offset] of the matrices in two axes, along a new last axis."""
+    return a.diagonal(offset, axis1, axis2)
+
+
+@differentiable(values=lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2))
+def _on_diagonal(values: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
+    xp = array_module(values)
+    result = xp.zeros(shape, values.dtype)
+    i = xp.arange(values.shape[-1])
+    rows, columns = (i - offset, i) if offset < 0 else (i, i + offset)
+    xp.moveaxis(result, (axis1, axis2), (-2, -1))[..., rows, columns] = values
+    return result
+
+
+def trace(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Sum of the elements on a diagonal."""
+    return sum(diagonal(a, offset, axis1, axis2), -1)
+
+
+@differentiable(m=lambda g, k: tril(g, k))
+def tril(m: ArrayLike, k: int = 0) -> Tensor:
+    """The lower triangle of the matrices in the last two axes; 0 above the diagonal `k`."""
+    return array_module(m).tril(m, k)
+
+
+@differentiable(m=lambda g, k: triu(g, k))
+def triu(m: ArrayLike, k: int = 0) -> Tensor:
+    """The upper triangle of the matrices in the last two axes; 0 below the diagonal `k`."""
+    return array_module(m).triu(m, k)
+
+
+@differentiable(
+    x=lambda g, x, out, axis: (
+        (g / where(out == 0, 1.0, out)).reshape(kept_shape(x.shape, axis)) * x
+    ),
+)
+def _norm(x: Array, axis: Axis, keepdims: bool) -> Any:
+    xp = array_module(x)
+    return xp.sqrt((x * x).sum(axis, keepdims=keepdims))
+
+
+def norm(
+    x: ArrayLike, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False
+) -> Tensor:
+    """Norm over `axis`; the derivative of the Euclidean norm of zeros is taken as 0.
+
+    Parameters
+    ----------
+    x
+        any shape.
+    ord
+        None or ``"fro"``: the root of the sum of squares, over any axes. Over one axis (or a
+        vector): 1, 2, another number p, ``inf`` or ``-inf``.
+    axis, keepdims
+        as in the reductions.
+
+    Raises
+    ------
+    ValueError
+        for a norm of matrices other than Frobenius's, which would need singular values.
+    """
+    x = operand(x)
+    if ord is None or ord == "fro":
+        return _norm(x, axis, keepdims)
+    if (
+        not isinstance(ord, int | float)
+        or (axis is None and x.ndim != 1)
+        or isinstance(axis, tuple)
+    ):
+        raise ValueError(
+            f"norm: ord={ord!r} over {x.ndim if axis is None else axis!r} axes is not supported; "
+            'use ord=None or "fro" there, or a number over one axis'
+        )
+    if ord == 2:
+        return _norm(x, axis, keepdims)
+    if ord in (np.inf, -np.inf):
+        return (max if ord > 0 else min)(abs(x), axis, keepdims=keepdims)
+    if ord == 0:
+        raise ValueError("norm: ord=0 counts elements, which has no derivative")
+    if ord == 1:
+        return sum(abs(x), axis, keepdims=keepdims)
+    return power(sum(power(abs(x), ord), axis, keepdims=keepdims), 1 / ord)

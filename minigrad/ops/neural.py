@@ -1,0 +1,195 @@
+"""Ops of neural networks: embedding lookup, dropout, layer normalisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad import random
+from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.fusing import fused
+from minigrad.ops.reduction import mean, var
+from minigrad.recording import differentiable
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def _is_padding(ids: Array, padding_idx: int | None, dtype: Any) -> Array:
+    """1 for each id that is looked up, 0 for padding, shaped to multiply rows with."""
+    return (ids != padding_idx).astype(dtype)[..., None]
+
+
+def _rows_gradient(g: Any, ids: Array, weight_shape: tuple[int, ...], padding_idx: Any) -> Any:
+    if padding_idx is not None:
+        g = g * _is_padding(ids, padding_idx, g.dtype)
+    return _sum_rows(g, ids, weight_shape)
+
+
+@differentiable(weight=_rows_gradient)
+def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None) -> Any:
+    return weight[ids]
+
+
+@differentiable(rows=lambda g, ids: _embedding(ids, g, None))
+def _sum_rows(rows: Array, ids: Array, shape: tuple[int, ...]) -> Any:
+    """A matrix of `shape` whose row i is the sum of the `rows` with id i.
+
+    Equal ids are brought side by side by sorting, and each run of them is summed at once.
+    """
+    xp = array_module(rows)
+    result = xp.zeros(shape, rows.dtype)
+    flat, rows = ids.reshape(-1), rows.reshape(ids.size, shape[1])
+    if xp is not np:
+        xp.add.at(result, flat, rows)
+    elif flat.size:
+        order = np.argsort(flat, kind="stable")
+        ordered = flat[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        result[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+    return result
+
+
+def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None) -> Tensor:
+    """Row `ids` of `weight`, for each id: the product of a one-hot vector with `weight`.
+
+    Parameters
+    ----------
+    ids
+        integers from 0 to rows - 1, any shape.
+    weight
+        shape (rows, features).
+    padding_idx
+        an id whose row gets no gradient.
+
+    Returns
+    -------
+    Tensor of shape ids.shape + (features,).
+
+    Raises
+    ------
+    TypeError, IndexError
+        if ids are not integers, or one is outside the rows (negative ones are).
+    """
+    ids = np.asarray(ids) if isinstance(ids, list | int) else getattr(ids, "_data", ids)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"embedding: ids must be integers, not {ids.dtype} {ids.shape}")
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
+    rows = weight.shape[0]
+    if array_module(ids) is np and ids.size and not 0 <= ids.min() <= ids.max() < rows:
+        worst = ids.max() if ids.max() >= rows else ids.min()
+        raise IndexError(f"embedding: id {worst} is outside the {rows} rows of weight")
+    if padding_idx is not None:
+        padding_idx %= rows
+    return _embedding(ids, weight, padding_idx)
+
+
+def dropout(
+    x: ArrayLike, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+) -> Tensor:
+    """In training, each element 0 with probability `p`, the others scaled by 1 / (1 - p).
+
+    Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting.
+
+    Parameters
+    ----------
+    x
+        floats of any shape.
+    p
+        from 0 to 1.
+    training
+        False: `x` as it is.
+    rng
+        where the draws come from; None: minigrad's own generator (see `minigrad.manual_seed`).
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p must be from 0 to 1, not {p}")
+    if not training or p == 0:
+        return x
+    draws = random.generator(rng).random(x.shape, dtype=np.float32)
+    mask = (draws >= p).astype(x.dtype)
+    mask *= 0.0 if p == 1 else 1 / (1 - p)
+    return x * array_module(x).asarray(mask)
+
+
+# ---------------------------------------------------------------------- layer normalisation
+
+
+def composed_layer_norm(
+    x: Any, weight: Any, bias: Any, normalized_shape: tuple[int, ...], eps: float
+) -> Any:
+    """Layer normalisation composed of plain ops: the twin of the fused one."""
+    axes = tuple(range(-len(normalized_shape), 0))
+    centred = x - mean(x, axes, keepdims=True)
+    y = centred / (var(x, axes, keepdims=True) + eps) ** 0.5
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+def _layer_norm_backward(
+    g: Any, kept: tuple[Array, Array], weight: Any, normalized_shape: tuple[int, ...]
+) -> list[Any]:
+    """Dx = (dy - mean(dy) - y mean(dy y)) / std, with y the normalised values and dy = g weight."""
+    y, inverse_std = kept
+    axes = tuple(range(-len(normalized_shape), 0))
+    batch = tuple(range(y.ndim - len(normalized_shape)))
+    dy = g if weight is None else g * weight
+    dx = dy - dy.mean(axes, keepdims=True)
+    dx -= y * (dy * y).mean(axes, keepdims=True)
+    dx *= inverse_std
+    return [dx, None if weight is None else (g * y).sum(batch), g.sum(batch)]
+
+
+@fused(twin=composed_layer_norm, backward=_layer_norm_backward, inputs=["x", "weight", "bias"])
+def _layer_norm(
+    x: Any, weight: Any, bias: Any, normalized_shape: tuple[int, ...], eps: float
+) -> Any:
+    xp, axes = array_module(x), tuple(range(-len(normalized_shape), 0))
+    y = x - x.mean(axes, keepdims=True)
+    inverse_std = 1 / xp.sqrt((y * y).mean(axes, keepdims=True) + eps)
+    y *= inverse_std
+    out = y if weight is None else y * weight
+    return (out.copy() if out is y else out) if bias is None else out + bias, (y, inverse_std)
+
+
+def layer_norm(
+    x: ArrayLike,
+    normalized_shape: int | Sequence[int],
+    weight: ArrayLike = None,
+    bias: ArrayLike = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) over the last axes, times `weight`, plus `bias`.
+
+    Ba, Kiros and Hinton (2016), Layer normalization.
+
+    Parameters
+    ----------
+    x
+        shape (...) + normalized_shape, floats.
+    normalized_shape
+        the shape of those last axes; a number for just one.
+    weight, bias
+        shape `normalized_shape`, or None.
+    eps
+        keeps the root away from 0.
+
+    Raises
+    ------
+    ValueError
+        if the shapes do not fit.
+    """
+    if isinstance(normalized_shape, int):
+        normalized_shape = (normalized_shape,)
+    shape = tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape or math.prod(shape) == 0:
+        raise ValueError(f"layer_norm: x has shape {x.shape}, expected (..., *{shape}), not empty")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and value.shape != shape:
+            raise ValueError(f"layer_norm: {name} has shape {value.shape}, expected {shape}")
+    return _layer_norm(x, weight, bias, shape, eps)

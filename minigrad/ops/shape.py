@@ -1,0 +1,176 @@
+"""Ops that move elements about: their derivatives move the gradient back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.backend import (
+    Array,
+    ArrayLike,
+    Axis,
+    Device,
+    DType,
+    array_module,
+    device_of,
+)
+from minigrad.backend import to_device as array_to_device
+from minigrad.fusing import joint
+from minigrad.recording import differentiable, operand
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+Shape = int | Sequence[int]
+
+
+@differentiable(a=lambda g, a_shape: g.reshape(a_shape))
+def reshape(a: ArrayLike, shape: Shape) -> Tensor:
+    """The elements of `a`, in order, in a new shape; one length may be -1."""
+    return a.reshape(shape)
+
+
+@differentiable(a=lambda g, a_shape: g.reshape(a_shape))
+def ravel(a: ArrayLike) -> Tensor:
+    """The elements of `a`, in order, as a vector."""
+    return a.reshape(-1)
+
+
+@differentiable(a=lambda g, a_shape: g.reshape(a_shape))
+def expand_dims(a: ArrayLike, axis: Axis) -> Tensor:
+    """`a` with axes of length 1 put in at `axis`."""
+    return array_module(a).expand_dims(a, axis)
+
+
+@differentiable(a=lambda g, a_shape: g.reshape(a_shape))
+def squeeze(a: ArrayLike, axis: Axis = None) -> Tensor:
+    """`a` without the axes of length 1 (or without those at `axis`)."""
+    return a.squeeze(axis)
+
+
+@differentiable(
+    a=lambda g, axes: transpose(g, None if axes is None else _inverse(axes)),
+)
+def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
+    """`a` with its axes in the order `axes` (None: reversed)."""
+    return a.transpose(axes)
+
+
+def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argsort([axis % len(axes) for axis in axes]))
+
+
+@differentiable(a=lambda g, axis1, axis2: swapaxes(g, axis1, axis2))
+def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Tensor:
+    """`a` with two axes exchanged."""
+    return a.swapaxes(axis1, axis2)
+
+
+@differentiable(a=lambda g, source, destination: moveaxis(g, destination, source))
+def moveaxis(a: ArrayLike, source: Axis, destination: Axis) -> Tensor:
+    """`a` with the axes at `source` moved to `destination`, the others in their order."""
+    return array_module(a).moveaxis(a, source, destination)
+
+
+@differentiable(array=lambda g: g)
+def broadcast_to(array: ArrayLike, shape: Shape) -> Tensor:
+    """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, without a copy."""
+    return array_module(array).broadcast_to(array, shape)
+
+
+@differentiable(x=lambda g: g)
+def astype(x: ArrayLike, dtype: DType) -> Tensor:
+    """A copy of `x` in another floating dtype; the gradient comes back in that of `x`.
+
+    A tensor made integer or bool is a constant.
+    """
+    return x.astype(dtype)
+
+
+@differentiable(x=lambda g, x: to_device(g, device_of(getattr(x, "_data", x))))
+def to_device(x: ArrayLike, device: Device) -> Tensor:
+    """`x` on another device; the gradient comes back to that of `x`."""
+    return array_to_device(x, device)
+
+
+@differentiable(a=lambda g: g)
+def copy(a: ArrayLike) -> Tensor:
+    """A copy of `a` in memory of its own, on the tape."""
+    return a.copy()
+
+
+def _split_like(g: Any, kept: list[int], axis: int) -> Any:
+    return split(g, kept, axis)
+
+
+@joint(backward=_split_like, inputs=["arrays"])
+def concatenate(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
+    """Arrays of equal shape but for `axis`, joined along it."""
+    xp = array_module(*arrays)
+    ends = np.cumsum([a.shape[axis] for a in arrays[:-1]]).tolist()
+    return _in_eights(xp, list(arrays), axis), ends
+
+
+def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
+    """Concatenate; on a GPU eight at a time, since more would be copied by way of the host."""
+    if xp is np:
+        return np.concatenate(arrays, axis)
+    while len(arrays) > 8:
+        arrays = [xp.concatenate(arrays[i : i + 8], axis) for i in range(0, len(arrays), 8)]
+    return xp.concatenate(arrays, axis)
+
+
+def _unstacked(g: Any, axis: int) -> list[Any]:
+    return [g[(slice(None),) * (axis % g.ndim) + (i,)] for i in range(g.shape[axis])]
+
+
+@joint(backward=_unstacked, inputs=["arrays"])
+def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
+    """Arrays of one shape, side by side along a new axis."""
+    xp = array_module(*arrays)
+    return _in_eights(xp, [xp.expand_dims(a, axis) for a in arrays], axis), None
+
+
+def _joined(g: list[Any], axis: int) -> list[Any]:
+    return [concatenate(g, axis)]
+
+
+@joint(backward=_joined, inputs=["ary"])
+def split(
+    ary: ArrayLike, indices_or_sections: int | Sequence[int], axis: int = 0
+) -> tuple[Tensor, ...]:
+    """`ary` cut along `axis`: into so many equal parts, or before each of the given indices.
+
+    The parts are views of `ary`.
+    """
+    return tuple(array_module(ary).split(ary, indices_or_sections, axis)), None
+
+
+@differentiable(m=lambda g, axis: flip(g, axis))
+def flip(m: ArrayLike, axis: Axis = None) -> Tensor:
+    """`m` with the order of its elements along `axis` reversed."""
+    return array_module(m).flip(m, axis)
+
+
+@differentiable(
+    a=lambda g, shift, axis: roll(
+        g, tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift, axis
+    ),
+)
+def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Tensor:
+    """`a` with its elements moved on by `shift` along `axis`, those at the end to the front."""
+    return array_module(a).roll(a, shift, axis)
+
+
+def tile(A: ArrayLike, reps: Shape) -> Tensor:
+    """`A` laid side by side `reps` times along each axis."""
+    A = operand(A)
+    counts = (reps,) if isinstance(reps, int) else tuple(reps)
+    shape = (1,) * (len(counts) - A.ndim) + A.shape
+    counts = (1,) * (len(shape) - len(counts)) + counts
+    pairs = [n for pair in zip(counts, shape, strict=True) for n in pair]
+    single = [n for length in shape for n in (1, length)]
+    blocks = broadcast_to(reshape(A, single), pairs)
+    return reshape(blocks, [n * length for n, length in zip(counts, shape, strict=True)])

@@ -1,0 +1,145 @@
+"""Adam, and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import sqrt
+from types import SimpleNamespace
+from typing import Any
+
+from minigrad.backend import Array, array_module
+from minigrad.optim.checks import check_number
+from minigrad.optim.optimizer import Optimizer, Parameters, descended
+
+
+class Adam(Optimizer):
+    """Momentum, with each element divided by the root mean square of its gradients.
+
+    In step k, counted from 1, for the gradient g of the parameter p::
+
+        g = g + weight_decay p
+        m = β1 m + (1 - β1) g
+        v = β2 v + (1 - β2) g²
+        p = p - lr m̂ / (√v̂ + eps)           where m̂ = m / (1 - β1ᵏ) and v̂ = v / (1 - β2ᵏ)
+
+    Kingma and Ba, "Adam: a method for stochastic optimization" (2015), computed in the order of
+    the end of their section 2. With `amsgrad`, the largest v so far takes the place of v: Reddi,
+    Kale and Kumar, "On the convergence of Adam and beyond" (2018).
+
+    Parameters
+    ----------
+    params
+        the parameters, or groups of them; see `Optimizer`, also for what is raised.
+    lr
+        the learning rate: about how far an element moves in a step.
+    betas
+        (β1, β2): how much of m and v stays from one step to the next; each below 1.
+    eps
+        keeps the denominator from 0.
+    weight_decay
+        the strength of L2 regularisation: adds this times the parameter to the gradient.
+    amsgrad
+        never let the denominator get smaller.
+    maximize
+        go up instead of down.
+    """
+
+    remembered = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    _decoupled = False  # whether weight decay goes past m and v
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def check_options(self, options: Mapping[str, Any], where: str) -> None:
+        """See `Optimizer.check_options`."""
+        super().check_options(options, where)
+        betas = options["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ValueError(f"{where}: betas must be a pair of numbers, got {betas!r}")
+        for i, beta in enumerate(betas):
+            check_number(beta, f"{where}: betas[{i}]", high=1.0)
+
+    def _update(
+        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
+    ) -> None:
+        xp = array_module(parameter)
+        if not state:
+            state["step"] = 0
+            state["exp_avg"] = xp.zeros_like(parameter)
+            state["exp_avg_sq"] = xp.zeros_like(parameter)
+        if o.amsgrad and "max_exp_avg_sq" not in state:
+            state["max_exp_avg_sq"] = xp.zeros_like(parameter)
+        state["step"] += 1
+        beta1, beta2 = o.betas
+        added, shrink = o.weight_decay, 1.0
+        if self._decoupled:
+            added, shrink = 0.0, 1 - o.lr * o.weight_decay
+        # lr m̂ / (√v̂ + eps) = rate m / (√v + eps root)
+        root = sqrt(1 - beta2 ** state["step"])
+        rate = o.lr * root / (1 - beta1 ** state["step"])
+        moments = state["exp_avg"], state["exp_avg_sq"]
+        largest = state["max_exp_avg_sq"] if o.amsgrad else None
+        for p, g, m, v, w, s, t in self._pieces(2, parameter, gradient, *moments, largest):
+            g = descended(p, g, added, o.maximize, out=s)
+            if shrink != 1:
+                p *= shrink
+            xp.subtract(g, m, out=t)
+            t *= 1 - beta1
+            m += t
+            v *= beta2
+            xp.multiply(g, g, out=t)
+            t *= 1 - beta2
+            v += t
+            xp.sqrt(v if w is None else xp.maximum(w, v, out=w), out=t)
+            t += o.eps * root
+            xp.divide(m, t, out=t)
+            t *= rate
+            p -= t
+
+
+class AdamW(Adam):
+    """`Adam`, with weight decay that goes to the parameter directly, past m and v.
+
+    Each step begins with ``p = p - lr weight_decay p``; all else is as in `Adam` without weight
+    decay. Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+
+    Parameters
+    ----------
+    params, lr, betas, eps, amsgrad, maximize
+        as in `Adam`.
+    weight_decay
+        the share of the parameter, times the learning rate, that each step takes away.
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

@@ -1,0 +1,63 @@
+"""What is asked of the arguments of optimisers, schedules and clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from minigrad.tensor import Tensor
+
+
+def check_number(
+    value: Any, name: str, low: float = 0.0, high: float = math.inf, positive: bool = False
+) -> None:
+    """Raise a ValueError unless `value` is a number in [low, high); above `low` if `positive`."""
+    try:
+        fits = low <= float(value) < high and not (positive and float(value) == low)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        kind = f"above {low:g}" if positive else f"of at least {low:g}"
+        limit = " and finite" if high == math.inf else f" and below {high:g}"
+        raise ValueError(f"{name} must be a number {kind}{limit}, got {value!r}")
+
+
+def check_names(
+    where: str, given: Iterable[str], expected: Iterable[str], optional: Iterable[str] = ()
+) -> None:
+    """Raise a ValueError, which begins with `where`, if `given` lacks a name or has one too many."""
+    missing = [name for name in expected if name not in given and name not in optional]
+    unexpected = [name for name in given if name not in expected and name not in optional]
+    if missing or unexpected:
+        raise ValueError(f"{where}: missing {missing or 'nothing'}, unexpected {unexpected}")
+
+
+def in_order(params: Any, where: str) -> list[Any]:
+    """The items of `params`, a sequence or an iterator, but no set; at least one."""
+    if isinstance(params, Tensor | dict | str) or not isinstance(params, Iterable):
+        raise TypeError(f"{where}: expected a list or iterator of Tensors, got {told(params)}")
+    if isinstance(params, set | frozenset):
+        raise TypeError(f"{where}: a set has no order; give the parameters as a list")
+    params = list(params)
+    if not params:
+        raise ValueError(f"{where}: no parameters (an iterator that was used up before?)")
+    return params
+
+
+def check_parameter(p: Any, what: str) -> None:
+    """Raise unless `p` can be changed by an optimiser: a leaf of floating-point numbers."""
+    if not isinstance(p, Tensor):
+        raise TypeError(f"{what} is no Tensor but {told(p)}")
+    if not p.is_leaf:
+        raise ValueError(
+            f"{what}, of shape {p.shape}, is the result of an op; optimise the tensors that it was "
+            "made from"
+        )
+    if p.dtype.kind != "f":
+        raise TypeError(f"{what} is of dtype {p.dtype}; only floating-point tensors can be stepped")
+
+
+def told(x: Any) -> str:
+    """`x` as an error message shows it."""
+    return f"{type(x).__name__} {x!r:.60}"

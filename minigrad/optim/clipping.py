@@ -1,0 +1,153 @@
+"""Clipping: gradients kept from becoming too large, which through time they easily do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import FLOAT32, Array, array_module
+from minigrad.optim.blocks import pieces
+from minigrad.optim.checks import check_number, in_order, told
+from minigrad.tape import mark_changed
+from minigrad.tensor import Tensor
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients, in place, by the factor that makes their common norm at most `max_norm`.
+
+    The factor is min(1, max_norm / (norm + 1e-6)). Pascanu, Mikolov and Bengio, "On the difficulty
+    of training recurrent neural networks" (2013).
+
+    Parameters
+    ----------
+    parameters
+        a Tensor, or several, whose ``.grad`` to scale; those without one are passed over, and one
+        that is there twice counts once.
+    max_norm
+        the largest norm allowed; ``math.inf`` measures without scaling.
+    norm_type
+        p of the p-norm; ``math.inf`` (or ``"inf"``) for the largest absolute value.
+    error_if_nonfinite
+        raise, and leave the gradients as they are, if the norm is infinite or NaN. Without it an
+        infinite norm makes the gradients 0 (the infinite elements NaN), a norm of NaN makes all of
+        them NaN. On a GPU the question costs a transfer.
+
+    Returns
+    -------
+    Tensor
+        the norm before scaling, a single number, of the dtype and on the device of the gradients.
+        It is exact to about the precision of that dtype, since the pieces of a gradient are summed
+        in float64 (so a float32 norm is right from 1e-38 to 1e38, where the squares would not fit
+        into float32); on a GPU all is computed in the gradients' dtype.
+
+    Raises
+    ------
+    ValueError
+        if there are no parameters (an iterator that was used up?), or a number is out of range.
+    RuntimeError
+        if `error_if_nonfinite`, and the norm is infinite or NaN.
+    """
+    max_norm, norm_type = float(max_norm), float(norm_type)
+    if max_norm != math.inf:
+        check_number(max_norm, "clip_grad_norm_: max_norm")
+    if norm_type != math.inf:
+        check_number(norm_type, "clip_grad_norm_: norm_type", positive=True)
+    gradients = _gradients(parameters, "clip_grad_norm_")
+    if not gradients:
+        return Tensor(np.zeros((), FLOAT32))
+    norm = _norm([g._data for g in gradients], norm_type)
+    xp = array_module(norm)
+    if error_if_nonfinite and not bool(xp.isfinite(norm)):
+        raise RuntimeError(
+            f"clip_grad_norm_: the norm of the gradients is {float(norm)}; nothing was scaled "
+            f"({_first_culprit(gradients)})"
+        )
+    with np.errstate(invalid="ignore"):  # infinity times 0, as documented
+        factor = max_norm / (norm + 1e-6)
+        # The factor is looked at only where that costs nothing.
+        if max_norm != math.inf and not (xp is np and factor >= 1):
+            _scale(gradients, xp.minimum(factor, 1.0))
+    return Tensor(xp.asarray(norm, dtype=gradients[0].dtype))
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Move each element of each gradient, in place, into [-clip_value, clip_value].
+
+    Parameters
+    ----------
+    parameters
+        a Tensor, or several, whose ``.grad`` to clip; those without one are passed over.
+    clip_value
+        the largest absolute value allowed. NaN stays NaN.
+
+    Raises
+    ------
+    ValueError
+        if there are no parameters (an iterator that was used up?), or `clip_value` is negative.
+    """
+    check_number(clip_value, "clip_grad_value_: clip_value")
+    bound = float(clip_value)
+    for gradient in _gradients(parameters, "clip_grad_value_"):
+        g = gradient._data
+        xp = array_module(g)
+        xp.minimum(g, bound, out=g)
+        xp.maximum(g, -bound, out=g)
+        mark_changed(gradient)
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
+    items = [parameters] if isinstance(parameters, Tensor) else in_order(parameters, where)
+    for i, p in enumerate(items):
+        if not isinstance(p, Tensor):
+            raise TypeError(f"{where}: parameter {i} is no Tensor but {told(p)}")
+    return [p.grad for p in dict.fromkeys(items) if p.grad is not None]
+
+
+def _scale(gradients: list[Tensor], factor: Array) -> None:
+    for gradient in gradients:
+        g = gradient._data
+        g *= factor.astype(g.dtype)
+        mark_changed(gradient)
+
+
+def _norm(gradients: list[Array], p: float) -> Any:
+    """The p-norm of all elements: a float64 number of NumPy's, or an array on the device."""
+    xp = array_module(gradients[0])
+    if p == math.inf:
+        parts = [xp.maximum(g.max(), -g.min()) for g in gradients if g.size]
+        return reduce(xp.maximum, parts, xp.zeros((), FLOAT32))
+    if xp is np:
+        return np.float64(sum(_power_sum(g, p) for g in gradients)) ** (1 / p)
+    return reduce(add, [_power(g, p) for g in gradients]) ** (1 / p)
+
+
+def _power(g: Array, p: float) -> Any:
+    """The sum of |x|ᵖ over all elements x of `g`, in one read of it if p is 2."""
+    return array_module(g).vdot(g, g) if p == 2 else (abs(g) ** p).sum()
+
+
+def _power_sum(g: Array, p: float) -> float:
+    """The same, summed in float64 piece by piece; wholly in float64 if that is out of range."""
+    with np.errstate(over="ignore"):
+        total = sum(float(_power(g[piece], p)) for piece in pieces(g))
+        safe = g.dtype != np.float16 and 1e-30 < total < math.inf
+        if not safe:
+            total = sum(float(_power(g[piece].astype(np.float64), p)) for piece in pieces(g))
+    return total
+
+
+def _first_culprit(gradients: list[Tensor]) -> str:
+    for i, gradient in enumerate(gradients):
+        if not array_module(gradient).isfinite(gradient._data).all():
+            return f"gradient {i} of {len(gradients)}, of shape {gradient.shape}, is the first cause"
+    return "each gradient is finite, but not their sum"

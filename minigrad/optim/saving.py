@@ -1,0 +1,104 @@
+"""What an optimiser remembers, as plain data, and back; see `Optimizer.state_dict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.backend import device_of, is_array, to_device
+from minigrad.optim.checks import check_names
+from minigrad.tensor import Tensor
+
+if TYPE_CHECKING:
+    from minigrad.optim.optimizer import Optimizer
+
+
+def state_dict(optimizer: Optimizer) -> dict[str, Any]:
+    """See `Optimizer.state_dict`."""
+    number = {p: i for i, p in enumerate(optimizer.parameters())}
+    groups = []
+    for group in optimizer.param_groups:
+        options = {name: plain(value) for name, value in group.items() if name != "params"}
+        groups.append({**options, "params": [number[p] for p in group["params"]]})
+    state = {
+        number[p]: {name: plain(value) for name, value in entries.items()}
+        for p, entries in optimizer.state.items()
+    }
+    return {"kind": type(optimizer).__name__, "param_groups": groups, "state": state}
+
+
+def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """See `Optimizer.load_state_dict`."""
+    kind = type(optimizer).__name__
+    where = f"{kind}.load_state_dict"
+    check_names(where, saved, ["kind", "param_groups", "state"])
+    if saved["kind"] != kind:
+        raise ValueError(f"{where}: this is the state of another optimiser, {saved['kind']}")
+    options = list(_checked_options(optimizer, saved["param_groups"], where))
+    state = dict(_checked_state(optimizer, saved["state"], where))
+    for group, values in zip(optimizer.param_groups, options, strict=True):
+        group.update(values)
+    optimizer.state = state
+
+
+def _checked_options(
+    optimizer: Optimizer, saved: list[Mapping[str, Any]], where: str
+) -> Iterator[dict[str, Any]]:
+    if len(saved) != len(optimizer.param_groups):
+        raise ValueError(
+            f"{where}: {len(saved)} parameter groups were saved, but there are "
+            f"{len(optimizer.param_groups)}"
+        )
+    start = 0
+    for i, (options, group) in enumerate(zip(saved, optimizer.param_groups, strict=True)):
+        here = f"{where}: group {i}"
+        numbers = list(range(start, start + len(group["params"])))
+        start += len(numbers)
+        check_names(here, options, group, optional=["name", "initial_lr"])
+        if list(options["params"]) != numbers:
+            raise ValueError(
+                f"{here}: parameters {list(options['params'])} were saved, but it has {numbers}"
+            )
+        optimizer.check_options(options, here)
+        yield {name: _loaded(options[name]) for name in options if name != "params"}
+
+
+def _checked_state(
+    optimizer: Optimizer, saved: Mapping[Any, Mapping[str, Any]], where: str
+) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+    parameters = list(optimizer.parameters())
+    for key, entries in saved.items():
+        here = f"{where}: parameter {key}"
+        if int(key) not in range(len(parameters)):
+            raise ValueError(f"{here}: there are only {len(parameters)}")
+        p = parameters[int(key)]
+        check_names(here, entries, [], optional=optimizer.remembered)
+        for name, value in entries.items():
+            fits = isinstance(value, int) if name == "step" else _is_like(value, p)
+            if not fits:
+                found = f"{value.dtype} {value.shape}" if is_array(value) else repr(value)
+                wanted = "a whole number" if name == "step" else f"{p.dtype} {p.shape}"
+                raise ValueError(f"{here}: {name} is {found}; expected {wanted}")
+        device = device_of(p._data)
+        yield p, {name: _loaded(value, device) for name, value in entries.items()}
+
+
+def _is_like(value: Any, p: Tensor) -> bool:
+    return is_array(value) and value.shape == p.shape and value.dtype == p.dtype
+
+
+def plain(value: Any) -> Any:
+    """A copy of `value` of lists, numbers, strings and NumPy arrays alone."""
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic | Tensor):
+        return value.item()
+    return np.array(to_device(value, "cpu")) if is_array(value) else value
+
+
+def _loaded(value: Any, device: str = "cpu") -> Any:
+    if is_array(value):
+        return to_device(np.array(to_device(value, "cpu")), device)
+    return tuple(value) if isinstance(value, list) else value

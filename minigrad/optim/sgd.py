@@ -1,0 +1,95 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from minigrad.backend import Array, array_module
+from minigrad.optim.optimizer import Optimizer, Parameters, descended
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if asked for.
+
+    For the gradient g of the parameter p, with the velocity b (of the first step: b = g)::
+
+        g = g + weight_decay p
+        b = momentum b + (1 - dampening) g
+        p = p - lr b                        (Nesterov: p = p - lr (g + momentum b))
+
+    The momentum is that of Sutskever, Martens, Dahl and Hinton, "On the importance of
+    initialization and momentum in deep learning" (2013), in PyTorch's form, in which the learning
+    rate is no part of the velocity.
+
+    Parameters
+    ----------
+    params
+        the parameters, or groups of them; see `Optimizer`, also for what is raised.
+    lr
+        the learning rate.
+    momentum
+        how much of the velocity stays from one step to the next; 0: no velocity is kept.
+    dampening
+        how much of the gradient does not go into the velocity.
+    weight_decay
+        the strength of L2 regularisation: adds this times the parameter to the gradient.
+    nesterov
+        look one step ahead along the velocity; needs a momentum and no dampening.
+    maximize
+        go up instead of down.
+    """
+
+    remembered = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def check_options(self, options: Mapping[str, Any], where: str) -> None:
+        """See `Optimizer.check_options`."""
+        super().check_options(options, where)
+        if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
+            raise ValueError(
+                f"{where}: Nesterov momentum needs a momentum above 0 and a dampening of 0, got "
+                f"{options['momentum']!r} and {options['dampening']!r}"
+            )
+
+    def _update(
+        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
+    ) -> None:
+        xp = array_module(parameter)
+        velocity, kept = None, 1 - o.dampening
+        if o.momentum:
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"], kept = xp.zeros_like(parameter), 1.0
+            velocity = state["momentum_buffer"]
+        for p, g, b, s, t in self._pieces(2, parameter, gradient, velocity):
+            g = descended(p, g, o.weight_decay, o.maximize, out=s)
+            if b is not None:
+                b *= o.momentum
+                b += g if kept == 1 else xp.multiply(g, kept, out=t)
+                if o.nesterov:
+                    xp.multiply(b, o.momentum, out=t)
+                    g = xp.add(g, t, out=s)
+                else:
+                    g = b
+            p -= xp.multiply(g, o.lr, out=s)

@@ -1,0 +1,433 @@
+"""The tape, and walking back along it: reverse-mode differentiation.
+
+Each op that runs on tensors leaves a `Node` on the tape: whom its inputs came from, how to walk
+back through it, and the values that this will need (`minigrad.recording` makes the nodes). Nodes
+are stamped with a rising number, so a node is always younger than those it came from. Walking back
+is then simple: of all nodes that have a gradient waiting, take the youngest; nothing that is still
+to come can add to it. No recursion, no topological sort, each node once, and a gradient is dropped
+as soon as it has been passed on.
+
+Under ``create_graph=True`` the same walk runs on Tensors instead of arrays, so that the ops in the
+rules are themselves recorded, and the gradients can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
+from typing import Any, Protocol
+
+from minigrad import anomaly
+from minigrad.backend import Array, array_module, device_of
+from minigrad.modes import modes, switched
+
+next_stamp: Callable[[], int] = itertools.count(1).__next__
+"""The clock of the tape: nodes and in-place changes are stamped with it."""
+
+
+class TapeError(RuntimeError):
+    """The tape was asked for something that it cannot give; the text says what to do instead."""
+
+
+class Variable:
+    """A value with a place on the tape. `minigrad.Tensor` is this and the operators."""
+
+    __slots__ = ("__weakref__", "_data", "_memory", "_node", "grad")
+
+    _data: Array
+    _memory: Memory | None  # shared with every view of the same memory; None: not needed so far
+    _node: Node | None  # the place on the tape; None for a constant
+    grad: Any
+
+
+variable_class: type[Variable] = Variable
+"""What results are wrapped in: `minigrad.tensor` puts its Tensor here."""
+
+
+def wrap(data: Array, node: Node | None = None) -> Any:
+    """A Tensor around the array `data`, at the place `node` of the tape (None: a constant)."""
+    variable = object.__new__(variable_class)
+    variable._data = data
+    variable._node = node
+    variable._memory = variable.grad = None
+    return variable
+
+
+class Memory:
+    """When a piece of memory was last changed in place, on the clock of the tape."""
+
+    __slots__ = ("changed",)
+
+    def __init__(self) -> None:
+        self.changed = 0
+
+
+def memory_of(variable: Variable) -> Memory:
+    """The Memory of `variable`, made now if it has none yet."""
+    if variable._memory is None:
+        variable._memory = Memory()
+    return variable._memory
+
+
+def mark_changed(variable: Variable) -> None:
+    """Note an in-place change of `variable`, for all nodes that saved it or a view of it."""
+    memory_of(variable).changed = next_stamp()
+
+
+# ------------------------------------------------------------------------------------- nodes
+
+
+class Plan(Protocol):
+    """How to walk back through a node."""
+
+    name: str
+
+    def pull(self, g: Any, node: Node, oldest: int, create_graph: bool) -> Sequence[Any]:
+        """From the output's gradient, one gradient (or None) for each of ``node.parents``.
+
+        Parents with a stamp below `oldest` need none.
+        """
+
+
+class Node:
+    """One entry of the tape."""
+
+    # fmt: off
+    __slots__ = ("__weakref__", "dtype", "hooks", "memory", "parents",
+                 "plan", "saved", "shape", "stamp")
+    # fmt: on
+
+    plan: Plan | None  # None where the tape begins
+    parents: Sequence[Any]  # the nodes of the inputs that need a gradient
+    saved: Any  # what the plan asked to keep; FREED once a walk has used it
+    shape: Any  # of the output (of all outputs, if there are several)
+    dtype: Any
+    memory: Memory | None  # the output's, where it is among what is saved
+    hooks: dict[int, Callable[[Any], Any]] | None
+    stamp: int
+
+
+class Leaf(Node):
+    """Where the tape begins: a tensor that was asked to have a gradient."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Variable) -> None:
+        self.stamp = next_stamp()
+        self.plan = self.saved = self.memory = self.hooks = None
+        self.parents = ()
+        self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
+        self.tensor = weakref.ref(tensor)  # weak, or tensor and leaf would make a cycle
+
+
+class Output(Node):
+    """One output of an op that has several: hands its gradient to the op's node."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, op: Node, index: int, data: Array) -> None:
+        self.stamp = next_stamp()
+        self.plan = op.plan
+        self.saved = self.memory = self.hooks = None
+        self.parents = (op,)
+        self.shape, self.dtype = data.shape, data.dtype
+        self.index = index
+
+
+FREED: Any = type("Freed", (), {"__repr__": lambda self: "FREED"})()
+"""Stands in `Node.saved` when a walk has used the node up."""
+
+
+def changed_error(node: Node, what: str) -> TapeError:
+    """The error for a saved value that was changed in place before the walk back came to it."""
+    assert node.plan is not None
+    return TapeError(
+        f"backward: {what}, which {node.plan.name} saved for its derivative, was changed in place "
+        "since (by optimizer.step() or an assignment to .data); call backward before the change, "
+        "or compute the forward pass again after it"
+    )
+
+
+# -------------------------------------------------------------------------------------- walk
+
+
+def walk(
+    gradients: dict[Node, Any],
+    keep: bool,
+    create_graph: bool,
+    wanted: frozenset[Node] | None = None,
+) -> dict[Node, Any]:
+    """Walk back from the nodes in `gradients`, and return the gradients of the `wanted` nodes.
+
+    Parameters
+    ----------
+    gradients
+        where to start, with which gradient (arrays, or Tensors under `create_graph`).
+    keep
+        keep what the nodes saved, for another walk.
+    create_graph
+        record the walk itself.
+    wanted
+        the nodes whose gradients to collect; None: every leaf.
+    """
+    oldest = 0 if wanted is None else min((node.stamp for node in wanted), default=0)
+    start, pending = set(gradients), gradients
+    found: dict[Node, Any] = {}
+    watching = modes.anomaly
+    mine: set[Node] = set()  # nodes whose pending gradient is an array made here, by adding
+    heap = [(-node.stamp, node) for node in pending]
+    heapify(heap)
+    while heap:
+        node = heappop(heap)[1]
+        g = pending.pop(node)
+        if node.hooks is not None:
+            g = _run_hooks(node, g)
+        plan = node.plan
+        if plan is None or wanted is not None:
+            if wanted is None or node in wanted:
+                found[node] = g
+            if plan is None or node.stamp <= oldest:
+                continue
+        if type(node) is Output:
+            _fill_slot(node, g, pending, heap)
+            if node in start:
+                start.add(node.parents[0])
+            continue
+        if node.saved is FREED:
+            raise _freed_error(plan.name, node in start)
+        parents = node.parents
+        inputs = plan.pull(g, node, oldest, create_graph)
+        if not keep:
+            node.saved, node.parents = FREED, ()
+        if watching:
+            anomaly.check_backward(plan.name, node, inputs)
+        for parent, d in zip(parents, inputs):  # noqa: B905 (strict costs, and each is a plan's)
+            if d is None:
+                continue
+            if d.shape != parent.shape or d.dtype is not parent.dtype:
+                d = _fitted(d, parent, node)
+            total = pending.get(parent)
+            if total is None:
+                pending[parent] = d
+                heappush(heap, (-parent.stamp, parent))
+            elif parent in mine:
+                total += d
+                pending[parent] = total
+            else:
+                pending[parent] = total + d
+                if not create_graph:
+                    mine.add(parent)
+    return found
+
+
+def _run_hooks(node: Node, g: Any) -> Any:
+    assert node.hooks is not None
+    bare = not isinstance(g, Variable)
+    tensor = wrap(array_module(g).asarray(g)) if bare else g
+    for hook in tuple(node.hooks.values()):
+        result = hook(tensor)
+        if result is not None:
+            if not isinstance(result, Variable) or result._data.shape != node.shape:
+                raise TypeError(
+                    f"register_hook: a hook returned {_describe(result)}; expected None or a "
+                    f"Tensor of shape {node.shape}"
+                )
+            tensor = result
+    return tensor._data if bare else tensor
+
+
+def _fill_slot(node: Output, g: Any, pending: dict[Node, Any], heap: list[Any]) -> None:
+    """Leave the gradient of one of several outputs with the node of the op."""
+    op = node.parents[0]
+    if op not in pending:
+        pending[op] = [None] * len(op.shape)
+        heappush(heap, (-op.stamp, op))
+    pending[op][node.index] = g
+
+
+def _fitted(d: Any, parent: Node, node: Node) -> Any:
+    """Gradient `d`, summed down to its tensor's shape where the op broadcast it; same dtype."""
+    assert node.plan is not None
+    shape, lead = parent.shape, d.ndim - len(parent.shape)
+    if d.shape != shape:
+        if lead < 0 or any(n != m != 1 for n, m in zip(d.shape[lead:], shape, strict=True)):
+            raise TapeError(
+                f"{node.plan.name}: a rule gave a gradient of shape {d.shape} for an input of "
+                f"shape {shape}; a gradient has the shape of its input, or one that the input "
+                "broadcasts to"
+            )
+        stretched = (lead + i for i, m in enumerate(shape) if m == 1 != d.shape[lead + i])
+        d = d.sum((*range(lead), *stretched)).reshape(shape)
+    if d.dtype is not parent.dtype and d.dtype != parent.dtype:
+        if node.dtype == parent.dtype:
+            raise TapeError(
+                f"{node.plan.name}: a rule gave a {d.dtype} gradient for a {parent.dtype} input; "
+                "a NumPy scalar or array of another dtype in the rule is the usual cause"
+            )
+        d = d.astype(parent.dtype)  # the op itself mixed dtypes; each input gets its own back
+    return d
+
+
+def _freed_error(name: str, at_start: bool) -> TapeError:
+    if at_start:
+        return TapeError(
+            "backward: a second walk through a tape that the first one has freed; pass "
+            "retain_graph=True to the first backward, or compute the forward pass again"
+        )
+    return TapeError(
+        f"backward: reached a {name} that an earlier backward has already used and freed. If this "
+        "is a state carried over from the previous BPTT window, cut it off at the window's edge: "
+        "state = state.detach(). To walk through the same part again, pass retain_graph=True to "
+        "the earlier backward"
+    )
+
+
+# --------------------------------------------------------------------------- backward and grad
+
+
+def backward(
+    tensor: Variable,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Add d tensor / d leaf to the ``.grad`` of every leaf; see `Tensor.backward`."""
+    if tensor._node is None:
+        raise TapeError(
+            "backward: this tensor is a constant, nothing on the tape leads to it; set "
+            "requires_grad=True on an input before computing, and compute outside no_grad()"
+        )
+    start = {tensor._node: _seed("backward", tensor, gradient, create_graph)}
+    keep = create_graph if retain_graph is None else retain_graph
+    with switched("recording", create_graph):
+        found = walk(start, keep, create_graph)
+        start.clear()
+        while found:
+            leaf, g = found.popitem()
+            owner = leaf.tensor() if isinstance(leaf, Leaf) else None
+            if owner is not None:
+                g = g if create_graph else _own(g, owner)
+                owner.grad = g if owner.grad is None else owner.grad + g
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of `outputs` with respect to `inputs`; no tensor's ``.grad`` is touched.
+
+    Parameters
+    ----------
+    outputs
+        a Tensor or a sequence of them; the gradient is that of their sum, weighted by
+        `grad_outputs`.
+    inputs
+        a Tensor or a sequence of them, leaves or not; each must require a gradient.
+    grad_outputs
+        one Tensor or array (or None for a scalar output) for each output, of its shape.
+    create_graph
+        record the walk, so that the gradients can be differentiated again.
+    retain_graph
+        keep the tape for another walk; as `create_graph` if None.
+    allow_unused
+        give None for an input that the outputs do not depend on, where otherwise it is an error.
+
+    Returns
+    -------
+    tuple of Tensor
+        one for each input, of its shape, dtype and device.
+
+    Raises
+    ------
+    TapeError
+        if an output or input is a constant, an input is unused, or the tape has been freed.
+    """
+    outputs, inputs = _as_sequence(outputs), _as_sequence(inputs)
+    weights = [None] * len(outputs) if grad_outputs is None else _as_sequence(grad_outputs)
+    if len(weights) != len(outputs):
+        raise ValueError(f"grad: {len(outputs)} outputs, but {len(weights)} grad_outputs")
+    for what, tensors in (("output", outputs), ("input", inputs)):
+        for i, tensor in enumerate(tensors):
+            if not isinstance(tensor, Variable):
+                raise TypeError(f"grad: {what} {i} is no Tensor but {_describe(tensor)}")
+            if tensor._node is None:
+                raise TapeError(f"grad: {what} {i} is a constant; it does not require a gradient")
+    start: dict[Node, Any] = {}
+    with switched("recording", create_graph):
+        for tensor, weight in zip(outputs, weights, strict=True):
+            g = _seed("grad", tensor, weight, create_graph)
+            start[tensor._node] = start[tensor._node] + g if tensor._node in start else g
+        keep = create_graph if retain_graph is None else retain_graph
+        nodes = [tensor._node for tensor in inputs]
+        found = walk(start, keep, create_graph, frozenset(nodes))
+        start.clear()
+    results: list[Any] = []
+    for i, tensor in enumerate(inputs):
+        node = nodes[i]
+        if node not in found:
+            if not allow_unused:
+                raise TapeError(
+                    f"grad: the outputs do not depend on input {i}; pass allow_unused=True to get "
+                    "None for it"
+                )
+            results.append(None)
+        elif create_graph:
+            results.append(found[node])
+        else:
+            g = found[node] if node in nodes[i + 1 :] else found.pop(node)
+            results.append(_own(g, tensor))
+    return tuple(results)
+
+
+def _as_sequence(x: Any) -> Sequence[Any]:
+    return x if isinstance(x, tuple | list) else (x,)
+
+
+def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> Any:
+    """The gradient to start from at `tensor`: 1 for a single number, else what was given."""
+    data = tensor._data
+    if gradient is None:
+        if data.size != 1:
+            raise TapeError(
+                f"{caller}: the tensor has shape {data.shape}, and only a single number has a "
+                "gradient of its own; reduce it (y.sum() ...), or pass a gradient of its shape"
+            )
+        gradient = array_module(data).ones_like(data)
+    g = gradient._data if isinstance(gradient, Variable) else gradient
+    if not hasattr(g, "dtype") or g.shape != data.shape or g.dtype != data.dtype:
+        raise TapeError(
+            f"{caller}: the gradient is {_describe(gradient)}; expected an array or Tensor of "
+            f"shape {data.shape} and dtype {data.dtype}, like the tensor itself"
+        )
+    if device_of(g) != device_of(data):
+        raise TapeError(
+            f"{caller}: the gradient is on {device_of(g)}, the tensor on {device_of(data)}"
+        )
+    if not create_graph:
+        return g
+    return gradient if isinstance(gradient, Variable) else wrap(g)
+
+
+def _own(g: Array, tensor: Variable) -> Any:
+    """`g` as the gradient of `tensor`, in memory that nobody else can see."""
+    alone = g.base is None and sys.getrefcount(g) <= 3  # the caller's name, ours, and the call's
+    g = array_module(g).asarray(g)
+    if device_of(g) != device_of(tensor._data):
+        raise TapeError(
+            f"backward: a rule gave a gradient on {device_of(g)} for a tensor on "
+            f"{device_of(tensor._data)}"
+        )
+    return wrap(g if alone else g.copy())
+
+
+def _describe(x: Any) -> str:
+    if hasattr(x, "dtype") and hasattr(x, "shape"):
+        return f"{x.dtype} {x.shape}"
+    return f"{type(x).__name__} {x!r}"

@@ -1,0 +1,352 @@
+"""Tensor: an array, its gradient, its place on the tape, and NumPy's operators and methods."""
+
+from __future__ import annotations
+
+import operator
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minigrad import ops, tape
+from minigrad.backend import Array, ArrayLike, Device, DType, as_array, device_of
+from minigrad.backend import to_device as array_to_device
+from minigrad.numpy_protocol import call_function, call_ufunc
+from minigrad.ops.indexing import At, as_index
+from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
+
+Self = TypeVar("Self", bound="Tensor")
+
+
+def _constant(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """A method for a result that has no derivative: bools and integers, off the tape."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = function(self._data, *[getattr(a, "_data", a) for a in args], **kwargs)
+        return NotImplemented if result is NotImplemented else wrap(as_array(result))
+
+    method.__doc__ = f"NumPy's {function.__name__}, elementwise or over an axis; a constant."
+    return method
+
+
+def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
+    return lambda self, other: op(other, self)
+
+
+class Tensor(Variable):
+    """An array that can be differentiated with respect to.
+
+    Parameters
+    ----------
+    data
+        an array, which is used as it is, without a copy (`minigrad.tensor` copies); a Tensor, whose
+        array is used; or a Python number or nested list of numbers, which becomes float32.
+    dtype
+        the dtype to convert to; None: an array's own.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; None: where the array is.
+    requires_grad
+        whether to compute gradients for this tensor.
+
+    Raises
+    ------
+    TypeError
+        if `data` is not numeric, or a gradient is asked for numbers that are not floats.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        data: ArrayLike,
+        dtype: DType = None,
+        device: Device | None = None,
+        requires_grad: bool = False,
+    ) -> None:
+        self._data = as_array(getattr(data, "_data", data), dtype, device)
+        self._node = self._memory = self.grad = None
+        self.requires_grad_(requires_grad)
+
+    # ------------------------------------------------------------------ what it is
+
+    shape = property(lambda self: self._data.shape, doc="Length of each axis.")
+    ndim = property(lambda self: self._data.ndim, doc="Number of axes.")
+    size = property(lambda self: self._data.size, doc="Number of elements.")
+    dtype = property(lambda self: self._data.dtype, doc="The NumPy dtype of the elements.")
+    nbytes = property(lambda self: self._data.nbytes, doc="Bytes of memory the elements take.")
+    device = property(lambda self: device_of(self._data), doc='"cpu", "cuda:0" ...')
+    is_leaf = property(
+        lambda self: self._node is None or isinstance(self._node, Leaf),
+        doc="Whether this is no result of a recorded op: a constant, or where the tape begins.",
+    )
+
+    @property
+    def data(self) -> Array:
+        """The array itself, off the tape. Assigning to it counts as a change in place."""
+        return self._data
+
+    @data.setter
+    def data(self, value: ArrayLike) -> None:
+        array = as_array(getattr(value, "_data", value), self.dtype, self.device)
+        if array.shape != self.shape:
+            raise ValueError(f"data: assigned shape {array.shape} to a tensor of {self.shape}")
+        if array is not self._data:
+            self._data, self._memory = array, Memory()
+        mark_changed(self)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are computed for this tensor: whether it has a place on the tape."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Ask for gradients of this tensor (or no longer); returns the tensor."""
+        if not self.is_leaf:
+            if not requires_grad:
+                raise TapeError("requires_grad_: a result of an op; use detach() to cut it off")
+        elif not requires_grad:
+            self._node = None
+        elif self.dtype.kind != "f":
+            raise TypeError(
+                f"requires_grad_: only floating-point tensors have gradients, not {self.dtype}; "
+                'convert it first: .astype("float32")'
+            )
+        elif self._node is None:
+            self._node = Leaf(self)
+        return self
+
+    # ------------------------------------------------------------------ gradients
+
+    def backward(
+        self,
+        gradient: ArrayLike = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        """Add the derivatives of this tensor to the ``.grad`` of every leaf it depends on.
+
+        Parameters
+        ----------
+        gradient
+            what to start from, an array or Tensor like this one; None for a single number: 1.
+        retain_graph
+            keep the tape for another backward; None: as `create_graph`.
+        create_graph
+            record this walk too, so that the gradients can be differentiated again.
+
+        Raises
+        ------
+        TapeError
+            if this is a constant, or no single number and no gradient is given; if the tape was
+            freed, or a value on it changed in place since.
+        """
+        tape.backward(self, gradient, retain_graph, create_graph)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call `hook` with the gradient of this tensor whenever a walk back has all of it.
+
+        A Tensor that the hook returns takes the gradient's place. Returns a function that removes
+        the hook.
+        """
+        node = self._node
+        if node is None:
+            raise TapeError("register_hook: this tensor is a constant; no gradient will reach it")
+        hooks = node.hooks = {} if node.hooks is None else node.hooks
+        key = tape.next_stamp()
+        hooks[key] = hook
+        return lambda: hooks.pop(key, None) and None
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result of an op in ``.grad``, as a leaf does."""
+        if self.is_leaf:
+            return
+        keep = weakref.ref(self)
+
+        def hook(g: Tensor) -> None:
+            if (tensor := keep()) is not None:
+                tensor.grad = g.copy() if tensor.grad is None else tensor.grad + g
+
+        self.register_hook(hook)
+
+    def detach(self) -> Tensor:
+        """The same array (shared, not copied) as a constant, cut off from the tape."""
+        result: Tensor = wrap(self._data)
+        result._memory = tape.memory_of(self)
+        return result
+
+    # ------------------------------------------------------------------ out of minigrad
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The values as a NumPy array of their own, copied from wherever they are."""
+        return np.array(array_to_device(self._data, "cpu"))
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item: a tensor of shape {self.shape} is not a single number")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def to(self, device: Device | None = None, dtype: DType = None) -> Tensor:
+        """The tensor on another device, or in another dtype; itself if it is so already."""
+        result = self if dtype is None or self.dtype == dtype else self.astype(dtype)
+        return result if device in (None, self.device) else ops.to_device(result, device)
+
+    __float__ = __int__ = __complex__ = lambda self: operator.methodcaller("item")(self)
+    __array_priority__ = 1000
+
+    def __array__(self, dtype: DType = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self.requires_grad:
+            raise TypeError(
+                "a Tensor that requires a gradient is not silently made an array, which the tape "
+                "cannot follow; use minigrad's ops, or .numpy() for the values alone"
+            )
+        return np.asarray(self.numpy(), dtype)
+
+    __array_ufunc__ = call_ufunc
+    __array_function__ = call_function
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()"
+            )
+        return bool(self._data)
+
+    def __index__(self) -> int:
+        return operator.index(self.item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a tensor without axes")
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.size == 1 else str(self), spec)
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        values = np.array2string(self.numpy(), separator=", ", prefix=f"{name}(")
+        notes = [f"dtype={self.dtype}"]
+        if self.device != "cpu":
+            notes.append(f"device={self.device!r}")
+        if not self.is_leaf:
+            notes.append(f"made_by={self._node.plan.name}")  # type: ignore[union-attr]
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"{name}({values}, {', '.join(notes)})"
+
+    def __copy__(self: Self) -> Self:
+        return self.__deepcopy__({}) if self.is_leaf else self.copy()  # type: ignore[return-value]
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        cls, *state = self.__reduce__()
+        result: Self = cls(*[x.copy() if hasattr(x, "copy") else x for x in state[0]])
+        result.grad = None if self.grad is None else self.grad.copy()
+        memo[id(self)] = result
+        return result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self.is_leaf:
+            raise TypeError(
+                "a tensor that an op made cannot be pickled or deep-copied with its place on the "
+                "tape; use detach() first, or copy() to stay on the tape"
+            )
+        return type(self), (self._data, None, None, self.requires_grad)
+
+    # ------------------------------------------------------------------ indexing
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self._node is not None:
+            raise TapeError(
+                "x[i] = v would change a value that is on the tape; write x = x.at[i].set(v), or "
+                "x.at[i].add(v), which make a new tensor and are differentiable in both"
+            )
+        if getattr(value, "_node", None) is not None:
+            raise TapeError("x[i] = v with a v that requires a gradient: write x.at[i].set(v)")
+        self._data[as_index(index)] = getattr(value, "_data", value)
+        mark_changed(self)
+
+    at = property(At, doc="``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape.")
+    T = property(ops.transpose, doc="With the axes in reverse order.")
+    mT = property(lambda self: ops.swapaxes(self, -1, -2), doc="Each matrix transposed.")  # noqa: N815
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """See `minigrad.reshape`; the lengths may be given one by one."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """See `minigrad.transpose`; the axes may be given one by one."""
+        return ops.transpose(
+            self, (axes if isinstance(axes[0], int) else axes[0]) if axes else None
+        )
+
+    # ------------------------------------------------------------------ operators and methods
+
+    __add__ = ops.add
+    __radd__ = _reflected(ops.add)
+    __sub__ = ops.subtract
+    __rsub__ = _reflected(ops.subtract)
+    __mul__ = ops.multiply
+    __rmul__ = _reflected(ops.multiply)
+    __truediv__ = ops.divide
+    __rtruediv__ = _reflected(ops.divide)
+    __floordiv__ = ops.floor_divide
+    __rfloordiv__ = _reflected(ops.floor_divide)
+    __mod__ = ops.remainder
+    __rmod__ = _reflected(ops.remainder)
+    __pow__ = ops.power
+    __rpow__ = _reflected(ops.power)
+    __matmul__ = ops.matmul
+    __rmatmul__ = _reflected(ops.matmul)
+    __neg__ = ops.negative
+    __pos__ = ops.copy
+    __abs__ = ops.abs
+
+    __eq__ = _constant(operator.eq)  # type: ignore[assignment]
+    __ne__ = _constant(operator.ne)  # type: ignore[assignment]
+    __lt__ = _constant(operator.lt)
+    __le__ = _constant(operator.le)
+    __gt__ = _constant(operator.gt)
+    __ge__ = _constant(operator.ge)
+    __and__ = __rand__ = _constant(operator.and_)
+    __or__ = __ror__ = _constant(operator.or_)
+    __xor__ = __rxor__ = _constant(operator.xor)
+    __invert__ = _constant(operator.invert)
+
+    any = _constant(lambda a, *args, **kw: a.any(*args, **kw))
+    all = _constant(lambda a, *args, **kw: a.all(*args, **kw))
+    argmax = _constant(lambda a, *args, **kw: a.argmax(*args, **kw))
+    argmin = _constant(lambda a, *args, **kw: a.argmin(*args, **kw))
+    argsort = _constant(lambda a, *args, **kw: a.argsort(*args, **kw))
+
+    abs, exp, log, sqrt, tanh, sigmoid = ops.abs, ops.exp, ops.log, ops.sqrt, ops.tanh, ops.sigmoid
+    relu, softmax, log_softmax, clip = ops.relu, ops.softmax, ops.log_softmax, ops.clip
+    sum, mean, prod, max, min = ops.sum, ops.mean, ops.prod, ops.max, ops.min
+    var, std, cumsum, logsumexp = ops.var, ops.std, ops.cumsum, ops.logsumexp
+    astype, copy, ravel, squeeze, swapaxes = (
+        *(ops.astype, ops.copy, ops.ravel, ops.squeeze, ops.swapaxes),
+    )
+    flatten, repeat, take, dot, trace = ops.ravel, ops.repeat, ops.take, ops.dot, ops.trace
+    diagonal = ops.diagonal
+
+
+tape.variable_class = Tensor
