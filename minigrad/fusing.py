@@ -19,7 +19,6 @@ None, for each input; the items of an input that is a list count one by one.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
@@ -34,6 +33,7 @@ from minigrad.recording import (
     differentiable,
     float_dtype,
     load,
+    names_wanted,
     plain,
     share_memory,
 )
@@ -167,7 +167,7 @@ class JointPlan:
 
     def __init__(self, op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> None:
         self.name, self.op, self.backward, self.twin = op.name, op, backward, twin
-        self.wants = list(inspect.signature(backward).parameters)[1:]
+        self.wants = names_wanted(backward)
         for name in self.wants:
             if name not in (*op.parameters, "kept", "needs"):
                 raise TypeError(f"{op.name}: backward names {name!r}, which is no parameter")

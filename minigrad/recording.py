@@ -134,7 +134,7 @@ class RulePlan:
     def __init__(self, op: Op, rules: dict[str, Rule], mask: int) -> None:
         self.name = op.name
         active = [p for p, bit in zip(op.parameters, op.bits, strict=True) if bit & mask]
-        wants = {p: list(inspect.signature(rules[p]).parameters)[1:] for p in active}
+        wants = {p: names_wanted(rules[p]) for p in active}
         names = list(dict.fromkeys(name for want in wants.values() for name in want))
         known = ["out", *op.parameters]  # first, since NumPy has an option of that name
         self.shapes = []  # the positions of the arguments whose shapes are to be kept
@@ -161,6 +161,11 @@ class RulePlan:
         for parent, (rule, pick) in zip(node.parents, self.rules):  # noqa: B905
             gradients.append(rule(g, *pick(saved)) if parent.stamp >= oldest else None)
         return gradients
+
+
+def names_wanted(rule: Rule) -> list[str]:
+    """The parameters of a rule after `g` (`inspect.signature` would be a third of the import)."""
+    return list(rule.__code__.co_varnames[1 : rule.__code__.co_argcount])
 
 
 def _picker(positions: list[int]) -> Callable[[Any], Sequence[Any]]:
@@ -254,14 +259,15 @@ class Op:
         """The arguments with integer inputs made floats, if a float64 result came from those alone.
 
         A result is float64 only if an input is: float32 with int64 gives float32, and a function
-        of integers alone gives float32. None if an input is float64 already.
+        of integers alone gives float32. None if an input is float64 already, or none is an integer
+        (the float64 was then asked for, by a dtype among the options).
         """
         arrays: list[Any] = [
             getattr(a, "_data", a) if is_input else None
             for a, is_input in zip(args, self.inputs, strict=True)
         ]
         dtypes = [x.dtype for x in arrays if hasattr(x, "dtype")]
-        if FLOAT64 in dtypes:
+        if FLOAT64 in dtypes or all(dtype.kind == "f" for dtype in dtypes):
             return None
         target = float_dtype(dtypes)
         return [

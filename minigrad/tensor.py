@@ -201,9 +201,6 @@ class Tensor(Variable):
         result = self if dtype is None or self.dtype == dtype else self.astype(dtype)
         return result if device in (None, self.device) else ops.to_device(result, device)
 
-    __float__ = __int__ = __complex__ = lambda self: operator.methodcaller("item")(self)
-    __array_priority__ = 1000
-
     def __array__(self, dtype: DType = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.requires_grad:
             raise TypeError(
@@ -221,6 +218,12 @@ class Tensor(Variable):
                 f"the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()"
             )
         return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
 
     def __index__(self) -> int:
         return operator.index(self.item())

@@ -57,10 +57,17 @@ def divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     return x1 / x2
 
 
+def _log_or_zero(x: Any) -> Any:
+    """log(x), and 0 in the place of log(0)."""
+    if isinstance(x, int | float):
+        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
+    return log(where(x == 0, 1.0, x))
+
+
 @differentiable(
     # x2 - (x2 != 0) is x2 - 1, but 0 where x2 is 0: so 0 * x1**0 = 0, also for x1 = 0.
     x1=lambda g, x1, x2: g * (x2 * power(x1, x2 - (x2 != 0))),
-    x2=lambda g, x1, out: g * out * log(where(x1 == 0, 1.0, x1)),
+    x2=lambda g, x1, out: g * out * _log_or_zero(x1),
 )
 def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """`x1` to the power `x2`, elementwise.
@@ -249,8 +256,8 @@ def arctanh(x: ArrayLike) -> Tensor:
 def sigmoid(x: ArrayLike) -> Tensor:
     """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
     xp = array_module(x)
-    # Below the limit exp(-x) would overflow; the result there is as good as 0.
-    limit = -math.log(float(np.finfo(x.dtype).max)) if x.dtype.kind == "f" else -700.0
+    # Well below the limit exp(-x) would overflow; the result there is as good as 0.
+    limit = -0.99 * math.log(np.finfo(x.dtype).max) if x.dtype.kind == "f" else -700.0
     return 1 / (1 + xp.exp(-xp.maximum(x, limit)))
 
 

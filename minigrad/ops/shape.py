@@ -19,6 +19,7 @@ from minigrad.backend import (
 from minigrad.backend import to_device as array_to_device
 from minigrad.fusing import joint
 from minigrad.recording import differentiable, operand
+from minigrad.tape import Variable, wrap
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -81,12 +82,19 @@ def broadcast_to(array: ArrayLike, shape: Shape) -> Tensor:
 
 
 @differentiable(x=lambda g: g)
+def _astype(x: Array, dtype: DType) -> Any:
+    return x.astype(dtype)
+
+
 def astype(x: ArrayLike, dtype: DType) -> Tensor:
-    """A copy of `x` in another floating dtype; the gradient comes back in that of `x`.
+    """A copy of `x` in another dtype. The gradient comes back in that of `x`.
 
     A tensor made integer or bool is a constant.
     """
-    return x.astype(dtype)
+    x = operand(x)
+    if np.dtype(dtype).kind != "f" and isinstance(x, Variable):
+        return wrap(x._data.astype(dtype))
+    return _astype(x, dtype)
 
 
 @differentiable(x=lambda g, x: to_device(g, device_of(getattr(x, "_data", x))))

@@ -26,7 +26,7 @@ def check_number(
 def check_names(
     where: str, given: Iterable[str], expected: Iterable[str], optional: Iterable[str] = ()
 ) -> None:
-    """Raise a ValueError, which begins with `where`, if `given` lacks a name or has one too many."""
+    """Raise a ValueError that begins with `where` if `given` lacks a name or has one too many."""
     missing = [name for name in expected if name not in given and name not in optional]
     unexpected = [name for name in given if name not in expected and name not in optional]
     if missing or unexpected:
@@ -39,10 +39,10 @@ def in_order(params: Any, where: str) -> list[Any]:
         raise TypeError(f"{where}: expected a list or iterator of Tensors, got {told(params)}")
     if isinstance(params, set | frozenset):
         raise TypeError(f"{where}: a set has no order; give the parameters as a list")
-    params = list(params)
-    if not params:
+    items = list(params)
+    if not items:
         raise ValueError(f"{where}: no parameters (an iterator that was used up before?)")
-    return params
+    return items
 
 
 def check_parameter(p: Any, what: str) -> None:

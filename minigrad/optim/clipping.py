@@ -149,5 +149,7 @@ def _power_sum(g: Array, p: float) -> float:
 def _first_culprit(gradients: list[Tensor]) -> str:
     for i, gradient in enumerate(gradients):
         if not array_module(gradient).isfinite(gradient._data).all():
-            return f"gradient {i} of {len(gradients)}, of shape {gradient.shape}, is the first cause"
+            return (
+                f"gradient {i} of {len(gradients)}, of shape {gradient.shape}, is the first cause"
+            )
     return "each gradient is finite, but not their sum"

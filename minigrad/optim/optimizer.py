@@ -154,9 +154,12 @@ class Optimizer:
 
         All are views: what is written into them is written into `p` and `others`.
         """
+        buffers: list[Array] = []
         for piece in pieces(p):
-            arrays = [None if x is None else x[piece] for x in (p, *others)]
-            yield [*arrays, *self._scratch.like(arrays[0], scratch)]
+            arrays: list[Any] = [None if x is None else x[piece] for x in (p, *others)]
+            if not buffers or buffers[0].shape != arrays[0].shape:
+                buffers = self._scratch.like(arrays[0], scratch)
+            yield [*arrays, *buffers]
 
     # ------------------------------------------------------------------ saving and loading
 
@@ -194,9 +197,7 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def descended(
-    p: Array, g: Array, weight_decay: float, maximize: bool, out: Array
-) -> Array:
+def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array) -> Array:
     """The gradient to go down: `g` itself, or with weight decay or a change of sign, in `out`."""
     xp = array_module(p)
     if weight_decay:
@@ -213,6 +214,7 @@ def _plain(value: Any) -> Any:
 
 
 def _gradient(p: Tensor) -> Array:
+    assert p.grad is not None
     g = p.grad._data
     if g.shape != p.shape or g.dtype != p.dtype:
         raise ValueError(

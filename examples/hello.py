@@ -1,0 +1,122 @@
+"""The character model of "hello": it reads h, e, l, l and learns to say e, l, l, o.
+
+At each time step t the network reads one character x_t, updates its state h_t, and gives each
+character that might come next a score, its logit; softmax makes the scores probabilities::
+
+    h_t  = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)
+    z_t  = W h_t + b                                        logits
+    p_t  = softmax(z_t)                                     probabilities
+    loss = mean over t of -log p_t[target]
+
+The third and the fourth input are both l, but the targets are l and o: nothing but the state,
+which remembers how many l came before, can tell the two apart.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.data import Vocabulary
+
+WORD = "hello"
+VOCABULARY = Vocabulary("helo")
+
+
+class CharRNN(nn.Module):
+    """Ids of characters in; at each time step the logits of the next character out."""
+
+    def __init__(self, vocab_size: int, hidden_size: int, rng: np.random.Generator) -> None:
+        self.embedding = nn.Embedding(vocab_size, hidden_size, rng=rng)
+        self.rnn = nn.RNN(hidden_size, hidden_size, rng=rng)
+        self.decoder = nn.Linear(hidden_size, vocab_size, rng=rng)
+
+    def forward(
+        self, ids: np.ndarray, state: mg.Tensor | None = None
+    ) -> tuple[mg.Tensor, mg.Tensor]:
+        """Logits of shape (T, vocab_size), and the state to go on from; `ids` of shape (T,)."""
+        output, state = self.rnn(self.embedding(ids), state)
+        return self.decoder(output), state
+
+
+def inputs_and_targets() -> tuple[np.ndarray, np.ndarray]:
+    """The ids of h, e, l, l and of e, l, l, o."""
+    ids = VOCABULARY.encode(WORD)
+    return ids[:-1], ids[1:]
+
+
+def train_step(model: CharRNN, optimizer: optim.SGD) -> float:
+    """One step down the gradient; returns the loss before it."""
+    inputs, targets = inputs_and_targets()
+    optimizer.zero_grad()
+    logits, _ = model(inputs)
+    loss = mg.cross_entropy(logits, targets)
+    loss.backward()
+    optimizer.step()
+    return float(loss.item())
+
+
+def logits_and_probabilities(model: CharRNN) -> tuple[np.ndarray, np.ndarray]:
+    """Both of shape (T, vocab_size), with h, e, l, l as the inputs."""
+    with mg.no_grad():
+        logits, _ = model(inputs_and_targets()[0])
+        return logits.numpy(), mg.softmax(logits).numpy()
+
+
+def continuation(model: CharRNN, start: str, length: int) -> str:
+    """What the model says after `start`, when each character it says is its next input."""
+    text, state = start, None
+    with mg.no_grad():
+        for _ in range(length):
+            logits, state = model(VOCABULARY.encode(text[-1]), state)
+            text += VOCABULARY.tokens[logits[-1].argmax()]
+    return text[len(start) :]
+
+
+def table(model: CharRNN) -> str:
+    """Logits and probabilities of each time step, the target's probability in brackets."""
+    letters = VOCABULARY.tokens
+    lines = [
+        f"{'':13}{'logits':<31}probabilities",
+        f" t   x -> y{''.join(f'{c:>7}' for c in letters)}    "
+        + "".join(f"{c:^8}" for c in letters).rstrip(),
+    ]
+    logits, probabilities = logits_and_probabilities(model)
+    for t, (x, y) in enumerate(pairwise(WORD)):
+        scores = "".join(f"{z:7.2f}" for z in logits[t])
+        cells = "".join(
+            f" [{p:.2f}] " if c == y else f"  {p:.2f}  "
+            for c, p in zip(letters, probabilities[t], strict=True)
+        )
+        lines.append(f" {t + 1}   {x} -> {y}{scores}    {cells}".rstrip())
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the model before, during and after training."""
+    model = CharRNN(len(VOCABULARY), hidden_size=8, rng=np.random.default_rng(0))
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+
+    print("Before training: no letter is much likelier than another, whatever was read.\n")
+    print(table(model))
+    print(f"\nTraining (loss in nats; guessing costs log 4 = {math.log(4):.2f}):\n")
+    print(" step    loss   after h it says")
+    for step in range(101):
+        said = continuation(model, "h", 4)
+        loss = train_step(model, optimizer)
+        if step in (0, 2, 5, 10, 20, 50, 100):
+            print(f"{step:5d}  {loss:6.3f}   {said}")
+    print("\nAfter training: the targets, in brackets, have nearly all the probability.\n")
+    print(table(model))
+    print(
+        "\nAt t = 3 and t = 4 the input is l both times, yet the logits differ:"
+        "\nthe state carries what came before."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""A word-level RNN language model: teacher forcing, free-running, and what the state is for.
+
+**Teacher forcing** is how it learns: at each step the input is the true word, whatever the model
+predicted before. **Free-running** is how it is used: its own prediction is the next input, so one
+wrong word leads it astray. Both start from a zero state and carry h_t from word to word::
+
+    h_t = tanh(W_ih E[word_t] + b_ih + W_hh h_{t-1} + b_hh)
+    p(word_{t+1} | all words so far) = softmax(W h_t + b)
+
+Of the three Korean sentences all hold 말이 ("the horse", or "the words"), four times in all, and
+each time another word follows. Without h_{t-1} the best guess is 1/4 for each of the four.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.data import Vocabulary
+
+ENGLISH = ["what will the fat cat sit on"]
+KOREAN = {
+    "경마장에 있는 말이 뛰고 있다": "the horse at the racetrack runs",
+    "그의 말이 법이다": "his word is law",
+    "가는 말이 고와야 오는 말이 곱다": "kind words bring kind words",
+}
+
+
+class RNNLM(nn.Module):
+    """Ids of words in; at each time step the logits of the next word out."""
+
+    def __init__(self, sentences: list[str], hidden_size: int = 16, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.vocabulary = Vocabulary.from_text("\n".join(sentences), level="word", unk=None)
+        self.embedding = nn.Embedding(len(self.vocabulary), hidden_size, rng=rng)
+        self.rnn = nn.RNN(hidden_size, hidden_size, rng=rng)
+        self.decoder = nn.Linear(hidden_size, len(self.vocabulary), rng=rng)
+
+    def forward(
+        self, ids: np.ndarray, state: mg.Tensor | None = None
+    ) -> tuple[mg.Tensor, mg.Tensor]:
+        """Logits and the state to go on from; `ids` of shape (T,), or (T, N) for N sentences."""
+        output, state = self.rnn(self.embedding(ids), state)
+        return self.decoder(output), state
+
+
+def train(model: RNNLM, sentences: list[str], steps: int, carry_state: bool = True) -> list[float]:
+    """Train with teacher forcing; returns the loss of each step, in nats per word.
+
+    Without `carry_state` each word is a sequence of its own, which starts from a zero state.
+    """
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    history = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        losses = []
+        for sentence in sentences:
+            ids = model.vocabulary.encode(sentence + "\n")  # the line end is <eos>
+            if not carry_state:
+                ids = ids[None]  # a batch of words, each one step long
+            logits, _ = model(ids[..., :-1])
+            losses.append(mg.cross_entropy(logits, ids[..., 1:], reduction="sum"))
+        loss = sum(losses) / sum(len(sentence.split()) for sentence in sentences)
+        loss.backward()
+        optimizer.step()
+        history.append(loss.item())
+    return history
+
+
+def forced(model: RNNLM, sentence: str) -> tuple[list[str], list[float]]:
+    """After each word of `sentence` but the last: the likeliest word, and the true one's p."""
+    ids = model.vocabulary.encode(sentence)
+    with mg.no_grad():
+        p = mg.softmax(model(ids[:-1])[0]).numpy()
+    words = [model.vocabulary.tokens[id] for id in p.argmax(-1)]
+    return words, p[np.arange(len(p)), ids[1:]].tolist()
+
+
+def free_run(model: RNNLM, start: str, length: int = 10, carry_state: bool = True) -> str:
+    """`start`, and what the model says after it, up to <eos> or `length` words in all."""
+    words, state = start.split(), None
+    ids = model.vocabulary.encode(start)
+    with mg.no_grad():
+        while len(words) < length:
+            logits, state = model(ids, state if carry_state else None)
+            ids = logits[-1:].argmax(-1).numpy()
+            if ids[0] == model.vocabulary.eos_id:
+                break
+            words.append(model.vocabulary.tokens[ids[0]])
+    return " ".join(words)
+
+
+def next_word(model: RNNLM, context: str, carry_state: bool = True) -> dict[str, float]:
+    """The probability of each next word; without a state only the end of `context` counts."""
+    ids = model.vocabulary.encode(context)
+    with mg.no_grad():
+        logits, _ = model(ids if carry_state else ids[-1:])
+        return dict(zip(model.vocabulary, mg.softmax(logits[-1]).tolist(), strict=True))
+
+
+def contexts(word: str = "말이") -> list[tuple[str, str]]:
+    """Each way in which the sentences come to `word`, and the word that follows there."""
+    split = [sentence.split() for sentence in KOREAN]
+    places = [(words, i + 1) for words in split for i, w in enumerate(words) if w == word]
+    return [(" ".join(words[:i]), words[i]) for words, i in places]
+
+
+def padded(text: str, width: int = 9) -> str:
+    """`text`, and spaces up to `width` columns of a terminal; a Korean syllable takes two."""
+    return text + " " * (width - sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text))
+
+
+def show_english() -> None:
+    """Print forced and free-running predictions as training goes on."""
+    words = ENGLISH[0].split()
+    true = words[1:]
+    print("Forced: it reads the true words. Free: it reads what it said. (Wrong words.)\n")
+    print(" steps   reads     " + "".join(map(padded, words[:-1])).rstrip())
+    print("         true next " + "".join(map(padded, true)).rstrip())
+    for steps in (0, 2, 4, 50):
+        model = RNNLM(ENGLISH)
+        train(model, ENGLISH, steps)
+        says, p = forced(model, ENGLISH[0])
+        free = free_run(model, "what", len(words)).split()[1:]
+        print()
+        for name, row in (("forced   ", says), ("free     ", free)):
+            marked = [w if w == y else f"({w})" for w, y in zip(row, true, strict=False)]
+            print(f"{steps:6d}   {name} " + "".join(map(padded, marked)).rstrip())
+        print("         p(true)   " + "".join(f"{value:<9.2f}" for value in p).rstrip())
+
+
+def show_korean() -> None:
+    """Print the completions, and the word after 말이, with and without the carried state."""
+    for carry_state in (True, False):
+        model = RNNLM([*KOREAN])
+        loss = train(model, [*KOREAN], 150, carry_state)[-1]
+        title = "The state is carried" if carry_state else "A zero state at each word"
+        print(f"\n{title} (loss {loss:.3f}). Completed from the first word:\n")
+        for sentence, english in KOREAN.items():
+            said = free_run(model, sentence.split()[0], len(sentence.split()), carry_state)
+            verdict = "right" if said == sentence else "wrong"
+            print(f"   {padded(said, 34)}{verdict}   {english}")
+        print(
+            "\n   the next word:                 "
+            + "".join(padded(y) for _, y in contexts()).rstrip()
+        )
+        for context, true in contexts():
+            p = next_word(model, context, carry_state)
+            cells = [f"[{p[y]:.2f}]" if y == true else f" {p[y]:.2f}" for _, y in contexts()]
+            print(f"   {padded(context, 31)}" + "".join(map(padded, cells)).rstrip())
+    print("\nWithout a state no model is better: 4 of the 14 next words cost log 4 each, which is")
+    print(f"{4 * math.log(4) / 14:.3f} per word.")
+
+
+if __name__ == "__main__":
+    show_english()
+    show_korean()

@@ -1,0 +1,120 @@
+"""One-hot inputs: multiplying a one-hot vector with a matrix looks up a row of it.
+
+The character model of `hello.py`, for the word "ybigta". A character enters the network as a
+one-hot vector, with a 1 at its id and 0 elsewhere, and a matrix W turns it into features::
+
+    onehot(id) @ W = W[id]                      because all other rows are multiplied by 0
+    dL/dW = sum over t of onehot(id_t)^T g_t    adds g_t to row id_t, and 0 to all other rows
+
+So the product can be replaced by a lookup, `nn.Embedding`, in both directions: the same numbers
+without the multiplications.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.data import Vocabulary
+
+WORD = "ybigta"
+VOCABULARY = Vocabulary(WORD)  # its six letters all differ
+
+
+class CharRNN(nn.Module):
+    """One-hot vectors, or ids, of characters in; logits of the next characters out."""
+
+    def __init__(self, vocab_size: int, features: int, hidden: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.embedding = nn.Embedding(vocab_size, features, rng=rng)
+        self.rnn = nn.RNN(features, hidden, rng=rng)
+        self.decoder = nn.Linear(hidden, vocab_size, rng=rng)
+
+    def forward(self, x: np.ndarray) -> mg.Tensor:
+        """Logits (T, vocab_size); `x` holds one-hot rows, shape (T, vocab_size), or T ids."""
+        looked_up = self.embedding(x) if x.dtype.kind == "i" else x @ self.embedding.weight
+        output, _ = self.rnn(looked_up)
+        return self.decoder(output)
+
+
+def one_hot(ids: np.ndarray, size: int) -> np.ndarray:
+    """Row t is all 0 but for a 1 at ids[t]: the rows `ids` of the identity matrix."""
+    return np.eye(size, dtype=np.float32)[ids]
+
+
+def train(model: CharRNN, x: np.ndarray, steps: int = 60) -> tuple[list[float], list[np.ndarray]]:
+    """The loss and the gradient of the embedding matrix at each step."""
+    targets = VOCABULARY.encode(WORD)[1:]
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    losses, gradients = [], []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = mg.cross_entropy(model(x), targets)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(model.embedding.weight.grad.numpy())
+        optimizer.step()
+    return losses, gradients
+
+
+def train_both(steps: int = 60) -> tuple[list[CharRNN], list[list[float]], list[list[np.ndarray]]]:
+    """Two models of equal weights, one trained on one-hot vectors, the other on ids."""
+    ids = VOCABULARY.encode(WORD)[:-1]
+    models = [CharRNN(len(VOCABULARY), features=3, hidden=8, seed=0) for _ in range(2)]
+    inputs = [one_hot(ids, len(VOCABULARY)), ids]
+    runs = [train(model, x, steps) for model, x in zip(models, inputs, strict=True)]
+    return models, [losses for losses, _ in runs], [gradients for _, gradients in runs]
+
+
+def table(logits: mg.Tensor) -> str:
+    """Logits and probabilities of each time step, the target's probability in brackets."""
+    letters, probabilities = VOCABULARY.tokens, mg.softmax(logits).numpy()
+    head = "".join(f"{c:>5}" for c in letters) + "   " + "".join(f"{c:^6}" for c in letters)
+    lines = [f"{'':11}{'logits':<33}probabilities", f" t  x -> y{head}".rstrip()]
+    for t, (x, y) in enumerate(pairwise(WORD)):
+        scores = "".join(f"{z:5.1f}" for z in logits.numpy()[t])
+        cells = "".join(
+            f"[{p:.2f}]" if c == y else f" {p:.2f} "
+            for c, p in zip(letters, probabilities[t], strict=True)
+        )
+        lines.append(f" {t + 1}  {x} -> {y}{scores}   {cells}".rstrip())
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the product beside the lookup, and the two training runs beside each other."""
+    ids = VOCABULARY.encode(WORD)[:-1]
+    X = one_hot(ids, len(VOCABULARY))
+    untrained = CharRNN(len(VOCABULARY), features=3, hidden=8, seed=0)
+    W = untrained.embedding.weight.numpy()
+
+    print("A one-hot product is a lookup: the 1 picks the row of W with its letter's id.\n")
+    print(f" t   letter  id   one-hot X[t]{'X[t] @ W':>22}{'W[id]':>23}")
+    for t, (letter, id) in enumerate(zip(WORD[:-1], ids, strict=True)):
+        bits = " ".join("1" if bit else "." for bit in X[t])
+        product, row = ("".join(f"{v:7.2f}" for v in values) for values in (X[t] @ W, W[id]))
+        print(f" {t + 1}{letter:>7}{id:6d}   {bits}  {product}  {row}")
+
+    models, losses, gradients = train_both()
+    print("\nThe same weights trained twice, on one-hot vectors and on ids:\n")
+    print(" step   loss, one-hot   loss, lookup   largest difference of dL/dW")
+    for step in (0, 1, 5, 20, 59):
+        difference = abs(gradients[0][step] - gradients[1][step]).max()
+        print(f"{step:5d}{losses[0][step]:16.6f}{losses[1][step]:15.6f}{difference:20.1e}")
+
+    print("\ndL/dW at step 0, a row for each letter (a is never an input, so its row is 0):\n")
+    for letter, row in zip(VOCABULARY, gradients[1][0], strict=True):
+        print(f"   {letter}  " + "".join(f"{v:8.3f}" for v in row))
+
+    with mg.no_grad():
+        print(f"\nBefore training:\n\n{table(untrained(X))}")
+        print(f"\nAfter training on one-hot vectors:\n\n{table(models[0](X))}")
+    print("\nMultiplications to look up 35 x 20 words of 10,000 (200 features each):")
+    print(f"   one-hot product {35 * 20 * 10_000 * 200:,}, lookup 0")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Zero-centred activations: why tanh inside a network trains better than sigmoid.
+
+One neuron, y = w . x, with the loss L = (y - target)^2 / 2. Its weight gradients are::
+
+    dL/dw_i = (dL/dy) x_i
+
+One number, dL/dy, times each input. Where all inputs are positive, as sigmoid gives them, all
+weight gradients have the sign of dL/dy: a step moves all weights up, or all down. If one weight has
+to go up and another down, the way is a zig-zag. The inputs that tanh gives have both signs.
+
+Each step here follows the gradient of one example; over a batch the signs may average out, so that
+large batches soften this. LeCun, Bottou, Orr and Müller (1998), Efficient BackProp, section 4.3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import optim
+
+Activation = Callable[[mg.Tensor], mg.Tensor]
+ACTIVATIONS: dict[str, Activation] = {
+    "sigmoid": mg.sigmoid,
+    "tanh": mg.tanh,
+    "sigmoid - 1/2": lambda z: mg.sigmoid(z) - 0.5,
+}
+COMPARED = ("sigmoid", "tanh")
+START, TARGET = (-1.0, 1.0), (1.0, -1.0)
+
+
+def weight_gradients(activation: Activation, examples: int = 1000, inputs: int = 6) -> np.ndarray:
+    """dL/dw of each example by itself, shape (examples, inputs), all at the same w."""
+    x = activation(mg.tensor(np.random.default_rng(0).normal(size=(examples, inputs))))
+    w = np.where(np.arange(inputs) % 2, -1.0, 1.0)
+    w_n = mg.tensor(np.tile(w, (examples, 1)), requires_grad=True)  # a row for each example
+    y = (w_n * x).sum(1)
+    loss = mg.square(y) / 2  # the target is 0
+    loss.sum().backward()
+    return w_n.grad.numpy()
+
+
+def same_sign_fraction(gradients: np.ndarray) -> float:
+    """The fraction of the rows whose elements are all positive, or all negative."""
+    return float(((gradients > 0).all(1) | (gradients < 0).all(1)).mean())
+
+
+def descend(activation: Activation, seed: int, tolerance: float = 0.1) -> np.ndarray:
+    """The way of (w1, w2) from START until TARGET is `tolerance` away: shape (steps + 1, 2).
+
+    Each step is gradient descent on one new example, whose target is TARGET . x. The learning rate
+    is 1/2 over the mean of |x|^2, so that it does not matter how large an activation's values are.
+    """
+    x = activation(mg.tensor(np.random.default_rng(seed).normal(size=(1000, 2))))
+    w = mg.tensor(START, dtype="float64", requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.5 / mg.square(x).sum(1).mean().item())
+    path = [w.numpy()]
+    for x_n in x:
+        if math.dist(path[-1], TARGET) < tolerance:
+            break
+        optimizer.zero_grad()
+        loss = mg.square(mg.dot(w - np.array(TARGET), x_n)) / 2
+        loss.backward()
+        optimizer.step()
+        path.append(w.numpy())
+    return np.array(path)
+
+
+def detour(path: np.ndarray) -> float:
+    """The length of the way, over that of the straight line from its first to its last point."""
+    steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
+    return float(steps.sum() / math.dist(path[0], path[-1]))
+
+
+def save_plot(path: str, seed: int) -> None:
+    """Draw the two ways side by side into a picture file."""
+    import matplotlib.pyplot as plt
+
+    options = {"figsize": (10, 5), "layout": "constrained", "sharex": True, "sharey": True}
+    figure, axes = plt.subplots(1, 2, **options)
+    for ax, name in zip(axes, COMPARED, strict=True):
+        way = descend(ACTIVATIONS[name], seed)
+        ax.plot(*way.T, ".-", linewidth=1)
+        ax.plot(*START, "ko", label="start")
+        ax.plot(*TARGET, "r*", markersize=14, label="target")
+        ax.set(title=f"inputs from {name}: {len(way) - 1} steps", xlabel="$w_1$", ylabel="$w_2$")
+        ax.set_aspect("equal")
+        ax.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Print the signs of the gradients, the way of two weights, and how long it is."""
+    parser = argparse.ArgumentParser(description="Zero-centred activations: tanh against sigmoid.")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the two ways (needs matplotlib)")
+    plot = parser.parse_args().plot
+
+    gradients = {name: weight_gradients(a) for name, a in ACTIVATIONS.items()}
+    print("Signs of dL/dw1 ... dL/dw6, an example in each row:\n")
+    print("   inputs from sigmoid    inputs from tanh")
+    for n in range(8):
+        signs = [" ".join("-+"[int(g > 0)] for g in gradients[name][n]) for name in COMPARED]
+        print("   " + "            ".join(signs))
+    print("\nAll six alike, of 1000 examples (by chance it would be 2 / 2^6 = 3 %):\n")
+    for name, g in gradients.items():
+        print(f"   {name:15}{same_sign_fraction(g):6.1%}")
+
+    ways = {name: [descend(a, seed) for seed in range(20)] for name, a in ACTIVATIONS.items()}
+    print("\nw1 has to go up from -1 to 1, w2 down from 1 to -1. The first steps:\n")
+    print(f"   step{'inputs from sigmoid':>24}{'inputs from tanh':>30}")
+    print(f"       {'w1      w2     moves':>26}{'w1      w2     moves':>30}")
+    for step in range(11):
+        cells = []
+        for name in COMPARED:
+            way = ways[name][0]
+            moves = ["up" if move > 0 else "down" for move in way[step + 1] - way[step]]
+            cells.append(f"{way[step + 1][0]:10.2f}{way[step + 1][1]:8.2f}   {' '.join(moves):9}")
+        print(f"{step + 1:7d}{''.join(cells)}".rstrip())
+
+    print("\nUntil 0.1 from the target, mean of 20 runs (detour: length over a straight line's):\n")
+    print("   inputs from     steps    detour    both up or both down")
+    for name, runs in ways.items():
+        alike = same_sign_fraction(np.concatenate([np.diff(way, axis=0) for way in runs]))
+        steps, way = np.mean([(len(way) - 1, detour(way)) for way in runs], 0)
+        print(f"   {name:15}{steps:6.0f}{way:10.1f}{alike:20.0%}")
+    if plot:
+        save_plot(plot, seed=0)
+        print(f"\nThe two ways are drawn in {plot}")
+
+
+if __name__ == "__main__":
+    main()

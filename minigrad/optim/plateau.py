@@ -1,0 +1,106 @@
+"""A schedule that goes by how the training does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+from minigrad.optim.checks import check_number
+from minigrad.optim.optimizer import Optimizer
+from minigrad.optim.scheduler import LRScheduler
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """The learning rates times `factor` when a metric has not become better for a while.
+
+    Parameters
+    ----------
+    optimizer
+        the optimiser whose learning rates to reduce.
+    mode
+        ``"min"`` if a smaller metric is better, ``"max"`` if a larger one is.
+    factor
+        what to multiply the learning rates with; below 1.
+    patience
+        how many calls without an improvement pass before the one that reduces.
+    threshold, threshold_mode
+        what counts as an improvement: a change by this share of the best metric (``"rel"``), or by
+        this amount (``"abs"``).
+    cooldown
+        how many calls after a reduction do not count.
+    min_lr
+        where to stop, one number, or one for each group.
+    eps
+        a change of the learning rate that is not larger than this is not made.
+
+    Raises
+    ------
+    TypeError
+        if `optimizer` is no `Optimizer`.
+    ValueError
+        if a mode is unknown, `factor` is not below 1, or `min_lr` has not one value per group.
+    """
+
+    settings = (
+        *("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown", "min_lrs"),
+        *("eps", "best", "num_bad_epochs", "cooldown_counter"),
+    )
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(
+                f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}"
+            )
+        check_number(factor, "ReduceLROnPlateau: factor", high=1.0)
+        self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
+        self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
+        self.min_lrs = min_lr if isinstance(min_lr, int | float) else list(min_lr)
+        self.best: float | None = None  # not infinity, which JSON has no word for
+        self.num_bad_epochs = self.cooldown_counter = 0
+        self.last_epoch = 0
+        super().__init__(optimizer)
+        if isinstance(self.min_lrs, list) and len(self.min_lrs) != len(optimizer.param_groups):
+            raise ValueError(
+                f"ReduceLROnPlateau: {len(self.min_lrs)} values of min_lr for "
+                f"{len(optimizer.param_groups)} parameter groups"
+            )
+
+    def step(self, metrics: Any) -> None:
+        """Count one step (or epoch) more, after which the metric, a single number, is `metrics`."""
+        value = float(metrics)
+        self.last_epoch += 1
+        if self._is_better(value):
+            self.best, self.num_bad_epochs = value, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self.set_lr([self._reduced(lr, i) for i, lr in enumerate(self.get_last_lr())])
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None:
+            return value < inf if self.mode == "min" else value > -inf
+        margin = self.threshold * (self.best if self.threshold_mode == "rel" else 1.0)
+        return value < self.best - margin if self.mode == "min" else value > self.best + margin
+
+    def _reduced(self, lr: float, group: int) -> float:
+        least = self.min_lrs[group] if isinstance(self.min_lrs, list) else self.min_lrs
+        lower = max(lr * self.factor, least)
+        return lower if lr - lower > self.eps else lr

@@ -1,0 +1,21 @@
+"""Training: backpropagation through time, window by window, and what every run needs around it."""
+
+from minigrad.training.bptt import Window, detach_state, full_bptt, truncated_bptt
+from minigrad.training.evaluation import evaluating
+from minigrad.training.files import write_atomically
+from minigrad.training.interrupts import Interrupts, deferred_interrupts
+from minigrad.training.metrics import MetricsLog, bits, perplexity
+
+__all__ = [
+    "Interrupts",
+    "MetricsLog",
+    "Window",
+    "bits",
+    "deferred_interrupts",
+    "detach_state",
+    "evaluating",
+    "full_bptt",
+    "perplexity",
+    "truncated_bptt",
+    "write_atomically",
+]

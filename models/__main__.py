@@ -1,0 +1,15 @@
+"""``python -m models``."""
+
+import sys
+from importlib.util import find_spec
+
+missing = [name for name in ("matplotlib", "rich", "safetensors", "typer") if not find_spec(name)]
+if missing:
+    sys.exit(
+        f"The command line needs {', '.join(missing)}. Install what it needs from the checkout of "
+        'minigrad with:\n\n    python -m pip install --editable ".[models]"\n'
+    )
+
+from models.cli import main  # noqa: E402
+
+main()
