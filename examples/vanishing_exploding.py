@@ -145,18 +145,13 @@ def main() -> None:
     for k in (1, 2, 5, 10, 20, 40):
         groups = (kinds.values() for kinds in norms.values())
         print(f"{k:4d}" + " ".join("".join(f"{v[k]:8.2g}" for v in group) for group in groups))
-    print(
-        "\nThe orthogonal ones (v 0.5, - 1.0, ^ 1.5); the Gaussian ones soon have the same slopes:\n"
-    )
+    print("\nThe orthogonal ones: v 0.5, - 1.0, ^ 1.5 (the Gaussian ones soon have these slopes)\n")
     print(log_plot([kinds["orthog."] for kinds in norms.values()], "v-^"))
 
     before, after, cosine = clip_once()
-    print(
-        "\nA ReLU network of radius 1.5 learns to recall the first of 20 inputs. Its gradient has"
-    )
-    print(
-        f"the norm {before:.0f}, clipped {after:.3f}; the direction stays (cosine {cosine:.3f}).\n"
-    )
+    print("\nA ReLU network of radius 1.5 learns to recall the first of 20 inputs.")
+    print(f"Its first gradient has the norm {before:.0f}; clipped to 1, it keeps its direction")
+    print(f"(norm {after:.3f}, cosine {cosine:.3f}).\n")
     runs = train(math.inf), train(1.0)
     print(f"{'without clipping':>30}{'with clipping':>27}")
     print(" step" + 2 * f"{'loss':>13}{'gradient':>12}")
@@ -164,7 +159,7 @@ def main() -> None:
         now = [run[:, step] if step < run.shape[1] else None for run in runs]
         cells = [" " * 25 if v is None else f"{v[0]:13.3g}{v[1]:12.3g}" for v in now]
         print(f"{step:5d}{''.join(cells)}")
-    print("\nAlways to say 0 would cost 1.")
+    print("\nTo say 0 whatever was read would cost 1.")
 
 
 if __name__ == "__main__":

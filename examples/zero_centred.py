@@ -78,10 +78,10 @@ def detour(path: np.ndarray) -> float:
 
 def save_plot(path: str, seed: int) -> None:
     """Draw the two ways side by side into a picture file."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
-    options = {"figsize": (10, 5), "layout": "constrained", "sharex": True, "sharey": True}
-    figure, axes = plt.subplots(1, 2, **options)
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
     for ax, name in zip(axes, COMPARED, strict=True):
         way = descend(ACTIVATIONS[name], seed)
         ax.plot(*way.T, ".-", linewidth=1)

@@ -119,7 +119,7 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
         if not tensors:
             return result
         several = type(result) is tuple
-        arrays = [as_array(array) for array in (result if several else [result])]
+        arrays = list(result) if several else [as_array(result)]
         outputs = [wrap(array) for array in arrays]
         for tensor in outputs:
             share_memory(tensor, flat)

@@ -22,6 +22,20 @@ class Corpus(NamedTuple):
     valid: Ids
     test: Ids
 
+    def check_length(self, batch_size: int) -> None:
+        """Raise a ValueError if a part is too short, the first for `batch_size` streams."""
+        for name, part, least in (
+            ("train on", self.train, 2 * batch_size),
+            ("validate on", self.valid, 2),
+            ("test on", self.test, 2),
+        ):
+            if len(part) < least:
+                streams = f" for a batch size of {batch_size}" if name == "train on" else ""
+                raise ValueError(
+                    f"the text is too short: of its tokens there are {len(part)} to {name}, and at "
+                    f"least {least} are needed{streams}"
+                )
+
     def unknown(self, part: Ids) -> float:
         """Which part of the tokens in `part` the vocabulary lacks, from 0 to 1."""
         return float(np.mean(part == self.vocabulary.unk_id))

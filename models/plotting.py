@@ -58,6 +58,9 @@ def loss_curve(records: Sequence[Mapping[str, Any]], unit: Unit, title: str) -> 
         if points:
             axes.plot(*zip(*points, strict=True), label=label, **options)  # type: ignore[arg-type]
     _mark_last(axes, records, unit)
+    if unit.short != "perplexity" and records:  # the fall of the first few steps takes no room
+        lowest = min(unit.of(record["loss"]) for record in records)
+        axes.set_ylim(top=min(axes.get_ylim()[1], 2.5 * lowest))
     if axes.lines:
         axes.legend(frameon=False, labelcolor=TEXT)
     buffer = io.BytesIO()

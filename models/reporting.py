@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -31,9 +30,10 @@ class Reporter:
 
     def __init__(self, console: Console, unit: Unit) -> None:
         self.console, self.unit = console, unit
-        columns = "[bold]{task.description}", BarColumn(None), "{task.fields[figures]}"
         self._bar = Progress(
-            *(TextColumn(c) if isinstance(c, str) else c for c in columns),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(None),
+            TextColumn("{task.fields[figures]}"),
             console=console,
             disable=not console.is_terminal,
             refresh_per_second=4,
@@ -41,13 +41,12 @@ class Reporter:
         )
         self._task = self._bar.add_task("starting", total=None, figures="")
         self._last_line = time.monotonic()
-        self._began = time.monotonic()
         self._total = 0
 
     @contextmanager
     def progress(self, total: int) -> Iterator[None]:
         """Within it, the bar of a run of `total` steps is shown."""
-        self._total, self._began = total, time.monotonic()
+        self._total = total
         self._bar.update(self._task, total=total)
         with self._bar:
             yield
@@ -61,12 +60,15 @@ class Reporter:
         """Tell, on the bar, what goes on between two steps."""
         self._bar.update(self._task, description=what)
 
-    def stepped(self, step: int, loss: float, tokens_per_second: float) -> None:
+    def stepped(
+        self, step: int, loss: float, tokens_per_second: float, seconds_left: float
+    ) -> None:
         """Tell how far it is; `loss` in nats per token."""
-        figures = f"loss {loss:.3f} · {self.unit.told(loss)} · {tokens_per_second:,.0f} tokens/s"
-        elapsed = time.monotonic() - self._began
-        left = timedelta(seconds=round(elapsed / step * (self._total - step)))
-        figures = f"{figures} · {left} left"
+        minutes, seconds = divmod(round(seconds_left), 60)
+        figures = (
+            f"loss {loss:.3f} · {self.unit.told(loss)} · {tokens_per_second:,.0f} tokens/s · "
+            f"{minutes}:{seconds:02} left"
+        )
         of = f"step {step:,}/{self._total:,}"
         self._bar.update(self._task, completed=step, description=of, figures=figures)
         now = time.monotonic()
@@ -94,6 +96,6 @@ class Reporter:
 def printable(text: str) -> str:
     """`text` with all control characters but line ends and tabs replaced: a terminal obeys them."""
     return "".join(
-        c if c.isprintable() or c in "\n\t" or c.isspace() and ord(c) > 0x9F else "\ufffd"
+        c if c.isprintable() or c in "\n\t" or (c.isspace() and ord(c) > 0x9F) else "\ufffd"
         for c in text
     )

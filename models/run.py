@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import math
-import shlex
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 import minigrad
 from minigrad.data import batchify
-from minigrad.data.vocabulary import Level
-from minigrad.optim import (
-    SGD,
-    Adam,
-    CosineAnnealingLR,
-    LinearLR,
-    LRScheduler,
-    Optimizer,
-    SequentialLR,
-)
 from minigrad.training import Interrupts, deferred_interrupts
-from models.corpus import evaluation_streams, load_corpus
+from models.corpus import Ids, evaluation_streams, load_corpus
+from models.messages import introduction, whats_next
 from models.plotting import loss_curve
 from models.reporting import Reporter
 from models.rnnlm import RNNLM
 from models.run_directory import RunDirectory
 from models.sampling import generate
+from models.settings import Settings
 from models.training import Diverged, Trainer, evaluate
 
 RECORDS = 200
@@ -39,36 +28,12 @@ RECORDS = 200
 SAMPLE = {"char": 300, "word": 60}
 """How many tokens a sample along the way has."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """All that a run is a function of; ``python -m models train --help`` explains each."""
-
-    text: str
-    level: Level
-    min_count: int | None
-    max_vocab: int | None
-    cell: str
-    embedding_size: int
-    hidden_size: int
-    layers: int
-    dropout: float
-    tied: bool
-    bptt: int
-    batch_size: int
-    epochs: int | None
-    steps: int | None
-    optimizer: str
-    lr: float
-    schedule: str
-    clip: float
-    seed: int
-    eval_every: int | None
-    samples: int
+CURVE_EVERY = 60.0
+"""Seconds between two drawings of the loss curve while a run goes on."""
 
 
 class Run:
-    """A training run: made ready, which finds whatever is wrong with the settings, and then run.
+    """A training run: first made ready, which finds whatever is wrong with its settings.
 
     Parameters
     ----------
@@ -77,10 +42,10 @@ class Run:
 
     Attributes
     ----------
-    interrupted : signal.Signals or None
+    interrupts : Interrupts
         what stopped `train`, if it was stopped.
-    diverged : str or None
-        how the loss became useless, if it did.
+    diverged : str
+        how the loss became useless, if it did; else empty.
 
     Raises
     ------
@@ -95,33 +60,27 @@ class Run:
         self.corpus.check_length(s.batch_size)
         self.vocabulary = self.corpus.vocabulary
         self.model = RNNLM(
-            *(len(self.vocabulary), s.embedding_size, s.hidden_size),
-            *(s.cell, s.layers, s.dropout, s.tied),
+            len(self.vocabulary),
+            s.embedding_size,
+            s.hidden_size,
+            s.cell,
+            s.layers,
+            s.dropout,
+            s.tied,
             rng=np.random.default_rng(s.seed),
         )
         streams = batchify(self.corpus.train, s.batch_size)
-        steps_per_epoch = math.ceil((len(streams) - 1) / s.bptt)
-        self.total = s.steps or (s.epochs or 1) * steps_per_epoch
-        self.optimizer: Optimizer = (
-            SGD(self.model.parameters(), lr=s.lr)
-            if s.optimizer == "sgd"
-            else Adam(self.model.parameters(), lr=s.lr)
-        )
-        schedule = _warm_up_and_cosine(self.optimizer, s.lr, self.total)
-        self.trainer = Trainer(
-            *(self.model, self.optimizer, schedule if s.schedule == "cosine" else None),
-            *(streams, s.bptt, s.clip or math.inf),
-        )
+        self.total = s.total_steps(len(streams))
+        optimizer = s.make_optimizer(self.model)
+        schedule = s.make_schedule(optimizer, self.total)
+        clip = s.clip or math.inf
+        self.trainer = Trainer(self.model, optimizer, schedule, streams, s.bptt, clip)
         self.log = directory.log()
-        self.interrupts = Interrupts()
-        self.diverged: str | None = None
-        self._losses: list[float] = []  # since the last record
-        self._best = (math.inf, 0)  # of the validation, and its step
-        self._saved = 0
-        self._training_seconds = 0.0
-        self._began = self._last_curve = time.monotonic()
-
-    # ------------------------------------------------------------------ the run
+        self.interrupts, self.diverged = Interrupts(), ""
+        self._losses: list[float] = []  # of the steps since the last record
+        self._validations: list[tuple[float, int]] = []  # each loss, and after which step
+        self._saved = 0  # the step of the weights in the directory
+        self._began = self._drawn = time.monotonic()
 
     def train(self) -> None:
         """Train, and leave everything in the run directory, also if stopped or diverged.
@@ -131,166 +90,134 @@ class Run:
         OSError
             if the run directory can't be written to.
         """
-        self.directory.begin(self._facts(), self.model, self.vocabulary)
-        self._introduce()
-        self._began = self._last_curve = time.monotonic()
-        with deferred_interrupts() as self.interrupts, self.reporter.progress(self.total):
+        about = {"training": asdict(self.settings), "minigrad": minigrad.__version__}
+        self.directory.begin(about, self.model, self.vocabulary)
+        epochs = self.total / self.trainer.steps_per_epoch
+        self.reporter.line(
+            introduction(self.settings, self.corpus, self.model, self.total, epochs) + "\n"
+        )
+        self._began = self._drawn = time.monotonic()
+        test = None
+        with deferred_interrupts() as self.interrupts:
             try:
-                self._steps()
+                with self.reporter.progress(self.total):
+                    self._steps()
+                    test = None if self.interrupts.requested else self._measured(self.corpus.test)
             except Diverged as error:
                 self.diverged = str(error)
             else:
-                self._record()
                 self._save()
+            self._record()
             self._draw()
-            self._conclude()
+            self._conclude(test)
+
+    # ------------------------------------------------------------------ while it goes on
 
     def _steps(self) -> None:
-        samples = _spread(self.settings.samples, self.total)
-        every = self.settings.eval_every or max(1, self.total // 10)
+        s, trainer = self.settings, self.trainer
+        evaluate_every = s.eval_every or max(1, self.total // 10)
         record_every = max(1, self.total // RECORDS)
+        samples = {round(i * self.total / max(1, s.samples - 1)) for i in range(s.samples)}
         self._save()
         self._evaluate()
         self._sample(samples)
-        while self.trainer.step < self.total and not self.interrupts.requested:
-            began = time.monotonic()
-            loss = self.trainer.advance()
-            self._training_seconds += time.monotonic() - began
+        while trainer.step < self.total and not self.interrupts.requested:
+            loss = trainer.advance()
             self._losses.append(loss)
-            step = self.trainer.step
-            speed = self.trainer.tokens / self._training_seconds
-            self.reporter.stepped(step, loss, speed)
-            if step % record_every == 0:
+            left = (self.total - trainer.step) * trainer.seconds_per_step
+            self.reporter.stepped(trainer.step, loss, trainer.tokens_per_second, left)
+            if trainer.step % record_every == 0:
                 self._record()
-            if step % every == 0 or step == self.total:
+            if trainer.step % evaluate_every == 0 or trainer.step == self.total:
                 self._evaluate()
                 self._save()
             self._sample(samples)
 
     def _record(self) -> None:
         """Write down the mean training loss since the last time."""
-        if self._losses:
-            self.log.write(
-                {
-                    "step": self.trainer.step,
-                    "split": "train",
-                    "loss": sum(self._losses) / len(self._losses),
-                    "lr": self.optimizer.param_groups[0]["lr"],
-                    "tokens": self.trainer.tokens,
-                    "tokens_per_second": self.trainer.tokens / self._training_seconds,
-                    "seconds": time.monotonic() - self._began,
-                }
-            )
-            self._losses.clear()
+        if not self._losses:
+            return
+        self._write(
+            "train",
+            sum(self._losses) / len(self._losses),
+            lr=self.trainer.optimizer.param_groups[0]["lr"],
+            tokens=self.trainer.tokens,
+            tokens_per_second=round(self.trainer.tokens_per_second),
+        )
+        self._losses.clear()
+
+    def _write(self, split: str, loss: float, **more: float) -> None:
+        seconds = round(time.monotonic() - self._began, 3)
+        step = self.trainer.step
+        self.log.write({"step": step, "split": split, "loss": loss, **more, "seconds": seconds})
 
     def _evaluate(self) -> None:
         """Measure on the validation part, and write it down."""
         step, began = self.trainer.step, time.monotonic()
         loss = self._measured(self.corpus.valid)
-        if loss is None:
-            return
-        if not math.isfinite(loss):
-            raise Diverged(f"the validation loss became {loss} after step {step:,}")
-        self._best = min(self._best, (loss, step))
-        seconds = time.monotonic() - self._began
-        self.log.write({"step": step, "split": "valid", "loss": loss, "seconds": seconds})
-        self.reporter.evaluated(step, loss, time.monotonic() - began)
+        if loss is not None:
+            self._validations.append((loss, step))
+            self._write("valid", loss)
+            self.reporter.evaluated(step, loss, time.monotonic() - began)
 
-    def _measured(self, part: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float | None:
+    def _measured(self, part: Ids) -> float | None:
         """The loss on a part of the text, in nats per token; None if it was interrupted."""
         self.reporter.doing("evaluating")
-        streams = evaluation_streams(part, self.settings.batch_size, self.settings.bptt)
-        return evaluate(
-            self.model, streams, self.settings.bptt, stop=lambda: self.interrupts.requested
-        )
+        s, step = self.settings, self.trainer.step
+        streams = evaluation_streams(part, s.batch_size, s.bptt)
+        loss = evaluate(self.model, streams, s.bptt, stop=lambda: self.interrupts.requested)
+        if loss is not None and not math.isfinite(loss):
+            raise Diverged(f"the loss on text kept aside became {loss} after step {step:,}")
+        return loss
 
-    def _sample(self, steps: Sequence[int]) -> None:
+    def _sample(self, steps: set[int]) -> None:
         step = self.trainer.step
-        if step in steps and not self.interrupts.requested:
-            when = {0: "before training", self.total: "after training"}.get(
-                step, f"after step {step:,}"
-            )
-            rng = np.random.default_rng(self.settings.seed)
-            length = SAMPLE[self.settings.level]
-            pieces = generate(self.model, self.vocabulary, "", length, temperature=0.7, rng=rng)
-            self.reporter.sample(f"a sample {when}", "".join(pieces).strip("\n"))
+        if step not in steps or self.interrupts.requested:
+            return
+        self.reporter.doing("writing")
+        when = {0: "before training", self.total: "after training"}.get(step, f"at step {step:,}")
+        rng, length = np.random.default_rng(self.settings.seed), SAMPLE[self.settings.level]
+        pieces = generate(self.model, self.vocabulary, "", length, temperature=0.7, rng=rng)
+        self.reporter.sample(f"a sample {when}", "".join(pieces).strip("\n"))
 
     def _save(self) -> None:
         self._saved = self.trainer.step
         self.directory.save_weights(self.model, self.vocabulary, self._saved)
-        if time.monotonic() - self._last_curve > 60:
+        if time.monotonic() - self._drawn > CURVE_EVERY:
             self._draw()
 
     def _draw(self) -> None:
-        self._last_curve = time.monotonic()
-        s = self.settings
+        self._drawn, s = time.monotonic(), self.settings
         layers = "" if s.layers == 1 else f", {s.layers} layers"
         title = f"{s.cell.upper()} of {s.hidden_size} units{layers}, on {Path(s.text).name}"
-        self.directory.draw(loss_curve(self.log.read(), self.reporter.unit, title))
+        records = self.log.read() if self.log.path.exists() else []
+        self.directory.save_curve(loss_curve(records, self.reporter.unit, title))
 
-    # ------------------------------------------------------------------ what is told
+    # ------------------------------------------------------------------ when it has ended
 
-    def _facts(self) -> dict[str, object]:
-        """What `settings.json` has besides the sizes of the model."""
-        return {"training": asdict(self.settings), "minigrad": minigrad.__version__}
-
-    def _introduce(self) -> None:
-        s, corpus, tell = self.settings, self.corpus, self.reporter.line
-        unit = "characters" if s.level == "char" else "words"
-        parts = (f"{len(part):,}" for part in (corpus.train, corpus.valid, corpus.test))
-        tell("{}: {} {unit} to train on, {} to validate, {} to test".format(s.text, *parts, unit=unit))
-        unknown = corpus.unknown(corpus.valid)
-        also = f"; {unknown:.1%} of the validation part is unknown" if unknown >= 0.001 else ""
-        tell(f"vocabulary: {len(self.vocabulary):,} {unit}{also}")
-        tell(
-            f"model: {s.cell.upper()}, {s.layers} × {s.hidden_size} units, "
-            f"{self.model.num_parameters():,} parameters"
-        )
-        tell(
-            f"training: {self.total:,} steps of {s.batch_size} × {s.bptt} {unit} "
-            f"({self.total / self.trainer.steps_per_epoch:.1f} epochs), {s.optimizer}, "
-            f"learning rate {s.lr:g}"
-        )
-
-    def _conclude(self) -> None:
-        tell, where, step = self.reporter.line, shlex.quote(str(self.directory.path)), self._saved
+    def _conclude(self, test: float | None) -> None:
+        tell, where, signal = self.reporter.line, self.directory.path, self.interrupts.signal
         if self.diverged:
             tell(f"Stopped: {self.diverged}. A lower --lr or --clip may help.", "bold red")
-            tell(f"The last good weights, of step {step:,}, are in {where}.")
-            return
-        if self.interrupts.signal is not None:
-            name = self.interrupts.signal.name
-            tell(f"Stopped by {name} after step {step:,}; the model is saved in {where}.", "bold")
+            tell(f"The last good weights, those of step {self._saved:,}, are in {where}.")
+        elif signal is not None:
+            tell(f"Stopped by {signal.name} after step {self._saved:,}: saved in {where}.", "bold")
         else:
-            self._tell_result()
-        python = _python()
-        first = shlex.quote(_first_words(self.vocabulary, self.settings.level))
-        tell(f"  weights      {shlex.quote(str(self.directory.weights))}")
-        tell(f"  loss curve   {shlex.quote(str(self.directory.curve))}")
-        tell("Try next:")
-        tell(f"  {python} -m models sample {where} --prompt {first} --temperature 0.8")
-        tell(f"  {python} -m models train --text FILE --out runs/mine")
+            self._tell_results(test)
+        if not self.diverged:
+            tell(whats_next(self.directory, self.vocabulary))
 
-    def _tell_result(self) -> None:
-        test = self._measured(self.corpus.test)
-        minutes, seconds = divmod(round(time.monotonic() - self._began), 60)
-        self.reporter.line(f"Done in {minutes} min {seconds} s.", "bold")
+    def _tell_results(self, test: float | None) -> None:
+        seconds, unit = round(time.monotonic() - self._began), self.reporter.unit
+        self.reporter.line(f"Trained in {seconds // 60} min {seconds % 60} s.", "bold")
         if test is not None:
-            told = self.reporter.unit.told(test)
-            self.reporter.line(f"test loss {test:.3f} · {told}, on text kept aside until now", "bold")
-        loss, step = self._best
+            self.reporter.line(
+                f"test loss {test:.3f} · {unit.told(test)}, on text never looked at before", "bold"
+            )
+        loss, step = min(self._validations)
         if step < self._saved:
             self.reporter.line(
-                f"The validation was best at step {step:,} ({self.reporter.unit.told(loss)}): the "
-                "model has begun to learn the text by heart. Fewer --steps, or more --dropout, help."
+                f"The validation was best at step {step:,}: {unit.told(loss)}. From there on the "
+                "model learns the text by heart; fewer --steps or more --dropout may help."
             )
-
-
-def _warm_up_and_cosine(optimizer: Optimizer, lr: float, total: int) -> LRScheduler:
-    """A tenth of the steps, or 50, up to the learning rate, then along a cosine to 2 % of it."""
-    warm_up = min(50, total // 10)
-    decay = CosineAnnealingLR(optimizer, max(1, total - warm_up), 0.02 * lr)
-    if warm_up == 0:
-        return decay
-    rise = LinearLR(optimizer, start_factor=1 / warm_up, total_iters=warm_up)
-    return SequentialLR(optimizer, [rise, decay], [warm_up])
+        self.reporter.line()

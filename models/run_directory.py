@@ -94,6 +94,10 @@ class RunDirectory:
         about = {"format": FORMAT, "step": str(step), "vocabulary": _fingerprint(vocabulary)}
         write_atomically(self.weights, save(model.state_dict(), about))
 
+    def save_curve(self, picture: bytes) -> None:
+        """Write the loss curve, a PNG."""
+        write_atomically(self.curve, picture)
+
     def log(self) -> MetricsLog:
         """The metrics of the run."""
         return MetricsLog(self.metrics)

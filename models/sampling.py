@@ -61,14 +61,14 @@ def next_token_probabilities(
         for an option out of range, logits that are NaN or infinite, or if all tokens are banned.
     """
     check_options(temperature, top_k, top_p)
-    z = np.array(logits, np.float64)
+    z: NDArray[np.float64] = np.array(logits, np.float64)
     if not np.isfinite(z).all():
         raise ValueError("the logits are not finite: the weights of the model are unusable")
     z[list(banned)] = -np.inf
     if z.max() == -np.inf:
         raise ValueError("there is no token left to draw")
     with np.errstate(over="ignore"):  # a temperature near 0 makes -inf of all but the largest
-        p = np.exp((z - z.max()) / temperature)
+        p: NDArray[np.float64] = np.exp((z - z.max()) / temperature)
     p /= p.sum()
     order = np.argsort(-z, kind="stable")
     if top_k is not None:

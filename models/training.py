@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data import windows
-from minigrad.optim import LRScheduler, Optimizer, clip_grad_norm_
+from minigrad.optim import LambdaLR, Optimizer, clip_grad_norm_
 from minigrad.training import detach_state, evaluating
 from models.rnnlm import RNNLM
 
@@ -27,10 +28,8 @@ class Trainer:
 
     Parameters
     ----------
-    model, optimizer
-        what is trained, and how.
-    schedule
-        called after each step of the optimiser; None: the learning rate stays.
+    model, optimizer, schedule
+        what is trained, and how; the schedule counts steps.
     streams
         ids, shape (L, N), from `minigrad.data.batchify`.
     bptt
@@ -44,13 +43,15 @@ class Trainer:
         how many windows have been trained on; the next is number ``step % steps_per_epoch``.
     tokens : int
         how many tokens have been predicted so far.
+    seconds_per_step : float
+        how long a step takes at present: the mean of about the last twenty.
     """
 
     def __init__(
         self,
         model: RNNLM,
         optimizer: Optimizer,
-        schedule: LRScheduler | None,
+        schedule: LambdaLR,
         streams: NDArray[np.int64],
         bptt: int,
         clip: float = math.inf,
@@ -59,12 +60,19 @@ class Trainer:
         self.windows, self.clip = windows(streams, bptt), clip
         self.parameters = model.parameters()
         self.step = self.tokens = 0
+        self.seconds_per_step = 0.0
         self.state: Any = None
 
     @property
     def steps_per_epoch(self) -> int:
         """How many windows there are in the text."""
         return len(self.windows)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The speed at present."""
+        batch_size = self.windows.streams.shape[1]
+        return self.windows.bptt * batch_size / (self.seconds_per_step or math.inf)
 
     def advance(self) -> float:
         """Train on the next window; returns its loss in nats per token.
@@ -74,6 +82,7 @@ class Trainer:
         Diverged
             if the loss or the gradient is not finite. The weights are then as they were before.
         """
+        began = time.monotonic()
         position = self.step % self.steps_per_epoch
         if position == 0:
             self.state = None
@@ -89,11 +98,13 @@ class Trainer:
         if not math.isfinite(norm):
             raise Diverged(f"the gradient's norm became {norm} in step {self.step + 1:,}")
         self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
+        self.schedule.step()
         self.state = detach_state(state)
         self.step += 1
         self.tokens += targets.size
+        seconds = time.monotonic() - began
+        weight = 1 if self.step == 1 else 0.05
+        self.seconds_per_step += weight * (seconds - self.seconds_per_step)
         return value
 
 

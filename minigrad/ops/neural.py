@@ -12,7 +12,7 @@ from minigrad import random
 from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.fusing import fused
 from minigrad.ops.reduction import mean, var
-from minigrad.recording import differentiable
+from minigrad.recording import differentiable, operand
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -74,7 +74,9 @@ def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None)
     TypeError, IndexError
         if ids are not integers, or one is outside the rows (negative ones are).
     """
-    ids = np.asarray(ids) if isinstance(ids, list | int) else getattr(ids, "_data", ids)
+    if isinstance(ids, list | tuple | int):
+        ids = np.array(ids) if np.size(ids) else np.zeros(np.shape(ids), np.int64)
+    ids, weight = getattr(ids, "_data", ids), operand(weight)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"embedding: ids must be integers, not {ids.dtype} {ids.shape}")
     if weight.ndim != 2:
@@ -83,8 +85,9 @@ def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None)
     if array_module(ids) is np and ids.size and not 0 <= ids.min() <= ids.max() < rows:
         worst = ids.max() if ids.max() >= rows else ids.min()
         raise IndexError(f"embedding: id {worst} is outside the {rows} rows of weight")
-    if padding_idx is not None:
-        padding_idx %= rows
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise IndexError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows")
+    padding_idx = None if padding_idx is None else padding_idx % rows
     return _embedding(ids, weight, padding_idx)
 
 
@@ -108,6 +111,9 @@ def dropout(
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be from 0 to 1, not {p}")
+    x = operand(x)
+    if x.dtype.kind != "f":
+        raise TypeError(f"dropout: x must be floats, not {x.dtype} {x.shape}")
     if not training or p == 0:
         return x
     draws = random.generator(rng).random(x.shape, dtype=np.float32)
@@ -184,6 +190,9 @@ def layer_norm(
     ValueError
         if the shapes do not fit.
     """
+    x = operand(x)
+    if x.dtype.kind != "f":
+        raise TypeError(f"layer_norm: x must be floats, not {x.dtype} {x.shape}")
     if isinstance(normalized_shape, int):
         normalized_shape = (normalized_shape,)
     shape = tuple(normalized_shape)

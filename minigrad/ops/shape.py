@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,7 +154,16 @@ def split(
 
     The parts are views of `ary`.
     """
-    return tuple(array_module(ary).split(ary, indices_or_sections, axis)), None
+    length = ary.shape[axis]
+    if isinstance(indices_or_sections, int):
+        part, rest = divmod(length, indices_or_sections) if indices_or_sections > 0 else (0, 1)
+        if rest:
+            raise ValueError(f"cannot cut axis {axis} of length {length} into equal parts")
+        edges = [part * i for i in range(indices_or_sections + 1)]
+    else:
+        edges = [0, *indices_or_sections, length]
+    before = (slice(None),) * (axis % ary.ndim)
+    return tuple([ary[(*before, slice(i, k))] for i, k in pairwise(edges)]), None
 
 
 @differentiable(m=lambda g, axis: flip(g, axis))

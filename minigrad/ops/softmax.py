@@ -12,7 +12,7 @@ from minigrad.ops.arithmetic import exp, softplus, square, subtract
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
-from minigrad.recording import differentiable
+from minigrad.recording import differentiable, operand
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -81,7 +81,7 @@ def cross_entropy(
         for logits that are not floats, shapes that do not fit, class indices outside [0, C).
     """
     logits = _as_floats("cross_entropy", "logits", logits)
-    targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
+    targets = _class_ids(targets)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction must be mean, sum or none, not {reduction!r}")
     if not 0 <= label_smoothing <= 1:
@@ -99,6 +99,11 @@ def cross_entropy(
     _check_classes("cross_entropy", targets, logits.shape, ignore_index)
     options = (weight, ignore_index, label_smoothing, reduction)
     return _cross_entropy(logits, targets, *options)
+
+
+def _class_ids(targets: Any) -> Any:
+    """Targets as they are, or an array of a list of them (integers if they are)."""
+    return targets if hasattr(targets, "dtype") else np.array(targets)
 
 
 def _as_floats(op: str, name: str, x: Any) -> Any:
@@ -285,8 +290,7 @@ def nll_loss(
         as `cross_entropy`.
     """
     _as_floats("nll_loss", "log_probs", log_probs)
-    targets = np.asarray(targets) if isinstance(targets, list | int) else targets
-    targets = getattr(targets, "_data", targets)
+    targets = getattr(targets, "_data", _class_ids(targets))
     weight = _class_weights("nll_loss", weight, log_probs.shape[-1], log_probs.dtype)
     _check_classes("nll_loss", targets, log_probs.shape, ignore_index)
     safe, counts = _target_weights(
@@ -321,6 +325,7 @@ def _same_shape(op: str, predictions: Any, targets: Any) -> None:
 
 def mse_loss(predictions: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Tensor:
     """Squared difference of predictions and targets of one shape, reduced as asked."""
+    predictions, targets = operand(predictions), operand(targets)
     _same_shape("mse_loss", predictions, targets)
     return _reduced("mse_loss", square(subtract(predictions, targets)), reduction)
 
@@ -345,8 +350,11 @@ def binary_cross_entropy_with_logits(
     pos_weight
         what a positive target counts, against 1 for a negative one; broadcasts likewise.
     """
+    logits, targets = operand(logits), operand(targets)
     _same_shape("binary_cross_entropy_with_logits", logits, targets)
     _as_floats("binary_cross_entropy_with_logits", "logits", logits)
+    if targets.dtype.kind != "f":
+        targets = as_array(getattr(targets, "_data", targets), logits.dtype)
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
     positive = softplus(-logits) * targets
     if pos_weight is not None:

@@ -55,7 +55,7 @@ class LambdaLR(CountingScheduler):
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """See `CountingScheduler.lr_at`."""
         factor = self.lr_lambda if callable(self.lr_lambda) else self.lr_lambda[group]
-        return base_lr * float(factor(epoch))
+        return base_lr * factor(epoch)
 
 
 class StepLR(CountingScheduler):

@@ -28,7 +28,9 @@ class Interrupts:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """Within it, Ctrl-C (SIGINT) and SIGTERM are noted instead of raised::
+    """Within it, Ctrl-C (SIGINT) and SIGTERM are noted instead of raised.
+
+    ::
 
         with deferred_interrupts() as interrupts:
             while not interrupts.requested:

@@ -16,7 +16,7 @@ def bits(nats: float) -> float:
 
 
 def perplexity(nats: float) -> float:
-    """e to the power of a loss in nats per token; infinity where that is too large for a float.
+    """Exponential of a loss in nats per token; infinity where that is too large for a float.
 
     A model that hesitates evenly between k tokens has the perplexity k.
     """

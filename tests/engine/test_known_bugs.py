@@ -96,6 +96,7 @@ def test_recursion_a_long_rnn():
         lambda x: mg.concatenate([x, np.arange(2)]),
         lambda x: mg.std(x),
         lambda x: mg.gelu(x),
+        lambda x: mg.binary_cross_entropy_with_logits(x, np.array([1, 0, 1])),
     ],
 )
 def test_float64_leaks(leak):

@@ -369,6 +369,15 @@ Model(name='toy',  # 18,696 parameters
 )"""
         )
 
+    def test_a_parameter_of_its_own_that_a_layer_shares(self):
+        module = Module()
+        module.layer = nn.Linear(2, 3)
+        module.own = module.layer.weight
+        assert repr(module) == (
+            "Module(  # 9 parameters\n"
+            "  (layer): Linear(in_features=2, out_features=3)  # 3 and 6 tied\n)"
+        )
+
     @pytest.mark.parametrize(
         ("module", "text"),
         [

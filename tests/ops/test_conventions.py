@@ -164,6 +164,10 @@ def test_lists_alone_become_tensors():
         assert y.dtype == np.float32
     assert mg.outer([1, 2], [3, 4]).tolist() == [[3, 4], [6, 8]]
     assert mg.tile([1.0, 2.0], 2).tolist() == [1, 2, 1, 2]
+    assert mg.mse_loss([1.0], [3.0]).item() == 4.0
+    assert mg.layer_norm([1.0, 3.0], 2, eps=0.0).tolist() == [-1.0, 1.0]
+    assert mg.embedding([], mg.ones((2, 3))).shape == (0, 3)
+    assert mg.binary_cross_entropy_with_logits([0.0], [1]).item() == pytest.approx(np.log(2))
 
 
 def test_astype_is_differentiable_and_integers_are_constants():

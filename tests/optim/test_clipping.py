@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -61,9 +62,10 @@ class TestNorm:
     def test_in_place_and_the_tape_is_told(self):
         (p,) = with_gradients([np.array([3.0, 4.0])])
         p.grad.requires_grad_()
-        gradient, loss = p.grad, (p.grad * p.grad).sum()
+        gradient, memory, loss = p.grad, p.grad.data, (p.grad * p.grad).sum()
         assert clip_grad_norm_(p, 1.0).item() == 5
         assert p.grad is gradient
+        assert gradient.data is memory
         np.testing.assert_allclose(gradient.numpy(), [0.6, 0.8], rtol=1e-6)
         with pytest.raises(mg.TapeError, match="changed in place"):
             loss.backward()
@@ -86,12 +88,25 @@ class TestNorm:
         total = norm_of([q.grad.numpy() for q in parameters], p)
         np.testing.assert_allclose(total, 1, rtol=2e-3)
 
-    def test_float32_does_not_drift_over_millions(self):
-        rng = np.random.default_rng(0)
-        g = rng.uniform(0.5, 1.5, 3_000_000).astype("float32")
+    @pytest.mark.parametrize(
+        ("dtype", "count", "rtol"), [("float32", 3_000_000, 2e-7), ("float16", 20_000, 1e-3)]
+    )
+    def test_no_drift_over_many_elements(self, dtype, count, rtol):
+        g = np.random.default_rng(0).uniform(0.5, 1.5, count).astype(dtype)
         exact = math.sqrt(np.square(g, dtype="float64").sum())
         norm = clip_grad_norm_(with_gradients([g]), math.inf)
-        assert abs(norm.item() - exact) < 2e-7 * exact
+        assert abs(norm.item() - exact) < rtol * exact
+
+    @pytest.mark.parametrize("p", NORMS)
+    def test_no_temporaries_of_the_size_of_a_gradient(self, p):
+        parameters = with_gradients([np.ones((1000, 500), "float32")])
+        tracemalloc.start()
+        try:
+            clip_grad_norm_(parameters, 1.0, p)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < parameters[0].nbytes / 4
 
     @pytest.mark.parametrize("scale", [1e-36, 1e-30, 1e-19, 1e19, 1e30, 1e38])
     @pytest.mark.parametrize("p", NORMS)
@@ -102,6 +117,12 @@ class TestNorm:
         np.testing.assert_allclose(norm.item(), norm_of([g], p), rtol=1e-6)
         after = norm_of([parameters[0].grad.numpy()], p)
         np.testing.assert_allclose(after, min(1.0, norm_of([g], p)), rtol=1e-6)
+
+    @pytest.mark.parametrize("value", [6e-6, 3e-4, 400.0])
+    def test_squares_out_of_the_range_of_float16(self, value):
+        (p,) = with_gradients([np.full(4, value, "float16")])
+        expected = 2 * p.grad.numpy().astype("float64")[0]
+        np.testing.assert_allclose(clip_grad_norm_(p, math.inf).item(), expected, rtol=1e-3)
 
     @given(gradients(), st.sampled_from(NORMS), st.integers(1, 5))
     def test_pieces_make_no_difference(self, arrays, p, block):

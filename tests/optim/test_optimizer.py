@@ -74,6 +74,13 @@ class TestStateDict:
         other.rng = copy.deepcopy(run.rng)
         for a, b in zip(run.steps(3).values(), other.steps(3).values(), strict=True):
             np.testing.assert_array_equal(a, b)
+        for a, b in zip(run.optimizer.param_groups, other.optimizer.param_groups, strict=True):
+            assert {**a, "params": 0} == {**b, "params": 0}
+
+    def test_numbers_of_other_kinds_are_saved_as_plain_ones(self, kind, options):
+        for lr in (np.float32(0.5), np.float64(0.5), mg.tensor(0.5)):
+            state = kind([parameter()], lr=lr, **options).state_dict()
+            assert type(state["param_groups"][0]["lr"]) is float
 
     def test_a_fresh_optimizer_goes_another_way(self, kind, options):
         run = Run(kind, options).steps(3)
@@ -144,7 +151,7 @@ class TestLoadingIsStrict:
     def test_what_does_not_fit_is_named_and_changes_nothing(self, change, message):
         state = self.state()
         change(state)
-        run = Run(Adam, {}, seed=5).steps(2)
+        run = Run(Adam, {"weight_decay": 0.1}, seed=5).steps(2)
         before = copy.deepcopy(run.optimizer.state_dict())
         with pytest.raises(ValueError, match=r"Adam\.load_state_dict: .*" + message):
             run.optimizer.load_state_dict(state)

@@ -166,6 +166,29 @@ class TestCounting:
         going_on.step()
         assert going_on.get_last_lr() == [0.125, 0.5]
 
+    @pytest.mark.parametrize(
+        ("make", "other"),
+        [
+            (lambda o: StepLR(o, 2, 0.5), lambda o: StepLR(o, 3, 0.1)),
+            (lambda o: MultiStepLR(o, [2, 3], 0.5), lambda o: MultiStepLR(o, [4], 0.1)),
+            (lambda o: ExponentialLR(o, 0.5), lambda o: ExponentialLR(o, 0.1)),
+            (lambda o: LinearLR(o, 0.1, 0.7, 7), lambda o: LinearLR(o)),
+            (lambda o: CosineAnnealingLR(o, 9, 0.1), lambda o: CosineAnnealingLR(o, 7)),
+            (
+                lambda o: SequentialLR(o, [StepLR(o, 2), ExponentialLR(o, 0.5)], [3]),
+                lambda o: SequentialLR(o, [StepLR(o, 1), ExponentialLR(o, 0.1)], [1]),
+            ),
+        ],
+    )
+    def test_settings_are_loaded_too(self, make, other):
+        schedule, loaded = make(optimizer()), other(optimizer())
+        schedule.step()
+        loaded.load_state_dict(schedule.state_dict())
+        for _ in range(5):
+            assert loaded.get_last_lr() == schedule.get_last_lr()
+            schedule.step()
+            loaded.step()
+
     def test_number_of_schedules_in_a_row(self):
         def make(o, n):
             return SequentialLR(o, [ExponentialLR(o, 0.5) for _ in range(n)], list(range(1, n)))

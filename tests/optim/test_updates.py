@@ -16,6 +16,7 @@ ALL = [SGD, Adagrad, RMSprop, Adam, AdamW]
 HARD = [  # every branch of every optimiser
     (SGD, {}),
     (SGD, {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
+    (SGD, {"momentum": 0.9, "nesterov": True}),
     (SGD, {"momentum": 0.9, "nesterov": True, "maximize": True}),
     (Adagrad, {"lr_decay": 0.1, "initial_accumulator_value": 0.2, "weight_decay": 0.1}),
     (RMSprop, {"momentum": 0.9, "centered": True, "weight_decay": 0.1}),
@@ -164,6 +165,15 @@ class TestEquations:
         assert all(b < a for a, b in pairwise(losses[:20]))
         assert losses[-1] < 0.9 * losses[0]
 
+    def test_adamw_decays_by_default_and_adam_does_not(self):
+        values = []
+        for kind in (Adam, AdamW):
+            p = parameter([2.0], "float64")
+            p.grad = mg.zeros(1, "float64")
+            kind([p], lr=0.5).step()
+            values.append(p.item())
+        assert values == [2.0, 2.0 * (1 - 0.5 * 0.01)]
+
     def test_a_constant_gradient_never_makes_centered_rmsprop_nan(self):
         p = parameter(np.zeros(50), "float32")
         optimizer = RMSprop([p], centered=True, alpha=0.9)
@@ -231,6 +241,7 @@ class TestHow:
         before = p.numpy()
         optimizer = kind([p], lr=0.1, **options)
         optimizer.step()
+        np.testing.assert_array_equal(gradient.numpy(), g)
         kept = optimizer.state_dict()["state"]
         copies = {i: {k: np.copy(v) for k, v in s.items()} for i, s in kept.items()}
         optimizer.step()
@@ -253,6 +264,18 @@ class TestHow:
         finally:
             tracemalloc.stop()
         assert peak < p.nbytes / 20
+
+    def test_parameters_of_several_dtypes_in_one_optimizer(self, kind, options):
+        def run(*dtypes):
+            ps = [with_gradient(np.random.default_rng(0), (4, 3), dtype) for dtype in dtypes]
+            optimizer = kind(ps, lr=0.1, **options)
+            for _ in range(3):
+                optimizer.step()
+            return [p.numpy() for p in ps]
+
+        dtypes = ["float32", "float64", "float16"]
+        for together, dtype in zip(run(*dtypes), dtypes, strict=True):
+            np.testing.assert_array_equal(together, run(dtype)[0])
 
     def test_a_parameter_without_a_gradient_is_left_alone(self, kind, options):
         rng = np.random.default_rng(0)

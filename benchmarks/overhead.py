@@ -1,0 +1,111 @@
+"""What an op costs beside its arithmetic: microseconds per op, forward and backward.
+
+    python benchmarks/overhead.py
+
+A chain of 999 ops (multiply, add, tanh in turn; all three operands require gradients) on a number
+and on a 16 x 16 matrix in float32, one thread; and a chain of 100,000 additions, built, walked and
+freed.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from functools import partial
+
+from turns import left_out, ratio, take_turns  # isort: skip (sets the threads before NumPy loads)
+
+import numpy as np
+
+import minigrad as mg
+
+OPS, DEEP = 999, 100_000
+
+
+def build(x, a, b, tanh):
+    """The chain: y <- tanh(y a + b), a third as often as there are ops."""
+    y = x
+    for _ in range(OPS // 3):
+        y = tanh(y * a + b)
+    return y
+
+
+def operands(shape):
+    """x, a and b."""
+    return [np.full(shape, value, np.float32) for value in (0.5, 0.9, 0.1)]
+
+
+def minigrad_chain(shape):
+    """One forward and backward in minigrad."""
+    leaves = [mg.tensor(v, requires_grad=True) for v in operands(shape)]
+    build(*leaves, mg.tanh).sum().backward()
+
+
+def torch_chain(shape):
+    """The same in PyTorch."""
+    import torch
+
+    leaves = [torch.tensor(v, requires_grad=True) for v in operands(shape)]
+    build(*leaves, torch.tanh).sum().backward()
+
+
+def autograd_chain(shape):
+    """The same in HIPS autograd, which is functional."""
+    import autograd
+    import autograd.numpy as anp
+
+    x, a, b = operands(shape)
+    autograd.grad(lambda x: anp.sum(build(x, a, b, anp.tanh)))(x)
+
+
+def deep(leaf):
+    """Seconds to build, walk and free a chain of 100,000 additions."""
+    gc.collect()
+    start = time.perf_counter()
+    x = y = leaf
+    for _ in range(DEEP):
+        y = y + x
+    y.backward()
+    del y
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print the table."""
+    chains, leaves = (
+        {"minigrad": minigrad_chain},
+        {"minigrad": lambda: mg.tensor(1.0, requires_grad=True)},
+    )
+    try:
+        import torch
+
+        torch.set_num_threads(1)
+        chains["torch"] = torch_chain
+        leaves["torch"] = lambda: torch.tensor(1.0, requires_grad=True)
+    except ImportError:
+        left_out("torch")
+    try:
+        import autograd  # noqa: F401
+
+        chains["autograd"] = autograd_chain
+    except ImportError:
+        left_out("autograd")
+    rows = {name: [] for name in chains}
+    for shape in ((), (16, 16)):
+        calls = {name: partial(chain, shape) for name, chain in chains.items()}
+        turns = take_turns(calls, rounds=15, seconds=0.2)
+        for name in chains:
+            best = min(turns[name]) / OPS * 1e6
+            rows[name].append(f"{best:.2f} us ({ratio(turns, 'minigrad', name):.2f})")
+    for name in rows:
+        times = [deep(leaves[name]()) for _ in range(5)] if name in leaves else []
+        rows[name].append(f"{statistics.median(times):.2f} s" if times else "-")
+    print("| library | per op, 0-d (minigrad's speed over it) | per op, 16 x 16 | 100,000 deep |")
+    print("| --- | --- | --- | --- |")
+    for name, cells in rows.items():
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

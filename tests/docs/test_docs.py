@@ -1,0 +1,86 @@
+"""The examples in the documentation run, and do what they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import minigrad as mg
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def python_blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page):
+    namespace = {"__name__": page.stem}
+    for block in python_blocks(page):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_results_in_comments_are_what_comes_out(page):
+    """A line ``expression  # -> text`` shows the repr of the expression."""
+    namespace = {}
+    for block in python_blocks(page):
+        for line in block.splitlines():
+            shown = re.fullmatch(r"(\S.*?)\s+# -> (.*)", line)
+            if shown:
+                assert repr(eval(shown[1], namespace)) == shown[2]
+        exec(block, namespace)
+
+
+def test_links_between_pages_and_to_files_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_docstring_of_the_package_runs():
+    code = "\n".join(line[4:] for line in mg.__doc__.splitlines() if line.startswith("    "))
+    namespace = {}
+    exec(code, namespace)
+    assert repr(namespace["x"].grad) in code
+
+
+def test_the_floors_import_downwards_only():
+    """As docs/architecture.md promises; `TYPE_CHECKING` blocks are for type checkers alone."""
+    floors = [
+        {"backend", "random"},
+        {"anomaly", "modes"},
+        {"tape"},
+        {"recording"},
+        {"fusing"},
+        {"ops"},
+        {"numpy_protocol", "tensor", "creation"},
+        {"nn"},
+        {"optim"},
+        {"data"},
+        {"testing"},
+        {"training"},
+    ]
+    level = {name: i for i, names in enumerate(floors) for name in names}
+    package = ROOT / "minigrad"
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package).with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        text = re.sub(r"^if TYPE_CHECKING:\n(    .*\n)+", "", path.read_text("utf-8"), flags=re.M)
+        for imported in _imports(text):
+            assert imported in level, f"{path.name} imports {imported}, which is on no floor"
+            assert level[imported] <= level[parts[0]], f"{path} imports {imported} from above"
+
+
+def _imports(text):
+    for line in re.findall(
+        r"^\s*(?:from minigrad[\w. ]* import .*|import minigrad.*)$", text, re.M
+    ):
+        deep = re.match(r"\s*from minigrad\.(\w+)", line)
+        names = [deep[1]] if deep else re.findall(r"\w+", line.partition("import ")[2])
+        yield from (name for name in names if name not in ("minigrad", "as", "mg"))

@@ -1,0 +1,363 @@
+"""The examples show what they claim, and run as scripts."""
+
+import importlib.util
+import math
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def hello():
+    return example("hello")
+
+
+@pytest.fixture(scope="module")
+def untrained(hello):
+    return hello.CharRNN(4, 8, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def trained(hello):
+    """The model after 100 steps, and the losses."""
+    model = hello.CharRNN(4, 8, np.random.default_rng(0))
+    optimizer = hello.optim.SGD(model.parameters(), lr=0.5)
+    return model, [hello.train_step(model, optimizer) for _ in range(100)]
+
+
+@pytest.fixture(scope="module")
+def ybigta():
+    return example("ybigta")
+
+
+@pytest.fixture(scope="module")
+def both(ybigta):
+    return ybigta.train_both()
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return example("rnnlm_sentence")
+
+
+@pytest.fixture(scope="module")
+def korean(lm):
+    """With and without the state carried: the trained model, and its losses."""
+    found = {}
+    for carry_state in (True, False):
+        model = lm.RNNLM([*lm.KOREAN])
+        found[carry_state] = model, lm.train(model, [*lm.KOREAN], 150, carry_state)
+    return found
+
+
+@pytest.fixture(scope="module")
+def vanishing():
+    return example("vanishing_exploding")
+
+
+@pytest.fixture(scope="module")
+def norms(vanishing):
+    return vanishing.all_norms(np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def zero():
+    return example("zero_centred")
+
+
+class TestHello:
+    def test_reads_hell_and_targets_ello(self, hello):
+        inputs, targets = hello.inputs_and_targets()
+        assert hello.VOCABULARY.decode(inputs) == "hell"
+        assert hello.VOCABULARY.decode(targets) == "ello"
+
+    def test_untrained_it_favours_no_letter(self, hello, untrained, trained):
+        logits, probabilities = hello.logits_and_probabilities(untrained)
+        assert logits.shape == probabilities.shape == (4, 4)
+        assert probabilities.min() > 0.1
+        assert probabilities.max() < 0.5
+        assert trained[1][0] == pytest.approx(math.log(4), abs=0.3)
+
+    def test_trained_it_gives_each_target_nearly_all(self, hello, trained):
+        logits, probabilities = hello.logits_and_probabilities(trained[0])
+        targets = hello.inputs_and_targets()[1]
+        assert (probabilities[range(4), targets] > 0.9).all()
+        exp = np.exp(logits)
+        np.testing.assert_allclose(probabilities, exp / exp.sum(1, keepdims=True), rtol=1e-5)
+        assert trained[1][-1] < 0.02
+
+    def test_greedily_it_spells_hello(self, hello, untrained, trained):
+        assert hello.continuation(trained[0], "h", 4) == "ello"
+        assert hello.continuation(untrained, "h", 4) != "ello"
+
+    def test_marks_the_targets(self, hello, untrained):
+        rows = [line.split()[-4:] for line in hello.table(untrained).splitlines()[2:]]
+        marked = [[i for i, cell in enumerate(row) if cell.startswith("[")] for row in rows]
+        assert marked == [[hello.VOCABULARY.id_of(y)] for y in "ello"]
+
+
+class TestYbigta:
+    def test_a_one_hot_product_is_a_row(self, ybigta):
+        ids = ybigta.VOCABULARY.encode("ybigta")
+        W = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+        onehot = ybigta.one_hot(ids, 6)
+        assert (onehot.sum(1) == 1).all()
+        np.testing.assert_array_equal(onehot @ W, W[ids])
+        np.testing.assert_array_equal((onehot @ mg.tensor(W)).numpy(), W[ids])
+
+    def test_both_train_alike(self, both):
+        models, losses, gradients = both
+        np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(gradients[0], gradients[1], rtol=0, atol=1e-6)
+        assert np.abs(gradients[0]).max() > 0.01
+        for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=0, atol=1e-6)
+        assert losses[0][0] > 1.5
+        assert losses[0][-1] < 0.05
+
+    def test_only_rows_of_inputs_have_a_gradient(self, both):
+        for first, *_ in both[2]:
+            assert (first[5] == 0).all()  # a is never an input
+            assert (first[:5] != 0).all()
+
+    def test_they_say_bigta(self, ybigta, both):
+        ids = ybigta.VOCABULARY.encode("ybigt")
+        onehot, lookup = both[0]
+        assert ybigta.VOCABULARY.decode(lookup(ids).argmax(-1)) == "bigta"
+        assert ybigta.VOCABULARY.decode(onehot(ybigta.one_hot(ids, 6)).argmax(-1)) == "bigta"
+
+
+class TestSentences:
+    def test_english_is_learnt_forced_and_free(self, lm):
+        sentence = "what will the fat cat sit on"
+        model = lm.RNNLM(lm.ENGLISH)
+        assert lm.free_run(model, "what") != sentence
+        assert max(lm.forced(model, sentence)[1]) < 0.5
+        lm.train(model, lm.ENGLISH, 50)
+        words, probabilities = lm.forced(model, sentence)
+        assert words == sentence.split()[1:]
+        assert min(probabilities) > 0.9
+        assert lm.free_run(model, "what") == sentence  # and then <eos>
+
+    def test_korean_sentences_are_completed(self, lm, korean):
+        model, losses = korean[True]
+        starts = ["경마장에", "그의", "가는"]
+        assert [lm.free_run(model, start) for start in starts] == [*lm.KOREAN]
+        assert losses[-1] < 0.05
+
+    def test_the_four_contexts(self, lm):
+        assert lm.contexts() == [
+            ("경마장에 있는 말이", "뛰고"),
+            ("그의 말이", "법이다"),
+            ("가는 말이", "고와야"),
+            ("가는 말이 고와야 오는 말이", "곱다"),
+        ]
+
+    def test_the_state_tells_what_follows(self, lm, korean):
+        followers = [word for _, word in lm.contexts()]
+        for context, word in lm.contexts():
+            p = lm.next_word(korean[True][0], context)
+            assert p[word] > 0.9
+            assert all(p[other] < 0.05 for other in followers if other != word)
+
+    @pytest.mark.parametrize("trained_with_state", [True, False])
+    def test_without_a_state_all_contexts_are_one(self, lm, korean, trained_with_state):
+        model = korean[trained_with_state][0]
+        contexts = [context for context, _ in lm.contexts()]
+        first, *others = [lm.next_word(model, context, carry_state=False) for context in contexts]
+        assert all(p == first for p in others)
+
+    def test_without_a_state_a_quarter_is_the_best(self, lm, korean):
+        model, losses = korean[False]
+        best = 4 * math.log(4) / 14
+        assert best < losses[-1] < best + 0.01
+        p = lm.next_word(model, "말이", carry_state=False)
+        assert [p[word] for _, word in lm.contexts()] == pytest.approx([0.25] * 4, abs=0.02)
+        completions = [lm.free_run(model, s.split()[0], carry_state=False) for s in lm.KOREAN]
+        assert completions != [*lm.KOREAN]
+
+    def test_padding_counts_columns_of_a_terminal(self, lm):
+        assert lm.padded("말이", 6) == "말이  "
+        assert lm.padded("the", 6) == "the   "
+
+
+class TestVanishing:
+    def test_two_steps_of_three_are_nine(self, vanishing):
+        assert vanishing.scalar_gradient(3.0, 2) == 9
+
+    @pytest.mark.parametrize("w", [0.5, 0.9, 1.0, 1.5, 3.0, -2.0])
+    @pytest.mark.parametrize("T", [0, 1, 2, 10, 50])
+    def test_scalar_gradient_is_a_power(self, vanishing, w, T):
+        assert vanishing.scalar_gradient(w, T) == pytest.approx(w**T, rel=1e-12)
+
+    @pytest.mark.parametrize("radius", [0.5, 1.0, 1.5])
+    def test_matrices_have_the_radius(self, vanishing, radius):
+        for make in (vanishing.orthogonal, vanishing.gaussian):
+            W = make(radius, np.random.default_rng(1))
+            assert abs(np.linalg.eigvals(W)).max() == pytest.approx(radius, rel=1e-9)
+
+    @pytest.mark.parametrize("radius", [0.5, 1.0, 1.5])
+    def test_norms_go_with_the_power_of_the_radius(self, norms, radius):
+        powers = radius ** np.arange(41.0)
+        np.testing.assert_allclose(norms[radius]["orthog."], powers, rtol=1e-9)
+        gauss = norms[radius]["Gauss"]
+        assert (gauss[40] / gauss[20]) ** (1 / 20) == pytest.approx(radius, rel=0.02)
+        assert (norms[radius]["tanh"] <= powers * (1 + 1e-9)).all()
+
+    def test_tanh_dampens_the_explosion(self, norms):
+        assert norms[1.5]["tanh"][40] < 1e-3 * norms[1.5]["orthog."][40]
+
+    def test_norms_are_those_of_the_jacobian(self, vanishing):
+        W = vanishing.gaussian(1.2, np.random.default_rng(2), size=5)
+        h, J = [np.linspace(-1, 1, 5)], []
+        for _ in range(6):
+            h.append(np.tanh(W @ h[-1]))
+            J.append(np.diag(1 - h[-1] ** 2) @ W)
+        expected, product = [1.0], np.eye(5)
+        for step in reversed(J):
+            product = product @ step
+            expected.append(np.linalg.norm(product, 2))
+        np.testing.assert_allclose(vanishing.jacobian_norms(W, mg.tanh, T=6), expected, rtol=1e-9)
+        powers = [np.linalg.norm(np.linalg.matrix_power(W, k), 2) for k in range(7)]
+        np.testing.assert_allclose(vanishing.jacobian_norms(W, T=6), powers, rtol=1e-9)
+
+    def test_clipping_keeps_the_direction(self, vanishing):
+        before, after, cosine = vanishing.clip_once(max_norm=1.0)
+        assert before > 100
+        assert after == pytest.approx(1.0, rel=1e-5)
+        assert cosine == pytest.approx(1.0, abs=1e-5)
+
+    def test_clipping_leaves_small_gradients_alone(self, vanishing):
+        before, after, _ = vanishing.clip_once(max_norm=1e6)
+        assert after == before
+
+    def test_without_clipping_it_blows_up(self, vanishing):
+        losses, _ = vanishing.train(math.inf)
+        assert len(losses) < 10
+        assert not np.isfinite(losses[-1])
+
+    def test_with_clipping_it_learns(self, vanishing):
+        losses, norms = vanishing.train(1.0)
+        assert len(losses) == 400
+        assert np.isfinite([losses, norms]).all()
+        assert norms[0] > 100
+        assert losses[-20:].mean() < 0.4  # to say 0 would cost 1
+
+    def test_log_plot_puts_marks_at_their_powers(self, vanishing):
+        rows = vanishing.log_plot([[1e-12, 1.0], [1.0, 1e8]], "v^").splitlines()
+        marks = {row.split("|")[0].strip(): row.split("|")[1] for row in rows if "|" in row}
+        assert {label: m for label, m in marks.items() if m} == {
+            "1e+08": " ^",
+            "1e+00": "^v",
+            "1e-12": "v",
+        }
+
+
+class TestZeroCentred:
+    def test_gradients_are_the_error_times_the_inputs(self, zero):
+        z = np.random.default_rng(0).normal(size=(5, 3))
+        x = np.tanh(z)
+        y = x @ [1, -1, 1]
+        gradients = zero.weight_gradients(mg.tanh, examples=5, inputs=3)
+        np.testing.assert_allclose(gradients, y[:, None] * x, rtol=1e-12)
+
+    def test_positive_inputs_give_one_sign(self, zero):
+        fraction = {
+            name: zero.same_sign_fraction(zero.weight_gradients(activation))
+            for name, activation in zero.ACTIVATIONS.items()
+        }
+        assert fraction["sigmoid"] == 1.0
+        assert fraction["tanh"] < 0.1
+        assert fraction["sigmoid - 1/2"] < 0.1
+        signs = np.sign(zero.weight_gradients(mg.sigmoid)[:, 0])
+        assert 0.3 < (signs > 0).mean() < 0.7  # all up, or all down, by turns
+
+    def test_same_sign_fraction(self, zero):
+        assert zero.same_sign_fraction(np.array([[1, 2], [-1, -2], [1, -2], [-1, 2]])) == 0.5
+
+    def test_the_way_is_a_zig_zag(self, zero):
+        steps, detours, alike = {}, {}, {}
+        for name, activation in zero.ACTIVATIONS.items():
+            ways = [zero.descend(activation, seed) for seed in range(5)]
+            assert all((way[0] == zero.START).all() for way in ways)
+            assert all(math.dist(way[-1], zero.TARGET) < 0.1 for way in ways)
+            steps[name] = np.mean([len(way) - 1 for way in ways])
+            detours[name] = np.mean([zero.detour(way) for way in ways])
+            alike[name] = zero.same_sign_fraction(
+                np.concatenate([np.diff(w, axis=0) for w in ways])
+            )
+        assert alike["sigmoid"] == 1.0
+        for name in ("tanh", "sigmoid - 1/2"):
+            assert alike[name] < 0.8
+            assert steps[name] < steps["sigmoid"] / 3
+            assert detours[name] < detours["sigmoid"] * 0.7
+
+    def test_detour(self, zero):
+        assert zero.detour(np.array([[0, 0], [3, 0], [3, 4]])) == pytest.approx(7 / 5)
+
+    def test_draws_a_picture(self, zero, tmp_path):
+        pytest.importorskip("matplotlib")
+        zero.save_plot(str(tmp_path / "ways.png"), seed=0)
+        assert (tmp_path / "ways.png").read_bytes().startswith(b"\x89PNG")
+
+
+SHOWN = {
+    "hello": ["Before training", "1   h -> e", "100   0.0", "ello", "[0.99]"],
+    "ybigta": ["A one-hot product is a lookup", "1 . . . . .", "lookup 0"],
+    "rnnlm_sentence": ["경마장에 있는 말이 뛰고 있다", "[1.00]", "[0.25]", "0.396 per word"],
+    "vanishing_exploding": ["3 * 3 = 9", "9.1e-13", "without clipping", "nan"],
+    "zero_centred": ["- - - - - -", "sigmoid        100.0%", "-0.94    1.05   up up"],
+}
+
+
+def test_every_example_is_run_and_listed():
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert names == {*SHOWN}
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert all(f"`python examples/{name}.py`" in readme for name in names)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_runs_as_a_script(name, tmp_path):
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONIOENCODING": "utf-8",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
+    run = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    for text in SHOWN[name]:
+        assert text in run.stdout
+    lines = run.stdout.splitlines()
+    assert len(lines) < 60
+    assert max(map(columns, lines)) <= 90
+    assert all(line == line.rstrip() for line in lines)
+
+
+def columns(line):
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
