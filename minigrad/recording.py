@@ -65,6 +65,7 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
         plans = {every_input: RulePlan(op, rules, every_input)}
         arity, bits = len(op.parameters), op.bits
         new, scalar, asarray = object.__new__, np.generic, np.asarray
+        array_types = (np.ndarray, np.generic)
 
         @wraps(forward)
         def apply(*args: Any, **kwargs: Any) -> Any:
@@ -74,6 +75,7 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
             parents = []
             mask = i = 0
             tensors = others = False
+            arrays: Any = False
             for a in args:
                 if isinstance(a, Variable):
                     tensors = True
@@ -84,16 +86,19 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
                         parents.append(node)
                 elif type(a) not in NUMBERS:
                     others = True
+                    arrays = arrays or (bits[i] and isinstance(a, array_types))
                 i += 1  # noqa: SIM113 (enumerate is slower, and every op passes here)
-            if not tensors:
+            if not tensors and not arrays:
                 return op.without_tensors(apply, args)
-            if others:
+            if others and tensors:
                 args = op.plain(args)
                 values = [getattr(a, "_data", a) for a in args]
             try:
                 out = forward(*values)
             except Exception as error:
                 op.fail(error, args)
+            if not tensors:
+                return out
             if out.dtype is FLOAT64 and (floats := op.in_floats(args)) is not None:
                 return apply(*floats)
             # This is `wrap` and the making of a Node, written out, since every op passes here.
@@ -252,13 +257,10 @@ class Op:
         )
 
     def without_tensors(self, apply: Callable[..., Any], args: Sequence[Any]) -> Any:
-        """The op off the tape: bare on arrays; numbers and lists alone are made Tensors."""
+        """The op on numbers and lists, which are made Tensors (or on a GPU's arrays: bare)."""
         inputs = [a for a, is_input in zip(args, self.inputs, strict=True) if is_input]
         if any(map(is_array, inputs)):
-            try:
-                return self.forward(*args)
-            except Exception as error:
-                self.fail(error, args)
+            return self.forward(*args)
         tensors = (
             wrap(as_array(a)) if is_input and a is not None else a
             for a, is_input in zip(args, self.inputs, strict=True)

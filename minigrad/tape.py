@@ -309,7 +309,7 @@ def backward(
             leaf, g = found.popitem()
             owner = leaf.tensor() if isinstance(leaf, Leaf) else None
             if owner is not None:
-                g = g if create_graph else _own(g, owner)
+                g = g.copy() if create_graph else _own(g, owner)
                 owner.grad = g if owner.grad is None else owner.grad + g
 
 
@@ -379,7 +379,8 @@ def grad(
                 )
             results.append(None)
         elif create_graph:
-            results.append(found[node])
+            with switched("recording", True):
+                results.append(found[node].copy())
         else:
             g = found[node] if node in nodes[i + 1 :] else found.pop(node)
             results.append(_own(g, tensor))

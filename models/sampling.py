@@ -146,8 +146,8 @@ def check_prompt(vocabulary: Vocabulary, prompt: str) -> None:
     if unknown:
         named = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         raise ValueError(
-            f"the prompt has {vocabulary.level}s that the model's vocabulary of "
-            f"{len(vocabulary):,} lacks: {named}"
+            f"the prompt has {'characters' if vocabulary.level == 'char' else 'words'} that the "
+            f"model's vocabulary of {len(vocabulary):,} lacks: {named}"
         )
 
 

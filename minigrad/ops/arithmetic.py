@@ -251,14 +251,23 @@ def arctanh(x: ArrayLike) -> Tensor:
 
 # ------------------------------------------------------------------------------ activations
 
+_LOWEST_FOR_EXP = {
+    np.dtype(t).char: -0.99 * math.log(np.finfo(t).max)
+    for t in (np.float16, np.float32, np.float64)
+}
+
 
 @differentiable(x=lambda g, out: g * (out * (1 - out)))
 def sigmoid(x: ArrayLike) -> Tensor:
     """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
     xp = array_module(x)
-    # Well below the limit exp(-x) would overflow; the result there is as good as 0.
-    limit = -0.99 * math.log(np.finfo(x.dtype).max) if x.dtype.kind == "f" else -700.0
-    return 1 / (1 + xp.exp(-xp.maximum(x, limit)))
+    # Well below the lowest number exp(-x) would overflow; the result there is as good as 0.
+    e = xp.maximum(x, _LOWEST_FOR_EXP.get(x.dtype.char, -700.0))
+    if e.ndim == 0:
+        return 1 / (1 + xp.exp(-e))
+    xp.exp(xp.negative(e, out=e), out=e)
+    e += 1
+    return xp.divide(1, e, out=e)
 
 
 @differentiable(x=lambda g, x: g * sigmoid(x))

@@ -12,7 +12,7 @@ from minigrad.backend import Array, ArrayLike, Axis, array_module
 from minigrad.fusing import joint
 from minigrad.ops.arithmetic import abs, multiply, power, where
 from minigrad.ops.reduction import kept_shape, max, min, sum
-from minigrad.ops.shape import expand_dims, ravel, reshape, squeeze, swapaxes, transpose
+from minigrad.ops.shape import expand_dims, ravel, reshape, squeeze, transpose
 from minigrad.recording import differentiable, operand
 
 if TYPE_CHECKING:
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 def _rows(x: Any) -> Any:
     """`x` as a matrix: all axes but the last in one."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _left_gradient(g: Any, x1: Any, x2: Any) -> Any:
     if x2.ndim == 1:
         return expand_dims(g, -1) * x2
     if x1.ndim == 1:
-        return squeeze(matmul(expand_dims(g, -2), swapaxes(x2, -1, -2)), -2)
-    return matmul(g, swapaxes(x2, -1, -2))
+        return squeeze(expand_dims(g, -2) @ x2.swapaxes(-1, -2), -2)
+    return g @ x2.swapaxes(-1, -2)
 
 
 def _right_gradient(g: Any, x1: Any, x2: Any) -> Any:
     if x1.ndim == 1:
         return x1 * g if x2.ndim == 1 else expand_dims(x1, -1) * expand_dims(g, -2)
     if x2.ndim == 1:
-        return matmul(swapaxes(_rows(x1), 0, 1), g.reshape(-1))
+        return _rows(x1).T @ g.reshape(-1)
     if x2.ndim == 2:  # one product for the whole batch, already summed over it
-        return matmul(swapaxes(_rows(x1), 0, 1), _rows(g))
-    return matmul(swapaxes(x1, -1, -2), g)
+        return _rows(x1).T @ _rows(g)
+    return x1.swapaxes(-1, -2) @ g
 
 
 @differentiable(x1=_left_gradient, x2=_right_gradient)
@@ -53,8 +53,8 @@ def matmul(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 
 
 @differentiable(
-    x=lambda g, weight: matmul(g, weight),
-    weight=lambda g, x: matmul(swapaxes(_rows(g), 0, 1), _rows(x)),
+    x=lambda g, weight: g @ weight,
+    weight=lambda g, x: _rows(g).T @ _rows(x),
     bias=lambda g: g,
 )
 def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike = None) -> Tensor:
@@ -80,7 +80,9 @@ def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike = None) -> Tensor:
     """
     if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         raise ValueError(f"x needs the shape (..., {weight.shape[-1]}) to go with weight")
-    y = (_rows(x) @ weight.T).reshape(*x.shape[:-1], weight.shape[0])
+    y = _rows(x) @ weight.T
+    if x.ndim != 2:
+        y = y.reshape(*x.shape[:-1], weight.shape[0])
     if bias is None:
         return y
     if bias.dtype != y.dtype:

@@ -37,17 +37,20 @@ def deferred_interrupts() -> Iterator[Interrupts]:
                 ...                             # is never broken off halfway
         save()
 
-    The second signal raises a KeyboardInterrupt at once, for those who can't wait. Python lets only
+    The second signal raises a KeyboardInterrupt at once, for those who can't wait. A signal that
+    the program ignores (a shell has background jobs ignore SIGINT) stays ignored. Python lets only
     the main thread listen to signals; in another one nothing changes.
     """
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    heard = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, interrupts._receive) for number in heard]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [n for n, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+    for number in heard:
+        signal.signal(number, interrupts._receive)
     try:
         yield interrupts
     finally:
-        for number, handler in zip(heard, before, strict=True):
-            signal.signal(number, handler)
+        for number in heard:
+            signal.signal(number, before[number])

@@ -31,6 +31,17 @@ def test_aliased_gradients_of_two_leaves_share_no_buffer():
     np.testing.assert_allclose(b_ih.grad.numpy(), 0.5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_with_a_history_share_no_buffer_either(create_graph):
+    x, y, z = leaf([1.0, 2.0]), leaf([3.0, 4.0]), leaf([5.0, 6.0])
+    (((x + y) * 2).sum() + z.sum()).backward(create_graph=create_graph)
+    assert not np.shares_memory(x.grad.data, y.grad.data)
+    mg.optim.clip_grad_norm_([x, y, z], 1.0)
+    for g in mg.grad((x + y).sum(), [x, y], create_graph=create_graph):
+        g.data[...] = 7.0
+    assert x.grad.tolist() == pytest.approx([2 / np.sqrt(18)] * 2)
+
+
 def test_a_gradient_that_is_a_saved_or_kept_array_is_copied():
     store = np.full(2, 3.0)
 

@@ -1,0 +1,20 @@
+import pytest
+
+RHYME = """\
+The north wind and the sun were disputing which was the stronger, when a
+traveller came along wrapped in a warm cloak. They agreed that the one who
+first made the traveller take his cloak off should be considered stronger.
+"""
+
+
+@pytest.fixture
+def rhyme():
+    return RHYME
+
+
+@pytest.fixture
+def text_file(tmp_path):
+    """A file of 2,300 characters, in lines."""
+    path = tmp_path / "fable.txt"
+    path.write_text(RHYME * 10, encoding="utf-8")
+    return path
