@@ -25,7 +25,7 @@ from typing import Any
 
 from minigrad import anomaly, tape
 from minigrad.backend import array_module, as_array, is_array
-from minigrad.modes import enable_grad, modes
+from minigrad.modes import enable_grad, modes, watchers
 from minigrad.recording import (
     F,
     Op,
@@ -138,7 +138,7 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
                     tensor._memory = tensor._memory or node.memory
             for i, tensor in enumerate(outputs):
                 tensor._node = Output(node, i, tensor._data) if several else node
-        if modes.anomaly:
+        if watchers and modes.anomaly:
             anomaly.check_forward(op.name, op.flatten(values), arrays, outputs[0]._node)
         return tuple(outputs) if several else outputs[0]
 

@@ -16,6 +16,9 @@ class Modes(threading.local):
 
 modes = Modes()
 
+watchers: list[int] = []
+"""The threads that are inside `detect_anomaly`: a glance at a list is cheaper than at `modes`."""
+
 
 @contextmanager
 def switched(mode: str, value: bool) -> Iterator[None]:
@@ -38,11 +41,17 @@ def enable_grad() -> AbstractContextManager[None]:
     return switched("recording", True)
 
 
-def detect_anomaly() -> AbstractContextManager[None]:
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
     """Within ``with detect_anomaly():`` the first NaN or infinity that an op makes raises.
 
     The error (an `AnomalyError`) names the op, the shapes of its inputs and the line of the forward
     pass, whether the value appeared in the forward or in the backward pass. Every result is
     looked at, which costs time and, on a GPU, a transfer for each op: it is for finding a fault.
     """
-    return switched("anomaly", True)
+    watchers.append(threading.get_ident())
+    try:
+        with switched("anomaly", True):
+            yield
+    finally:
+        watchers.remove(threading.get_ident())

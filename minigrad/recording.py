@@ -30,7 +30,7 @@ import numpy as np
 
 from minigrad import anomaly, tape
 from minigrad.backend import FLOAT32, FLOAT64, as_array, is_array
-from minigrad.modes import modes
+from minigrad.modes import modes, watchers
 from minigrad.tape import Node, Variable, changed_error, memory_of, next_stamp, wrap
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -118,12 +118,12 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
                 known = (data, *args)
                 if plan.shapes:
                     known += tuple(values[i].shape for i in plan.shapes)
-                node.saved = plan.pick(known)
+                node.saved = plan.pick(known) if plan.pick else ()
                 node.shape = data.shape
                 node.dtype = data.dtype
                 node.hooks = None
                 node.memory = None if plan.out_at is None else memory_of(tensor)
-            if modes.anomaly:
+            if watchers and modes.anomaly:
                 anomaly.check_forward(op.name, values, [data], tensor._node)
             return tensor
 
@@ -150,13 +150,13 @@ class RulePlan:
                     raise TypeError(f"{op.name}: a rule names {name!r}, which is no parameter")
                 self.shapes.append(op.parameters.index(base))
                 known.append(name)
-        self.pick = _picker([known.index(name) for name in names])
+        self.pick = _picker([known.index(name) for name in names]) if names else None
         self.out_at = names.index("out") if "out" in names else None
         self.rules = [(rules[p], _picker([names.index(n) for n in wants[p]])) for p in active]
 
     def pull(self, g: Any, node: Node, oldest: int, create_graph: bool) -> list[Any]:
         """See `minigrad.tape.Plan`."""
-        saved = load(node.saved, node, create_graph)
+        saved = load(node.saved, node, create_graph) if self.pick else []
         if self.out_at is not None:
             if node.memory.changed > node.stamp:  # type: ignore[union-attr]
                 raise changed_error(node, "its own result")

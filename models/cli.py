@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -170,7 +171,7 @@ def train(
             optimizer=optimizer.value,
             lr=lr,
             schedule=schedule.value,
-            clip=clip,
+            clip=clip if math.isfinite(clip) else 0.0,
             seed=seed,
             eval_every=eval_every,
             samples=samples,

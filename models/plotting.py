@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from models.units import Unit
@@ -36,7 +38,9 @@ def loss_curve(records: Sequence[Mapping[str, Any]], unit: Unit, title: str) -> 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.set_title(title, loc="left", color=TEXT, fontsize=11)
+    axes.set_title(
+        title, loc="left", color=TEXT, fontsize=11, fontfamily=_families(), parse_math=False
+    )
     axes.set_xlabel("step", color=TEXT)
     axes.set_ylabel(unit.name, color=TEXT)
     if unit.short == "perplexity":
@@ -64,8 +68,17 @@ def loss_curve(records: Sequence[Mapping[str, Any]], unit: Unit, title: str) -> 
     if axes.lines:
         axes.legend(frameon=False, labelcolor=TEXT)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():  # letters that no font here has come out as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _families() -> list[str]:
+    """Fonts for the name of a file, which may be in Korean, Chinese or Japanese."""
+    wanted = ("Noto Sans CJK KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo")
+    installed = set(fontManager.get_font_names())
+    return ["DejaVu Sans", *(name for name in wanted if name in installed)]
 
 
 def _mark_last(axes: Axes, records: Sequence[Mapping[str, Any]], unit: Unit) -> None:

@@ -91,8 +91,9 @@ class RunDirectory:
 
     def save_weights(self, model: RNNLM, vocabulary: Vocabulary, step: int) -> None:
         """Write the weights as they are after `step` steps, in place of those from before."""
-        about = {"format": FORMAT, "step": str(step), "vocabulary": _fingerprint(vocabulary)}
-        write_atomically(self.weights, save(model.state_dict(), about))
+        about = json.dumps({"step": step, "vocabulary": _fingerprint(vocabulary)})
+        # one entry, since several would stand in another order in each file
+        write_atomically(self.weights, save(model.state_dict(), {FORMAT: about}))
 
     def save_curve(self, picture: bytes) -> None:
         """Write the loss curve, a PNG."""
@@ -153,13 +154,16 @@ class RunDirectory:
         return settings
 
     def _load_weights(self, model: RNNLM, vocabulary: Vocabulary) -> None:
+        ours = fingerprint = _fingerprint(vocabulary)
         try:
             with safe_open(self.weights, framework="numpy") as file:
-                about = file.metadata() or {}
+                about = (file.metadata() or {}).get(FORMAT)  # None: saved by another program
+                if about is not None:
+                    fingerprint = json.loads(about)["vocabulary"]
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{str(self.weights)!r} is damaged: {error}") from error
-        if about.get("vocabulary", _fingerprint(vocabulary)) != _fingerprint(vocabulary):
+        if fingerprint != ours:
             raise ValueError(
                 f"{str(self.weights)!r} and {str(self.vocabulary)!r} are not of the same run"
             )

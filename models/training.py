@@ -71,8 +71,8 @@ class Trainer:
     @property
     def tokens_per_second(self) -> float:
         """The speed at present."""
-        batch_size = self.windows.streams.shape[1]
-        return self.windows.bptt * batch_size / (self.seconds_per_step or math.inf)
+        tokens: int = self.windows.bptt * self.windows.streams.shape[1]
+        return tokens / (self.seconds_per_step or math.inf)
 
     def advance(self) -> float:
         """Train on the next window; returns its loss in nats per token.
@@ -95,10 +95,10 @@ class Trainer:
             self.optimizer.zero_grad()
             loss.backward()
             norm = float(clip_grad_norm_(self.parameters, self.clip).item())
-        if not math.isfinite(norm):
-            raise Diverged(f"the gradient's norm became {norm} in step {self.step + 1:,}")
-        self.optimizer.step()
-        self.schedule.step()
+            if not math.isfinite(norm):
+                raise Diverged(f"the gradient's norm became {norm} in step {self.step + 1:,}")
+            self.optimizer.step()
+            self.schedule.step()
         self.state = detach_state(state)
         self.step += 1
         self.tokens += targets.size

@@ -139,7 +139,11 @@ def _unstacked(g: Any, axis: int) -> list[Any]:
 def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
     """Arrays of one shape, side by side along a new axis."""
     xp = array_module(*arrays)
-    return _in_eights(xp, [xp.expand_dims(a, axis) for a in arrays], axis), None
+    if not arrays:
+        raise ValueError("need at least one array")
+    axis %= xp.expand_dims(arrays[0], axis).ndim
+    with_axis = (slice(None),) * axis + (None,)
+    return _in_eights(xp, [a[with_axis] for a in arrays], axis), None
 
 
 def _joined(g: list[Any], axis: int) -> list[Any]:

@@ -49,7 +49,7 @@ def test_too_short(tmp_path):
     path.write_text("ab" * 50, encoding="utf-8")
     corpus = load_corpus(str(path), "char")
     corpus.check_length(45)
-    with pytest.raises(ValueError, match="90 to train on, and at least 92 .* batch size of 46"):
+    with pytest.raises(ValueError, match=r"90 to train on, and at least 92 .* batch size of 46"):
         corpus.check_length(46)
     path.write_text("ab" * 10, encoding="utf-8")
     with pytest.raises(ValueError, match="1 to validate on, and at least 2"):

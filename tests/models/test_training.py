@@ -90,7 +90,7 @@ class TestTrainer:
         run = trainer(streams())
         run.model.output.weight.register_hook(lambda g: g * np.inf)
         before = run.model.state_dict()
-        with pytest.raises(Diverged, match="gradient's norm became (nan|inf) in step 1"):
+        with pytest.raises(Diverged, match=r"gradient's norm became (nan|inf) in step 1"):
             run.advance()
         for name, value in run.model.state_dict().items():
             np.testing.assert_array_equal(value, before[name])
