@@ -77,9 +77,6 @@ def mark_changed(variable: Variable) -> None:
     memory_of(variable).changed = next_stamp()
 
 
-# ------------------------------------------------------------------------------------- nodes
-
-
 class Plan(Protocol):
     """How to walk back through a node."""
 
@@ -149,9 +146,6 @@ def changed_error(node: Node, what: str) -> TapeError:
         "since (by optimizer.step() or an assignment to .data); call backward before the change, "
         "or compute the forward pass again after it"
     )
-
-
-# -------------------------------------------------------------------------------------- walk
 
 
 def walk(
@@ -283,9 +277,6 @@ def _freed_error(name: str, at_start: bool) -> TapeError:
         "state = state.detach(). To walk through the same part again, pass retain_graph=True to "
         "the earlier backward"
     )
-
-
-# --------------------------------------------------------------------------- backward and grad
 
 
 def backward(

@@ -69,8 +69,6 @@ class Tensor(Variable):
         self._node = self._memory = self.grad = None
         self.requires_grad_(requires_grad)
 
-    # ------------------------------------------------------------------ what it is
-
     shape = property(lambda self: self._data.shape, doc="Length of each axis.")
     ndim = property(lambda self: self._data.ndim, doc="Number of axes.")
     size = property(lambda self: self._data.size, doc="Number of elements.")
@@ -120,8 +118,6 @@ class Tensor(Variable):
         elif self._node is None:
             self._node = Leaf(self)
         return self
-
-    # ------------------------------------------------------------------ gradients
 
     def backward(
         self,
@@ -179,8 +175,6 @@ class Tensor(Variable):
         result: Tensor = wrap(self._data)
         result._memory = tape.memory_of(self)
         return result
-
-    # ------------------------------------------------------------------ out of minigrad
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a NumPy array of their own, copied from wherever they are."""
@@ -272,8 +266,6 @@ class Tensor(Variable):
             )
         return type(self), (self._data, None, None, self.requires_grad)
 
-    # ------------------------------------------------------------------ indexing
-
     def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index)
 
@@ -301,8 +293,6 @@ class Tensor(Variable):
         return ops.transpose(
             self, (axes if isinstance(axes[0], int) else axes[0]) if axes else None
         )
-
-    # ------------------------------------------------------------------ operators and methods
 
     __add__ = ops.add
     __radd__ = _reflected(ops.add)

@@ -226,11 +226,13 @@ def sample(
             rng=np.random.default_rng(seed),
         )
     on_terminal = sys.stdout.isatty()
-    for piece in pieces:
-        sys.stdout.write(printable(piece) if on_terminal else piece)
-        if on_terminal:
-            sys.stdout.flush()
-    sys.stdout.write("\n")
+    with _told_in_one_line():
+        for piece in pieces:
+            sys.stdout.write(printable(piece) if on_terminal else piece)
+            if on_terminal:
+                sys.stdout.flush()
+        sys.stdout.write("\n")
+        sys.stdout.flush()
 
 
 @contextmanager
@@ -238,6 +240,8 @@ def _told_in_one_line(kinds: tuple[type[Exception], ...] = BAD_INPUT) -> Iterato
     """Within it, an error of one of `kinds` is told in a line, and ends the program."""
     try:
         yield
+    except BrokenPipeError:  # whoever reads the output has enough of it
+        raise
     except kinds as error:
         typer.secho(f"Error: {_message(error)}", err=True, fg="red")
         raise typer.Exit(2) from error
@@ -247,6 +251,6 @@ def _message(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {str(error.filename)!r}"
+        return error.strerror + (f": {str(error.filename)!r}" if error.filename else "")
     # a message begins with the function that raises it, which means nothing here
     return re.sub(r"^[A-Za-z_]\w*(\.\w+)*: ", "", " ".join(str(error).split()))

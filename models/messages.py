@@ -17,17 +17,18 @@ def introduction(s: Settings, corpus: Corpus, model: RNNLM, total: int, epochs: 
     """What is about to be trained, on what, and for how long: `total` steps."""
     train, valid, test = (f"{len(part):,}" for part in (corpus.train, corpus.valid, corpus.test))
     unknown = corpus.unknown(corpus.valid)
-    also = f" ({unknown:.1%} of the words to validate on are not in it)" if unknown > 0.001 else ""
+    also = f"; {unknown:.1%} of those to validate on are not in it" if unknown > 0.001 else ""
     layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
     return "\n".join(
         [
-            f"text        {s.text}: {train} {s.unit} to train on, {valid} to validate, "
-            f"{test} to test",
+            f"text        {s.text}",
+            f"{s.unit:<11} {train} to train on, {valid} to validate, {test} to test",
             f"vocabulary  {len(corpus.vocabulary):,} {s.unit}{also}",
             f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units, "
             f"{model.num_parameters():,} parameters",
             f"training    {total:,} steps of {s.batch_size} × {s.bptt} {s.unit} "
-            f"({epochs:.1f} epochs), {s.optimizer}, learning rate {s.learning_rate:g}",
+            f"({epochs:.1f} epochs)",
+            f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
         ]
     )
 

@@ -78,11 +78,9 @@ class Reporter:
 
     def evaluated(self, step: int, loss: float, seconds: float) -> None:
         """Tell the loss on the validation part, in nats per token."""
-        self.line(
-            f"step {step:>6,}   validation loss {loss:.3f} · {self.unit.told(loss)}"
-            f"   ({seconds:.0f} s)",
-            "bold",
-        )
+        took = f"   ({seconds:.0f} s)" if seconds >= 1 else ""
+        told = f"validation loss {loss:.3f} · {self.unit.told(loss)}{took}"
+        self.line(f"step {step:>6,}   {told}", "bold")
 
     def sample(self, title: str, text: str) -> None:
         """Show a text that the model has written."""
@@ -90,7 +88,6 @@ class Reporter:
         self.line(f"── {title} " + "─" * max(0, 60 - len(title)), "cyan")
         self.line(printable(text))
         self.line("─" * 64, "cyan")
-        self.line()
 
 
 def printable(text: str) -> str:

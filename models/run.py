@@ -117,7 +117,8 @@ class Run:
         s, trainer = self.settings, self.trainer
         evaluate_every = s.eval_every or max(1, self.total // 10)
         record_every = max(1, self.total // RECORDS)
-        samples = {round(i * self.total / max(1, s.samples - 1)) for i in range(s.samples)}
+        gaps = max(1, s.samples - 1)
+        samples = {self.total - round(i * self.total / gaps) for i in range(s.samples)}
         self._save()
         self._evaluate()
         self._sample(samples)
@@ -196,6 +197,7 @@ class Run:
     # ------------------------------------------------------------------ when it has ended
 
     def _conclude(self, test: float | None) -> None:
+        self.reporter.line()
         tell, where, signal = self.reporter.line, self.directory.path, self.interrupts.signal
         if self.diverged:
             tell(f"Stopped: {self.diverged}. A lower --lr or --clip may help.", "bold red")
@@ -205,6 +207,7 @@ class Run:
         else:
             self._tell_results(test)
         if not self.diverged:
+            tell()
             tell(whats_next(self.directory, self.vocabulary))
 
     def _tell_results(self, test: float | None) -> None:
@@ -220,4 +223,3 @@ class Run:
                 f"The validation was best at step {step:,}: {unit.told(loss)}. From there on the "
                 "model learns the text by heart; fewer --steps or more --dropout may help."
             )
-        self.reporter.line()

@@ -115,11 +115,17 @@ def _split_like(g: Any, kept: list[int], axis: int) -> Any:
 
 
 @joint(backward=_split_like, inputs=["arrays"])
-def concatenate(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
-    """Arrays of equal shape but for `axis`, joined along it."""
+def _concatenate(arrays: Sequence[Array], axis: int) -> Any:
     xp = array_module(*arrays)
     ends = np.cumsum([a.shape[axis] for a in arrays[:-1]]).tolist()
     return _in_eights(xp, list(arrays), axis), ends
+
+
+def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
+    """Arrays of equal shape but for `axis`, joined along it; None: all elements, as a vector."""
+    if axis is None:
+        return _concatenate([ravel(a) for a in arrays], 0)
+    return _concatenate(arrays, axis)
 
 
 def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
@@ -147,7 +153,7 @@ def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
 
 
 def _joined(g: list[Any], axis: int) -> list[Any]:
-    return [concatenate(g, axis)]
+    return [_concatenate(g, axis)]
 
 
 @joint(backward=_joined, inputs=["ary"])
@@ -165,7 +171,10 @@ def split(
             raise ValueError(f"cannot cut axis {axis} of length {length} into equal parts")
         edges = [part * i for i in range(indices_or_sections + 1)]
     else:
-        edges = [0, *indices_or_sections, length]
+        inner = [min(i + length if i < 0 else i, length) for i in indices_or_sections]
+        edges = [0, *inner, length]
+        if sorted(edges) != edges:
+            raise ValueError(f"indices {indices_or_sections} do not rise within axis {axis}")
     before = (slice(None),) * (axis % ary.ndim)
     return tuple([ary[(*before, slice(i, k))] for i, k in pairwise(edges)]), None
 

@@ -1,6 +1,5 @@
 import json
 import pickle
-import time
 from collections import Counter
 
 import numpy as np
@@ -79,20 +78,6 @@ class TestCharacters:
         assert Vocabulary.from_text("ab").encode("a\ud800").tolist() == [1, 0]
         with pytest.raises(ValueError, match=r"valid Unicode.*U\+D800.*surrogate"):
             Vocabulary.from_text("a\ud800")
-
-    def test_a_million_characters_are_not_read_one_by_one(self):
-        text = "한글 and the quick brown fox\n" * 40_000
-        vocabulary = Vocabulary.from_text(text)
-
-        def seconds(call):
-            start = time.process_time()
-            call()
-            return time.process_time() - start
-
-        id_of = {token: id for id, token in enumerate(vocabulary)}
-        fast = min(seconds(lambda: vocabulary.encode(text)) for _ in range(3))
-        loop = min(seconds(lambda: np.array([id_of[c] for c in text])) for _ in range(3))
-        assert fast < loop / 2
 
 
 class TestWords:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -18,22 +19,24 @@ def python_blocks(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page):
+def test_the_python_of_a_page_runs_and_gives_what_its_comments_show(page):
+    """From top to bottom; a line ``expression  # -> text`` shows the repr of the expression."""
     namespace = {"__name__": page.stem}
     for block in python_blocks(page):
-        exec(compile(block, str(page), "exec"), namespace)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_results_in_comments_are_what_comes_out(page):
-    """A line ``expression  # -> text`` shows the repr of the expression."""
-    namespace = {}
-    for block in python_blocks(page):
-        for line in block.splitlines():
-            shown = re.fullmatch(r"(\S.*?)\s+# -> (.*)", line)
+        lines = block.splitlines()
+        for statement in ast.parse(block).body:
+            code = ast.unparse(statement)
+            shown = re.search(r"# -> (.*)$", lines[statement.end_lineno - 1])
             if shown:
-                assert repr(eval(shown[1], namespace)) == shown[2]
-        exec(block, namespace)
+                assert repr(eval(code, namespace)) == shown[1]
+            else:
+                exec(compile(block_of(lines, statement), str(page), "exec"), namespace)
+
+
+def block_of(lines, statement):
+    """The source lines of a statement, decorators included."""
+    first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
+    return "\n".join(lines[first - 1 : statement.end_lineno])
 
 
 def test_links_between_pages_and_to_files_lead_somewhere():

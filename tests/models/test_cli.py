@@ -390,3 +390,11 @@ def test_without_the_extra_it_says_what_to_install(tmp_path):
     assert "needs rich, typer" in result.stderr
     assert '".[models]"' in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, []), (1, [12]), (2, [0, 12]), (3, [0, 6, 12])])
+def test_samples_are_spread_over_the_run(tmp_path, text_file, count, shown):
+    output = succeeds(train(tmp_path / "out", text_file, "--samples", count))
+    names = {0: "before training", 12: "after training"}
+    expected = [f"a sample {names.get(step, f'at step {step}')}" for step in shown]
+    assert re.findall(r"a sample (?:at step \d+|\w+ training)", output) == expected

@@ -17,6 +17,8 @@ from minigrad.testing import check_gradients
 from minigrad.testing.checks import flatten
 
 sys.path.insert(0, str(Path(__file__).parent))
+import cases_arrays  # noqa: F401 (registers its cases)
+import cases_networks  # noqa: F401
 from cases import CASES
 
 every_op = pytest.mark.parametrize("name", sorted(mg.ops.__all__))

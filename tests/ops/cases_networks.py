@@ -1,0 +1,183 @@
+"""The cases of softmax, losses and neural networks; see `cases.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+from cases import Case, case, np_softmax
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import minigrad as mg
+from minigrad.testing import strategies as draw
+
+# ---------------------------------------------------------------------------- softmax, losses
+
+
+@case("softmax")
+def softmax(d):
+    x = d(draw.arrays(draw.shapes(min_dims=1, min_side=1)))
+    axis = d(st.integers(-x.ndim, x.ndim - 1))
+    return Case([x], lambda x: mg.softmax(x, axis), lambda x: np_softmax(x, axis))
+
+
+@case("log_softmax")
+def log_softmax(d):
+    x = d(draw.arrays(draw.shapes(min_dims=1, min_side=1)))
+    axis = d(st.integers(-x.ndim, x.ndim - 1))
+    return Case([x], lambda x: mg.log_softmax(x, axis), lambda x: np.log(np_softmax(x, axis)))
+
+
+def np_cross_entropy(logits, targets, weight, ignore_index, smoothing, reduction):
+    """The definition, one target after another."""
+    classes = logits.shape[-1]
+    weight = np.ones(classes) if weight is None else weight
+    log_probs = np.log(np_softmax(logits))
+    losses, counts = np.zeros(logits.shape[:-1]), 0.0
+    for i in np.ndindex(losses.shape):
+        if targets.ndim == logits.ndim:
+            wanted, counts = targets[i], counts + 1
+        elif targets[i] == ignore_index:
+            continue
+        else:
+            wanted, counts = np.eye(classes)[targets[i]], counts + weight[targets[i]]
+        wanted = (1 - smoothing) * wanted + smoothing / classes
+        losses[i] = -np.sum(wanted * weight * log_probs[i])
+    if reduction == "none":
+        return losses
+    return losses.sum() / (max(counts, 1e-300) if reduction == "mean" else 1)
+
+
+@case("cross_entropy")
+def cross_entropy(d):
+    classes, batch = d(st.integers(1, 4)), d(draw.shapes(0, 2))
+    logits = d(draw.arrays((*batch, classes)))
+    weight = d(st.none() | draw.arrays((classes,), 0.2, 2))
+    ignore_index = d(st.sampled_from([-100, 0]))
+    smoothing = d(st.sampled_from([0.0, 0.3]))
+    reduction = d(st.sampled_from(["mean", "sum", "none"]))
+    options = (weight, ignore_index, smoothing, reduction)
+    if d(st.booleans()):
+        targets = d(draw.arrays(logits.shape, 0.1, 1))
+        return Case(
+            [logits, targets],
+            lambda z, t: mg.cross_entropy(z, t, *options),
+            lambda z, t: np_cross_entropy(z, t, *options),
+        )
+    targets = d(hnp.arrays(np.int64, batch, elements=st.integers(0, classes - 1)))
+    targets = np.where(d(hnp.arrays(np.bool_, batch)), ignore_index, targets)
+    return Case(
+        [logits],
+        lambda z: mg.cross_entropy(z, targets, *options),
+        lambda z: np_cross_entropy(z, targets, *options),
+    )
+
+
+@case("nll_loss")
+def nll_loss(d):
+    classes, batch = d(st.integers(1, 4)), d(draw.shapes(0, 2))
+    x = d(draw.arrays((*batch, classes)))
+    targets = d(hnp.arrays(np.int64, batch, elements=st.integers(0, classes - 1)))
+    ignore_index = d(st.sampled_from([-100, 0]))
+    reduction = d(st.sampled_from(["mean", "sum", "none"]))
+
+    def expected(x):
+        losses = -np.take_along_axis(x, targets[..., None], -1)[..., 0]
+        losses = losses * (targets != ignore_index)
+        if reduction == "none":
+            return losses
+        count = max((targets != ignore_index).sum(), 1)
+        return losses.sum() / (count if reduction == "mean" else 1)
+
+    return Case(
+        [x],
+        lambda x: mg.nll_loss(x, targets, None, ignore_index, reduction),
+        expected,
+    )
+
+
+def _reduced(losses, reduction):
+    return {"none": losses, "sum": losses.sum(), "mean": losses.mean() if losses.size else 0}[
+        reduction
+    ]
+
+
+@case("mse_loss")
+def mse_loss(d):
+    x = d(draw.arrays(draw.shapes(min_side=1)))
+    reduction = d(st.sampled_from(["mean", "sum", "none"]))
+    return Case(
+        [x, d(draw.arrays(x.shape))],
+        lambda x, y: mg.mse_loss(x, y, reduction),
+        lambda x, y: _reduced((x - y) ** 2, reduction),
+    )
+
+
+@case("binary_cross_entropy_with_logits")
+def binary_cross_entropy_with_logits(d):
+    x = d(draw.arrays(draw.shapes(min_side=1)))
+    reduction = d(st.sampled_from(["mean", "sum", "none"]))
+    weight = d(st.none() | draw.arrays(x.shape, 0.2, 2))
+    positive = d(st.none() | draw.arrays((), 0.2, 2))
+
+    def expected(x, y):
+        p = 1 / (1 + np.exp(-x))
+        scale = 1 if positive is None else positive
+        losses = -(scale * y * np.log(p) + (1 - y) * np.log(1 - p))
+        return _reduced(losses * (1 if weight is None else weight), reduction)
+
+    return Case(
+        [x, d(draw.arrays(x.shape, 0, 1))],
+        lambda x, y: mg.binary_cross_entropy_with_logits(x, y, weight, reduction, positive),
+        expected,
+    )
+
+
+# ---------------------------------------------------------------------------- neural
+
+
+@case("embedding")
+def embedding(d):
+    weight = d(draw.arrays(st.tuples(st.integers(1, 4), st.integers(0, 3))))
+    ids = d(hnp.arrays(np.int64, draw.shapes(0, 2), elements=st.integers(0, len(weight) - 1)))
+    return Case(
+        [weight],
+        lambda w: mg.embedding(ids, w),
+        lambda w: np.eye(len(w), dtype=w.dtype)[ids] @ w,
+    )
+
+
+@case("dropout")
+def dropout(d):
+    x, seed = d(draw.arrays()), d(st.integers(0, 99))
+    p = d(st.sampled_from([0.0, 0.3, 1.0]))
+
+    def expected(x):
+        if p == 0:
+            return x
+        keep = np.random.default_rng(seed).random(x.shape, dtype=np.float32) >= p
+        return np.where(keep, x / (1 - p if p < 1 else 1), 0)
+
+    return Case([x], lambda x: mg.dropout(x, p, rng=np.random.default_rng(seed)), expected)
+
+
+@case("layer_norm")
+def layer_norm(d):
+    shape = d(st.sampled_from([(3,), (2, 3), (4,), (1, 2)]))
+    x = d(draw.arrays(draw.shapes(0, 2).map(lambda batch: batch + shape)))
+    weight, bias = d(st.sampled_from([(True, True), (True, False), (False, False), (False, True)]))
+    inputs = [x] + [d(draw.arrays(shape)) for wanted in (weight, bias) if wanted]
+
+    def arguments(rest):
+        rest = list(rest)
+        return rest.pop(0) if weight else None, rest.pop(0) if bias else None
+
+    def expected(x, *rest):
+        w, b = arguments(rest)
+        axes = tuple(range(-len(shape), 0))
+        y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 0.5)
+        y = y if w is None else y * w
+        return y if b is None else y + b
+
+    return Case(
+        inputs, lambda x, *rest: mg.layer_norm(x, shape, *arguments(rest), eps=0.5), expected
+    )
