@@ -18,7 +18,7 @@ from models.plotting import loss_curve
 from models.reporting import Reporter
 from models.rnnlm import RNNLM
 from models.run_directory import RunDirectory
-from models.sampling import generate
+from models.sampling import UnusableWeights, generate
 from models.settings import Settings
 from models.training import Diverged, Trainer, evaluate
 
@@ -179,7 +179,11 @@ class Run:
         when = {0: "before training", self.total: "after training"}.get(step, f"at step {step:,}")
         rng, length = np.random.default_rng(self.settings.seed), SAMPLE[self.settings.level]
         pieces = generate(self.model, self.vocabulary, "", length, temperature=0.7, rng=rng)
-        self.reporter.sample(f"a sample {when}", "".join(pieces).strip("\n"))
+        try:
+            sample = "".join(pieces)
+        except UnusableWeights:
+            raise Diverged(f"the model's logits became nan or inf in step {step:,}") from None
+        self.reporter.sample(f"a sample {when}", sample.strip("\n"))
 
     def _save(self) -> None:
         self._saved = self.trainer.step

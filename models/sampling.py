@@ -24,6 +24,10 @@ def check_options(temperature: float, top_k: int | None, top_p: float | None) ->
         raise ValueError(f"top-p must be above 0 and at most 1, got {top_p}")
 
 
+class UnusableWeights(ValueError):
+    """The model gives NaN or infinity for what comes next."""
+
+
 def next_token_probabilities(
     logits: ArrayLike,
     temperature: float = 1.0,
@@ -63,7 +67,7 @@ def next_token_probabilities(
     check_options(temperature, top_k, top_p)
     z: NDArray[np.float64] = np.array(logits, np.float64)
     if not np.isfinite(z).all():
-        raise ValueError("the logits are not finite: the weights of the model are unusable")
+        raise UnusableWeights("the logits are not finite: the weights of the model are unusable")
     z[list(banned)] = -np.inf
     if z.max() == -np.inf:
         raise ValueError("there is no token left to draw")
@@ -161,6 +165,7 @@ def first_id(vocabulary: Vocabulary) -> int:
 
 
 def _last_logits(model: nn.Module, ids: list[int], state: Any) -> tuple[Any, Any]:
-    with evaluating(model):
+    # of weights that training has blown up; next_token_probabilities looks at what comes out
+    with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
         logits, state = model(np.array(ids), state)
     return logits[-1].numpy(), state

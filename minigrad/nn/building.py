@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.backend import ArrayLike, DType, array_module
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
-from minigrad.nn.recurrence import ACTIVATIONS, State
+from minigrad.ops.recurrence import ACTIVATIONS, State
 from minigrad.recording import operand
 from minigrad.tensor import Tensor
 

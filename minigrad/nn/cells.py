@@ -5,7 +5,7 @@
     for x_t in x:                       # x of shape (T, N, input_size)
         h, c = cell(x_t, (h, c))
 
-The equations are in `minigrad.nn.recurrence`. Parameter names, shapes and the order of the gates
+The equations are in `minigrad.ops.recurrence`. Parameter names, shapes and the order of the gates
 are PyTorch's.
 """
 
@@ -25,8 +25,8 @@ from minigrad.nn.building import (
     recurrent_parameters,
 )
 from minigrad.nn.module import Module
-from minigrad.nn.recurrence import ACTIVATIONS, State, gru_step, lstm_step, rnn_step
 from minigrad.ops import linear
+from minigrad.ops.recurrence import ACTIVATIONS, State, gru_step, lstm_step, rnn_step
 from minigrad.tensor import Tensor
 
 

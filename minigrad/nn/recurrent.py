@@ -8,12 +8,14 @@
 The state is given and returned, never kept. To train on windows of a longer sequence (truncated
 BPTT), cut it off between them: ``state.detach()``, or each of the two tensors of an LSTM's.
 
-So far each layer is unrolled over the tape (`minigrad.nn.recurrence`).
+Each layer and direction is one op for the whole sequence (`minigrad.ops.recurrent`); with
+``unroll=True`` its equations run step by step on the tape instead (`minigrad.ops.recurrence`), with
+the same results: to look at, to draw, or to compare.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,8 @@ from minigrad.nn.building import (
     recurrent_parameters,
 )
 from minigrad.nn.module import Module
-from minigrad.nn.recurrence import ACTIVATIONS, State, gru_step, lstm_step, rnn_step, unrolled
+from minigrad.ops.recurrence import State, unrolled_gru, unrolled_lstm, unrolled_rnn
+from minigrad.ops.recurrent import gru, lstm, rnn
 from minigrad.recording import operand
 from minigrad.tensor import Tensor
 
@@ -38,6 +41,8 @@ class _Recurrent(Module):
 
     _gates: int
     _state: tuple[str, ...] = ("h_0",)
+    _fused: Callable[..., Any]  # over a sequence: as one op,
+    _unrolled: Callable[..., Any]  # and step by step on the tape
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class _Recurrent(Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
+        unroll: bool = False,
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
@@ -58,6 +64,7 @@ class _Recurrent(Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first = bias, batch_first
         self.dropout, self.bidirectional, self.rng = dropout, bidirectional, rng
+        self.unroll = unroll
         for layer in range(num_layers):
             size = input_size if layer == 0 else hidden_size * len(self._directions)
             for direction in self._directions:
@@ -76,8 +83,10 @@ class _Recurrent(Module):
         kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return [f"{kind}_l{layer}{direction}" for kind in kinds]
 
-    def _step(self, Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:
-        raise NotImplementedError
+    def _sequence(self, Wx: Any, state: State, W_hh: Any, b_hh: Any, reverse: bool) -> Any:
+        """The output and the parts of the final state of one layer in one direction."""
+        run = self._unrolled if self.unroll else self._fused
+        return run(Wx, *state, W_hh, b_hh, reverse)
 
     def forward(self, x: ArrayLike, state: Any = None) -> tuple[Tensor, Any]:
         """Run over a sequence; D is 2 for a bidirectional layer, else 1.
@@ -147,16 +156,17 @@ class _Recurrent(Module):
                 W_ih, W_hh, b_ih, b_hh = (getattr(self, n) for n in self._names(layer, direction))
                 start = tuple(part[len(finals)] for part in state)
                 reverse = direction == "_reverse"
-                output, final = unrolled(self._step, x, start, W_ih, W_hh, b_ih, b_hh, reverse)
+                Wx = ops.linear(x, W_ih, b_ih)
+                output, *final = self._sequence(Wx, start, W_hh, b_hh, reverse)
                 outputs.append(output)
-                finals.append(final)
+                finals.append(tuple(final))
             x = ops.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
         return x, tuple(ops.stack(parts) for parts in zip(*finals, strict=True))
 
     def extra_repr(self) -> str:
         """The sizes, and whatever differs from the default."""
         defaults = {"num_layers": 1, "nonlinearity": "tanh", "bias": True, "batch_first": False}
-        defaults |= {"dropout": 0.0, "bidirectional": False}
+        defaults |= {"dropout": 0.0, "bidirectional": False, "unroll": False}
         others = [
             f"{name}={vars(self)[name]!r}"
             for name, default in defaults.items()
@@ -185,15 +195,20 @@ class RNN(_Recurrent):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
+        unroll: bool = False,
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
         self.nonlinearity = check_nonlinearity(self, nonlinearity)
         options = (bias, batch_first, dropout, bidirectional)
-        super().__init__(input_size, hidden_size, num_layers, *options, rng=rng, dtype=dtype)
+        super().__init__(
+            input_size, hidden_size, num_layers, *options, unroll=unroll, rng=rng, dtype=dtype
+        )
 
-    def _step(self, Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:
-        return rnn_step(Wx, state, W_hh, b_hh, ACTIVATIONS[self.nonlinearity])
+    def _sequence(self, Wx: Any, state: State, W_hh: Any, b_hh: Any, reverse: bool) -> Any:
+        run = unrolled_rnn if self.unroll else rnn
+        (h_0,) = state
+        return run(Wx, h_0, W_hh, b_hh, self.nonlinearity, reverse)
 
 
 class LSTM(_Recurrent):
@@ -215,6 +230,8 @@ class LSTM(_Recurrent):
     bidirectional
         True: a second network runs from the last time step to the first, and the outputs of the two
         stand side by side (Schuster and Paliwal 1997, Bidirectional recurrent neural networks).
+    unroll
+        True: step by step on the tape, rather than one op for the whole sequence.
     rng
         where the initial values, and dropout, are drawn from; None: minigrad's own generator.
     dtype
@@ -231,7 +248,8 @@ class LSTM(_Recurrent):
 
     _gates = 4
     _state = ("h_0", "c_0")
-    _step = staticmethod(lstm_step)
+    _fused = staticmethod(lstm)
+    _unrolled = staticmethod(unrolled_lstm)
 
 
 class GRU(_Recurrent):
@@ -241,4 +259,5 @@ class GRU(_Recurrent):
     """
 
     _gates = 3
-    _step = staticmethod(gru_step)
+    _fused = staticmethod(gru)
+    _unrolled = staticmethod(unrolled_gru)

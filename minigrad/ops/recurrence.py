@@ -1,7 +1,8 @@
 """The equations of the recurrent networks, and how they run over a sequence.
 
-Pure functions, each equation in one place: the cells (`minigrad.nn.cells`) use them for one step,
-the sequence layers (`minigrad.nn.recurrent`) unroll them. In the equations x is the input at
+Pure functions, each equation in one place: the cells (`minigrad.nn.cells`) use them for one step;
+unrolled over a sequence they are backpropagation through time as the books draw it, and the twins
+of the fused ops in `minigrad.ops.recurrent`. In the equations x is the input at
 time t, h the state at time t - 1, and h' what it becomes. The part of the input, W_ih x + b_ih,
 does not depend on the state: it is computed for all time steps at once, and a step is given it as
 `Wx`, of shape (..., gates * hidden). States have the shape (..., hidden).
@@ -12,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.ops import linear, relu, reshape, sigmoid, split, stack, tanh
+from minigrad.ops.arithmetic import relu, sigmoid, tanh
+from minigrad.ops.linalg import linear
+from minigrad.ops.shape import split, squeeze, stack
 
 State = tuple[Any, ...]
 """(h,), or of an LSTM (h, c)."""
@@ -73,39 +76,58 @@ def gru_step(Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:
 
 def unrolled(
     step: Callable[[Any, State, Any, Any], State],
-    x: Any,
+    Wx: Any,
     state: State,
-    W_ih: Any,
     W_hh: Any,
-    b_ih: Any,
     b_hh: Any,
-    reverse: bool = False,
-) -> tuple[Any, State]:
+    reverse: bool,
+) -> tuple[Any, ...]:
     """Run `step` over a sequence, one entry on the tape for each op of each time step.
 
     Parameters
     ----------
     step
         `rnn_step`, `lstm_step` or `gru_step`.
-    x
-        shape (T, N, input), T at least 1.
+    Wx
+        W_ih x + b_ih of all time steps, shape (T, N, gates * hidden), T at least 1.
     state
         what to start from, each part of shape (N, hidden).
-    W_ih, W_hh, b_ih, b_hh
-        shapes (gates * hidden, input), (gates * hidden, hidden) and twice (gates * hidden,); the
-        biases may be None.
+    W_hh, b_hh
+        shapes (gates * hidden, hidden) and (gates * hidden,); the bias may be None.
     reverse
         from the last time step to the first.
 
     Returns
     -------
-    output, state
-        the h of each time step, shape (T, N, hidden), and what the state is in the end.
+    output, *state
+        the h of each time step, shape (T, N, hidden), and the parts of the state in the end.
     """
-    T, N = x.shape[:2]
-    Wx = split(linear(reshape(x, (T * N, x.shape[2])), W_ih, b_ih), T)
+    steps = [squeeze(part, 0) for part in split(Wx, Wx.shape[0])]
     outputs = []
-    for Wx_t in reversed(Wx) if reverse else Wx:
+    for Wx_t in reversed(steps) if reverse else steps:
         state = step(Wx_t, state, W_hh, b_hh)
         outputs.append(state[0])
-    return stack(outputs[::-1] if reverse else outputs), state
+    return (stack(outputs[::-1] if reverse else outputs), *state)
+
+
+def unrolled_rnn(
+    Wx: Any, h_0: Any, W_hh: Any, b_hh: Any, nonlinearity: str, reverse: bool
+) -> tuple[Any, ...]:
+    """`rnn_step` over a sequence; the twin of `minigrad.ops.recurrent.rnn`."""
+
+    def step(Wx_t: Any, state: State, W_hh: Any, b_hh: Any) -> State:
+        return rnn_step(Wx_t, state, W_hh, b_hh, ACTIVATIONS[nonlinearity])
+
+    return unrolled(step, Wx, (h_0,), W_hh, b_hh, reverse)
+
+
+def unrolled_lstm(
+    Wx: Any, h_0: Any, c_0: Any, W_hh: Any, b_hh: Any, reverse: bool
+) -> tuple[Any, ...]:
+    """`lstm_step` over a sequence; the twin of `minigrad.ops.recurrent.lstm`."""
+    return unrolled(lstm_step, Wx, (h_0, c_0), W_hh, b_hh, reverse)
+
+
+def unrolled_gru(Wx: Any, h_0: Any, W_hh: Any, b_hh: Any, reverse: bool) -> tuple[Any, ...]:
+    """`gru_step` over a sequence; the twin of `minigrad.ops.recurrent.gru`."""
+    return unrolled(gru_step, Wx, (h_0,), W_hh, b_hh, reverse)
