@@ -4,8 +4,8 @@
 
 One training step: embedding, one recurrent layer, linear, cross-entropy, backward, clipping to norm
 0.25, SGD. Unrolled, the cell runs step by step (in PyTorch: `nn.RNNCell`, `nn.LSTMCell` in a loop);
-fused, the layer is one op (in PyTorch: `nn.RNN`, `nn.LSTM`). One thread, float32, the same sizes and
-tokens in both; CPU seconds.
+fused, the layer is one op (in PyTorch: `nn.RNN`, `nn.LSTM`). One thread, float32, the same sizes
+and tokens in both; CPU seconds.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def train(
     level: Annotated[Level, _option("What a token is.", TEXT)] = Level.char,
     min_count: Annotated[
         int | None,
-        _option("Tokens rarer than this become <unk>. (default: 2 of words)", TEXT, min=1),
+        _option("Tokens rarer than this become `<unk>`. (default: 2 of words)", TEXT, min=1),
     ] = None,
     max_vocab: Annotated[
         int | None, _option("At most so many tokens, the most frequent.", TEXT, min=3)

@@ -18,7 +18,7 @@ from models.plotting import loss_curve
 from models.reporting import Reporter
 from models.rnnlm import RNNLM
 from models.run_directory import RunDirectory
-from models.sampling import UnusableWeights, generate
+from models.sampling import UnusableWeightsError, generate
 from models.settings import Settings
 from models.training import Diverged, Trainer, evaluate
 
@@ -181,7 +181,7 @@ class Run:
         pieces = generate(self.model, self.vocabulary, "", length, temperature=0.7, rng=rng)
         try:
             sample = "".join(pieces)
-        except UnusableWeights:
+        except UnusableWeightsError:
             raise Diverged(f"the model's logits became nan or inf in step {step:,}") from None
         self.reporter.sample(f"a sample {when}", sample.strip("\n"))
 

@@ -24,7 +24,7 @@ def check_options(temperature: float, top_k: int | None, top_p: float | None) ->
         raise ValueError(f"top-p must be above 0 and at most 1, got {top_p}")
 
 
-class UnusableWeights(ValueError):
+class UnusableWeightsError(ValueError):
     """The model gives NaN or infinity for what comes next."""
 
 
@@ -67,7 +67,9 @@ def next_token_probabilities(
     check_options(temperature, top_k, top_p)
     z: NDArray[np.float64] = np.array(logits, np.float64)
     if not np.isfinite(z).all():
-        raise UnusableWeights("the logits are not finite: the weights of the model are unusable")
+        raise UnusableWeightsError(
+            "the logits are not finite: the weights of the model are unusable"
+        )
     z[list(banned)] = -np.inf
     if z.max() == -np.inf:
         raise ValueError("there is no token left to draw")

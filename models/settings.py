@@ -9,7 +9,7 @@ from minigrad.data.vocabulary import Level
 from minigrad.optim import SGD, Adam, LambdaLR, Optimizer
 from models.rnnlm import RNNLM
 
-LEARNING_RATES = {"adam": 0.008, "sgd": 1.0}
+LEARNING_RATES = {"adam": 0.006, "sgd": 1.0}
 """What to begin with where no learning rate is given."""
 
 
@@ -26,12 +26,12 @@ class Settings:
     max_vocab: int | None = None
     cell: str = "gru"
     embedding_size: int = 64
-    hidden_size: int = 256
+    hidden_size: int = 320
     layers: int = 1
     dropout: float = 0.1
     tied: bool = False
     bptt: int = 64
-    batch_size: int = 32
+    batch_size: int = 24
     epochs: int | None = None
     steps: int | None = 1200
     optimizer: str = "adam"

@@ -8,9 +8,10 @@ here, which give the same numbers several times as fast:
 - all gates of a step go through one tanh, by sigmoid(x) = (1 + tanh(x / 2)) / 2;
 - nothing is allocated inside the loops.
 
-In all three, `Wx` is W_ih x + b_ih of all time steps, of shape (T, N, gates * H), T at least 1; states
-have the shape (N, H), W_hh (gates * H, H) and b_hh (gates * H,), or it is None. With `reverse` time
-runs from T - 1 to 0. They return the h of each time step, shape (T, N, H), and the final state.
+In all three, `Wx` is W_ih x + b_ih of all time steps, of shape (T, N, gates * H), T at least 1;
+states have the shape (N, H), W_hh (gates * H, H) and b_hh (gates * H,), or it is None. With
+`reverse` time runs from T - 1 to 0. They return the h of each time step, shape (T, N, H), and the
+final state.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class TestBadInput:
             (b"", "is empty"),
             (b" \n\t ", "only whitespace"),
             (b"a", "too short"),
-            (b"a" * 60, "too short: .* there are 3 to|too short: .* batch size of 32"),
+            (b"a" * 50, "too short: .* there are 3 to|too short: .* batch size of 24"),
             (b"caf\xe9 " * 100, "is not UTF-8: byte 0xe9 at offset 3"),
             ("utf-16".encode("utf-16") * 9, "UTF-16"),
             (b"\x00\x01" * 100, "binary file"),
@@ -350,7 +350,7 @@ def test_stopped_by_a_signal_it_keeps_the_model(tmp_path, text_file, number):
 def test_a_terminal_gets_a_bar(tmp_path, text_file):
     ours, theirs = pty.openpty()
     process = start(
-        "train", "--text", text_file, "--out", tmp_path / "out", *TINY, "--steps", 200,
+        "train", "--text", text_file, "--out", tmp_path / "out", *TINY, "--steps", 1500,
         stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
@@ -366,7 +366,7 @@ def test_a_terminal_gets_a_bar(tmp_path, text_file):
     assert "\x1b[" in text
     assert "━" in text
     assert re.search(
-        r"step \d+/200.*loss \d\.\d+ · \d\.\d+ bpc · [\d,]+ tokens/s · \d:\d\d left", text
+        r"step [\d,]+/1,500.*loss \d\.\d+ · \d\.\d+ bpc · [\d,]+ tokens/s · \d:\d\d left", text
     )
     assert text.endswith("\x1b[?25h\r\n") or "\x1b[?25h" in text  # the cursor is shown again
 
