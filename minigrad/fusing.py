@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from minigrad import anomaly, tape
 from minigrad.backend import array_module, as_array, is_array
 from minigrad.modes import enable_grad, modes, watchers
@@ -41,6 +43,7 @@ from minigrad.tape import (
     Memory,
     Node,
     Output,
+    Useful,
     Variable,
     changed_error,
     next_stamp,
@@ -103,13 +106,14 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
         for i, a in enumerate(args):
             if isinstance(a, Variable) and a._node is not None and not op.inputs[i]:
                 op.refuse(i)
+        args = tuple(list(a) if is_list else a for a, is_list in zip(args, op.lists, strict=True))
         flat = op.flatten(args)
         tensors = any(isinstance(a, Variable) for a in flat)
         if not tensors and not any(map(is_array, flat)):
             flat = [wrap(as_array(a)) if a is not None else a for a in flat]
             tensors = True
         if tensors:
-            flat = _same_floats([plain(a) for a in flat])
+            flat = _same_floats([plain(a) for a in flat], numbers=any(op.lists))
         options = [getattr(a, "_data", a) for a in args]
         values = op.rebuild(options, [getattr(a, "_data", a) for a in flat])
         try:
@@ -119,7 +123,7 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
         if not tensors:
             return result
         several = type(result) is tuple
-        arrays = list(result) if several else [as_array(result)]
+        arrays = [as_array(x) for x in (result if several else [result])]
         outputs = [wrap(array) for array in arrays]
         for tensor in outputs:
             share_memory(tensor, flat)
@@ -146,12 +150,17 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
     return apply
 
 
-def _same_floats(flat: list[Any]) -> list[Any]:
-    """Integer inputs beside floating ones in the dtype of those, as in `Op.in_floats`."""
+def _same_floats(flat: list[Any], numbers: bool) -> list[Any]:
+    """Integer inputs beside floating ones in the dtype of those, as in `Op.in_floats`.
+
+    With `numbers`, Python numbers too become arrays: those in a list must have a shape.
+    """
     dtypes = [a.dtype for a in map(_data, flat) if hasattr(a, "dtype")]
     if not any(dtype.kind == "f" for dtype in dtypes):
         return flat
     target = float_dtype(dtypes)
+    if numbers:
+        flat = [wrap(np.asarray(a, target)) if isinstance(a, int | float) else a for a in flat]
     return [
         wrap(_data(a).astype(target)) if hasattr(a, "dtype") and a.dtype.kind in "iub" else a
         for a in flat
@@ -177,7 +186,7 @@ class JointPlan:
         """The arguments, None in the place of those that nobody will ask for."""
         return [a if keep else None for a, keep in zip(args, self.keeps, strict=True)]
 
-    def pull(self, g: Any, node: Node, oldest: int, create_graph: bool) -> list[Any]:
+    def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
         """See `minigrad.tape.Plan`."""
         saved, kept, active = node.saved
         args = [
@@ -191,7 +200,10 @@ class JointPlan:
         if isinstance(g, list) and self.twin is None:
             g = _with_zeros(g, node)
         parents = iter(node.parents)
-        needs = [is_active and next(parents).stamp >= oldest for is_active in active]
+        needs = [
+            is_active and (next(parents) in useful if useful is not None else True)
+            for is_active in active
+        ]
         known = dict(zip(self.op.parameters, args, strict=True), kept=kept, needs=needs)
         gradients = self.backward(g, *[known[name] for name in self.wants])
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ContextDecorator, contextmanager
 
 
 class Modes(threading.local):
@@ -20,23 +20,30 @@ watchers: list[int] = []
 """The threads that are inside `detect_anomaly`: a glance at a list is cheaper than at `modes`."""
 
 
-@contextmanager
-def switched(mode: str, value: bool) -> Iterator[None]:
+class switched(ContextDecorator):  # noqa: N801 (used like a function)
     """Within it, the switch `mode` stands at `value` in this thread; restored on any exit."""
-    before = getattr(modes, mode)
-    setattr(modes, mode, value)
-    try:
-        yield
-    finally:
-        setattr(modes, mode, before)
+
+    def __init__(self, mode: str, value: bool) -> None:
+        self._mode, self._value = mode, value
+        self._before: list[bool] = []  # a stack: one object may be entered again
+
+    def _recreate_cm(self) -> switched:  # for each call of a decorated function
+        return switched(self._mode, self._value)
+
+    def __enter__(self) -> None:
+        self._before.append(getattr(modes, self._mode))
+        setattr(modes, self._mode, self._value)
+
+    def __exit__(self, *error: object) -> None:
+        setattr(modes, self._mode, self._before.pop())
 
 
-def no_grad() -> AbstractContextManager[None]:
+def no_grad() -> switched:
     """Within ``with no_grad():`` (or a function decorated with it) nothing is recorded."""
     return switched("recording", False)
 
 
-def enable_grad() -> AbstractContextManager[None]:
+def enable_grad() -> switched:
     """Within ``with enable_grad():`` ops are recorded again, also inside `no_grad`."""
     return switched("recording", True)
 

@@ -29,9 +29,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from minigrad import anomaly, tape
-from minigrad.backend import FLOAT32, FLOAT64, as_array, is_array
+from minigrad.backend import FLOAT32, as_array, is_array
 from minigrad.modes import modes, watchers
-from minigrad.tape import Node, Variable, changed_error, memory_of, next_stamp, wrap
+from minigrad.tape import Node, Useful, Variable, changed_error, memory_of, next_stamp, wrap
 
 F = TypeVar("F", bound=Callable[..., Any])
 Rule = Callable[..., Any]
@@ -84,7 +84,7 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
                     if node is not None:
                         mask |= bits[i] or op.refuse(i)
                         parents.append(node)
-                elif type(a) not in NUMBERS:
+                elif type(a) not in NUMBERS or (bits[i] and type(a) is tuple):
                     others = True
                     arrays = arrays or (bits[i] and isinstance(a, array_types))
                 i += 1  # noqa: SIM113 (enumerate is slower, and every op passes here)
@@ -99,15 +99,16 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
                 op.fail(error, args)
             if not tensors:
                 return out
-            if out.dtype is FLOAT64 and (floats := op.in_floats(args)) is not None:
+            dtype = out.dtype
+            if dtype is not FLOAT32 and (floats := op.in_floats(args, dtype)) is not None:
                 return apply(*floats)
             # This is `wrap` and the making of a Node, written out, since every op passes here.
             tensor: Any = new(tape.variable_class)
             tensor._data = data = asarray(out) if isinstance(out, scalar) else out
             tensor._node = tensor._memory = tensor.grad = None
-            if data.base is not None or data is values[0]:
+            if data.base is not None or data is values[0] or data is values[-1]:
                 share_memory(tensor, args)
-            if mask and modes.recording:
+            if mask and modes.recording and dtype.kind == "f":
                 plan = plans.get(mask)
                 if plan is None:
                     plan = plans[mask] = RulePlan(op, rules, mask)
@@ -120,7 +121,7 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
                     known += tuple(values[i].shape for i in plan.shapes)
                 node.saved = plan.pick(known) if plan.pick else ()
                 node.shape = data.shape
-                node.dtype = data.dtype
+                node.dtype = dtype
                 node.hooks = None
                 node.memory = None if plan.out_at is None else memory_of(tensor)
             if watchers and modes.anomaly:
@@ -154,7 +155,7 @@ class RulePlan:
         self.out_at = names.index("out") if "out" in names else None
         self.rules = [(rules[p], _picker([names.index(n) for n in wants[p]])) for p in active]
 
-    def pull(self, g: Any, node: Node, oldest: int, create_graph: bool) -> list[Any]:
+    def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
         """See `minigrad.tape.Plan`."""
         saved = load(node.saved, node, create_graph) if self.pick else []
         if self.out_at is not None:
@@ -164,7 +165,7 @@ class RulePlan:
                 saved[self.out_at] = wrap(saved[self.out_at], node)
         gradients = []
         for parent, (rule, pick) in zip(node.parents, self.rules):  # noqa: B905
-            gradients.append(rule(g, *pick(saved)) if parent.stamp >= oldest else None)
+            gradients.append(rule(g, *pick(saved)) if useful is None or parent in useful else None)
         return gradients
 
 
@@ -252,7 +253,7 @@ class Op:
         dtype, just as a Python number does not; a list among the inputs is a float32 array.
         """
         return tuple(
-            plain(a) if is_input or isinstance(a, np.generic) else a
+            plain(a) if is_input or (is_array(a) and a.ndim == 0) else a
             for a, is_input in zip(args, self.inputs, strict=True)
         )
 
@@ -267,21 +268,22 @@ class Op:
         )
         return apply(*tensors)
 
-    def in_floats(self, args: Sequence[Any]) -> list[Any] | None:
-        """The arguments with integer inputs made floats, if a float64 result came from those alone.
+    def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
+        """The arguments with integer inputs made floats, if they decided on a floating `result`.
 
-        A result is float64 only if an input is: float32 with int64 gives float32, and a function
-        of integers alone gives float32. None if an input is float64 already, or none is an integer
-        (the float64 was then asked for, by a dtype among the options).
+        Integers take the dtype of the floats beside them, and a function of integers alone gives
+        float32. None if there is nothing to convert, or a dtype was asked for.
         """
+        if result.kind != "f" or dict(zip(self.parameters, args, strict=True)).get("dtype"):
+            return None
         arrays: list[Any] = [
             getattr(a, "_data", a) if is_input else None
             for a, is_input in zip(args, self.inputs, strict=True)
         ]
         dtypes = [x.dtype for x in arrays if hasattr(x, "dtype")]
-        if FLOAT64 in dtypes or all(dtype.kind == "f" for dtype in dtypes):
-            return None
         target = float_dtype(dtypes)
+        if all(dtype.kind == "f" for dtype in dtypes) or result == target:
+            return None
         return [
             wrap(x.astype(target)) if hasattr(x, "dtype") and x.dtype.kind in "iub" else a
             for x, a in zip(arrays, args, strict=True)

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
@@ -77,15 +78,19 @@ def mark_changed(variable: Variable) -> None:
     memory_of(variable).changed = next_stamp()
 
 
+Useful = set[Any] | None
+"""The nodes that a walk is to reach; None: all."""
+
+
 class Plan(Protocol):
     """How to walk back through a node."""
 
     name: str
 
-    def pull(self, g: Any, node: Node, oldest: int, create_graph: bool) -> Sequence[Any]:
+    def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> Sequence[Any]:
         """From the output's gradient, one gradient (or None) for each of ``node.parents``.
 
-        Parents with a stamp below `oldest` need none.
+        Parents that are not `useful` need none (None: all are).
         """
 
 
@@ -167,7 +172,7 @@ def walk(
     wanted
         the nodes whose gradients to collect; None: every leaf.
     """
-    oldest = 0 if wanted is None else min((node.stamp for node in wanted), default=0)
+    useful = None if wanted is None else _leading_to(wanted, gradients)
     start, pending = set(gradients), gradients
     found: dict[Node, Any] = {}
     watching = modes.anomaly
@@ -183,7 +188,7 @@ def walk(
         if plan is None or wanted is not None:
             if wanted is None or node in wanted:
                 found[node] = g
-            if plan is None or node.stamp <= oldest:
+            if plan is None or (useful is not None and useful.isdisjoint(node.parents)):
                 continue
         if type(node) is Output:
             _fill_slot(node, g, pending, heap)
@@ -193,7 +198,7 @@ def walk(
         if node.saved is FREED:
             raise _freed_error(plan.name, node in start)
         parents = node.parents
-        inputs = plan.pull(g, node, oldest, create_graph)
+        inputs = plan.pull(g, node, useful, create_graph)
         if not keep:
             node.saved, node.parents = FREED, ()
         if watching:
@@ -201,6 +206,8 @@ def walk(
         for parent, d in zip(parents, inputs):  # noqa: B905 (strict costs, and each is a plan's)
             if d is None:
                 continue
+            if create_graph and not isinstance(d, Variable):
+                d = wrap(array_module(d).asarray(d))
             if d.shape != parent.shape or d.dtype is not parent.dtype:
                 d = _fitted(d, parent, node)
             total = pending.get(parent)
@@ -217,6 +224,21 @@ def walk(
     return found
 
 
+def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
+    """The nodes from `start` on back that are wanted, or come from one that is."""
+    oldest = min((node.stamp for node in wanted), default=0)
+    seen, stack = set(start), list(start)
+    while stack:
+        fresh = [p for p in stack.pop().parents if p not in seen and p.stamp >= oldest]
+        seen.update(fresh)
+        stack += fresh
+    useful: set[Node] = set()
+    for node in sorted(seen, key=lambda node: node.stamp):
+        if node in wanted or not useful.isdisjoint(node.parents):
+            useful.add(node)
+    return useful
+
+
 def _run_hooks(node: Node, g: Any) -> Any:
     assert node.hooks is not None
     bare = not isinstance(g, Variable)
@@ -224,10 +246,11 @@ def _run_hooks(node: Node, g: Any) -> Any:
     for hook in tuple(node.hooks.values()):
         result = hook(tensor)
         if result is not None:
-            if not isinstance(result, Variable) or result._data.shape != node.shape:
+            data = getattr(result, "_data", None)
+            if data is None or data.shape != node.shape or data.dtype != node.dtype:
                 raise TypeError(
                     f"register_hook: a hook returned {_describe(result)}; expected None or a "
-                    f"Tensor of shape {node.shape}"
+                    f"{node.dtype} Tensor of shape {node.shape}"
                 )
             tensor = result
     return tensor._data if bare else tensor
@@ -246,6 +269,8 @@ def _fitted(d: Any, parent: Node, node: Node) -> Any:
     """Gradient `d`, summed down to its tensor's shape where the op broadcast it; same dtype."""
     assert node.plan is not None
     shape, lead = parent.shape, d.ndim - len(parent.shape)
+    if lead < 0 and set(shape[:-lead]) == {1}:
+        d, lead = d.reshape((1,) * -lead + d.shape), 0
     if d.shape != shape:
         if lead < 0 or any(n != m != 1 for n, m in zip(d.shape[lead:], shape, strict=True)):
             raise TapeError(
@@ -279,6 +304,10 @@ def _freed_error(name: str, at_start: bool) -> TapeError:
     )
 
 
+_adding = threading.Lock()
+"""Held while a gradient is added to ``.grad``, so that threads may walk back at once."""
+
+
 def backward(
     tensor: Variable,
     gradient: Any = None,
@@ -299,9 +328,10 @@ def backward(
         while found:
             leaf, g = found.popitem()
             owner = leaf.tensor() if isinstance(leaf, Leaf) else None
-            if owner is not None:
+            if owner is not None and owner._node is leaf:  # not frozen since
                 g = g.copy() if create_graph else _own(g, owner)
-                owner.grad = g if owner.grad is None else owner.grad + g
+                with _adding:
+                    owner.grad = g if owner.grad is None else owner.grad + g
 
 
 def grad(
@@ -403,7 +433,7 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
             f"{caller}: the gradient is on {device_of(g)}, the tensor on {device_of(data)}"
         )
     if not create_graph:
-        return g
+        return array_module(g).asarray(g)  # no subclass, whose operators may mean something else
     return gradient if isinstance(gradient, Variable) else wrap(g)
 
 

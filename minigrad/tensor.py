@@ -67,6 +67,8 @@ class Tensor(Variable):
     ) -> None:
         self._data = as_array(getattr(data, "_data", data), dtype, device)
         self._node = self._memory = self.grad = None
+        if isinstance(data, Variable) and self._data is data._data:
+            self._memory = tape.memory_of(data)
         self.requires_grad_(requires_grad)
 
     shape = property(lambda self: self._data.shape, doc="Length of each axis.")
@@ -91,7 +93,8 @@ class Tensor(Variable):
         if array.shape != self.shape:
             raise ValueError(f"data: assigned shape {array.shape} to a tensor of {self.shape}")
         if array is not self._data:
-            self._data, self._memory = array, Memory()
+            shared = isinstance(value, Variable) and array is value._data
+            self._data, self._memory = array, tape.memory_of(value) if shared else Memory()
         mark_changed(self)
 
     @property
@@ -154,8 +157,10 @@ class Tensor(Variable):
         if node is None:
             raise TapeError("register_hook: this tensor is a constant; no gradient will reach it")
         hooks = node.hooks = {} if node.hooks is None else node.hooks
-        key = tape.next_stamp()
+        key, keeping = tape.next_stamp(), hooks.pop(0, None)
         hooks[key] = hook
+        if keeping is not None:  # retain_grad's, which sees what the others have made of it
+            hooks[0] = keeping
         return lambda: hooks.pop(key, None) and None
 
     def retain_grad(self) -> None:
@@ -168,7 +173,8 @@ class Tensor(Variable):
             if (tensor := keep()) is not None:
                 tensor.grad = g.copy() if tensor.grad is None else tensor.grad + g
 
-        self.register_hook(hook)
+        assert self._node is not None
+        self._node.hooks = (self._node.hooks or {}) | {0: hook}
 
     def detach(self) -> Tensor:
         """The same array (shared, not copied) as a constant, cut off from the tape."""
@@ -291,7 +297,7 @@ class Tensor(Variable):
     def transpose(self, *axes: Any) -> Tensor:
         """See `minigrad.transpose`; the axes may be given one by one."""
         return ops.transpose(
-            self, (axes if isinstance(axes[0], int) else axes[0]) if axes else None
+            self, (axes if isinstance(axes[0], int | np.integer) else axes[0]) if axes else None
         )
 
     __add__ = ops.add

@@ -225,6 +225,9 @@ def _convert(tensor: Tensor, device: Device | None, dtype: DType) -> None:
     dtype = dtype if tensor.dtype.kind == "f" else None
     array, grad = as_array(tensor.data, dtype, device), tensor.grad
     if array is not tensor.data:
+        hooks = tensor._node.hooks if tensor._node is not None else None
         Tensor.__init__(tensor, array, requires_grad=tensor.requires_grad)
+        if tensor._node is not None:
+            tensor._node.hooks = hooks
         tensor.grad = None if grad is None else Tensor(grad, dtype, device)
         mark_changed(tensor)  # a tape that has saved the old values must not go on with these

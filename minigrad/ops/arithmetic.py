@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, array_module
+from minigrad.backend import ArrayLike, array_module, as_array
 from minigrad.recording import differentiable, operand
+from minigrad.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -261,6 +262,8 @@ _LOWEST_FOR_EXP = {
 def sigmoid(x: ArrayLike) -> Tensor:
     """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
     xp = array_module(x)
+    if x.dtype == np.float16:  # whose exp overflows long before the result is 0
+        return sigmoid(x.astype(np.float32)).astype(np.float16)
     # Well below the lowest number exp(-x) would overflow; the result there is as good as 0.
     e = xp.maximum(x, _LOWEST_FOR_EXP.get(x.dtype.char, -700.0))
     if e.ndim == 0:
@@ -305,7 +308,8 @@ def erf(x: ArrayLike) -> Tensor:
     """Error function of each element (NumPy has none: on the CPU Python's, element by element)."""
     xp = array_module(x)
     if xp is np:
-        return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(x.dtype)
+        dtype = x.dtype if x.dtype.kind == "f" else np.float64
+        return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(dtype)
     from cupyx.scipy import special
 
     return special.erf(x)
@@ -335,19 +339,28 @@ def silu(x: ArrayLike) -> Tensor:
     return multiply(x, sigmoid(x))
 
 
-def _clip_gradient(g: Any, x: Any, a_min: Any, a_max: Any) -> Any:
+def _clip_gradient(g: Any, a: Any, a_min: Any, a_max: Any) -> Any:
     if a_min is not None:
-        g = where(x < a_min, 0.0, g)
+        g = where(a < a_min, 0.0, g)
     if a_max is not None:
-        g = where(x > a_max, 0.0, g)
+        g = where(a > a_max, 0.0, g)
     return g
 
 
-@differentiable(a=lambda g, a, a_min, a_max: _clip_gradient(g, a, a_min, a_max))
+@differentiable(a=_clip_gradient)
+def _clip(a: Any, a_min: Any, a_max: Any) -> Any:
+    return array_module(a).clip(a, a_min, a_max)
+
+
 def clip(a: ArrayLike, a_min: ArrayLike = None, a_max: ArrayLike = None) -> Tensor:
     """`a` limited to [`a_min`, `a_max`] (None: no limit); NaN stays NaN.
 
     The derivative is 1 inside and on the limits, 0 outside. The limits are constants: where they
     need a gradient themselves, write ``minimum(maximum(a, a_min), a_max)``.
     """
-    return array_module(a).clip(a, a_min, a_max)
+    a = operand(a)
+    limits = []
+    for limit in (a_min, a_max):
+        is_number = limit is None or isinstance(limit, int | float | Variable)
+        limits.append(limit if is_number or a.dtype.kind != "f" else as_array(limit, a.dtype))
+    return _clip(a, *limits)

@@ -13,6 +13,7 @@ import numpy as np
 from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.ops.shape import Shape, ravel
 from minigrad.recording import differentiable, operand
+from minigrad.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -22,12 +23,12 @@ Index = Any
 
 
 def as_index(index: Any) -> Index:
-    """`index` with the Tensors in it replaced by their arrays."""
+    """`index` with the Tensors in it replaced by copies of their arrays, as they are now."""
     if isinstance(index, tuple):
         return tuple(as_index(i) for i in index)
     if isinstance(index, list):
         return np.asarray([getattr(i, "_data", i) for i in index], None if index else np.intp)
-    return getattr(index, "_data", index)
+    return index._data.copy() if isinstance(index, Variable) else index
 
 
 def _is_basic(index: Index) -> bool:
@@ -138,6 +139,8 @@ def take(
         a, axis = ravel(a), 0
     indices = as_index(indices if isinstance(indices, list) else (indices,))
     indices = indices[0] if isinstance(indices, tuple) else indices
+    if getattr(indices, "dtype", None) == np.bool_:
+        indices = indices.astype(np.intp)
     if mode == "wrap":
         indices = indices % a.shape[axis]
     elif mode == "clip":

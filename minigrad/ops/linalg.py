@@ -12,7 +12,7 @@ from minigrad.backend import Array, ArrayLike, Axis, array_module
 from minigrad.fusing import joint
 from minigrad.ops.arithmetic import abs, multiply, power, where
 from minigrad.ops.reduction import kept_shape, max, min, sum
-from minigrad.ops.shape import expand_dims, ravel, reshape, squeeze, transpose
+from minigrad.ops.shape import broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
 from minigrad.recording import differentiable, operand
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
     `a`, and the axes of `b` that go with them.
     """
     a, b = operand(a), operand(b)
-    if isinstance(axes, int):
+    if isinstance(axes, int | np.integer):
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     over_a, over_b = ([n] if isinstance(n, int) else list(n) for n in axes)
     over_a, over_b = [n % a.ndim for n in over_a], [n % b.ndim for n in over_b]
@@ -136,14 +136,16 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
 
 def _einsum_backward(g: Any, operands: list[Any], labels: list[str], result: str) -> list[Any]:
     """The gradient of one operand: the same sum over g and the others."""
-    return [
-        _einsum(
+    gradients = []
+    for i, x in enumerate(operands):
+        d = _einsum(
             [result, *labels[:i], *labels[i + 1 :]],
             [g, *operands[:i], *operands[i + 1 :]],
             labels[i],
         )
-        for i in range(len(operands))
-    ]
+        # where the others had length 1 along an axis of x, they were broadcast
+        gradients.append(broadcast_to(d, np.broadcast_shapes(d.shape, x.shape)))
+    return gradients
 
 
 @joint(backward=_einsum_backward, inputs=["operands"])
@@ -286,7 +288,7 @@ def norm(
     if ord is None or ord == "fro":
         return _norm(x, axis, keepdims)
     if (
-        not isinstance(ord, int | float)
+        not isinstance(ord, int | float | np.number)
         or (axis is None and x.ndim != 1)
         or isinstance(axis, tuple)
     ):
@@ -302,4 +304,5 @@ def norm(
         raise ValueError("norm: ord=0 counts elements, which has no derivative")
     if ord == 1:
         return sum(abs(x), axis, keepdims=keepdims)
-    return power(sum(power(abs(x), ord), axis, keepdims=keepdims), 1 / ord)
+    total = sum(power(abs(x), ord), axis, keepdims=keepdims)
+    return power(where(total == 0, 1.0, total), 1 / ord) * (total != 0)

@@ -13,6 +13,7 @@ from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.fusing import fused
 from minigrad.ops.reduction import mean, var
 from minigrad.recording import differentiable, operand
+from minigrad.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -76,11 +77,14 @@ def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None)
     """
     if isinstance(ids, list | tuple | int):
         ids = np.array(ids) if np.size(ids) else np.zeros(np.shape(ids), np.int64)
-    ids, weight = getattr(ids, "_data", ids), operand(weight)
+    # a Tensor's ids as they are now: the way back needs them again
+    ids, weight = ids._data.copy() if isinstance(ids, Variable) else ids, operand(weight)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"embedding: ids must be integers, not {ids.dtype} {ids.shape}")
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
+    if ids.ndim == 0:
+        return embedding(ids[None], weight, padding_idx)[0]
     rows = weight.shape[0]
     if array_module(ids) is np and ids.size and not 0 <= ids.min() <= ids.max() < rows:
         worst = ids.max() if ids.max() >= rows else ids.min()

@@ -165,7 +165,7 @@ def split(
     The parts are views of `ary`.
     """
     length = ary.shape[axis]
-    if isinstance(indices_or_sections, int):
+    if isinstance(indices_or_sections, int | np.integer):
         part, rest = divmod(length, indices_or_sections) if indices_or_sections > 0 else (0, 1)
         if rest:
             raise ValueError(f"cannot cut axis {axis} of length {length} into equal parts")
@@ -198,7 +198,7 @@ def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Tensor:
 def tile(A: ArrayLike, reps: Shape) -> Tensor:
     """`A` laid side by side `reps` times along each axis."""
     A = operand(A)
-    counts = (reps,) if isinstance(reps, int) else tuple(reps)
+    counts = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
     shape = (1,) * (len(counts) - A.ndim) + A.shape
     counts = (1,) * (len(shape) - len(counts)) + counts
     pairs = [n for pair in zip(counts, shape, strict=True) for n in pair]

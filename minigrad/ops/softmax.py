@@ -8,11 +8,12 @@ import numpy as np
 
 from minigrad.backend import Array, ArrayLike, array_module, as_array
 from minigrad.fusing import fused
-from minigrad.ops.arithmetic import exp, softplus, square, subtract
+from minigrad.ops.arithmetic import exp, softplus, square, subtract, where
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
 from minigrad.recording import differentiable, operand
+from minigrad.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -95,7 +96,7 @@ def cross_entropy(
     weight = _class_weights("cross_entropy", weight, classes, logits.dtype)
     if targets.dtype.kind == "f":
         return _soft_cross_entropy(logits, targets, weight, label_smoothing, reduction)
-    targets = getattr(targets, "_data", targets)
+    targets = targets._data.copy() if isinstance(targets, Variable) else targets
     _check_classes("cross_entropy", targets, logits.shape, ignore_index)
     options = (weight, ignore_index, label_smoothing, reduction)
     return _cross_entropy(logits, targets, *options)
@@ -123,6 +124,16 @@ def _class_weights(op: str, weight: Any, classes: int, dtype: Any) -> Array | No
     if weight.shape != (classes,):
         raise ValueError(f"{op}: weight has shape {weight.shape}, expected ({classes},)")
     return weight
+
+
+def _constant_like(logits: Any, name: str, weight: Any) -> Array:
+    """A weight of binary_cross_entropy_with_logits, in the dtype of its logits."""
+    if getattr(weight, "_node", None) is not None:
+        raise TypeError(
+            f"binary_cross_entropy_with_logits: {name} requires a gradient, which it cannot have; "
+            "detach() it"
+        )
+    return as_array(getattr(weight, "_data", weight), logits.dtype)
 
 
 def _check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> None:
@@ -204,9 +215,8 @@ def composed_cross_entropy(
     losses = -(1 - label_smoothing) * picked * counts
     if label_smoothing:
         spread = log_probs if weight is None else log_probs * weight
-        unignored = (targets != ignore_index).astype(logits.dtype)
-        losses = losses - (label_smoothing / logits.shape[-1]) * spread.sum(-1) * unignored
-    return _reduce(losses, counts, reduction)
+        losses = losses - (label_smoothing / logits.shape[-1]) * spread.sum(-1)
+    return _reduce(where(targets == ignore_index, 0.0, losses), counts, reduction)
 
 
 def _cross_entropy_backward(
@@ -260,9 +270,8 @@ def _cross_entropy(
     log_sums = xp.log(sums[..., 0])
     losses = (log_sums - picked) * counts * (1 - label_smoothing)
     if label_smoothing:
-        unignored = (targets != ignore_index).astype(logits.dtype)
-        spread = log_sums * plain.sum() - spread
-        losses += (label_smoothing / classes) * spread * unignored
+        losses = losses + (label_smoothing / classes) * (log_sums * plain.sum() - spread)
+    losses = xp.where(targets == ignore_index, 0, losses)
     return _reduce(losses, counts, reduction), (probs, safe, counts)
 
 
@@ -290,14 +299,16 @@ def nll_loss(
         as `cross_entropy`.
     """
     _as_floats("nll_loss", "log_probs", log_probs)
-    targets = getattr(targets, "_data", _class_ids(targets))
+    targets = _class_ids(targets)
+    targets = targets._data.copy() if isinstance(targets, Variable) else targets
     weight = _class_weights("nll_loss", weight, log_probs.shape[-1], log_probs.dtype)
     _check_classes("nll_loss", targets, log_probs.shape, ignore_index)
     safe, counts = _target_weights(
         targets, log_probs.shape[-1], log_probs.dtype, weight, ignore_index
     )
     picked = take_along_axis(log_probs, safe[..., None], -1)[..., 0]
-    return _reduce(-picked * counts, counts, _known_reduction("nll_loss", reduction))
+    losses = where(targets == ignore_index, 0.0, -picked * counts)
+    return _reduce(losses, counts, _known_reduction("nll_loss", reduction))
 
 
 # --------------------------------------------------------------------------- other losses
@@ -358,8 +369,8 @@ def binary_cross_entropy_with_logits(
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
     positive = softplus(-logits) * targets
     if pos_weight is not None:
-        positive = positive * as_array(getattr(pos_weight, "_data", pos_weight), logits.dtype)
+        positive = positive * _constant_like(logits, "pos_weight", pos_weight)
     losses = positive + softplus(logits) * (1.0 - targets)
     if weight is not None:
-        losses = losses * as_array(getattr(weight, "_data", weight), logits.dtype)
+        losses = losses * _constant_like(logits, "weight", weight)
     return _reduced("binary_cross_entropy_with_logits", losses, reduction)

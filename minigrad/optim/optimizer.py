@@ -135,12 +135,15 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
+        stepped = [
+            [(p, _gradient(p)) for p in group["params"] if p.grad is not None and p.requires_grad]
+            for group in self.param_groups
+        ]  # all of them are looked at before the first is changed
+        for group, parameters in zip(self.param_groups, stepped, strict=True):
             options = SimpleNamespace(**{name: _plain(group[name]) for name in self.defaults})
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p._data, _gradient(p), self.state.setdefault(p, {}), options)
-                    mark_changed(p)
+            for p, gradient in parameters:
+                self._update(p._data, gradient, self.state.setdefault(p, {}), options)
+                mark_changed(p)
         return loss
 
     def _update(

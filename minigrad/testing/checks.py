@@ -63,23 +63,35 @@ def check_gradients(
     GradientError
         naming `f`, the argument, the index of the worst element, both values, and the likely cause
         where there is one: the sign flipped, a constant factor, transposed, zero, or a sum over a
-        broadcast axis that is missing. Also if `f` changes an input, is not deterministic, or loses
-        precision to a smaller dtype.
+        broadcast axis that is missing. Also if `f` changes an input, is not deterministic, loses
+        precision to a smaller dtype, gives another derivative when walked back twice or for one
+        argument alone, or has nothing to check.
+    TypeError
+        if arrays are in a list; they are to be passed one by one.
     """
     if order not in (1, 2):
         raise ValueError(f"check_gradients: order must be 1 or 2, not {order}")
     rng = np.random.default_rng(0) if rng is None else rng
     name = getattr(f, "__name__", type(f).__name__)
-    args = [_as_checked(x) for x in inputs]
-    _check_first(f, args, name, _argument_names(f, len(args)), rng)
+    names = _argument_names(f, len(inputs))
+    args = [
+        _as_checked(x, f"{name}: argument {what}") for x, what in zip(inputs, names, strict=True)
+    ]
+    if not any(map(_is_checked, args)):
+        raise GradientError(f"{name}: nothing to check: no argument is a float or floating array")
+    if not flatten(f(*args)):
+        raise GradientError(f"{name}: nothing to check: it returned no floating Tensor")
+    _check_first(f, args, name, names, rng)
+    _check_alone(f, args, name, names)
     if order == 2:
         derivative, more = _derivative(f, args, rng)
-        names = [*_argument_names(f, len(args)), "the incoming gradient"]
-        names += [names[-1]] * (len(more) - 1)
+        names = [*names, *["the incoming gradient"] * len(more)]
         _check_first(derivative, [*args, *more], f"the derivative of {name}", names, rng)
 
 
-def _as_checked(x: Any) -> Any:
+def _as_checked(x: Any, what: str) -> Any:
+    if isinstance(x, list | tuple) and any(_as_checked(item, what) is not item for item in x):
+        raise TypeError(f"{what} is a {type(x).__name__} with arrays in it; pass them one by one")
     if isinstance(x, bool | int | str | None):
         return x
     data = getattr(x, "_data", x)
@@ -102,7 +114,9 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def flatten(outputs: Any) -> list[Tensor]:
-    """The floating tensors in nested tuples and lists, in order."""
+    """The floating tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
     if isinstance(outputs, tuple | list):
         return [leaf for item in outputs for leaf in flatten(item)]
     return [outputs] if isinstance(outputs, Tensor) and outputs.dtype.kind == "f" else []
@@ -145,15 +159,22 @@ def _check_first(
             raise GradientError(f"{name}: float64 in, {y.dtype} out; precision is lost inside")
     weights = [rng.uniform(0.5, 1.5, y.shape) for y in outputs]
     checked = [i for i, x in enumerate(args) if _is_checked(x)]
-    gradients = _gradients(outputs, weights, [args[i] for i in checked])
+    gradients = _gradients(outputs, weights, [args[i] for i in checked], keep=True)
+    again = _gradients(outputs, weights, [args[i] for i in checked])
+    for i, one, two in zip(checked, gradients, again, strict=True):
+        if not np.array_equal(one, two, equal_nan=True):
+            raise GradientError(
+                f"{name}: argument {names[i]}: a second walk through the same tape gives another "
+                "derivative; a rule changes what was kept for it"
+            )
 
     def value() -> list[np.ndarray[Any, Any]]:
         with no_grad():
             return [y.numpy() for y in flatten(f(*args))]
 
     here = value()
-    for y, again in zip(outputs, here, strict=True):
-        if not np.array_equal(y.numpy(), again, equal_nan=True):
+    for y, repeated in zip(outputs, here, strict=True):
+        if not np.array_equal(y.numpy(), repeated, equal_nan=True):
             raise GradientError(f"{name}: two runs gave different results; it is not deterministic")
     for i, x in zip(checked, [args[i] for i in checked], strict=True):
         if not np.array_equal(x.numpy(), np.asarray(before[i]), equal_nan=True):
@@ -162,14 +183,36 @@ def _check_first(
         _compare(value, args[i], a, weights, f"{name}: argument {names[i]}", rng, here)
 
 
+def _check_alone(
+    f: Callable[..., Any], args: Sequence[Any], name: str, names: Sequence[str]
+) -> None:
+    """Raise unless each derivative is the same when the other arguments are constants."""
+    checked = [i for i, x in enumerate(args) if _is_checked(x)]
+    if len(checked) < 2:
+        return
+    outputs = flatten(f(*args))
+    weights = [np.ones(y.shape) for y in outputs]
+    together = _gradients(outputs, weights, [args[i] for i in checked])
+    for i, expected in zip(checked, together, strict=True):
+        alone = [x.detach() if _is_checked(x) and k != i else x for k, x in enumerate(args)]
+        (found,) = _gradients(flatten(f(*alone)), weights, [args[i]])
+        if not np.allclose(found, expected, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise GradientError(
+                f"{name}: argument {names[i]}: another derivative when it alone requires one"
+            )
+
+
 def _gradients(
-    outputs: Sequence[Tensor], weights: Sequence[Any], inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor],
+    weights: Sequence[Any],
+    inputs: Sequence[Tensor],
+    keep: bool = False,
 ) -> list[np.ndarray[Any, Any]]:
     used = [(y, w) for y, w in zip(outputs, weights, strict=True) if y.requires_grad]
     found: Sequence[Tensor | None] = [None] * len(inputs)
     if used and inputs:
         ys, ws = zip(*used, strict=True)
-        found = grad(ys, inputs, ws, allow_unused=True)
+        found = grad(ys, inputs, ws, retain_graph=keep, allow_unused=True)
     return [
         np.zeros(x.shape) if g is None else g.numpy() for x, g in zip(inputs, found, strict=True)
     ]
