@@ -13,20 +13,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-Array: TypeAlias = Any
-"""An array of whichever library: ``numpy.ndarray`` or ``cupy.ndarray``."""
-
-ArrayLike: TypeAlias = Any
-"""What can become a Tensor: a Tensor, an array, a Python number, or nested lists of numbers."""
-
-DType: TypeAlias = Any
-"""What NumPy takes as a dtype: ``np.float32``, ``"float64"``, ``float`` ..."""
-
-Axis: TypeAlias = int | Sequence[int] | None
-"""One axis, several, or None for all."""
-
-Device: TypeAlias = str
-"""``"cpu"``, ``"cuda"`` (the current GPU) or ``"cuda:1"``."""
+Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
+ArrayLike: TypeAlias = Any  # a Tensor, an array, a Python number, or nested lists of numbers
+DType: TypeAlias = Any  # what NumPy takes as one: np.float32, "float64", float ...
+Axis: TypeAlias = int | Sequence[int] | None  # one axis, several, or None for all
+Device: TypeAlias = str  # "cpu", "cuda" (the current GPU) or "cuda:1"
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 

@@ -25,8 +25,8 @@ from minigrad import anomaly
 from minigrad.backend import Array, array_module, device_of
 from minigrad.modes import modes, switched
 
+# The clock of the tape: nodes and in-place changes are stamped with it.
 next_stamp: Callable[[], int] = itertools.count(1).__next__
-"""The clock of the tape: nodes and in-place changes are stamped with it."""
 
 
 class TapeError(RuntimeError):
@@ -44,8 +44,7 @@ class Variable:
     grad: Any
 
 
-variable_class: type[Variable] = Variable
-"""What results are wrapped in: `minigrad.tensor` puts its Tensor here."""
+variable_class: type[Variable] = Variable  # of results; `minigrad.tensor` puts its Tensor here
 
 
 def wrap(data: Array, node: Node | None = None) -> Any:
@@ -78,8 +77,7 @@ def mark_changed(variable: Variable) -> None:
     memory_of(variable).changed = next_stamp()
 
 
-Useful = set[Any] | None
-"""The nodes that a walk is to reach; None: all."""
+Useful = set[Any] | None  # the nodes that a walk is to reach; None: all
 
 
 class Plan(Protocol):
@@ -139,8 +137,7 @@ class Output(Node):
         self.index = index
 
 
-FREED: Any = type("Freed", (), {"__repr__": lambda self: "FREED"})()
-"""Stands in `Node.saved` when a walk has used the node up."""
+FREED: Any = object()  # stands in `Node.saved` when a walk has used the node up
 
 
 def changed_error(node: Node, what: str) -> TapeError:
@@ -159,18 +156,10 @@ def walk(
     create_graph: bool,
     wanted: frozenset[Node] | None = None,
 ) -> dict[Node, Any]:
-    """Walk back from the nodes in `gradients`, and return the gradients of the `wanted` nodes.
+    """Walk back from the nodes in `gradients`; return those of the `wanted` nodes (None: leaves).
 
-    Parameters
-    ----------
-    gradients
-        where to start, with which gradient (arrays, or Tensors under `create_graph`).
-    keep
-        keep what the nodes saved, for another walk.
-    create_graph
-        record the walk itself.
-    wanted
-        the nodes whose gradients to collect; None: every leaf.
+    With `keep` what the nodes saved is kept for another walk; with `create_graph` the gradients are
+    Tensors instead of arrays, and the walk itself is recorded.
     """
     useful = None if wanted is None else _leading_to(wanted, gradients)
     start, pending = set(gradients), gradients
@@ -304,8 +293,7 @@ def _freed_error(name: str, at_start: bool) -> TapeError:
     )
 
 
-_adding = threading.Lock()
-"""Held while a gradient is added to ``.grad``, so that threads may walk back at once."""
+_adding = threading.Lock()  # held while adding to a ``.grad``: threads may walk back at once
 
 
 def backward(
@@ -346,13 +334,10 @@ def grad(
 
     Parameters
     ----------
-    outputs
-        a Tensor or a sequence of them; the gradient is that of their sum, weighted by
-        `grad_outputs`.
-    inputs
-        a Tensor or a sequence of them, leaves or not; each must require a gradient.
+    outputs, inputs
+        a Tensor or a sequence of them; the inputs may be leaves or not, but require a gradient.
     grad_outputs
-        one Tensor or array (or None for a scalar output) for each output, of its shape.
+        what to weight each output with, like it; None for a single number: 1.
     create_graph
         record the walk, so that the gradients can be differentiated again.
     retain_graph
@@ -362,8 +347,7 @@ def grad(
 
     Returns
     -------
-    tuple of Tensor
-        one for each input, of its shape, dtype and device.
+    tuple with a Tensor for each input, of its shape, dtype and device.
 
     Raises
     ------

@@ -322,10 +322,8 @@ class Tensor(Variable):
 
     __eq__ = _constant(operator.eq)  # type: ignore[assignment]
     __ne__ = _constant(operator.ne)  # type: ignore[assignment]
-    __lt__ = _constant(operator.lt)
-    __le__ = _constant(operator.le)
-    __gt__ = _constant(operator.gt)
-    __ge__ = _constant(operator.ge)
+    __lt__, __le__ = _constant(operator.lt), _constant(operator.le)
+    __gt__, __ge__ = _constant(operator.gt), _constant(operator.ge)
     __and__ = __rand__ = _constant(operator.and_)
     __or__ = __ror__ = _constant(operator.or_)
     __xor__ = __rxor__ = _constant(operator.xor)
@@ -341,11 +339,9 @@ class Tensor(Variable):
     relu, softmax, log_softmax, clip = ops.relu, ops.softmax, ops.log_softmax, ops.clip
     sum, mean, prod, max, min = ops.sum, ops.mean, ops.prod, ops.max, ops.min
     var, std, cumsum, logsumexp = ops.var, ops.std, ops.cumsum, ops.logsumexp
-    astype, copy, ravel, squeeze, swapaxes = (
-        *(ops.astype, ops.copy, ops.ravel, ops.squeeze, ops.swapaxes),
-    )
-    flatten, repeat, take, dot, trace = ops.ravel, ops.repeat, ops.take, ops.dot, ops.trace
-    diagonal = ops.diagonal
+    astype, copy, squeeze, swapaxes = ops.astype, ops.copy, ops.squeeze, ops.swapaxes
+    ravel, flatten, repeat, take, dot = ops.ravel, ops.ravel, ops.repeat, ops.take, ops.dot
+    trace, diagonal = ops.trace, ops.diagonal
 
 
 tape.variable_class = Tensor
