@@ -19,7 +19,7 @@ DType: TypeAlias = Any  # what NumPy takes as one: np.float32, "float64", float 
 Axis: TypeAlias = int | Sequence[int] | None  # one axis, several, or None for all
 Device: TypeAlias = str  # "cpu", "cuda" (the current GPU) or "cuda:1"
 
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+FLOAT32 = np.dtype(np.float32)
 
 
 def array_module(*arrays: Any) -> Any:

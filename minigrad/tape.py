@@ -7,8 +7,7 @@ is then simple: of all nodes that have a gradient waiting, take the youngest; no
 to come can add to it. No recursion, no topological sort, each node once, and a gradient is dropped
 as soon as it has been passed on.
 
-Under ``create_graph=True`` the same walk runs on Tensors instead of arrays, so that the ops in the
-rules are themselves recorded, and the gradients can be differentiated again.
+Under ``create_graph=True`` it runs on Tensors instead of arrays, so that the rules are recorded too.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class Node:
                  "plan", "saved", "shape", "stamp")
     # fmt: on
 
-    plan: Plan | None  # None where the tape begins
+    plan: Any  # a Plan; None where the tape begins
     parents: Sequence[Any]  # the nodes of the inputs that need a gradient
     saved: Any  # what the plan asked to keep; FREED once a walk has used it
     shape: Any  # of the output (of all outputs, if there are several)
@@ -142,7 +141,6 @@ FREED: Any = object()  # stands in `Node.saved` when a walk has used the node up
 
 def changed_error(node: Node, what: str) -> TapeError:
     """The error for a saved value that was changed in place before the walk back came to it."""
-    assert node.plan is not None
     return TapeError(
         f"backward: {what}, which {node.plan.name} saved for its derivative, was changed in place "
         "since (by optimizer.step() or an assignment to .data); call backward before the change, "
@@ -256,7 +254,6 @@ def _fill_slot(node: Output, g: Any, pending: dict[Node, Any], heap: list[Any]) 
 
 def _fitted(d: Any, parent: Node, node: Node) -> Any:
     """Gradient `d`, summed down to its tensor's shape where the op broadcast it; same dtype."""
-    assert node.plan is not None
     shape, lead = parent.shape, d.ndim - len(parent.shape)
     if lead < 0 and set(shape[:-lead]) == {1}:
         d, lead = d.reshape((1,) * -lead + d.shape), 0
