@@ -7,7 +7,7 @@ is then simple: of all nodes that have a gradient waiting, take the youngest; no
 to come can add to it. No recursion, no topological sort, each node once, and a gradient is dropped
 as soon as it has been passed on.
 
-Under ``create_graph=True`` it runs on Tensors instead of arrays, so that the rules are recorded too.
+Under ``create_graph=True`` it runs on Tensors, not arrays, so that the rules are recorded too.
 """
 
 from __future__ import annotations
