@@ -9,8 +9,9 @@
     y.backward()
     x.grad                      # Tensor([2., 4., 6.], dtype=float32)
 
-Every op is here by its NumPy name (``mg.tanh``, ``mg.matmul``, ...), layers are in ``mg.nn``,
-optimisers in ``mg.optim``, text and batches in ``mg.data``, gradient checks in ``mg.testing``.
+Ops are here by their NumPy names (``mg.tanh``, ``mg.matmul``, ...: `minigrad.ops` lists them),
+layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``, gradient checks
+in ``mg.testing``, backpropagation through time in ``mg.training``.
 """
 
 from importlib import import_module
@@ -59,6 +60,10 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,10 @@ def tensor(
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A new Tensor with a copy of `data`; see `Tensor` for the parameters and what is raised."""
+    """A new Tensor with a copy of `data`; see `Tensor` for the parameters and what is raised.
+
+    Python numbers become float32, integers too: pass ``dtype=int`` for ids and indices.
+    """
     array = as_array(getattr(data, "_data", data), dtype, device)
     return Tensor(array_module(array).array(array), requires_grad=requires_grad)
 

@@ -21,7 +21,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
 from minigrad import anomaly
-from minigrad.backend import Array, array_module, device_of
+from minigrad.backend import Array, array_module, as_array, device_of
 from minigrad.modes import modes, switched
 
 # The clock of the tape: nodes and in-place changes are stamped with it.
@@ -403,19 +403,18 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
                 "gradient of its own; reduce it (y.sum() ...), or pass a gradient of its shape"
             )
         gradient = array_module(data).ones_like(data)
-    g = gradient._data if isinstance(gradient, Variable) else gradient
-    if not hasattr(g, "dtype") or g.shape != data.shape or g.dtype != data.dtype:
+    given = isinstance(gradient, Variable)
+    g = gradient._data if given else as_array(gradient, data.dtype)
+    if g.shape != data.shape or g.dtype != data.dtype:
         raise TapeError(
             f"{caller}: the gradient is {_describe(gradient)}; expected an array or Tensor of "
             f"shape {data.shape} and dtype {data.dtype}, like the tensor itself"
         )
-    if device_of(g) != device_of(data):
-        raise TapeError(
-            f"{caller}: the gradient is on {device_of(g)}, the tensor on {device_of(data)}"
-        )
+    if (on := device_of(g)) != device_of(data):
+        raise TapeError(f"{caller}: the gradient is on {on}, the tensor on {device_of(data)}")
     if not create_graph:
-        return array_module(g).asarray(g)  # no subclass, whose operators may mean something else
-    return gradient if isinstance(gradient, Variable) else wrap(g)
+        return g
+    return gradient if given else wrap(g)
 
 
 def _own(g: Array, tensor: Variable) -> Any:

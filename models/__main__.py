@@ -3,7 +3,9 @@
 import sys
 from importlib.util import find_spec
 
-missing = [name for name in ("matplotlib", "rich", "safetensors", "typer") if not find_spec(name)]
+missing = [
+    name for name in ("matplotlib", "numpy", "rich", "safetensors", "typer") if not find_spec(name)
+]
 if missing:
     sys.exit(
         f"The command line needs {', '.join(missing)}. Install what it needs from the checkout of "

@@ -84,7 +84,10 @@ def train(
         ),
     ] = None,
     dropout: Annotated[
-        float, _option("Part of the units to drop between layers.", MODEL, min=0, max=1)
+        float,
+        _option(
+            "Part of the units to drop: embedding, between layers, output.", MODEL, min=0, max=1
+        ),
     ] = DEFAULT.dropout,
     tied: Annotated[
         bool, _option("One matrix for the embedding and the output.", MODEL, "--tied")

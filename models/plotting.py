@@ -64,7 +64,8 @@ def loss_curve(records: Sequence[Mapping[str, Any]], unit: Unit, title: str) -> 
     _mark_last(axes, records, unit)
     if unit.short != "perplexity" and records:  # the fall of the first few steps takes no room
         lowest = min(unit.of(record["loss"]) for record in records)
-        axes.set_ylim(top=min(axes.get_ylim()[1], 2.5 * lowest))
+        top = min(axes.get_ylim()[1], 2.5 * lowest + 1)
+        axes.set_ylim(bottom=max(0, lowest - 0.05 * (top - lowest)), top=top)
     if axes.lines:
         axes.legend(frameon=False, labelcolor=TEXT)
     buffer = io.BytesIO()

@@ -222,8 +222,14 @@ class Run:
                 f"test loss {test:.3f} · {unit.told(test)}, on text never looked at before", "bold"
             )
         loss, step = min(self._validations)
-        if step < self._saved:
+        last, _ = self._validations[-1]
+        if step == 0 and last >= loss:
+            self.reporter.line(
+                "The validation is no better than before training; a lower --lr may help."
+            )
+        elif last > 1.01 * loss:
             self.reporter.line(
                 f"The validation was best at step {step:,}: {unit.told(loss)}. From there on the "
-                "model learns the text by heart; fewer --steps or more --dropout may help."
+                "model learns the text by heart; fewer --steps or more --dropout may help. The "
+                "weights kept are those of the last step."
             )

@@ -80,7 +80,10 @@ def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None)
     # a Tensor's ids as they are now: the way back needs them again
     ids, weight = ids._data.copy() if isinstance(ids, Variable) else ids, operand(weight)
     if ids.dtype.kind not in "iu":
-        raise TypeError(f"embedding: ids must be integers, not {ids.dtype} {ids.shape}")
+        raise TypeError(
+            f"embedding: ids must be integers, not {ids.dtype} {ids.shape}; "
+            "Python numbers become float32 in mg.tensor unless it is given dtype=int"
+        )
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
     if ids.ndim == 0:

@@ -38,7 +38,7 @@ def test_backward_from_a_vector_needs_a_gradient():
 
 
 @pytest.mark.parametrize(
-    "gradient", [np.ones(3), np.ones((2, 1)), np.ones(2, np.float32), 1.0, [1.0, 1.0]]
+    "gradient", [np.ones(3), np.ones((2, 1)), mg.ones(2), 1.0, [1.0, 1.0, 1.0]]
 )
 def test_backward_rejects_a_gradient_that_does_not_fit(gradient):
     with raises(r"gradient is .*; expected an array or Tensor of shape \(2,\) and dtype float64"):
@@ -118,6 +118,13 @@ def test_requires_grad_can_be_switched_off_and_results_cannot():
         y.requires_grad_(False)
     x.requires_grad = False
     assert not (x * 2).requires_grad
+
+
+@pytest.mark.parametrize("gradient", [np.ones(2, np.float32), [1.0, 1.0], np.array([1, 1])])
+def test_backward_takes_arrays_and_lists_in_the_dtype_of_the_tensor(gradient):
+    x = leaf(1.0, 2.0)
+    (x * 2).backward(gradient)
+    assert (x.grad.dtype, x.grad.tolist()) == (np.float64, [2.0, 2.0])
 
 
 # ------------------------------------------------------------------------- grad
