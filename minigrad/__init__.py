@@ -10,8 +10,8 @@
     x.grad                      # Tensor([2., 4., 6.], dtype=float32)
 
 Ops are here by their NumPy names (``mg.tanh``, ``mg.matmul``, ...: `minigrad.ops` lists them),
-layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``, gradient checks
-in ``mg.testing``, backpropagation through time in ``mg.training``.
+layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``, gradient
+checks in ``mg.testing``, backpropagation through time in ``mg.training``.
 """
 
 from importlib import import_module
