@@ -222,7 +222,7 @@ class JointPlan:
         with enable_grad():
             flat = self.op.flatten(args)
             flat = [
-                _alias(a) if is_active else a for a, is_active in zip(flat, active, strict=True)
+                _stand_in(a) if is_active else a for a, is_active in zip(flat, active, strict=True)
             ]
             outputs = self.twin(*self.op.rebuild(args, flat))
         outputs, g = (outputs, g) if isinstance(g, list) else ([outputs], [g])
@@ -244,6 +244,12 @@ def _with_zeros(g: list[Any], node: Node) -> list[Any]:
         xp.zeros(shape, dtype) if d is None else d
         for d, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
     ]
+
+
+def _stand_in(x: Any) -> Any:
+    """An alias of `x`; where `x` was frozen since it was recorded, one that begins a tape."""
+    alias = _alias(x)
+    return alias if alias.requires_grad else alias.requires_grad_()
 
 
 @differentiable(x=lambda g: g)

@@ -93,6 +93,15 @@ def test_what_was_frozen_since_gets_no_gradient_and_no_step():
     assert b.tolist() != [1.0, 1.0]
 
 
+def test_what_was_frozen_since_is_no_trouble_to_a_twin():
+    z, other = leaf(np.ones((2, 3))), leaf(np.ones((2, 3)))
+    y = mg.cross_entropy(z, np.array([0, 1])) + (other * other).sum()
+    z.requires_grad_(False)
+    y.backward(create_graph=True)
+    assert z.grad is None
+    assert other.grad.tolist() == [[2.0] * 3] * 2
+
+
 def test_a_bad_gradient_stops_the_step_before_anything_moved():
     a, b = (mg.nn.Parameter(np.ones(2, np.float32)) for _ in "ab")
     (a * b).sum().backward()
