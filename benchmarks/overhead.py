@@ -3,20 +3,21 @@
     python benchmarks/overhead.py
 
 A chain of 999 ops (multiply, add, tanh in turn; all three operands require gradients) on a number
-and on a 16 x 16 matrix in float32, one thread; and a chain of 100,000 additions, built, walked and
-freed.
+and on a 16 x 16 matrix in float32; and a chain of 100,000 additions, built, walked and
+freed. Nothing here is large enough for more threads.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import statistics
 import time
 from functools import partial
 
-from turns import left_out, ratio, take_turns  # isort: skip (sets the threads before NumPy loads)
-
 import numpy as np
+from report import table
+from turns import left_out, ratio, take_turns
 
 import minigrad as mg
 
@@ -59,12 +60,12 @@ def autograd_chain(shape):
     autograd.grad(lambda x: anp.sum(build(x, a, b, anp.tanh)))(x)
 
 
-def deep(leaf):
-    """Seconds to build, walk and free a chain of 100,000 additions."""
+def deep(leaf, ops):
+    """Seconds to build, walk and free a chain of additions."""
     gc.collect()
     start = time.perf_counter()
     x = y = leaf
-    for _ in range(DEEP):
+    for _ in range(ops):
         y = y + x
     y.backward()
     del y
@@ -73,6 +74,10 @@ def deep(leaf):
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="short turns: only to see it run")
+    quick = parser.parse_args().quick
+    rounds, seconds, repeats, depth = (1, 0, 1, 1000) if quick else (15, 0.2, 5, DEEP)
     chains, leaves = (
         {"minigrad": minigrad_chain},
         {"minigrad": lambda: mg.tensor(1.0, requires_grad=True)},
@@ -94,17 +99,15 @@ def main() -> None:
     rows = {name: [] for name in chains}
     for shape in ((), (16, 16)):
         calls = {name: partial(chain, shape) for name, chain in chains.items()}
-        turns = take_turns(calls, rounds=15, seconds=0.2)
+        turns = take_turns(calls, rounds, seconds)
         for name in chains:
             best = min(turns[name]) / OPS * 1e6
             rows[name].append(f"{best:.2f} us ({ratio(turns, 'minigrad', name):.2f})")
     for name in rows:
-        times = [deep(leaves[name]()) for _ in range(5)] if name in leaves else []
+        times = [deep(leaves[name](), depth) for _ in range(repeats)] if name in leaves else []
         rows[name].append(f"{statistics.median(times):.2f} s" if times else "-")
-    print("| library | per op, 0-d (minigrad's speed over it) | per op, 16 x 16 | 100,000 deep |")
-    print("| --- | --- | --- | --- |")
-    for name, cells in rows.items():
-        print(f"| {name} | {' | '.join(cells)} |")
+    head = ["library", "per op, 0-d (minigrad's speed over it)", "per op, 16 x 16"]
+    print(table([*head, f"{depth:,} deep"], [[name, *cells] for name, cells in rows.items()]))
 
 
 if __name__ == "__main__":

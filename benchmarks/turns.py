@@ -1,15 +1,21 @@
-"""Timing several contestants in turn, so that drift of the machine's speed hits all alike."""
+"""Timing contestants in turn, so that drift of the machine's speed hits all alike."""
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
+
+def turn(call: Callable[[], object], seconds: float, clock: Callable[[], float]) -> float:
+    """The median time of a call, of as many, at least one, as fit into `seconds`."""
+    times, end = [], time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = clock()
+        call()
+        times.append(clock() - start)
+    return statistics.median(times)
 
 
 def take_turns(
@@ -25,12 +31,7 @@ def take_turns(
     turns: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
-            times, end = [], time.perf_counter() + seconds
-            while time.perf_counter() < end or not times:
-                start = time.process_time()
-                call()
-                times.append(time.process_time() - start)
-            turns[name].append(statistics.median(times))
+            turns[name].append(turn(call, seconds, time.process_time))
     return turns
 
 
@@ -40,6 +41,6 @@ def ratio(turns: dict[str, list[float]], name: str, reference: str) -> float:
     return statistics.median(r / t for r, t in pairs)
 
 
-def left_out(name: str) -> None:
-    """Say that a peer is not installed."""
-    print(f"({name} is not installed: left out)", file=sys.stderr)
+def left_out(name: str, why: str = "is not installed") -> None:
+    """Say that a peer does not take part."""
+    print(f"({name} {why}: left out)", file=sys.stderr, flush=True)

@@ -26,6 +26,7 @@ from minigrad.modes import detect_anomaly, enable_grad, no_grad
 from minigrad.ops import *  # noqa: F403 (the public face is flat; ops.__all__ lists the names)
 from minigrad.random import manual_seed
 from minigrad.recording import differentiable
+from minigrad.sparse import RowSparse
 from minigrad.tape import TapeError, grad
 from minigrad.tensor import Tensor
 
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     *ops.__all__,
     "AnomalyError",
+    "RowSparse",
     "TapeError",
     "Tensor",
     "array_module",

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minigrad.backend import array_module, is_array
+from minigrad.sparse import elements
 
 _PACKAGE = os.path.dirname(__file__)
 
@@ -34,7 +35,7 @@ def check_forward(name: str, inputs: Iterable[Any], outputs: Iterable[Any], node
 
 def check_backward(name: str, node: Any, gradients: Iterable[Any]) -> None:
     """Raise if a gradient that `node` passes on is not finite."""
-    arrays = [getattr(d, "_data", d) for d in gradients if d is not None]
+    arrays = [elements(d) for d in gradients if d is not None]
     trouble = _trouble([], arrays)
     if trouble:
         origin = _origins.get(node, f"{name} (recorded outside detect_anomaly: line unknown)")

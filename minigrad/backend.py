@@ -59,7 +59,8 @@ def as_array(value: Any, dtype: DType = None, device: Device | None = None) -> A
         if `value` is not numeric: strings, objects, ragged lists, complex numbers.
     """
     if not is_array(value):
-        value = _from_python(value, dtype)
+        sparse = getattr(value, "is_sparse", False)  # a RowSparse
+        value = value.to_dense() if sparse else _from_python(value, dtype)
     xp = array_module(value)
     if dtype is not None or type(value) is not xp.ndarray:
         value = xp.asarray(value, dtype=dtype)

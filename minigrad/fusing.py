@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import anomaly, tape
-from minigrad.backend import array_module, as_array, is_array
+from minigrad.backend import FLOAT32, array_module, as_array, is_array
 from minigrad.modes import enable_grad, modes, watchers
 from minigrad.recording import (
     F,
@@ -79,17 +79,24 @@ class JointOp(Op):
             str(p.annotation).startswith("Sequence") and is_input
             for p, is_input in zip(self.signature.parameters.values(), self.inputs, strict=True)
         ]
+        # how many inputs there are, if they come before all options and none is a list
+        count = sum(self.inputs)
+        self.leading = count if all(self.inputs[:count]) and not any(self.lists) else None
 
-    def flatten(self, args: Iterable[Any]) -> list[Any]:
+    def flatten(self, args: Sequence[Any]) -> list[Any]:
         """The inputs among `args`, those in lists one by one."""
+        if self.leading is not None:
+            return list(args[: self.leading])
         flat: list[Any] = []
         for a, is_input, is_list in zip(args, self.inputs, self.lists, strict=True):
             if is_input:
                 flat.extend(a if is_list else [a])
         return flat
 
-    def rebuild(self, args: Iterable[Any], flat: Iterable[Any]) -> list[Any]:
+    def rebuild(self, args: Sequence[Any], flat: Iterable[Any]) -> list[Any]:
         """`args` with `flat` in the places of the inputs: the reverse of `flatten`."""
+        if self.leading is not None:
+            return [*flat, *args[self.leading :]]
         rest = iter(flat)
         return [
             ([next(rest) for _ in a] if is_list else next(rest)) if is_input else a
@@ -99,23 +106,34 @@ class JointOp(Op):
 
 def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> Any:
     plan = JointPlan(op, backward, twin)
+    arity, has_lists = len(op.parameters), any(op.lists)
+    options = [i for i, is_input in enumerate(op.inputs) if not is_input]
 
     @wraps(op.forward)
     def apply(*args: Any, **kwargs: Any) -> Any:
-        args = op.bind(args, kwargs)
-        for i, a in enumerate(args):
-            if isinstance(a, Variable) and a._node is not None and not op.inputs[i]:
-                op.refuse(i)
-        args = tuple(list(a) if is_list else a for a, is_list in zip(args, op.lists, strict=True))
+        if kwargs or len(args) != arity:
+            args = op.bind(args, kwargs)
+        if has_lists:
+            args = tuple(
+                [list(a) if is_list else a for a, is_list in zip(args, op.lists, strict=True)]
+            )
+        values = list(args)
+        for i in options:
+            a = args[i]
+            if isinstance(a, Variable):
+                values[i] = a._data
+                if a._node is not None:
+                    op.refuse(i)
         flat = op.flatten(args)
-        tensors = any(isinstance(a, Variable) for a in flat)
-        if not tensors and not any(map(is_array, flat)):
-            flat = [wrap(as_array(a)) if a is not None else a for a in flat]
-            tensors = True
-        if tensors:
-            flat = _same_floats([plain(a) for a in flat], numbers=any(op.lists))
-        options = [getattr(a, "_data", a) for a in args]
-        values = op.rebuild(options, [getattr(a, "_data", a) for a in flat])
+        tensors = True
+        if not _all_alike(flat):
+            tensors = any(isinstance(a, Variable) for a in flat)
+            if not tensors and not any(map(is_array, flat)):
+                flat = [wrap(as_array(a)) if a is not None else a for a in flat]
+                tensors = True
+            if tensors:
+                flat = _same_floats([plain(a) for a in flat], numbers=has_lists)
+        values = op.rebuild(values, [getattr(a, "_data", a) for a in flat])
         try:
             result, kept = op.forward(*values)
         except Exception as error:
@@ -127,27 +145,37 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
         outputs = [wrap(array) for array in arrays]
         for tensor in outputs:
             share_memory(tensor, flat)
-        active = [isinstance(a, Variable) and a._node is not None for a in flat]
-        if any(active) and modes.recording:
-            node = Node()
-            node.stamp, node.plan, node.hooks, node.memory = next_stamp(), plan, None, None
-            node.parents = [a._node for a, is_active in zip(flat, active, strict=True) if is_active]
-            node.saved = (plan.select(op.rebuild(args, flat)), kept, active)
-            node.shape, node.dtype = arrays[0].shape, arrays[0].dtype
-            if several:
-                node.shape, node.dtype = [x.shape for x in arrays], [x.dtype for x in arrays]
-            if twin is not None:  # a hand-written backward may have kept its outputs
-                node.memory = Memory()
-                for tensor in outputs:
-                    tensor._memory = tensor._memory or node.memory
-            for i, tensor in enumerate(outputs):
-                tensor._node = Output(node, i, tensor._data) if several else node
+        if modes.recording:
+            parents = [a._node for a in flat if isinstance(a, Variable) and a._node is not None]
+            if parents:
+                active = [isinstance(a, Variable) and a._node is not None for a in flat]
+                node = Node()
+                node.stamp, node.plan, node.hooks, node.memory = next_stamp(), plan, None, None
+                node.parents = parents
+                node.saved = (plan.select(op.rebuild(args, flat)), kept, active)
+                node.shape, node.dtype = arrays[0].shape, arrays[0].dtype
+                if several:
+                    node.shape, node.dtype = [x.shape for x in arrays], [x.dtype for x in arrays]
+                if twin is not None:  # a hand-written backward may have kept its outputs
+                    node.memory = Memory()
+                    for tensor in outputs:
+                        tensor._memory = tensor._memory or node.memory
+                for i, tensor in enumerate(outputs):
+                    tensor._node = Output(node, i, tensor._data) if several else node
         if watchers and modes.anomaly:
             anomaly.check_forward(op.name, op.flatten(values), arrays, outputs[0]._node)
         return tuple(outputs) if several else outputs[0]
 
     apply.op, apply.twin = op, twin  # type: ignore[attr-defined]
     return apply
+
+
+def _all_alike(flat: Iterable[Any]) -> bool:
+    """Whether all inputs are Tensors of float32 (or None): nothing is to be converted then."""
+    for a in flat:
+        if a is not None and (not isinstance(a, Variable) or a._data.dtype is not FLOAT32):
+            return False
+    return True
 
 
 def _same_floats(flat: list[Any], numbers: bool) -> list[Any]:
@@ -176,36 +204,42 @@ class JointPlan:
 
     def __init__(self, op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> None:
         self.name, self.op, self.backward, self.twin = op.name, op, backward, twin
-        self.wants = names_wanted(backward)
-        for name in self.wants:
-            if name not in (*op.parameters, "kept", "needs"):
+        known = [*op.parameters, "kept", "needs"]
+        for name in names_wanted(backward):
+            if name not in known:
                 raise TypeError(f"{op.name}: backward names {name!r}, which is no parameter")
-        self.keeps = [twin is not None or name in self.wants for name in op.parameters]
+        self.wants = [known.index(name) for name in names_wanted(backward)]
+        self.kept_at, self.needs_at = len(known) - 2, len(known) - 1
+        self.keeps = [twin is not None or i in self.wants for i in range(len(op.parameters))]
 
     def select(self, args: Sequence[Any]) -> list[Any]:
         """The arguments, None in the place of those that nobody will ask for."""
         return [a if keep else None for a, keep in zip(args, self.keeps, strict=True)]
 
+    def _load(self, i: int, saved: Sequence[Any], node: Node, create_graph: bool) -> Any:
+        if self.op.lists[i]:
+            return load(saved[i] or (), node, create_graph)
+        return load((saved[i],), node, create_graph)[0]
+
     def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
         """See `minigrad.tape.Plan`."""
         saved, kept, active = node.saved
-        args = [
-            load(a or (), node, create_graph) if is_list else load([a], node, create_graph)[0]
-            for a, is_list in zip(saved, self.op.lists, strict=True)
-        ]
         if node.memory is not None and node.memory.changed > node.stamp:
             raise changed_error(node, "its own result")
         if create_graph and self.twin is not None:
+            args = [self._load(i, saved, node, True) for i in range(len(saved))]
             return self._pull_through_twin(g, args, active)
         if isinstance(g, list) and self.twin is None:
             g = _with_zeros(g, node)
-        parents = iter(node.parents)
-        needs = [
-            is_active and (next(parents) in useful if useful is not None else True)
-            for is_active in active
+        needs = active
+        if useful is not None:
+            parents = iter(node.parents)
+            needs = [is_active and next(parents) in useful for is_active in active]
+        known = {self.kept_at: kept, self.needs_at: needs}
+        wanted = [
+            known[i] if i in known else self._load(i, saved, node, create_graph) for i in self.wants
         ]
-        known = dict(zip(self.op.parameters, args, strict=True), kept=kept, needs=needs)
-        gradients = self.backward(g, *[known[name] for name in self.wants])
+        gradients = self.backward(g, *wanted)
         return [
             d if need else None
             for d, need, is_active in zip(gradients, needs, active, strict=True)

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from minigrad import anomaly
 from minigrad.backend import Array, array_module, as_array, device_of
 from minigrad.modes import modes, switched
+from minigrad.sparse import RowSparse, elements
 
 # The clock of the tape: nodes and in-place changes are stamped with it.
 next_stamp: Callable[[], int] = itertools.count(1).__next__
@@ -194,14 +195,14 @@ def walk(
             if d is None:
                 continue
             if create_graph and not isinstance(d, Variable):
-                d = wrap(array_module(d).asarray(d))
+                d = wrap(as_array(d))
             if d.shape != parent.shape or d.dtype is not parent.dtype:
                 d = _fitted(d, parent, node)
             total = pending.get(parent)
             if total is None:
                 pending[parent] = d
                 heappush(heap, (-parent.stamp, parent))
-            elif parent in mine:
+            elif parent in mine and type(d) is not RowSparse:
                 total += d
                 pending[parent] = total
             else:
@@ -229,7 +230,7 @@ def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
 def _run_hooks(node: Node, g: Any) -> Any:
     assert node.hooks is not None
     bare = not isinstance(g, Variable)
-    tensor = wrap(array_module(g).asarray(g)) if bare else g
+    tensor = wrap(as_array(g)) if bare else g
     for hook in tuple(node.hooks.values()):
         result = hook(tensor)
         if result is not None:
@@ -344,7 +345,7 @@ def grad(
 
     Returns
     -------
-    tuple with a Tensor for each input, of its shape, dtype and device.
+    tuple with a Tensor (or `minigrad.RowSparse`) for each input, of its shape, dtype and device.
 
     Raises
     ------
@@ -370,22 +371,19 @@ def grad(
         nodes = [tensor._node for tensor in inputs]
         found = walk(start, keep, create_graph, frozenset(nodes))
         start.clear()
-    results: list[Any] = []
-    for i, tensor in enumerate(inputs):
-        node = nodes[i]
-        if node not in found:
-            if not allow_unused:
-                raise TapeError(
-                    f"grad: the outputs do not depend on input {i}; pass allow_unused=True to get "
-                    "None for it"
-                )
-            results.append(None)
-        elif create_graph:
-            with switched("recording", True):
-                results.append(found[node].copy())
-        else:
-            g = found[node] if node in nodes[i + 1 :] else found.pop(node)
-            results.append(_own(g, tensor))
+        results: list[Any] = []
+        for i, tensor in enumerate(inputs):
+            node = nodes[i]
+            if node not in found:
+                if not allow_unused:
+                    raise TapeError(
+                        f"grad: the outputs do not depend on input {i}; pass allow_unused=True to "
+                        "get None for it"
+                    )
+                results.append(None)
+            else:
+                g = found[node] if node in nodes[i + 1 :] else found.pop(node)
+                results.append(g.copy() if create_graph else _own(g, tensor))
     return tuple(results)
 
 
@@ -419,14 +417,12 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
 
 def _own(g: Array, tensor: Variable) -> Any:
     """`g` as the gradient of `tensor`, in memory that nobody else can see."""
-    alone = g.base is None and sys.getrefcount(g) <= 3  # the caller's name, ours, and the call's
-    g = array_module(g).asarray(g)
-    if device_of(g) != device_of(tensor._data):
-        raise TapeError(
-            f"backward: a rule gave a gradient on {device_of(g)} for a tensor on "
-            f"{device_of(tensor._data)}"
-        )
-    return wrap(g if alone else g.copy())
+    base = getattr(g, "base", None)  # a RowSparse has memory of its own
+    alone = base is None and sys.getrefcount(g) <= 3  # the caller's name, ours, and the call's
+    if (on := device_of(elements(g))) != (expected := device_of(tensor._data)):
+        raise TapeError(f"backward: a rule gave a gradient on {on} for a tensor on {expected}")
+    g = g if alone else g.copy()
+    return g if type(g) is RowSparse else wrap(array_module(g).asarray(g))
 
 
 def _describe(x: Any) -> str:

@@ -12,6 +12,10 @@ if missing:
         'minigrad with:\n\n    python -m pip install --editable ".[models]"\n'
     )
 
+from minigrad.blas import restart_with_better_kernel  # noqa: E402
+
+restart_with_better_kernel()
+
 from models.cli import main  # noqa: E402
 
 main()

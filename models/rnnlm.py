@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, cross_entropy, nn
+from minigrad import Tensor, linear_cross_entropy, nn
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -142,5 +142,6 @@ class RNNLM(nn.Module):
             the mean over all tokens, in nats, a single number; and the state after the last time
             step, still on the tape: cut it off before the next window of truncated BPTT.
         """
-        logits, state = self.forward(ids, state)
-        return cross_entropy(logits, targets), state
+        hidden, state = self.recurrent(self.dropout(self.embedding(ids)), state)
+        weight, bias = self.output.weight, self.output.bias
+        return linear_cross_entropy(self.dropout(hidden), weight, bias, targets), state

@@ -20,6 +20,7 @@ from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear
 from minigrad.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.recurrent import GRU, LSTM, RNN
+from minigrad.nn.stepwise import Recurrent
 
 __all__ = [
     "GRU",
@@ -39,6 +40,7 @@ __all__ = [
     "NLLLoss",
     "Parameter",
     "RNNCell",
+    "Recurrent",
     "Sequential",
     "init",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,19 +73,18 @@ def check_floats(layer: Module, x: Any) -> Any:
 
 
 def checked_state(
-    layer: Module, x: Any, state: Any, names: tuple[str, ...], shape: tuple[int, ...]
+    layer: Module, x: Any, state: Any, names: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
 ) -> State:
-    """`state` as a tuple of parts of the given shape; zeros like `x` if it is None."""
+    """`state` as a tuple of parts of the given shapes; zeros like `x` if it is None."""
     name, expected = type(layer).__name__, f"({', '.join(names)})" if len(names) > 1 else names[0]
     if state is None:
-        zeros = Tensor(array_module(x).zeros(shape, x.dtype))
-        return (zeros,) * len(names)
+        return tuple(Tensor(array_module(x).zeros(shape, x.dtype)) for shape in shapes)
     is_pair = isinstance(state, tuple | list)
     if is_pair != (len(names) > 1) or (is_pair and len(state) != len(names)):
         got = f"a {type(state).__name__}" + (f" of {len(state)}" if is_pair else "")
         raise TypeError(f"{name}: the state must be {expected}, not {got}")
     parts = tuple(map(operand, state)) if is_pair else (operand(state),)
-    for part_name, part in zip(names, parts, strict=True):
+    for part_name, part, shape in zip(names, parts, shapes, strict=True):
         if part.shape != shape:
             raise ValueError(f"{name}: {part_name} has shape {part.shape}, expected {shape}")
     return parts

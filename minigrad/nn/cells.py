@@ -55,7 +55,7 @@ class _Cell(Module):
         """W_ih x + b_ih, and the state as a tuple."""
         x = check_floats(self, check_features(self, x, self.input_size))
         shape = (*x.shape[:-1], self.hidden_size)
-        state = checked_state(self, x, state, self._state, shape)
+        state = checked_state(self, x, state, self._state, [shape] * len(self._state))
         return linear(x, self.weight_ih, self.bias_ih), state
 
 

@@ -79,6 +79,10 @@ class Embedding(Module):
         how many ids there are, and how long each vector is.
     padding_idx
         an id whose vector starts as zeros and gets no gradient; a negative one counts from the end.
+    sparse
+        give the weight a row-sparse gradient, of the rows that were looked up: see
+        `minigrad.embedding`. For many ids of which a batch has few; SGD, Adagrad and Adam, without
+        weight decay, then change those rows alone.
     rng, dtype
         as in `Linear`.
 
@@ -99,6 +103,7 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         *,
+        sparse: bool = False,
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
@@ -109,6 +114,7 @@ class Embedding(Module):
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.sparse = sparse
         self.weight = init.normal_(new_parameter((num_embeddings, embedding_dim), dtype), rng=rng)
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0
@@ -121,7 +127,11 @@ class Embedding(Module):
         TypeError, IndexError
             if ids are not integers, or one is not from 0 to num_embeddings - 1.
         """
-        return ops.embedding(ids, self.weight, self.padding_idx)
+        return ops.embedding(ids, self.weight, self.padding_idx, self.sparse)
+
+    def extra_repr(self) -> str:
+        """The sizes, the padding, and whether the gradient is sparse."""
+        return super().extra_repr().removesuffix(", sparse=False")
 
 
 class Dropout(Module):

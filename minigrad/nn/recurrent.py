@@ -4,6 +4,7 @@
 
     output, state = rnn(x)              # x of shape (T, N, input_size); the state starts as zeros
     output, state = rnn(more, state)    # goes on where the last call ended
+    output, state = rnn(x, lengths=[5, 2, 7])       # three sequences, padded to the longest
 
 The state is given and returned, never kept. To train on windows of a longer sequence (truncated
 BPTT), cut it off between them: ``state.detach()``, or each of the two tensors of an LSTM's.
@@ -20,27 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import ops
-from minigrad.backend import ArrayLike, DType
-from minigrad.nn.building import (
-    check_floats,
-    check_nonlinearity,
-    check_sizes,
-    checked_state,
-    recurrent_parameters,
-)
-from minigrad.nn.module import Module
+from minigrad.backend import DType
+from minigrad.nn.building import check_nonlinearity, recurrent_parameters
+from minigrad.nn.sequences import Layers
 from minigrad.ops.recurrence import State, unrolled_gru, unrolled_lstm, unrolled_rnn
 from minigrad.ops.recurrent import gru, lstm, rnn
-from minigrad.recording import operand
-from minigrad.tensor import Tensor
+
+KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-class _Recurrent(Module):
-    """What RNN, LSTM and GRU share: all but the equations."""
+class _Fused(Layers):
+    """What RNN, LSTM and GRU share: PyTorch's parameters, and an op for the whole sequence."""
 
     _gates: int
-    _state: tuple[str, ...] = ("h_0",)
     _fused: Callable[..., Any]  # over a sequence: as one op,
     _unrolled: Callable[..., Any]  # and step by step on the tape
 
@@ -58,124 +51,33 @@ class _Recurrent(Module):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"{type(self).__name__}: dropout must be from 0 to 1, not {dropout}")
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first = bias, batch_first
-        self.dropout, self.bidirectional, self.rng = dropout, bidirectional, rng
-        self.unroll = unroll
-        for layer in range(num_layers):
-            size = input_size if layer == 0 else hidden_size * len(self._directions)
-            for direction in self._directions:
-                parameters = recurrent_parameters(
-                    self._gates * hidden_size, size, hidden_size, bias, rng, dtype
-                )
-                for name, parameter in zip(self._names(layer, direction), parameters, strict=True):
-                    setattr(self, name, parameter)
+        super().__init__(
+            input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, rng
+        )
+        self.bias, self.unroll = bias, unroll
+        self._state_sizes = (hidden_size,) * len(self._state)
+        rows = self._gates * hidden_size
+        for name in self._names:
+            parameters = recurrent_parameters(
+                rows, self._input_size(name), hidden_size, bias, rng, dtype
+            )
+            for kind, parameter in zip(KINDS, parameters, strict=True):
+                setattr(self, kind + name, parameter)
+
+    def _over_sequence(
+        self, name: str, x: Any, state: State, sizes: Sequence[int] | None, reverse: bool
+    ) -> Any:
+        run = self._unrolled if self.unroll else self._fused
+        weights = [getattr(self, kind + name) for kind in KINDS]
+        return run(x, *state, *weights, *self._options, sizes, reverse)
 
     @property
-    def _directions(self) -> Sequence[str]:
-        return ("", "_reverse") if self.bidirectional else ("",)
-
-    def _names(self, layer: int, direction: str) -> list[str]:
-        """The names of weight_ih, weight_hh, bias_ih and bias_hh."""
-        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return [f"{kind}_l{layer}{direction}" for kind in kinds]
-
-    def _sequence(self, Wx: Any, state: State, W_hh: Any, b_hh: Any, reverse: bool) -> Any:
-        """The output and the parts of the final state of one layer in one direction."""
-        run = self._unrolled if self.unroll else self._fused
-        return run(Wx, *state, W_hh, b_hh, reverse)
-
-    def forward(self, x: ArrayLike, state: Any = None) -> tuple[Tensor, Any]:
-        """Run over a sequence; D is 2 for a bidirectional layer, else 1.
-
-        Parameters
-        ----------
-        x
-            shape (T, N, input_size), with `batch_first` (N, T, input_size); or (T, input_size) for
-            one sequence without a batch, and then output and states have no N either.
-        state
-            h_0 of shape (num_layers * D, N, hidden_size), layer by layer, in each the forward
-            direction first; of an LSTM a pair (h_0, c_0); None: zeros.
-
-        Returns
-        -------
-        output, state
-            the last layer's h at each time step, of shape (T, N, D * hidden_size), with
-            `batch_first` (N, T, ...); and the state in the end, like the one to start from.
-
-        Raises
-        ------
-        TypeError, ValueError
-            if `x` or `state` is not like that, or T is 0.
-        """
-        x = self._checked(x)
-        D, H = len(self._directions), self.hidden_size
-        batched, time_second = x.ndim == 3, x.ndim == 3 and self.batch_first
-        rows = self.num_layers * D
-        N = x.shape[0 if time_second else 1] if batched else 1
-        parts = checked_state(self, x, state, self._state, (rows, N, H) if batched else (rows, H))
-        if time_second:
-            x = ops.swapaxes(x, 0, 1)
-        elif not batched:
-            x = ops.expand_dims(x, 1)
-            parts = tuple(ops.expand_dims(part, 1) for part in parts)
-        output, parts = self._run(x, parts)
-        if time_second:
-            output = ops.swapaxes(output, 0, 1)
-        elif not batched:
-            output = ops.squeeze(output, 1)
-            parts = tuple(ops.squeeze(part, 1) for part in parts)
-        return output, parts if len(parts) > 1 else parts[0]
-
-    def _checked(self, x: ArrayLike) -> Any:
-        x = check_floats(self, operand(x))
-        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
-            batch = "N, T" if self.batch_first else "T, N"
-            raise ValueError(
-                f"{type(self).__name__}: x has shape {x.shape}, expected ({batch}, "
-                f"{self.input_size}), or (T, {self.input_size}) for one sequence"
-            )
-        if x.shape[1 if self.batch_first and x.ndim == 3 else 0] == 0:
-            raise ValueError(
-                f"{type(self).__name__}: x has shape {x.shape}; the sequence needs at least one "
-                "time step"
-            )
-        return x
-
-    def _run(self, x: Any, state: State) -> tuple[Any, State]:
-        """All layers, with `x` of shape (T, N, input) and a batch in each part of the state."""
-        finals: list[State] = []
-        for layer in range(self.num_layers):
-            if layer > 0:
-                x = ops.dropout(x, self.dropout, self.training, self.rng)
-            outputs = []
-            for direction in self._directions:
-                W_ih, W_hh, b_ih, b_hh = (getattr(self, n) for n in self._names(layer, direction))
-                start = tuple(part[len(finals)] for part in state)
-                reverse = direction == "_reverse"
-                Wx = ops.linear(x, W_ih, b_ih)
-                output, *final = self._sequence(Wx, start, W_hh, b_hh, reverse)
-                outputs.append(output)
-                finals.append(tuple(final))
-            x = ops.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
-        return x, tuple(ops.stack(parts) for parts in zip(*finals, strict=True))
-
-    def extra_repr(self) -> str:
-        """The sizes, and whatever differs from the default."""
-        defaults = {"num_layers": 1, "nonlinearity": "tanh", "bias": True, "batch_first": False}
-        defaults |= {"dropout": 0.0, "bidirectional": False, "unroll": False}
-        others = [
-            f"{name}={vars(self)[name]!r}"
-            for name, default in defaults.items()
-            if vars(self).get(name, default) != default
-        ]
-        return ", ".join([f"{self.input_size}, {self.hidden_size}", *others])
+    def _options(self) -> tuple[Any, ...]:
+        """What the op takes between the weights and `sizes`."""
+        return ()
 
 
-class RNN(_Recurrent):
+class RNN(_Fused):
     """h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) at each time step t, or with relu.
 
     See `recurrence.rnn_step`, and `LSTM` for the parameters; `nonlinearity` is ``"tanh"`` or
@@ -183,6 +85,8 @@ class RNN(_Recurrent):
     """
 
     _gates = 1
+    _fused = staticmethod(rnn)
+    _unrolled = staticmethod(unrolled_rnn)
 
     def __init__(
         self,
@@ -205,13 +109,12 @@ class RNN(_Recurrent):
             input_size, hidden_size, num_layers, *options, unroll=unroll, rng=rng, dtype=dtype
         )
 
-    def _sequence(self, Wx: Any, state: State, W_hh: Any, b_hh: Any, reverse: bool) -> Any:
-        run = unrolled_rnn if self.unroll else rnn
-        (h_0,) = state
-        return run(Wx, h_0, W_hh, b_hh, self.nonlinearity, reverse)
+    @property
+    def _options(self) -> tuple[Any, ...]:
+        return (self.nonlinearity,)
 
 
-class LSTM(_Recurrent):
+class LSTM(_Fused):
     """A long short-term memory over a sequence; see `recurrence.lstm_step` for the equations.
 
     Parameters
@@ -252,7 +155,7 @@ class LSTM(_Recurrent):
     _unrolled = staticmethod(unrolled_lstm)
 
 
-class GRU(_Recurrent):
+class GRU(_Fused):
     """A gated recurrent unit over a sequence; see `recurrence.gru_step` for the equations.
 
     See `LSTM` for the parameters. The weights have 3 * hidden_size rows; the state is one tensor h.

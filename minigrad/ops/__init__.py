@@ -63,6 +63,7 @@ from minigrad.ops.linalg import (
     triu,
 )
 from minigrad.ops.neural import dropout, embedding, layer_norm
+from minigrad.ops.output import linear_cross_entropy
 from minigrad.ops.reduction import cumsum, logsumexp, max, mean, min, prod, std, sum, var
 from minigrad.ops.shape import (
     astype,
@@ -82,6 +83,7 @@ from minigrad.ops.shape import (
     tile,
     to_device,
     transpose,
+    unstack,
 )
 from minigrad.ops.softmax import (
     binary_cross_entropy_with_logits,
@@ -127,6 +129,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_cross_entropy",
     "log",
     "log1p",
     "log_softmax",
@@ -182,6 +185,7 @@ __all__ = [
     "transpose",
     "tril",
     "triu",
+    "unstack",
     "var",
     "where",
 ]

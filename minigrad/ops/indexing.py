@@ -22,6 +22,13 @@ Index = Any
 """What NumPy takes between brackets: integers, slices, None, ..., integer and boolean arrays."""
 
 
+def all_below(ids: Array, limit: int) -> bool:
+    """Whether all of NumPy's integers `ids` are from 0 to `limit` - 1."""
+    if not ids.size:
+        return True
+    return bool(np.minimum.reduce(ids, None) >= 0 and np.maximum.reduce(ids, None) < limit)
+
+
 def as_index(index: Any) -> Index:
     """`index` with the Tensors in it replaced by copies of their arrays, as they are now."""
     if isinstance(index, tuple):

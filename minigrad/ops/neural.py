@@ -11,50 +11,49 @@ import numpy as np
 from minigrad import random
 from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.fusing import fused
+from minigrad.ops.indexing import all_below
 from minigrad.ops.reduction import mean, var
 from minigrad.recording import differentiable, operand
-from minigrad.tape import Variable
+from minigrad.sparse import RowSparse, summed_rows
+from minigrad.tape import Leaf, Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 
-def _is_padding(ids: Array, padding_idx: int | None, dtype: Any) -> Array:
-    """1 for each id that is looked up, 0 for padding, shaped to multiply rows with."""
-    return (ids != padding_idx).astype(dtype)[..., None]
-
-
-def _rows_gradient(g: Any, ids: Array, weight_shape: tuple[int, ...], padding_idx: Any) -> Any:
+def _rows_gradient(
+    g: Any, ids: Array, weight_shape: tuple[int, int], padding_idx: int | None, sparse: bool
+) -> Any:
     if padding_idx is not None:
-        g = g * _is_padding(ids, padding_idx, g.dtype)
+        looked_up = ids != padding_idx
+        ids, g = ids[looked_up], g[looked_up]
+    if sparse and not isinstance(g, Variable):
+        return RowSparse(ids, g, weight_shape)
     return _sum_rows(g, ids, weight_shape)
 
 
 @differentiable(weight=_rows_gradient)
-def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None) -> Any:
-    return weight[ids]
+def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: bool) -> Any:
+    return weight.take(ids, 0)
 
 
-@differentiable(rows=lambda g, ids: _embedding(ids, g, None))
-def _sum_rows(rows: Array, ids: Array, shape: tuple[int, ...]) -> Any:
-    """A matrix of `shape` whose row i is the sum of the `rows` with id i.
-
-    Equal ids are brought side by side by sorting, and each run of them is summed at once.
-    """
+@differentiable(rows=lambda g, ids: _embedding(ids, g, None, False))
+def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Any:
+    """A matrix of `shape` whose row i is the sum of the `rows` with id i."""
     xp = array_module(rows)
+    ids, rows = ids.reshape(-1), rows.reshape(ids.size, shape[1])
     result = xp.zeros(shape, rows.dtype)
-    flat, rows = ids.reshape(-1), rows.reshape(ids.size, shape[1])
-    if xp is not np:
-        xp.add.at(result, flat, rows)
-    elif flat.size:
-        order = np.argsort(flat, kind="stable")
-        ordered = flat[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-        result[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+    if xp is np:
+        ids, rows = summed_rows(ids, rows)
+        result[ids] = rows
+    else:
+        xp.add.at(result, ids, rows)
     return result
 
 
-def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None, sparse: bool = False
+) -> Tensor:
     """Row `ids` of `weight`, for each id: the product of a one-hot vector with `weight`.
 
     Parameters
@@ -65,6 +64,10 @@ def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None)
         shape (rows, features).
     padding_idx
         an id whose row gets no gradient.
+    sparse
+        give `weight` its gradient as a `minigrad.RowSparse` of the rows that were looked up, which
+        SGD, Adagrad and Adam step alone. It is dense all the same under ``create_graph=True``, for
+        a weight that is the result of an op, and where a dense gradient is added or a hook sees it.
 
     Returns
     -------
@@ -77,8 +80,8 @@ def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None)
     """
     if isinstance(ids, list | tuple | int):
         ids = np.array(ids) if np.size(ids) else np.zeros(np.shape(ids), np.int64)
-    # a Tensor's ids as they are now: the way back needs them again
-    ids, weight = ids._data.copy() if isinstance(ids, Variable) else ids, operand(weight)
+    # the ids as they are now: the way back needs them again
+    ids, weight = getattr(ids, "_data", ids).copy(), operand(weight)
     if ids.dtype.kind not in "iu":
         raise TypeError(
             f"embedding: ids must be integers, not {ids.dtype} {ids.shape}; "
@@ -87,15 +90,17 @@ def embedding(ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
     if ids.ndim == 0:
-        return embedding(ids[None], weight, padding_idx)[0]
+        return embedding(ids[None], weight, padding_idx, sparse)[0]
     rows = weight.shape[0]
-    if array_module(ids) is np and ids.size and not 0 <= ids.min() <= ids.max() < rows:
+    if array_module(ids) is np and not all_below(ids, rows):
         worst = ids.max() if ids.max() >= rows else ids.min()
         raise IndexError(f"embedding: id {worst} is outside the {rows} rows of weight")
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise IndexError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows")
     padding_idx = None if padding_idx is None else padding_idx % rows
-    return _embedding(ids, weight, padding_idx)
+    # An op's gradient goes on into its rule, which is written for arrays.
+    sparse = sparse and isinstance(getattr(weight, "_node", None), Leaf)
+    return _embedding(ids, weight, padding_idx, sparse)
 
 
 def dropout(

@@ -2,23 +2,32 @@
 
 Pure functions, each equation in one place: the cells (`minigrad.nn.cells`) use them for one step;
 unrolled over a sequence they are backpropagation through time as the books draw it, and the twins
-of the fused ops in `minigrad.ops.recurrent`. In the equations x is the input at
-time t, h the state at time t - 1, and h' what it becomes. The part of the input, W_ih x + b_ih,
-does not depend on the state: it is computed for all time steps at once, and a step is given it as
-`Wx`, of shape (..., gates * hidden). States have the shape (..., hidden).
+of the fused ops in `minigrad.ops.recurrent`. In the equations x is the input at time t, h the state
+at time t - 1, and h' what it becomes. The part of the input, W_ih x + b_ih, does not depend on the
+state: it is computed for all time steps at once, and a step is given it as `Wx`, of shape
+(..., gates * hidden). States have the shape (..., hidden).
+
+Sequences come in one of two layouts. If all are T long, x has the shape (T, N, features) and
+`sizes` is None. Sequences of different lengths are packed (`minigrad.ops.packing`): longest first,
+`sizes[t]` of them still run at time t, and x has the shape (sum(sizes), features), time step after
+time step, without a row of padding. What comes out is laid out like what went in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from minigrad.ops.arithmetic import relu, sigmoid, tanh
 from minigrad.ops.linalg import linear
-from minigrad.ops.shape import split, squeeze, stack
+from minigrad.ops.shape import concatenate, split, stack, unstack
 
 State = tuple[Any, ...]
 """(h,), or of an LSTM (h, c)."""
+
+Step = Callable[[Any, State], tuple[Any, State]]
+"""What a network does at one time step: (x, state) -> (output, state)."""
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": tanh, "relu": relu}
 
@@ -75,59 +84,105 @@ def gru_step(Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:
 
 
 def unrolled(
-    step: Callable[[Any, State, Any, Any], State],
-    Wx: Any,
-    state: State,
-    W_hh: Any,
-    b_hh: Any,
-    reverse: bool,
+    step: Step, x: Any, state: State, sizes: Sequence[int] | None, reverse: bool
 ) -> tuple[Any, ...]:
     """Run `step` over a sequence, one entry on the tape for each op of each time step.
 
     Parameters
     ----------
     step
-        `rnn_step`, `lstm_step` or `gru_step`.
-    Wx
-        W_ih x + b_ih of all time steps, shape (T, N, gates * hidden), T at least 1.
+        is given x at a time step, of shape (n, features), and the state of those n sequences.
+    x
+        shape (T, N, features), T at least 1; or packed, (sum(sizes), features).
     state
-        what to start from, each part of shape (N, hidden).
-    W_hh, b_hh
-        shapes (gates * hidden, hidden) and (gates * hidden,); the bias may be None.
+        what to start from, each part of shape (N, ...).
+    sizes
+        None; or how many sequences there are at each time step, never rising, at most N.
     reverse
         from the last time step to the first.
 
     Returns
     -------
     output, *state
-        the h of each time step, shape (T, N, hidden), and the parts of the state in the end.
+        what came out of each time step, laid out like `x`; and the parts of the state in the end:
+        for each sequence that after the last time step that it has.
     """
-    steps = [squeeze(part, 0) for part in split(Wx, Wx.shape[0])]
+    steps = unstack(x) if sizes is None else split(x, list(accumulate(sizes))[:-1])
     outputs = []
-    for Wx_t in reversed(steps) if reverse else steps:
-        state = step(Wx_t, state, W_hh, b_hh)
-        outputs.append(state[0])
-    return (stack(outputs[::-1] if reverse else outputs), *state)
+    for x_t in reversed(steps) if reverse else steps:
+        n, N = x_t.shape[0], state[0].shape[0]
+        output, after = step(x_t, tuple(part[:n] for part in state) if n < N else state)
+        outputs.append(output)
+        if n < N:  # the others have ended, or (in reverse) not yet begun
+            after = tuple(
+                concatenate([part, old[n:]]) for part, old in zip(after, state, strict=True)
+            )
+        state = after
+    outputs = outputs[::-1] if reverse else outputs
+    return (stack(outputs) if sizes is None else concatenate(outputs), *state)
+
+
+def _unrolled(
+    step: Callable[..., State],
+    x: Any,
+    state: State,
+    weights: Sequence[Any],
+    sizes: Sequence[int] | None,
+    reverse: bool,
+) -> tuple[Any, ...]:
+    """`rnn_step`, `lstm_step` or `gru_step` over a sequence, with W_ih, W_hh, b_ih and b_hh."""
+    W_ih, W_hh, b_ih, b_hh = weights
+
+    def one(Wx: Any, state: State) -> tuple[Any, State]:
+        state = step(Wx, state, W_hh, b_hh)
+        return state[0], state
+
+    return unrolled(one, linear(x, W_ih, b_ih), state, sizes, reverse)
 
 
 def unrolled_rnn(
-    Wx: Any, h_0: Any, W_hh: Any, b_hh: Any, nonlinearity: str, reverse: bool
+    x: Any,
+    h_0: Any,
+    W_ih: Any,
+    W_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    nonlinearity: str,
+    sizes: Sequence[int] | None,
+    reverse: bool,
 ) -> tuple[Any, ...]:
     """`rnn_step` over a sequence; the twin of `minigrad.ops.recurrent.rnn`."""
 
-    def step(Wx_t: Any, state: State, W_hh: Any, b_hh: Any) -> State:
-        return rnn_step(Wx_t, state, W_hh, b_hh, ACTIVATIONS[nonlinearity])
+    def step(Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:
+        return rnn_step(Wx, state, W_hh, b_hh, ACTIVATIONS[nonlinearity])
 
-    return unrolled(step, Wx, (h_0,), W_hh, b_hh, reverse)
+    return _unrolled(step, x, (h_0,), (W_ih, W_hh, b_ih, b_hh), sizes, reverse)
 
 
 def unrolled_lstm(
-    Wx: Any, h_0: Any, c_0: Any, W_hh: Any, b_hh: Any, reverse: bool
+    x: Any,
+    h_0: Any,
+    c_0: Any,
+    W_ih: Any,
+    W_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    sizes: Sequence[int] | None,
+    reverse: bool,
 ) -> tuple[Any, ...]:
     """`lstm_step` over a sequence; the twin of `minigrad.ops.recurrent.lstm`."""
-    return unrolled(lstm_step, Wx, (h_0, c_0), W_hh, b_hh, reverse)
+    return _unrolled(lstm_step, x, (h_0, c_0), (W_ih, W_hh, b_ih, b_hh), sizes, reverse)
 
 
-def unrolled_gru(Wx: Any, h_0: Any, W_hh: Any, b_hh: Any, reverse: bool) -> tuple[Any, ...]:
+def unrolled_gru(
+    x: Any,
+    h_0: Any,
+    W_ih: Any,
+    W_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    sizes: Sequence[int] | None,
+    reverse: bool,
+) -> tuple[Any, ...]:
     """`gru_step` over a sequence; the twin of `minigrad.ops.recurrent.gru`."""
-    return unrolled(gru_step, Wx, (h_0,), W_hh, b_hh, reverse)
+    return _unrolled(gru_step, x, (h_0,), (W_ih, W_hh, b_ih, b_hh), sizes, reverse)

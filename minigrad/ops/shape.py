@@ -138,7 +138,7 @@ def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
 
 
 def _unstacked(g: Any, axis: int) -> list[Any]:
-    return [g[(slice(None),) * (axis % g.ndim) + (i,)] for i in range(g.shape[axis])]
+    return list(unstack(g, axis))
 
 
 @joint(backward=_unstacked, inputs=["arrays"])
@@ -150,6 +150,14 @@ def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
     axis %= xp.expand_dims(arrays[0], axis).ndim
     with_axis = (slice(None),) * axis + (None,)
     return _in_eights(xp, [a[with_axis] for a in arrays], axis), None
+
+
+@joint(backward=lambda g, axis: [stack(g, axis)], inputs=["x"])
+def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
+    """The parts of `x` along `axis`, without that axis: the reverse of `stack`. They are views."""
+    if x.ndim == 0 or x.shape[axis] == 0:
+        raise ValueError(f"there is nothing to unstack along axis {axis} of shape {x.shape}")
+    return tuple(array_module(x).moveaxis(x, axis, 0)), None
 
 
 def _joined(g: list[Any], axis: int) -> list[Any]:

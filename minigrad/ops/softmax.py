@@ -9,11 +9,10 @@ import numpy as np
 from minigrad.backend import Array, ArrayLike, array_module, as_array
 from minigrad.fusing import fused
 from minigrad.ops.arithmetic import exp, softplus, square, subtract, where
-from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.indexing import all_below, take_along_axis
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
 from minigrad.recording import differentiable, operand
-from minigrad.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -81,12 +80,11 @@ def cross_entropy(
     TypeError, ValueError, IndexError
         for logits that are not floats, shapes that do not fit, class indices outside [0, C).
     """
-    logits = _as_floats("cross_entropy", "logits", logits)
-    targets = _class_ids(targets)
+    logits = as_floats("cross_entropy", "logits", logits)
+    targets = as_class_ids(targets)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction must be mean, sum or none, not {reduction!r}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], not {label_smoothing}")
+    check_smoothing("cross_entropy", label_smoothing)
     if logits.ndim == 0:
         raise ValueError("cross_entropy: logits has no axis of classes; its shape is ()")
     if axis not in (-1, logits.ndim - 1):
@@ -96,22 +94,30 @@ def cross_entropy(
     weight = _class_weights("cross_entropy", weight, classes, logits.dtype)
     if targets.dtype.kind == "f":
         return _soft_cross_entropy(logits, targets, weight, label_smoothing, reduction)
-    targets = targets._data.copy() if isinstance(targets, Variable) else targets
-    _check_classes("cross_entropy", targets, logits.shape, ignore_index)
+    check_classes("cross_entropy", targets, logits.shape, ignore_index)
     options = (weight, ignore_index, label_smoothing, reduction)
     return _cross_entropy(logits, targets, *options)
 
 
-def _class_ids(targets: Any) -> Any:
-    """Targets as they are, or an array of a list of them (integers if they are)."""
-    return targets if hasattr(targets, "dtype") else np.array(targets)
+def as_class_ids(targets: Any) -> Any:
+    """Class indices as an array of their own, or probabilities as they are."""
+    if not hasattr(targets, "dtype"):
+        return np.array(targets)
+    return targets if targets.dtype.kind == "f" else getattr(targets, "_data", targets).copy()
 
 
-def _as_floats(op: str, name: str, x: Any) -> Any:
+def as_floats(op: str, name: str, x: Any) -> Any:
+    """`x`, if it consists of floating-point numbers."""
     if not hasattr(x, "dtype") or x.dtype.kind != "f":
         what = f"{x.dtype} {x.shape}" if hasattr(x, "dtype") else type(x).__name__
         raise TypeError(f"{op}: {name} must be a floating-point Tensor or array, not {what}")
     return x
+
+
+def check_smoothing(op: str, label_smoothing: float) -> None:
+    """Raise a ValueError unless it is from 0 to 1."""
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{op}: label_smoothing must be in [0, 1], not {label_smoothing}")
 
 
 def _class_weights(op: str, weight: Any, classes: int, dtype: Any) -> Array | None:
@@ -136,7 +142,11 @@ def _constant_like(logits: Any, name: str, weight: Any) -> Array:
     return as_array(getattr(weight, "_data", weight), logits.dtype)
 
 
-def _check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> None:
+def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:
+    """Raise unless `targets` are class indices for predictions of `shape`, classes last.
+
+    Returns whether any of them may be `ignore_index`.
+    """
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{op}: targets has dtype {targets.dtype}; expected integer class indices")
     if targets.shape != shape[:-1]:
@@ -145,7 +155,9 @@ def _check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index
             f"shape {shape}"
         )
     if array_module(targets) is not np:
-        return  # looking would fetch from the GPU; ids are checked where batches are made
+        return True  # looking would fetch from the GPU; ids are checked where batches are made
+    if all_below(targets, shape[-1]):
+        return 0 <= ignore_index < shape[-1]
     wrong = (targets != ignore_index) & ((targets < 0) | (targets >= shape[-1]))
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -153,6 +165,7 @@ def _check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index
             f"{op}: target {targets[where]} at {where} is outside the {shape[-1]} classes "
             f"(ignore_index is {ignore_index})"
         )
+    return True
 
 
 def _soft_cross_entropy(
@@ -298,11 +311,10 @@ def nll_loss(
     TypeError, ValueError, IndexError
         as `cross_entropy`.
     """
-    _as_floats("nll_loss", "log_probs", log_probs)
-    targets = _class_ids(targets)
-    targets = targets._data.copy() if isinstance(targets, Variable) else targets
+    as_floats("nll_loss", "log_probs", log_probs)
+    targets = as_class_ids(targets)
     weight = _class_weights("nll_loss", weight, log_probs.shape[-1], log_probs.dtype)
-    _check_classes("nll_loss", targets, log_probs.shape, ignore_index)
+    check_classes("nll_loss", targets, log_probs.shape, ignore_index)
     safe, counts = _target_weights(
         targets, log_probs.shape[-1], log_probs.dtype, weight, ignore_index
     )
@@ -363,7 +375,7 @@ def binary_cross_entropy_with_logits(
     """
     logits, targets = operand(logits), operand(targets)
     _same_shape("binary_cross_entropy_with_logits", logits, targets)
-    _as_floats("binary_cross_entropy_with_logits", "logits", logits)
+    as_floats("binary_cross_entropy_with_logits", "logits", logits)
     if targets.dtype.kind != "f":
         targets = as_array(getattr(targets, "_data", targets), logits.dtype)
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)

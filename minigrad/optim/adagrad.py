@@ -40,6 +40,7 @@ class Adagrad(Optimizer):
     """
 
     remembered = ("step", "sum")
+    takes_sparse = True
 
     def __init__(
         self,

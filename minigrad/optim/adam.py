@@ -24,7 +24,9 @@ class Adam(Optimizer):
 
     Kingma and Ba, "Adam: a method for stochastic optimization" (2015), computed in the order of
     the end of their section 2. With `amsgrad`, the largest v so far takes the place of v: Reddi,
-    Kale and Kumar, "On the convergence of Adam and beyond" (2018).
+    Kale and Kumar, "On the convergence of Adam and beyond" (2018). Rows that a row-sparse gradient
+    leaves out keep their m and v, while k counts all steps of the parameter, as in PyTorch's
+    SparseAdam.
 
     Parameters
     ----------
@@ -45,6 +47,7 @@ class Adam(Optimizer):
     """
 
     remembered = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    takes_sparse = True
     _decoupled = False  # whether weight decay goes past m and v
 
     def __init__(
@@ -119,7 +122,8 @@ class AdamW(Adam):
     """`Adam`, with weight decay that goes to the parameter directly, past m and v.
 
     Each step begins with ``p = p - lr weight_decay p``; all else is as in `Adam` without weight
-    decay. Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+    decay. Loshchilov and Hutter, "Decoupled weight decay regularization" (2019). A parameter with a
+    row-sparse gradient needs a group with a weight decay of 0.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,18 @@ from minigrad.backend import Array, array_module, device_of
 BLOCK = 1 << 15
 """Elements in a piece: the six arrays of an Adam step, in float32, then take 800 KB of cache."""
 
+SMALL = 1 << 12
+"""Elements: memory for fewer is had from NumPy as fast as from anywhere."""
+
+
+def is_one_piece(array: Array) -> bool:
+    """Whether `pieces` would not cut `array`."""
+    return array.size <= BLOCK or array_module(array) is not np
+
 
 def pieces(array: Array) -> Iterator[slice | EllipsisType]:
     """The indices that cut `array` along its first axis; one index for all of it if it is small."""
-    if array.size <= BLOCK or array_module(array) is not np:
+    if is_one_piece(array):
         yield ...
         return
     rows = len(array)
@@ -34,14 +43,17 @@ class Scratch:
     """Memory for intermediate results, kept from one step to the next and never handed out."""
 
     def __init__(self) -> None:
-        self._buffers: dict[tuple[str, str, int], Array] = {}
+        self._buffers: dict[tuple[Any, str, int], Array] = {}
 
     def like(self, array: Array, count: int) -> list[Array]:
         """`count` arrays of the shape, dtype and device of `array`, with whatever is in them."""
+        if array.size < SMALL:
+            xp = array_module(array)
+            return [xp.empty_like(array) for _ in range(count)]
         return [self._one(array, i) for i in range(count)]
 
     def _one(self, array: Array, i: int) -> Array:
-        key = (device_of(array), array.dtype.str, i)
+        key = (array.dtype, device_of(array), i)
         buffer = self._buffers.get(key)
         if buffer is None or buffer.size < array.size:
             buffer = self._buffers[key] = array_module(array).empty(array.size, array.dtype)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import FLOAT32, Array, array_module
-from minigrad.optim.blocks import pieces
+from minigrad.optim.blocks import is_one_piece, pieces
 from minigrad.optim.checks import check_number, in_order, told
+from minigrad.sparse import RowSparse, elements
 from minigrad.tape import mark_changed
 from minigrad.tensor import Tensor
 
@@ -65,7 +66,8 @@ def clip_grad_norm_(
     gradients = _gradients(parameters, "clip_grad_norm_")
     if not gradients:
         return Tensor(np.zeros((), FLOAT32))
-    norm = _norm([g._data for g in gradients], norm_type)
+    with np.errstate(over="ignore"):  # it is then summed again in float64
+        norm = _norm([elements(g) for g in gradients], norm_type)
     xp = array_module(norm)
     if error_if_nonfinite and not bool(xp.isfinite(norm)):
         raise RuntimeError(
@@ -76,7 +78,10 @@ def clip_grad_norm_(
         factor = max_norm / (norm + 1e-6)
         # The factor is looked at only where that costs nothing.
         if max_norm != math.inf and not (xp is np and factor >= 1):
-            _scale(gradients, xp.minimum(factor, 1.0))
+            factor = xp.minimum(factor, 1.0)
+            for gradient in gradients:
+                g = _to_change(gradient)
+                g *= factor.astype(g.dtype)
     return Tensor(xp.asarray(norm, dtype=gradients[0].dtype))
 
 
@@ -98,14 +103,13 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     check_number(clip_value, "clip_grad_value_: clip_value")
     bound = float(clip_value)
     for gradient in _gradients(parameters, "clip_grad_value_"):
-        g = gradient._data
+        g = _to_change(gradient)
         xp = array_module(g)
         xp.minimum(g, bound, out=g)
         xp.maximum(g, -bound, out=g)
-        mark_changed(gradient)
 
 
-def _gradients(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
+def _gradients(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor | RowSparse]:
     items = [parameters] if isinstance(parameters, Tensor) else in_order(parameters, where)
     for i, p in enumerate(items):
         if not isinstance(p, Tensor):
@@ -113,11 +117,11 @@ def _gradients(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor
     return [p.grad for p in dict.fromkeys(items) if p.grad is not None]
 
 
-def _scale(gradients: list[Tensor], factor: Array) -> None:
-    for gradient in gradients:
-        g = gradient._data
-        g *= factor.astype(g.dtype)
+def _to_change(gradient: Tensor | RowSparse) -> Array:
+    """The numbers of a gradient, which the tape is told are about to change."""
+    if isinstance(gradient, Tensor):
         mark_changed(gradient)
+    return elements(gradient)
 
 
 def _norm(gradients: list[Array], p: float) -> Any:
@@ -138,17 +142,19 @@ def _power(g: Array, p: float) -> Any:
 
 def _power_sum(g: Array, p: float) -> float:
     """The same, summed in float64 piece by piece; wholly in float64 if that is out of range."""
-    with np.errstate(over="ignore"):
+    if is_one_piece(g):
+        total = float(_power(g, p))
+    else:
         total = sum(float(_power(g[piece], p)) for piece in pieces(g))
-        safe = g.dtype != np.float16 and 1e-30 < total < math.inf
-        if not safe:
-            total = sum(float(_power(g[piece].astype(np.float64), p)) for piece in pieces(g))
-    return total
+    if 1e-30 < total < math.inf and g.itemsize > 2:
+        return total
+    return sum(float(_power(g[piece].astype(np.float64), p)) for piece in pieces(g))
 
 
-def _first_culprit(gradients: list[Tensor]) -> str:
+def _first_culprit(gradients: list[Tensor | RowSparse]) -> str:
     for i, gradient in enumerate(gradients):
-        if not array_module(gradient).isfinite(gradient._data).all():
+        g = elements(gradient)
+        if not array_module(g).isfinite(g).all():
             return (
                 f"gradient {i} of {len(gradients)}, of shape {gradient.shape}, is the first cause"
             )

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 from minigrad.backend import Array, array_module
 from minigrad.modes import enable_grad
 from minigrad.optim import saving
-from minigrad.optim.blocks import Scratch, pieces
+from minigrad.optim.blocks import Scratch, is_one_piece, pieces
 from minigrad.optim.checks import check_names, check_number, check_parameter, in_order, told
+from minigrad.sparse import RowSparse, elements
 from minigrad.tape import mark_changed
 from minigrad.tensor import Tensor
 
@@ -20,6 +21,11 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 class Optimizer:
     """Changes parameters in place, step by step, so that what their gradients belong to falls.
+
+    Of a parameter whose gradient is a `minigrad.RowSparse`, SGD, Adagrad, Adam and AdamW step the
+    rows that were looked up as if they were all there is: nothing changes in the others, nor in
+    what is remembered of them. For SGD without momentum and for Adagrad that is what the dense
+    gradient gives; velocities and moments would have faded, and moved their rows on.
 
     Parameters
     ----------
@@ -51,6 +57,8 @@ class Optimizer:
 
     remembered: tuple[str, ...] = ()
     """The names of what may be in the state of a parameter."""
+    takes_sparse: bool = False
+    """Whether the update goes through `_pieces` alone, so that it can be of some rows."""
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -111,7 +119,9 @@ class Optimizer:
         for p in self.parameters():
             if set_to_none:
                 p.grad = None
-            elif p.grad is not None:
+            elif isinstance(g := p.grad, RowSparse):
+                p.grad = RowSparse(g.rows[:0], g.values[:0], g.shape)
+            elif g is not None:
                 p.grad = Tensor(array_module(p).zeros_like(p._data))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -129,14 +139,20 @@ class Optimizer:
         Raises
         ------
         ValueError
-            if a ``.grad`` was replaced by one of another shape or dtype than its parameter's.
+            if a ``.grad`` was replaced by one of another shape or dtype than its parameter's; if
+            one is row-sparse, and the group has weight decay or the optimiser does not take it.
+            Nothing is changed then.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
         stepped = [
-            [(p, _gradient(p)) for p in group["params"] if p.grad is not None and p.requires_grad]
+            [
+                (p, self._gradient(p, group))
+                for p in group["params"]
+                if p.grad is not None and p.requires_grad
+            ]
             for group in self.param_groups
         ]  # all of them are looked at before the first is changed
         for group, parameters in zip(self.param_groups, stepped, strict=True):
@@ -146,23 +162,59 @@ class Optimizer:
                 mark_changed(p)
         return loss
 
+    def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
+        g: Any = p.grad if isinstance(p.grad, RowSparse) else elements(p.grad)
+        if g.shape != p._data.shape or g.dtype != p._data.dtype:
+            raise ValueError(
+                f"step: a parameter is {p.dtype} {p.shape}, but its .grad is {g.dtype} {g.shape}"
+            )
+        if isinstance(g, RowSparse) and (group.get("weight_decay") or not self.takes_sparse):
+            name = type(self).__name__
+            problem = f"which {name} does not take; use SGD, Adagrad or Adam for it"
+            if self.takes_sparse:
+                problem = (
+                    f"but weight_decay={group['weight_decay']!r} is for all rows; put it into a "
+                    "group with weight_decay=0"
+                )
+            raise ValueError(
+                f"{name}.step: the gradient of a parameter of shape {p.shape} is row-sparse, "
+                f"{problem}, or look its rows up with sparse=False"
+            )
+        return g
+
     def _update(
         self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
     ) -> None:
         """Step `parameter`, in place, with `gradient`, which stays as it is, by the options `o`."""
         raise NotImplementedError
 
-    def _pieces(self, scratch: int, p: Array, *others: Array | None) -> Iterator[list[Any]]:
-        """Pieces of `p`, the same pieces of `others` (None stays None), and so many scratch arrays.
+    def _pieces(
+        self, scratch: int, p: Array, g: Array | RowSparse, *others: Array | None
+    ) -> Iterable[list[Any]]:
+        """Pieces of `p`, of `g`, of `others` (None stays None), and so many scratch arrays.
 
-        All are views: what is written into them is written into `p` and `others`.
+        What is written into those of `p` and `others` in place is written into `p` and `others`:
+        they are views, or, where `g` is row-sparse, copies of its rows, which are put back.
         """
+        if not isinstance(g, RowSparse) and is_one_piece(g):
+            return ([p, g, *others, *self._scratch.like(g, scratch)],)
+        return self._cut(scratch, p, g, *others)
+
+    def _cut(
+        self, scratch: int, p: Array, g: Array | RowSparse, *others: Array | None
+    ) -> Iterator[list[Any]]:
+        rows, g = (g.rows, g.values) if isinstance(g, RowSparse) else (None, g)
         buffers: list[Array] = []
-        for piece in pieces(p):
-            arrays: list[Any] = [None if x is None else x[piece] for x in (p, *others)]
+        for piece in pieces(g):
+            here = piece if rows is None else rows[piece]
+            arrays: list[Any] = [None if x is None else x[here] for x in (p, *others)]
             if not buffers or buffers[0].shape != arrays[0].shape:
                 buffers = self._scratch.like(arrays[0], scratch)
-            yield [*arrays, *buffers]
+            yield [arrays[0], g[piece], *arrays[1:], *buffers]
+            if rows is not None:
+                for x, changed in zip((p, *others), arrays, strict=True):
+                    if x is not None:
+                        x[here] = changed
 
     # ------------------------------------------------------------------ saving and loading
 
@@ -214,13 +266,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     return tuple(map(float, value)) if isinstance(value, tuple | list) else float(value)
-
-
-def _gradient(p: Tensor) -> Array:
-    assert p.grad is not None
-    g = p.grad._data
-    if g.shape != p.shape or g.dtype != p.dtype:
-        raise ValueError(
-            f"step: a parameter is {p.dtype} {p.shape}, but its .grad is {g.dtype} {g.shape}"
-        )
-    return g

@@ -42,6 +42,7 @@ class SGD(Optimizer):
     """
 
     remembered = ("momentum_buffer",)
+    takes_sparse = True
 
     def __init__(
         self,

@@ -73,6 +73,17 @@ class TestEmbedding:
         layer(np.array([2, 1, 2])).sum().backward()
         assert layer.weight.grad.tolist() == [[0] * 3, [1] * 3, [0] * 3, [0] * 3]
 
+    def test_sparse(self):
+        layer = nn.Embedding(4, 3, 2, sparse=True)
+        layer(np.array([2, 1, 1, 0])).sum().backward()
+        assert isinstance(layer.weight.grad, mg.RowSparse)
+        assert layer.weight.grad.rows.tolist() == [0, 1]
+        assert layer.weight.grad.numpy().tolist() == [[1] * 3, [2] * 3, [0] * 3, [0] * 3]
+        sizes = "num_embeddings=4, embedding_dim=3"
+        assert layer.extra_repr() == f"{sizes}, padding_idx=2, sparse=True"
+        assert nn.Embedding(4, 3).extra_repr() == sizes
+        mg.testing.check_layer(nn.Embedding(4, 3, sparse=True), np.array([2, 1, 1]), order=2)
+
     @pytest.mark.parametrize("padding_idx", [4, -5])
     def test_padding_must_be_an_id(self, padding_idx):
         with pytest.raises(ValueError, match=f"padding_idx {padding_idx} is not among 4"):

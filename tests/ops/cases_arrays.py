@@ -105,6 +105,16 @@ def split(d):
     )
 
 
+@case("unstack")
+def unstack(d):
+    x = d(draw.arrays(draw.shapes(min_dims=1, min_side=1)))
+    axis = d(st.integers(-x.ndim, x.ndim - 1))
+    use = d(st.sampled_from([slice(None), slice(0, 1), slice(-1, None)]))  # some, all outputs
+    return Case(
+        [x], lambda x: list(mg.unstack(x, axis))[use], lambda x: list(np.moveaxis(x, axis, 0))[use]
+    )
+
+
 @case("flip")
 def flip(d):
     x = d(draw.arrays())

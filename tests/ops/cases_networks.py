@@ -72,6 +72,28 @@ def cross_entropy(d):
     )
 
 
+@case("linear_cross_entropy")
+def linear_cross_entropy(d):
+    classes, features, batch = d(st.integers(1, 4)), d(st.integers(1, 3)), d(draw.shapes(0, 2))
+    inputs = [d(draw.arrays((*batch, features))), d(draw.arrays((classes, features)))]
+    inputs += [d(draw.arrays((classes,)))] if d(st.booleans()) else []
+    ignore_index = d(st.sampled_from([-100, 0]))
+    targets = d(hnp.arrays(np.int64, batch, elements=st.integers(0, classes - 1)))
+    targets = np.where(d(hnp.arrays(np.bool_, batch)), ignore_index, targets)
+    smoothing = d(st.sampled_from([0.0, 0.3, 1.0]))
+    reduction = d(st.sampled_from(["mean", "sum"]))
+
+    def call(hidden, weight, bias=None):
+        options = (ignore_index, smoothing, reduction)
+        return mg.linear_cross_entropy(hidden, weight, bias, targets, *options)
+
+    def expected(hidden, weight, bias=0):
+        logits = np.einsum("...f,cf->...c", hidden, weight) + bias
+        return np_cross_entropy(logits, targets, None, ignore_index, smoothing, reduction)
+
+    return Case(inputs, call, expected)
+
+
 @case("nll_loss")
 def nll_loss(d):
     classes, batch = d(st.integers(1, 4)), d(draw.shapes(0, 2))
@@ -139,9 +161,10 @@ def binary_cross_entropy_with_logits(d):
 def embedding(d):
     weight = d(draw.arrays(st.tuples(st.integers(1, 4), st.integers(0, 3))))
     ids = d(hnp.arrays(np.int64, draw.shapes(0, 2), elements=st.integers(0, len(weight) - 1)))
+    sparse = d(st.booleans())
     return Case(
         [weight],
-        lambda w: mg.embedding(ids, w),
+        lambda w: mg.embedding(ids, w, sparse=sparse),
         lambda w: np.eye(len(w), dtype=w.dtype)[ids] @ w,
     )
 

@@ -134,12 +134,13 @@ def fused_ops():
 def test_every_fused_op_has_a_twin_with_the_same_parameters():
     fused = [op for op in fused_ops() if getattr(op, "twin", None) is not None]
     names = {op.op.name for op in fused}
-    assert names == {"cross_entropy", "layer_norm", "rnn", "lstm", "gru"}
+    losses = {"cross_entropy", "linear_cross_entropy"}
+    assert names == {*losses, "layer_norm", "rnn", "lstm", "gru"}
     for op in fused:
         assert list(inspect.signature(op.twin).parameters) == op.op.parameters
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "layer_norm"])
+@pytest.mark.parametrize("name", ["cross_entropy", "linear_cross_entropy", "layer_norm"])
 @thorough
 @given(data=st.data())
 def test_fused_ops_equal_their_twins(name, data):

@@ -145,6 +145,43 @@ def test_sequences(kind, seed, sizes, given, **options):
     assert_same(*[packed(layer, kind) for layer in layers], inputs, seed, layers)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@some
+@given(
+    seed=seeds,
+    sizes=st.tuples(small, small, small, small),
+    num_layers=st.integers(1, 3),
+    bias=st.booleans(),
+    batch_first=st.booleans(),
+    bidirectional=st.booleans(),
+    given=st.booleans(),
+    unroll=st.booleans(),
+)
+def test_sequences_of_different_lengths(kind, seed, sizes, given, unroll, **options):
+    """As PyTorch's packed sequences; of length 0 it allows none."""
+    rng, (T, features, hidden, batch) = np.random.default_rng(seed), sizes
+    relu = {"nonlinearity": "relu"} if kind == "RNN" and seed % 2 else {}
+    layers = pair(kind, features, hidden, seed=seed, **options, **relu)
+    layers[0].unroll = unroll
+    first, rows = options["batch_first"], options["num_layers"] * (1 + options["bidirectional"])
+    lengths = rng.integers(1, T + 1, batch)
+
+    def ours(x, state=None):
+        return layers[0](x, state, lengths)
+
+    def theirs(x, state=None):
+        x = torch.nn.utils.rnn.pack_padded_sequence(
+            x, torch.tensor(lengths), batch_first=first, enforce_sorted=False
+        )
+        output, state = layers[1](x, state)
+        output, _ = torch.nn.utils.rnn.pad_packed_sequence(output, first, total_length=T)
+        return output, state
+
+    x = rng.normal(size=(batch, T, features) if first else (T, batch, features))
+    inputs = [x, *states(kind, rng, (rows, batch, hidden), given)]
+    assert_same(packed(ours, kind), packed(theirs, kind), inputs, seed, layers)
+
+
 def test_dropout_leaves_as_many_and_scales_as_much():
     ours = nn.Dropout(0.3)(mg.tensor(np.ones(20000))).numpy()
     theirs = torch.nn.Dropout(0.3)(torch.ones(20000, dtype=torch.float64)).numpy()
@@ -184,6 +221,38 @@ def test_cross_entropy(seed, N, T, reduction, weighted, ignore_index, label_smoo
         targets.flat[-1] = ignore_index
     logits = rng.normal(size=(N, T, C))
     assert_same(ours, lambda x, y: theirs(x.movedim(-1, 1), y), [logits, targets], seed)
+
+
+@some
+@given(
+    seeds,
+    st.lists(small, max_size=2),
+    st.tuples(small, small),
+    st.booleans(),
+    st.sampled_from(["mean", "sum"]),
+    st.sampled_from([-100, 0]),
+    st.sampled_from([0.0, 0.2, 1.0]),
+)
+def test_linear_cross_entropy(seed, lead, sizes, bias, reduction, ignore_index, label_smoothing):
+    rng, (classes, features) = np.random.default_rng(seed), sizes
+    options = {"reduction": reduction, "ignore_index": ignore_index}
+    options["label_smoothing"] = label_smoothing
+    targets = rng.integers(0, classes, lead)
+    if ignore_index < 0 and targets.size > 1:
+        targets.flat[-1] = ignore_index
+    if not (targets != ignore_index).any():
+        return  # PyTorch's mean over no target at all is NaN
+
+    def ours(hidden, weight, bias=None):
+        return mg.linear_cross_entropy(hidden, weight, bias, targets, **options)
+
+    def theirs(hidden, weight, bias=None):
+        logits = torch.nn.functional.linear(hidden, weight, bias).reshape(-1, classes)
+        target = torch.tensor(targets).reshape(-1)
+        return torch.nn.functional.cross_entropy(logits, target, **options)
+
+    shapes = [(*lead, features), (classes, features), *[(classes,)] * bias]
+    assert_same(ours, theirs, [rng.normal(size=shape) for shape in shapes], seed)
 
 
 @some
@@ -333,3 +402,21 @@ def test_a_whole_model_with_tied_weights_loads_from_pytorch():
     expected = theirs(torch.tensor(ids)).detach().numpy()
     np.testing.assert_allclose(ours(ids).numpy(), expected, rtol=1e-4, atol=1e-5)
     assert sum(p.numel() for p in theirs.parameters()) == ours.num_parameters()
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_a_file_from_pytorch_runs_on_sequences_of_different_lengths(kind, tmp_path):
+    to_file = pytest.importorskip("safetensors.torch").save_file
+    from_file = pytest.importorskip("safetensors.numpy").load_file
+    theirs = getattr(torch.nn, kind)(5, 6, 2, batch_first=True, bidirectional=True)
+    to_file(theirs.state_dict(), tmp_path / "weights.safetensors")
+    ours = getattr(nn, kind)(5, 6, 2, batch_first=True, bidirectional=True)
+    ours.load_state_dict(from_file(tmp_path / "weights.safetensors"))
+    x, lengths = np.random.default_rng(0).normal(size=(4, 7, 5)).astype(np.float32), [3, 7, 1, 5]
+    output, state = theirs(
+        torch.nn.utils.rnn.pack_padded_sequence(torch.tensor(x), lengths, True, False)
+    )
+    output, _ = torch.nn.utils.rnn.pad_packed_sequence(output, True, total_length=7)
+    results = flat(ours(x, lengths=lengths))
+    for one, other in zip(results, flat((output, state)), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.detach().numpy(), rtol=1e-4, atol=1e-6)

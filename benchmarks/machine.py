@@ -1,0 +1,35 @@
+"""What the measurements were taken on."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+
+import numpy as np
+import steps
+from contest import SPAWN
+
+import minigrad as mg
+from minigrad import blas
+from minigrad import threads as cpu
+
+
+def describe(peers: Iterable[str], threads: int) -> str:
+    """Processor, cores, versions, and the BLAS of processes that are started now, in a line."""
+    with SPAWN.Pool(1) as pool:
+        used = pool.apply(blas.in_use)
+    vectors = "".join(f", {name}" for name in sorted(blas.vector_instructions()))
+    library = " ".join(filter(None, (used.name, used.version)))
+    return (
+        f"{cpu.cores()} cores of {blas.processor()}{vectors}; {platform.system()}, "
+        f"Python {platform.python_version()}, NumPy {np.__version__} with {library} "
+        f"({used.kernel or 'unknown'} kernels), minigrad {mg.__version__}{_versions(peers)}; "
+        f"{threads} thread{'s' * (threads > 1)}, {'wall' if threads > 1 else 'CPU'} time"
+    )
+
+
+def _versions(peers: Iterable[str]) -> str:
+    packages = dict.fromkeys(steps.package(peer) for peer in peers)
+    others = [name for name in packages if name not in ("numpy", "minigrad")]
+    return "".join(f", {name} {version(name)}" for name in others)

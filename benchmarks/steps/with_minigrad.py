@@ -1,0 +1,63 @@
+"""minigrad: recurrent layers as one op each, or unrolled on the tape.
+
+A large vocabulary gets row-sparse gradients; the output layer of a language model and its loss are
+one op.
+"""
+
+from __future__ import annotations
+
+from configurations import Configuration
+
+import minigrad as mg
+from minigrad import nn
+from steps import Training
+
+TASKS = {"rnn", "lstm", "gru", "classifier"}
+VARIANTS = {"fused": TASKS, "unrolled": TASKS}
+LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+SPARSE_FROM = 1000  # tokens in the vocabulary
+
+
+class Model(nn.Module):
+    """Embedding, recurrent layers and a linear layer."""
+
+    def __init__(self, c: Configuration, unroll: bool) -> None:
+        self.embedding = nn.Embedding(c.V, c.D, sparse=c.V >= SPARSE_FROM)
+        both = bool(c.classes)
+        self.recurrent = LAYERS[c.cell](c.D, c.H, c.L, bidirectional=both, unroll=unroll)
+        self.output = nn.Linear(c.H, c.classes or c.V)
+        self.state = None
+
+    def of_tokens(self, x, y):
+        """The loss of a language model."""
+        if self.state is not None:
+            parts = isinstance(self.state, tuple)
+            self.state = tuple(s.detach() for s in self.state) if parts else self.state.detach()
+        h, self.state = self.recurrent(self.embedding(x), self.state)
+        return mg.linear_cross_entropy(h, self.output.weight, self.output.bias, y)
+
+    def of_sequences(self, x, y, lengths):
+        """The loss of a classifier."""
+        _, (h, _) = self.recurrent(self.embedding(x), lengths=lengths)
+        return mg.cross_entropy(self.output((h[-2] + h[-1]) / 2), y)
+
+
+def make(c: Configuration, variant: str, parameters) -> Training:
+    """See `steps`."""
+    model = Model(c, unroll=variant == "unrolled")
+    model.load_state_dict(parameters)
+    trained = {name: p for name, p in model.named_parameters() if "bias_hh" not in name}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trained)
+    optimizer = mg.optim.SGD(trained.values(), lr=c.lr)
+    loss_of = model.of_sequences if c.classes else model.of_tokens
+
+    def step(*batch):
+        loss = loss_of(*batch)
+        optimizer.zero_grad()
+        loss.backward()
+        mg.optim.clip_grad_norm_(trained.values(), c.clip)
+        optimizer.step()
+        return loss.item()
+
+    return Training(step, lambda: {name: p.numpy().copy() for name, p in trained.items()})

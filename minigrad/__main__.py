@@ -1,0 +1,186 @@
+"""``python -m minigrad``: what is installed here, how fast it multiplies, and what to set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+import warnings
+from importlib.util import find_spec
+from statistics import geometric_mean
+from time import perf_counter
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import blas, threads
+
+SHAPES = ((1024, 1024, 1024), (20, 650, 2600))  # a large product; a step of a recurrent layer
+SECONDS = 0.08  # of measuring for each shape, up to three times
+GAIN = 1.1  # no more than this is not worth a variable
+OPTIONAL = ("threadpoolctl", "matplotlib", "safetensors", "rich", "typer", "hypothesis")
+THREADS = (
+    "OPENBLAS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def main() -> None:
+    """Print the report."""
+    argparse.ArgumentParser(
+        prog="python -m minigrad",
+        description="Report what minigrad runs on here: versions, processor, BLAS and its kernels, "
+        "threads, GPU; measure matrix products for half a second; and say what to set where speed "
+        "is left on the table.",
+    ).parse_args()
+    used = blas.in_use()  # before anything else can load a BLAS of its own
+    _print_installation(used)
+
+    name = used.kernel or used.name
+    with blas.one_thread():
+        alone = speeds()
+    columns = {f"{name} x 1" if used.threads else name: alone}
+    advice = _advice_on_cores()
+    if used.threads and used.threads > 1:
+        columns[f"{name} x {used.threads}"] = together = speeds()
+        own = f"{used.name.upper()}_NUM_THREADS"
+        advice += _advice(own if own in THREADS else "OMP_NUM_THREADS", "1", alone, together)
+    if kernel := blas.better_kernel(used, blas.vector_instructions()):
+        try:
+            columns[f"{kernel} x 1"] = better = speeds_with(kernel)
+            advice += _advice("OPENBLAS_CORETYPE", kernel, better, alone)
+        except RuntimeError as error:
+            advice.append(f"{kernel} kernels would suit this processor, but {error}.")
+    elif used.kernel is None and not find_spec("threadpoolctl"):
+        advice.append("pip install threadpoolctl  shows the kernels and the threads in use.")
+    _print_speeds(columns)
+    print("\n" + "\n".join(advice or ["Nothing to set: all is well."]))
+
+
+def _print_installation(used: blas.Blas) -> None:
+    coretype = os.environ.get("OPENBLAS_CORETYPE")
+    set_by = "" if coretype is None else f" (OPENBLAS_CORETYPE={coretype})"
+    pool = ", ".join(f"{name}={os.environ[name]}" for name in THREADS if name in os.environ)
+    missing = [name for name in OPTIONAL if not find_spec(name)]
+    for label, value in {
+        "minigrad": f"{mg.__version__}, NumPy {np.__version__}, Python "
+        f"{platform.python_version()}, {platform.system()} {platform.machine()}",
+        "processor": ", ".join(
+            [
+                blas.processor(),
+                *sorted(blas.vector_instructions()),
+                f"{threads.cores()} cores to use",
+            ]
+        ),
+        "BLAS": f"{used.name} {used.version or ''}",
+        "kernels": f"{used.kernel or 'unknown'}{set_by}",
+        "threads": f"{used.threads or 'unknown'}{pool and f' ({pool})'}",
+        "GPU": _gpu(),
+        "packages": ", ".join(name for name in OPTIONAL if name not in missing)
+        + (f"; no {', '.join(missing)}" if missing else ""),
+    }.items():
+        text = value.encode("ascii", "replace").decode()
+        print(f"{label:11}{textwrap.shorten(text, 69, placeholder=' ...')}")
+
+
+def _gpu() -> str:
+    if not find_spec("cupy"):
+        return 'none: CuPy is not installed (pip install "minigrad[gpu]")'
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what CuPy misses, the next lines run into
+            import cupy
+
+            runtime = cupy.cuda.runtime
+            devices = [
+                runtime.getDeviceProperties(i)["name"].decode()
+                for i in range(runtime.getDeviceCount())
+            ]
+    except Exception as error:  # whatever a broken driver or installation comes up with
+        return f"none: CuPy cannot be used ({type(error).__name__}: {error})"
+    return f"CuPy {cupy.__version__}: {', '.join(devices) or 'no device'}"
+
+
+def speeds() -> list[float]:
+    """GFLOP/s of a float32 product of each of `SHAPES`: of the fastest that fits in the time."""
+    result = []
+    for rows, inner, columns in SHAPES:
+        a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+        out = a @ b  # the first one warms up
+        fastest, end = float("inf"), perf_counter() + SECONDS
+        while (start := perf_counter()) < end:
+            np.matmul(a, b, out=out)
+            fastest = min(fastest, perf_counter() - start)
+        result.append(2e-9 * rows * inner * columns / fastest)
+    return result
+
+
+def speeds_with(kernel: str) -> list[float]:
+    """`speeds` of a process of its own that is told to use `kernel` and one thread.
+
+    One, as threads wait for each other on a busy machine, which would hide what kernels are worth.
+
+    Raises
+    ------
+    RuntimeError
+        if that can't be had here.
+    """
+    code = (
+        "import json; from minigrad import blas; from minigrad.__main__ import speeds; "
+        "print(json.dumps([blas.in_use().kernel, speeds()]))"
+    )
+    try:
+        worker = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": "1"},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RuntimeError(f"trying them failed ({type(error).__name__})") from error
+    taken, result = json.loads(worker.stdout)
+    if taken != kernel:
+        raise RuntimeError(f"this {blas.in_use().name} has none")
+    return [float(speed) for speed in result]
+
+
+def _print_speeds(columns: dict[str, list[float]]) -> None:
+    print(f"\n{'GFLOP/s, kernels x threads':29}" + "".join(f"{name:>17}" for name in columns))
+    for i, (rows, inner, width) in enumerate(SHAPES):
+        product = f"({rows} x {inner}) @ ({inner} x {width})"
+        print(f"{product:29}" + "".join(f"{speed[i]:17,.0f}" for speed in columns.values()))
+
+
+def _advice(variable: str, value: str, then: list[float], now: list[float]) -> list[str]:
+    """To set `variable`, if the speeds `then` are worth it."""
+    gain = geometric_mean(new / old for new, old in zip(then, now, strict=True))
+    if gain <= GAIN:
+        return []
+    return [f"{_assignment(variable, value)}  makes products {gain:.1f} times as fast here."]
+
+
+def _advice_on_cores() -> list[str]:
+    cores = threads.cores()
+    return [
+        f"{_assignment(name, str(cores))}  as this process has no more cores."
+        for name in THREADS
+        if (value := os.environ.get(name, "")).isdecimal() and int(value) > cores
+    ]
+
+
+def _assignment(name: str, value: str) -> str:
+    """How a shell is told."""
+    return f"{'set' if os.name == 'nt' else 'export'} {name}={value}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Memory that is used again from one training step to the next.
+
+The system hands out the memory of large new arrays page by page, when each page is first touched,
+which costs a good part of the time that it takes to fill them; and NumPy gives freed ones back. The
+large arrays that the fused ops need inside are therefore taken from here. An array is used again
+only when nobody can still see the one before: its reference count says so, and every view of it
+counts.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Array
+
+SMALLEST = 1 << 16
+"""Bytes: below this NumPy's own memory is as good."""
+
+LARGEST_TOTAL = 1 << 29
+"""Bytes: what nobody uses is given back when there would be more than this in all."""
+
+_ALIGNMENT = 64  # bytes: a line of the processor's cache, and the widest vector it computes with
+
+
+class _Buffers:
+    """Blocks of bytes by their size, the one that was used last at the end."""
+
+    def __init__(self) -> None:
+        self._by_size: dict[int, list[Array]] = {}
+        self.total = 0  # bytes of all blocks, in use or not
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Begin with a new lock: the old one may have been held when the process was forked."""
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> Array:
+        """A block of at least `size` bytes that nobody else has."""
+        unit = 1 << max(size.bit_length() - 4, 0)
+        size = -(-size // unit) * unit  # of 8 sizes between a power of two and the next
+        with self._lock:
+            block = self._free(size)
+            if block is None:
+                if self.total + size > LARGEST_TOTAL:
+                    self._give_back()
+                block = np.empty(size, np.uint8)
+                self._by_size.setdefault(size, []).append(block)
+                self.total += size
+            if self.total > LARGEST_TOTAL:
+                self._give_back()
+            return block
+
+    def _free(self, size: int) -> Array | None:
+        """A block that nobody has, of at least `size` bytes and less than twice as many."""
+        for fitting in sorted(s for s in self._by_size if size <= s < 2 * size):
+            blocks = self._by_size[fitting]
+            for i in reversed(range(len(blocks))):  # the last is the likeliest to be in the cache
+                block = blocks[i]
+                if _references(block) == _ALONE:
+                    blocks.append(blocks.pop(i))
+                    return block
+        return None
+
+    def _give_back(self) -> None:
+        for size, blocks in self._by_size.items():
+            for i in reversed(range(len(blocks))):
+                block = blocks[i]
+                if _references(block) == _ALONE:
+                    del blocks[i]
+                    self.total -= size
+
+
+def _references(block: Array) -> int:
+    return sys.getrefcount(block)
+
+
+def _references_from_a_list() -> int:
+    """What `_references` gives, for a name as in `take`, of a block that only a list holds."""
+    blocks = [np.empty(1, np.uint8)]
+    block = blocks[0]
+    return _references(block)
+
+
+_ALONE = _references_from_a_list()
+_buffers = _Buffers()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _buffers.unlock())
+
+
+def empty(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """``xp.empty(shape, dtype)``, for large arrays in memory that was used before.
+
+    It is a view (its `base` is not None). CuPy keeps freed memory by itself.
+    """
+    dtype = np.dtype(dtype)
+    count = math.prod(shape)
+    size = count * dtype.itemsize
+    if xp is not np or size < SMALLEST:
+        return xp.empty(shape, dtype)
+    block = _buffers.take(size + _ALIGNMENT)
+    skipped = -block.ctypes.data % _ALIGNMENT
+    return block[skipped : skipped + size].view(dtype).reshape(shape)

@@ -1,0 +1,234 @@
+"""The output layer of a language model, with its loss: linear and cross-entropy in one op.
+
+With a vocabulary of 10,000 the logits of all tokens are the largest array of a training step, and
+most of its time goes into making them and what follows. Here they are made block by block; a block
+becomes its own gradient in place, which goes into the gradients of the hidden states and of the
+weights at once; and the next block takes its memory.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad import threads
+from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.buffers import empty
+from minigrad.fusing import fused
+from minigrad.modes import modes
+from minigrad.ops.linalg import linear
+from minigrad.ops.softmax import (
+    as_class_ids,
+    as_floats,
+    check_classes,
+    check_smoothing,
+    composed_cross_entropy,
+)
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+BLOCK = 1 << 22
+"""Logits in a block at least: enough rows for the matrix products to run at full speed. Where the
+weights are many, each block costs the reading of them, and has twice as many logits as they are."""
+
+PIECE = 160_000
+"""Logits that one thread works on at a time: in float32 they fit into a core's cache."""
+
+
+def _added(total: Any, part: Any) -> Any:
+    """The sum, in place; `total` is None at first."""
+    if total is None:
+        return part
+    total += part
+    return total
+
+
+def composed_linear_cross_entropy(
+    hidden: Any,
+    weight: Any,
+    bias: Any,
+    targets: Array,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: str,
+    any_ignored: bool,
+    wanted: tuple[bool, ...],
+) -> Any:
+    """Cross-entropy of a linear layer, composed of plain ops: the twin of the fused one."""
+    logits = linear(hidden, weight, bias)
+    return composed_cross_entropy(logits, targets, None, ignore_index, label_smoothing, reduction)
+
+
+def _backward(g: Any, kept: list[Any]) -> list[Any]:
+    """The gradients were made on the way forward, for a `g` of 1."""
+    if array_module(g) is np and g == 1:
+        return kept
+    return [None if d is None else d * g for d in kept]
+
+
+class _Rows:
+    """Turns rows of logits into their gradient, times the sum of exp(logits), in place."""
+
+    def __init__(self, bias: Any, targets: Array, smoothing: float, logits: Array) -> None:
+        self.bias, self.targets, self.smoothing = bias, targets, smoothing
+        self.logits = logits  # of the block that is worked on
+        xp = array_module(logits)
+        self.losses, self.sums = (xp.empty(len(targets), logits.dtype) for _ in range(2))
+
+    def __call__(self, piece: tuple[int, int, int]) -> None:
+        """`piece`: where the block begins, and from where to where the piece goes, in all rows."""
+        begin, start, stop = piece
+        z, targets = self.logits[start - begin : stop - begin], self.targets[start:stop]
+        xp, V = array_module(z), z.shape[1]
+        if self.bias is not None:
+            z += self.bias
+        z -= z.max(1, keepdims=True)
+        target = (xp.arange(len(z)), targets)
+        picked = z[target]
+        kept, shared = 1 - self.smoothing, self.smoothing / V
+        mean = z.sum(1) * shared if shared else 0
+        xp.exp(z, out=z)
+        sums = z.sum(1)
+        xp.subtract(xp.log(sums), kept * picked + mean, out=self.losses[start:stop])
+        z[target] -= kept * sums
+        if shared:
+            z -= (shared * sums)[:, None]
+        self.sums[start:stop] = sums
+
+
+def _blocks(M: int, weight: Array) -> list[tuple[int, int]]:
+    """Where the blocks of M rows begin and end: at least one, and about equally long."""
+    count = -(-M * len(weight) // max(BLOCK, 2 * weight.size))
+    count = max(1, min(count, M))
+    return list(pairwise(M * i // count for i in range(count + 1)))
+
+
+@fused(
+    twin=composed_linear_cross_entropy,
+    backward=_backward,
+    inputs=["hidden", "weight", "bias"],
+)
+def _linear_cross_entropy(
+    hidden: Any,
+    weight: Any,
+    bias: Any,
+    targets: Array,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: str,
+    any_ignored: bool,
+    wanted: tuple[bool, ...],
+) -> Any:
+    """Loss and gradients in one pass; `wanted` says of which inputs.
+
+    `any_ignored` says whether any target may be `ignore_index`.
+    """
+    xp, V = array_module(hidden), len(weight)
+    h, targets = hidden.reshape(targets.size, weight.shape[1]), targets.reshape(-1)
+    dtype = xp.result_type(*[x for x in (hidden, weight, bias) if x is not None])
+    ignored = targets == ignore_index if any_ignored else None
+    share = xp.ones(len(h), dtype)  # of each target in the loss
+    counted: Any = max(len(h), 1)
+    if ignored is not None:
+        share[ignored] = 0
+        targets = xp.where(ignored, 0, targets)
+        counted = xp.maximum(share.sum(), 1)
+    if reduction == "mean":
+        share /= counted
+    blocks = _blocks(len(h), weight)
+    longest = max(stop - start for start, stop in blocks)
+    logits = empty(xp, (longest, V), dtype)
+    rows = _Rows(bias, targets, label_smoothing, logits)
+    of_hidden, of_weight, of_bias = wanted
+    dh = empty(xp, h.shape, dtype) if of_hidden else None
+    dW, db = None, None
+    for start, stop in blocks:
+        z = logits[: stop - start]
+        xp.matmul(h[start:stop], weight.T, out=z)
+        step = max(1, PIECE // V if xp is np else stop - start)
+        threads.share(rows, [(start, i, min(i + step, stop)) for i in range(start, stop, step)])
+        if not any(wanted):
+            continue
+        # z is to be divided by the sums; what is smaller is, z or that which it is multiplied by
+        scale = (share[start:stop] / rows.sums[start:stop])[:, None]
+        block, weights = h[start:stop], scale[:, 0]
+        if h.shape[1] >= V:
+            z *= scale
+            scale, weights = None, xp.ones_like(weights)
+        if dh is not None:
+            of_block = xp.matmul(z, weight, out=dh[start:stop])
+            if scale is not None:
+                of_block *= scale
+        if of_bias:
+            db = _added(db, weights @ z)
+        if of_weight:
+            if scale is not None:
+                block = xp.multiply(block, scale, out=empty(xp, block.shape, dtype))
+            dW = _added(dW, z.T @ block)
+    losses = rows.losses if ignored is None else xp.where(ignored, 0, rows.losses)
+    loss = losses @ share
+    return loss, [None if dh is None else dh.reshape(hidden.shape), dW, db]
+
+
+def linear_cross_entropy(
+    hidden: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike,
+    targets: ArrayLike,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """``cross_entropy(linear(hidden, weight, bias), targets)`` without ever holding all logits.
+
+    Parameters
+    ----------
+    hidden
+        floats of shape (..., features).
+    weight
+        shape (C, features), for C classes.
+    bias
+        shape (C,), or None.
+    targets
+        integer class indices of the shape of `hidden` without its last axis.
+    ignore_index, label_smoothing
+        as in `cross_entropy`.
+    reduction
+        ``"mean"`` over all targets that are not ignored, or ``"sum"``.
+
+    Returns
+    -------
+    Tensor, a single number, in nats. Its memory grows with C and with the tokens, not with their
+    product.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        for inputs that are not floats, shapes that do not fit, class indices outside [0, C).
+    """
+    name = "linear_cross_entropy"
+    hidden, weight = as_floats(name, "hidden", hidden), as_floats(name, "weight", weight)
+    shape, (classes, *features) = hidden.shape, weight.shape or (0,)
+    if len(features) != 1 or list(shape[-1:]) != features or classes == 0:
+        raise ValueError(
+            f"{name}: hidden has shape {shape}, weight {weight.shape}; expected (..., features) "
+            "and (classes, features), with at least one class"
+        )
+    if bias is not None and as_floats(name, "bias", bias).shape != (classes,):
+        raise ValueError(f"{name}: bias has shape {bias.shape}, expected {(classes,)}")
+    if reduction not in ("mean", "sum"):
+        raise ValueError(
+            f'{name}: reduction must be "mean" or "sum", not {reduction!r}; for the loss of each '
+            "target there is cross_entropy(linear(hidden, weight, bias), targets)"
+        )
+    check_smoothing(name, label_smoothing)
+    targets = as_class_ids(targets)
+    any_ignored = check_classes(name, targets, (*shape[:-1], classes), ignore_index)
+    wanted = tuple(
+        [modes.recording and getattr(x, "_node", None) is not None for x in (hidden, weight, bias)]
+    )
+    options = (ignore_index, label_smoothing, reduction, any_ignored, wanted)
+    return _linear_cross_entropy(hidden, weight, bias, targets, *options)

@@ -1,0 +1,145 @@
+"""The gradient of a matrix of which few rows were looked up: those rows, and nothing for the rest.
+
+A batch of 700 words looks up 700 rows at most of an embedding matrix that has 10,000. Made dense,
+its gradient is zeros for the others, and to make it, to clip it and to step by it is work on all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+
+from minigrad.backend import Array, array_module, to_device
+
+LONG = 64
+"""From this length on, rows are summed by a call for each id, which is then up to ten times as
+fast as `numpy.add.reduceat` of all."""
+
+
+class RowSparse:
+    """A matrix that is zero but for a few rows: `values[i]` is its row `rows[i]`.
+
+    It is what ``embedding(ids, weight, sparse=True)`` leaves in ``weight.grad``. Sums of two are
+    again row-sparse; beside a dense array or a Tensor, in addition as in every op of minigrad, it
+    is the dense matrix that it stands for. NumPy's functions refuse it.
+
+    Parameters
+    ----------
+    rows
+        integers from 0 to shape[0] - 1, any shape; in any order, and those that are there several
+        times are summed.
+    values
+        a row of length shape[1] for each of them: shape rows.shape + (shape[1],).
+    shape
+        (number of rows, length of a row) of the whole matrix.
+
+    Attributes
+    ----------
+    rows
+        shape (k,), rising, each row once.
+    values
+        shape (k, shape[1]); memory of its own, which clipping changes in place.
+
+    Raises
+    ------
+    TypeError
+        if `rows` are not integers.
+    ValueError
+        if the shapes do not fit.
+    IndexError
+        if one of `rows` is outside the matrix.
+    """
+
+    __slots__ = ("rows", "shape", "values")
+    __array_ufunc__ = None  # so that array + RowSparse is left to __radd__
+    is_sparse: ClassVar[bool] = True  # what minigrad.backend, which is further down, knows it by
+    ndim: ClassVar[int] = 2
+
+    def __init__(self, rows: Array, values: Array, shape: tuple[int, int]) -> None:
+        if rows.dtype.kind not in "iu":
+            raise TypeError(f"RowSparse: rows must be integers, not {rows.dtype} {rows.shape}")
+        if values.shape != (*rows.shape, shape[1]):
+            raise ValueError(
+                f"RowSparse: values have shape {values.shape}; expected {(*rows.shape, shape[1])} "
+                f"for rows of shape {rows.shape} in a matrix of shape {shape}"
+            )
+        flat = rows.reshape(-1).astype(np.int64, copy=False)
+        self.shape = shape
+        self.rows, self.values = summed_rows(flat, values.reshape(rows.size, shape[1]))
+        if rows.size and not 0 <= self.rows[0] <= self.rows[-1] < shape[0]:
+            raise IndexError(
+                f"RowSparse: rows {self.rows[0]} to {self.rows[-1]} in a matrix of shape {shape}"
+            )
+
+    dtype = property(lambda self: self.values.dtype, doc="The NumPy dtype of the elements.")
+    nbytes = property(
+        lambda self: self.rows.nbytes + self.values.nbytes, doc="Bytes of memory it takes."
+    )
+
+    def to_dense(self) -> Array:
+        """The whole matrix as an array, on the same device."""
+        dense = array_module(self.values).zeros(self.shape, self.dtype)
+        dense[self.rows] = self.values
+        return dense
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The whole matrix as a NumPy array, as of a Tensor."""
+        return np.asarray(to_device(self.to_dense(), "cpu"))
+
+    def copy(self) -> RowSparse:
+        """The same in memory of its own."""
+        return RowSparse(self.rows, self.values, self.shape)
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, RowSparse):
+            return other + self.to_dense()
+        if other.shape != self.shape:
+            raise ValueError(f"RowSparse: a sum of shapes {self.shape} and {other.shape}")
+        xp = array_module(self.values)
+        rows = xp.concatenate([self.rows, other.rows])
+        return RowSparse(rows, xp.concatenate([self.values, other.values]), self.shape)
+
+    __radd__ = __add__
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise TypeError("a RowSparse is not silently made dense; use .to_dense() or .numpy()")
+
+    def __repr__(self) -> str:
+        return f"RowSparse({len(self.rows)} rows, shape={self.shape}, dtype={self.dtype})"
+
+
+def elements(gradient: Any) -> Array:
+    """The array with the numbers of a gradient: of a Tensor or RowSparse, or the array itself."""
+    if isinstance(gradient, RowSparse):
+        return gradient.values
+    return getattr(gradient, "_data", gradient)
+
+
+def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
+    """The `ids` (k,), sorted and each once, and the sum of the `rows` of each, in new memory.
+
+    Equal ids are brought side by side by sorting; then the rows of each run of them are summed.
+    """
+    xp = array_module(rows)
+    if xp is not np:
+        unique, inverse = xp.unique(ids, return_inverse=True)
+        sums = xp.zeros((unique.size, rows.shape[1]), rows.dtype)
+        xp.add.at(sums, inverse, rows)
+        return unique, sums
+    order = np.argsort(ids, kind="stable")
+    ordered, rows = ids[order], rows[order]
+    is_first = np.ones(len(ids), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    starts = np.flatnonzero(is_first)
+    if len(starts) == len(ids):
+        return ordered, rows
+    if rows.shape[1] < LONG:
+        return ordered[starts], np.add.reduceat(rows, starts, axis=0)
+    sums, ends = rows[starts], np.append(starts[1:], len(ids))
+    runs = np.flatnonzero(ends - starts > 1)
+    for i, start, end in zip(
+        runs.tolist(), starts[runs].tolist(), ends[runs].tolist(), strict=True
+    ):
+        np.add.reduce(rows[start:end], axis=0, out=sums[i])
+    return ordered[starts], sums

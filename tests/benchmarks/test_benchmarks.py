@@ -1,0 +1,151 @@
+"""The benchmarks run, and what they compare computes the same. How fast is not tested."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import compare
+import numpy as np
+import pytest
+import steps
+from configurations import CONFIGURATIONS, batches, initial_parameters
+
+BENCHMARKS = Path(compare.__file__).parent
+TINY = [c.tiny() for c in CONFIGURATIONS.values()]
+BY_HAND = [c for c in TINY if c.task in ("rnn", "lstm")]
+OURS = "numpy:floor,minigrad:fused,minigrad:unrolled"
+
+
+def run(script, *args):
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, args)]
+    paths = os.pathsep.join(filter(None, (str(BENCHMARKS.parent), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": paths}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+
+
+def output(script, *args):
+    finished = run(script, *args)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def trained(peer, c):
+    training = steps.load(peer, c)(c, initial_parameters(c))
+    losses = [training.step(*batch) for batch in batches(c, 4)]
+    return losses, training.current()
+
+
+def assert_same(peer, c, c_of_peer=None):
+    expected_losses, expected = trained("minigrad:fused", c)
+    losses, parameters = trained(peer, c_of_peer or c)
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+    start = initial_parameters(c)
+    assert set(parameters) == set(expected) == {name for name in start if "bias_hh" not in name}
+    for name, value in expected.items():
+        update = np.abs(value - start[name]).max()
+        assert update > 1e-6, name
+        assert np.abs(parameters[name] - value).max() < 1e-3 * update, name
+
+
+@pytest.mark.parametrize("c", BY_HAND, ids=lambda c: c.name)
+def test_by_hand_the_same_comes_out_as_in_minigrad(c):
+    assert_same("numpy:floor", c)
+
+
+@pytest.mark.parametrize("c", TINY, ids=lambda c: c.name)
+def test_unrolled_the_same_comes_out_as_fused(c):
+    assert_same("minigrad:unrolled", c)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "peer", [p for p in steps.PEERS if p.partition(":")[0] not in ("numpy", "minigrad")]
+)
+def test_in_other_frameworks_the_same_comes_out(peer):
+    pytest.importorskip(steps.package(peer))
+    done = 0
+    for c in TINY:
+        try:
+            assert_same(peer, c)
+            done += 1
+        except NotImplementedError:  # not one of its tasks
+            pass
+    assert done > 3
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.99}, {"clip": 0.26}])
+def test_something_else_would_be_noticed(change):
+    c = BY_HAND[-1]
+    with pytest.raises(AssertionError):
+        assert_same("numpy:floor", c, replace(c, **change))
+
+
+def test_compare_its_report_and_its_picture(tmp_path):
+    results, picture = tmp_path / "new" / "speed.json", tmp_path / "speed.png"
+    chosen = ("--configs", "C3,C4-GRU", "--peers", OURS)
+    finished = run("compare.py", "--quick", *chosen, "--json", results)
+    assert finished.returncode == 0, finished.stderr
+    assert "### C3: LSTM, 1 layer, V=1,000" in finished.stdout
+    assert "| minigrad:fused | " in finished.stdout
+    assert "WRONG" not in finished.stdout
+    assert "(C4-GRU: numpy:floor has no gru: left out)" in finished.stderr
+    measured = json.loads(results.read_text("utf-8"))["configurations"]
+    assert [list(of["peers"]) for of in measured.values()] == [
+        OURS.split(","),
+        OURS.split(",")[1:],
+    ]
+    assert all(peer["tokens per second"] > 0 for peer in measured["C3"]["peers"].values())
+
+    report = output("report.py", results)
+    assert "Peak memory in MB" in report
+    assert "| C4-GRU: GRU, 2 layers, V=1,000 D=5 H=6 T=4 N=3 | " in report
+    output("plot.py", results, picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_growth_its_report_and_its_picture(tmp_path):
+    results, picture = tmp_path / "growth.json", tmp_path / "growth.png"
+    table = output("growth.py", "--quick", "--peers", "minigrad:fused", "--json", results)
+    for head in ("| T | 10 |", "| N | 1 |", "| H | 32 |", "| V | 100 |"):
+        assert head in table
+    assert output("report.py", results).strip() in table
+    output("plot.py", results, picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_overhead():
+    table = output("overhead.py", "--quick")
+    assert table.startswith("| library | ")
+    assert "\n| minigrad | " in table
+
+
+def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    peers = ["pytorch:layer", "numpy:floor", "pytorch:cells", "minigrad:fused"]
+    assert steps.installed(peers) == ["numpy:floor", "minigrad:fused"]
+    said = capsys.readouterr().err
+    assert "(pytorch:layer is not installed: left out)" in said
+    assert "(pytorch:cells is not installed: left out)" in said
+    assert "pip install torch)" in said
+
+
+def test_a_name_that_is_no_peer_is_an_error():
+    finished = run("compare.py", "--peers", "numpy:roof")
+    assert finished.returncode == 2
+    assert "numpy:roof is none of pytorch:layer, numpy:floor" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("losses", "wrong"),
+    [([2.001, 1.0], False), ([2.0, 1.01], True), ([2.0, float("nan")], True)],
+)
+def test_a_peer_that_computes_something_else_is_shown_up(losses, wrong, capsys):
+    peer = {"tokens per second": 1, "ratio": [1, 1, 1], "memory": 1}
+    differences = {"a": 0, "b": compare.difference(losses, [2.0, 1.0])}
+    peers = {name: peer | {"difference": d} for name, d in differences.items()}
+    compare.show("C1", {"model": "RNN", "peers": peers})
+    loud = "WRONG: the losses of b are not those of a"
+    assert (loud in capsys.readouterr().out) is wrong

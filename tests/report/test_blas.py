@@ -1,0 +1,271 @@
+"""Which kernels the BLAS uses, which would be better, and a process that starts anew with them."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigrad import blas
+from minigrad.blas import Blas
+
+ROOT = Path(__file__).parents[2]
+OLD = "Nehalem"  # kernels from before AVX, which every OpenBLAS for x86 has
+BETTER = blas.better_kernel(Blas("openblas", kernel=OLD), blas.vector_instructions())
+needs_better = pytest.mark.skipif(
+    os.name != "posix" or BETTER is None or blas.in_use().name != "openblas",
+    reason="needs POSIX, threadpoolctl, OpenBLAS, and a processor with AVX2",
+)
+BOTH = {"AVX2", "AVX-512"}
+
+
+class TestBetterKernel:
+    @pytest.mark.parametrize(
+        ("kernel", "instructions", "better"),
+        [
+            ("Haswell", BOTH, "SkylakeX"),
+            ("Zen", BOTH, "SkylakeX"),
+            ("Sandybridge", BOTH, "SkylakeX"),
+            ("Katmai", BOTH, "SkylakeX"),
+            ("SkylakeX", BOTH, None),
+            ("Cooperlake", BOTH, None),
+            ("SapphireRapids", BOTH, None),
+            ("Haswell", {"AVX2"}, None),
+            ("Zen", {"AVX2"}, None),
+            ("Sandybridge", {"AVX2"}, "Haswell"),
+            ("Steamroller", {"AVX2"}, "Haswell"),
+            ("Excavator", {"AVX2"}, None),
+            ("Nehalem", set(), None),
+            ("neoversen1", set(), None),
+            ("of the future", BOTH, None),
+            (None, BOTH, None),
+        ],
+    )
+    def test_of_openblas(self, kernel, instructions, better):
+        assert blas.better_kernel(Blas("openblas", kernel=kernel), instructions) == better
+
+    @pytest.mark.parametrize("name", ["mkl", "blis", "flexiblas", "accelerate", "unknown"])
+    def test_other_libraries_choose_for_themselves(self, name):
+        assert blas.better_kernel(Blas(name, kernel="Haswell"), BOTH) is None
+
+
+class TestVectorInstructions:
+    SSE = ("SSE", "SSE2", "SSE3")
+    AVX2 = ("SSE42", "AVX", "F16C", "FMA3", "AVX2")
+
+    @pytest.mark.parametrize(
+        ("simd", "expected"),
+        [
+            ({"baseline": SSE, "found": [*AVX2, "AVX512F", "AVX512CD", "AVX512_SKX"]}, BOTH),
+            ({"baseline": ["X86_V2"], "found": ["X86_V3", "X86_V4", "AVX512_ICL"]}, BOTH),
+            ({"baseline": ["X86_V2", "X86_V3", "X86_V4"]}, BOTH),
+            ({"baseline": SSE, "found": AVX2, "not found": ["AVX512F", "AVX512_SKX"]}, {"AVX2"}),
+            ({"baseline": ["X86_V2"], "found": ["X86_V3"], "not found": ["X86_V4"]}, {"AVX2"}),
+            ({"baseline": SSE, "found": [*AVX2, "AVX512F", "AVX512_KNL"]}, {"AVX2"}),
+            ({"baseline": SSE, "found": ["AVX", "AVX2"]}, set()),  # but no FMA
+            ({"baseline": ["NEON", "ASIMD"], "found": ["ASIMDHP"]}, set()),
+            (None, set()),
+        ],
+    )
+    def test_by_numpys_names_of_them(self, monkeypatch, simd, expected):
+        config = {} if simd is None else {"SIMD Extensions": simd}
+        monkeypatch.setattr(np, "show_config", lambda mode: config)
+        assert blas.vector_instructions() == expected
+
+    @pytest.mark.skipif(
+        sys.platform != "linux" or platform.machine() != "x86_64", reason="asks Linux on x86"
+    )
+    def test_the_system_says_the_same(self):
+        flags = set(
+            re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)[1].split()
+        )
+        expected = {"AVX2"} if {"avx2", "fma"} <= flags else set()
+        if {f"avx512{part}" for part in ("f", "cd", "bw", "dq", "vl")} <= flags:
+            expected.add("AVX-512")
+        assert blas.vector_instructions() == expected
+
+
+class TestInUse:
+    @pytest.mark.skipif(not find_spec("threadpoolctl"), reason="needs threadpoolctl")
+    def test_is_what_threadpoolctl_says(self):
+        from threadpoolctl import threadpool_info, threadpool_limits
+
+        (library, *_) = [one for one in threadpool_info() if one["user_api"] == "blas"]
+        with threadpool_limits(1, user_api="blas"):
+            used = blas.in_use()
+        assert used == Blas(
+            library["internal_api"], library["version"], library.get("architecture"), 1
+        )
+
+    def test_without_threadpoolctl_is_what_numpy_was_built_with(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+        built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        assert blas.in_use() == Blas(built["name"], built["version"])
+
+    def test_when_nothing_is_known(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+        monkeypatch.setattr(np, "show_config", lambda mode: {})
+        assert blas.in_use() == Blas("unknown")
+        assert blas.better_kernel(blas.in_use(), blas.vector_instructions()) is None
+
+
+@pytest.fixture
+def haswell(monkeypatch):
+    """A process with AVX2 kernels that it picked itself, on a processor with AVX-512."""
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setattr(blas, "in_use", lambda: Blas("openblas", "0.3", "Haswell", 1))
+    monkeypatch.setattr(blas, "vector_instructions", lambda: frozenset(BOTH))
+
+
+@pytest.mark.usefixtures("haswell")
+class TestEnvironment:
+    def test_has_the_better_kernel(self):
+        before = dict(os.environ)
+        assert blas.better_environment() == {"OPENBLAS_CORETYPE": "SkylakeX"}
+        assert dict(os.environ) == before
+
+    @pytest.mark.parametrize("value", ["Haswell", "Prescott", ""])
+    def test_what_the_user_set_wins(self, monkeypatch, value):
+        monkeypatch.setenv("OPENBLAS_CORETYPE", value)
+        assert blas.better_environment() == {}
+
+    def test_is_empty_where_all_is_well(self, monkeypatch):
+        monkeypatch.setattr(blas, "in_use", lambda: Blas("openblas", "0.3", "SkylakeX", 1))
+        assert blas.better_environment() == {}
+
+
+@pytest.mark.usefixtures("haswell")
+class TestWhenToRestart:
+    @pytest.fixture(autouse=True)
+    def runs(self, monkeypatch):
+        """The calls of `os.execve`, which return here."""
+        calls = []
+        monkeypatch.setattr(os, "execve", lambda *arguments: calls.append(arguments))
+        monkeypatch.setattr(os, "name", "posix")
+        monkeypatch.setattr(sys, "orig_argv", ["python3", "-X", "dev", "-m", "models", "train"])
+        return calls
+
+    def test_with_older_kernels(self, runs):
+        expected = os.environ | {"OPENBLAS_CORETYPE": "SkylakeX"}
+        blas.restart_with_better_kernel()
+        command = [sys.executable, "-X", "dev", "-m", "models", "train"]
+        assert runs == [(sys.executable, command, expected)]
+        assert "OPENBLAS_CORETYPE" not in os.environ
+
+    def test_not_when_the_user_chose(self, runs, monkeypatch):
+        monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+        blas.restart_with_better_kernel()
+        assert runs == []
+
+    def test_not_when_the_kernels_are_unknown(self, runs, monkeypatch):
+        monkeypatch.setattr(blas, "in_use", lambda: Blas("scipy-openblas", "0.3"))
+        blas.restart_with_better_kernel()
+        assert runs == []
+
+    def test_not_on_windows_nor_without_an_executable(self, runs, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "name", "nt")
+            blas.restart_with_better_kernel()
+        monkeypatch.setattr(sys, "executable", "")
+        blas.restart_with_better_kernel()
+        assert runs == []
+
+    def test_if_it_fails_the_old_kernels_will_do(self, monkeypatch):
+        def fail(*arguments):
+            raise OSError("Argument list too long")
+
+        monkeypatch.setattr(os, "execve", fail)
+        blas.restart_with_better_kernel()
+
+
+class TestRealProcesses:
+    """`sitecustomize` loads NumPy with old kernels and takes the variable away: as if OpenBLAS had
+    picked them itself. It also notes every start of Python."""
+
+    CUSTOMIZE = f"""\
+import os
+with open(os.environ["STARTS"], "a") as file:
+    print(os.getpid(), os.environ.get("OPENBLAS_CORETYPE"), file=file)
+if os.environ.get("OPENBLAS_CORETYPE") == "{OLD}" and "KEEP" not in os.environ:
+    import numpy
+    del os.environ["OPENBLAS_CORETYPE"]
+"""
+    SCRIPT = """\
+import os, sys
+from minigrad import blas
+blas.restart_with_better_kernel()
+print(sys.argv[1:], sys.stdin.read(), blas.in_use().kernel)
+os.kill(os.getpid(), 15) if "die" in sys.argv else sys.exit(3)
+"""
+
+    @pytest.fixture
+    def call(self, tmp_path):
+        """A call of Python: its result, and at each start its process id and its variable."""
+        (tmp_path / "sitecustomize.py").write_text(self.CUSTOMIZE)
+        (tmp_path / "script.py").write_text(self.SCRIPT)
+
+        def call(*arguments, **environment):
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=tmp_path,
+                env=os.environ
+                | {
+                    "OPENBLAS_CORETYPE": OLD,
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+                    "STARTS": str(tmp_path / "starts"),
+                }
+                | environment,
+            )
+            output, errors = process.communicate("from stdin", timeout=120)
+            assert errors == ""
+            starts = (tmp_path / "starts").read_text().split()
+            assert set(starts[::2]) == {str(process.pid)}
+            return process.returncode, output, starts[1::2]
+
+        return call
+
+    @needs_better
+    def test_restarts_once_as_the_same_command(self, call):
+        status, output, kernels = call("-W", "error", "script.py", "--a", "b c", "")
+        assert kernels == [OLD, BETTER]
+        assert output == f"['--a', 'b c', ''] from stdin {BETTER}\n"
+        assert status == 3
+
+    @needs_better
+    def test_a_signal_is_seen_outside(self, call):
+        status, _, kernels = call("script.py", "die")
+        assert kernels == [OLD, BETTER]
+        assert status == -15
+
+    @needs_better
+    def test_the_users_own_old_kernels_stay(self, call):
+        _, output, kernels = call("script.py", KEEP="1")
+        assert kernels == [OLD]
+        assert output == f"[] from stdin {OLD}\n"
+
+    @needs_better
+    def test_the_command_line_of_the_models_restarts(self, call):
+        status, output, kernels = call("-m", "models", "--help")
+        assert kernels == [OLD, BETTER]
+        assert status == 0
+        assert "sample" in output
+
+    def test_importing_the_library_changes_no_environment(self, call):
+        code = (
+            "import os; before = dict(os.environ); import minigrad as mg; "
+            "mg.nn, mg.optim, mg.data, mg.training, mg.matmul(mg.ones((2, 2)), mg.ones((2, 2))); "
+            "print(dict(os.environ) == before)"
+        )
+        _, output, kernels = call("-c", code)
+        assert output == "True\n"
+        assert kernels == [OLD]
