@@ -16,6 +16,7 @@ import time
 from functools import partial
 
 import numpy as np
+from contest import SPAWN
 from report import table
 from turns import left_out, ratio, take_turns
 
@@ -60,8 +61,19 @@ def autograd_chain(shape):
     autograd.grad(lambda x: anp.sum(build(x, a, b, anp.tanh)))(x)
 
 
-def deep(leaf, ops):
-    """Seconds to build, walk and free a chain of additions."""
+def deep(library, ops):
+    """Seconds to build, walk and free a chain of additions.
+
+    In a process of the library's own, since what others have loaded makes Python's garbage
+    collector slower.
+    """
+    if library == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+        leaf = torch.tensor(1.0, requires_grad=True)
+    else:
+        leaf = mg.tensor(1.0, requires_grad=True)
     gc.collect()
     start = time.perf_counter()
     x = y = leaf
@@ -77,17 +89,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="short turns: only to see it run")
     quick = parser.parse_args().quick
-    rounds, seconds, repeats, depth = (1, 0, 1, 1000) if quick else (15, 0.2, 5, DEEP)
-    chains, leaves = (
-        {"minigrad": minigrad_chain},
-        {"minigrad": lambda: mg.tensor(1.0, requires_grad=True)},
-    )
+    rounds, seconds, repeats, depth = (1, 0, 1, 1000) if quick else (15, 0.2, 9, DEEP)
+    chains = {"minigrad": minigrad_chain}
     try:
         import torch
 
         torch.set_num_threads(1)
         chains["torch"] = torch_chain
-        leaves["torch"] = lambda: torch.tensor(1.0, requires_grad=True)
     except ImportError:
         left_out("torch")
     try:
@@ -103,9 +111,19 @@ def main() -> None:
         for name in chains:
             best = min(turns[name]) / OPS * 1e6
             rows[name].append(f"{best:.2f} us ({ratio(turns, 'minigrad', name):.2f})")
-    for name in rows:
-        times = [deep(leaves[name](), depth) for _ in range(repeats)] if name in leaves else []
-        rows[name].append(f"{statistics.median(times):.2f} s" if times else "-")
+    processes = {name: SPAWN.Pool(1) for name in chains if name != "autograd"}
+    times = {name: [] for name in processes}
+    for _ in range(repeats):
+        for name, process in processes.items():
+            times[name].append(process.apply(deep, (name, depth)))
+    for process in processes.values():
+        process.terminate()
+    for name, cells in rows.items():
+        cells.append(
+            f"{statistics.median(times[name]):.2f} s ({ratio(times, 'minigrad', name):.2f})"
+            if name in times
+            else "-"
+        )
     head = ["library", "per op, 0-d (minigrad's speed over it)", "per op, 16 x 16"]
     print(table([*head, f"{depth:,} deep"], [[name, *cells] for name, cells in rows.items()]))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import random
-from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.backend import Array, ArrayLike, array_module, as_array
 from minigrad.fusing import fused
 from minigrad.ops.indexing import all_below
 from minigrad.ops.reduction import mean, var
@@ -81,7 +81,7 @@ def embedding(
     if isinstance(ids, list | tuple | int):
         ids = np.array(ids) if np.size(ids) else np.zeros(np.shape(ids), np.int64)
     # the ids as they are now: the way back needs them again
-    ids, weight = getattr(ids, "_data", ids).copy(), operand(weight)
+    ids, weight = as_array(getattr(ids, "_data", ids)).copy(), operand(weight)
     if ids.dtype.kind not in "iu":
         raise TypeError(
             f"embedding: ids must be integers, not {ids.dtype} {ids.shape}; "

@@ -115,12 +115,8 @@ def _products(x: Array, W: Array, bias: Any, dtype: Any) -> Array:
 
 def _dtype(*inputs: Any) -> Any:
     """What `inputs`, some of which may be None, are computed in."""
-    return array_module(inputs[0]).result_type(*[x for x in inputs if x is not None])
-
-
-def _transposed(W: Array, state: Array) -> Array:
-    """W^T, copied where that makes products with it faster: unless `state` is a single row."""
-    return W.T if len(state) == 1 else array_module(W).ascontiguousarray(W.T)
+    dtypes = {x.dtype for x in inputs if x is not None}
+    return dtypes.pop() if len(dtypes) == 1 else array_module(inputs[0]).result_type(*dtypes)
 
 
 def _both(b_ih: Any, b_hh: Any) -> Any:
@@ -207,7 +203,7 @@ def rnn(
     xp, steps = array_module(x), _Steps(x, sizes, reverse)
     dtype = _dtype(x, h_0, W_ih, W_hh, b_ih, b_hh)
     z = _products(x, W_ih, _both(b_ih, b_hh), dtype)
-    h, W = _States(steps, h_0, dtype), _transposed(W_hh, h_0)
+    h, W = _States(steps, h_0, dtype), xp.ascontiguousarray(W_hh.T)
     tanh, relu = xp.tanh, nonlinearity == "relu"
     for z_t, before, after, move in zip(steps.of(z), h.before, h.after, h.moves, strict=True):
         if move is not None:
