@@ -25,14 +25,19 @@ SMALLEST = 1 << 16
 LARGEST_TOTAL = 1 << 29
 """Bytes: what nobody uses is given back when there would be more than this in all."""
 
+KEPT_FOR = 200
+"""Takes: what none of so many, which are some training steps, wanted goes when more is made."""
+
 _ALIGNMENT = 64  # bytes: a line of the processor's cache, and the widest vector it computes with
 
 
 class _Buffers:
-    """Blocks of bytes by their size, the one that was used last at the end."""
+    """Blocks of bytes by their size."""
 
     def __init__(self) -> None:
-        self._by_size: dict[int, list[Array]] = {}
+        # of each block: itself, and when it was taken last, counted in takes
+        self._by_size: dict[int, list[tuple[Array, int]]] = {}
+        self._takes = 0
         self.total = 0  # bytes of all blocks, in use or not
         self.unlock()
 
@@ -44,34 +49,41 @@ class _Buffers:
         """A block of at least `size` bytes that nobody else has."""
         unit = 1 << max(size.bit_length() - 4, 0)
         size = -(-size // unit) * unit  # of 8 sizes between a power of two and the next
-        with self._lock:
+        if not self._lock.acquire(blocking=False):  # by another thread, or below a signal handler
+            return np.empty(size, np.uint8)
+        try:
+            self._takes += 1
             block = self._free(size)
             if block is None:
-                if self.total + size > LARGEST_TOTAL:
-                    self._give_back()
+                oldest = self._takes - KEPT_FOR if self.total + size <= LARGEST_TOTAL else math.inf
+                self._give_back(oldest)
                 block = np.empty(size, np.uint8)
-                self._by_size.setdefault(size, []).append(block)
+                self._by_size.setdefault(size, []).append((block, self._takes))
                 self.total += size
             if self.total > LARGEST_TOTAL:
-                self._give_back()
+                self._give_back(math.inf)
             return block
+        finally:
+            self._lock.release()
 
     def _free(self, size: int) -> Array | None:
         """A block that nobody has, of at least `size` bytes and less than twice as many."""
         for fitting in sorted(s for s in self._by_size if size <= s < 2 * size):
             blocks = self._by_size[fitting]
             for i in reversed(range(len(blocks))):  # the last is the likeliest to be in the cache
-                block = blocks[i]
+                block = blocks[i][0]
                 if _references(block) == _ALONE:
-                    blocks.append(blocks.pop(i))
+                    del blocks[i]
+                    blocks.append((block, self._takes))
                     return block
         return None
 
-    def _give_back(self) -> None:
+    def _give_back(self, oldest: float) -> None:
+        """Let go of the blocks that nobody has, and nobody has taken since the take `oldest`."""
         for size, blocks in self._by_size.items():
             for i in reversed(range(len(blocks))):
-                block = blocks[i]
-                if _references(block) == _ALONE:
+                block, taken = blocks[i]
+                if taken < oldest and _references(block) == _ALONE:
                     del blocks[i]
                     self.total -= size
 
@@ -80,14 +92,14 @@ def _references(block: Array) -> int:
     return sys.getrefcount(block)
 
 
-def _references_from_a_list() -> int:
-    """What `_references` gives, for a name as in `take`, of a block that only a list holds."""
-    blocks = [np.empty(1, np.uint8)]
-    block = blocks[0]
+def _references_if_free() -> int:
+    """What `_references` gives, for a name as above, of a block that only a tuple holds."""
+    blocks = [(np.empty(1, np.uint8), 0)]
+    block = blocks[0][0]
     return _references(block)
 
 
-_ALONE = _references_from_a_list()
+_ALONE = _references_if_free()
 _buffers = _Buffers()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _buffers.unlock())

@@ -57,17 +57,26 @@ def joint(*, backward: Rule, inputs: Sequence[str]) -> Callable[[F], F]:
     `backward` is written with minigrad's ops, so it serves every order of derivative. It is given
     zeros for an output that nobody used.
     """
-    return lambda forward: _declare(JointOp(forward, inputs), backward, None)
+    return lambda forward: _declare(JointOp(forward, inputs), backward, None, ())
 
 
-def fused(*, twin: Callable[..., Any], backward: Rule, inputs: Sequence[str]) -> Callable[[F], F]:
+def fused(
+    *,
+    twin: Callable[..., Any],
+    backward: Rule,
+    inputs: Sequence[str],
+    kept_outputs: Sequence[int] | None = None,
+) -> Callable[[F], F]:
     """Declare an op with a backward pass written by hand, on arrays, for all inputs at once.
+
+    `kept_outputs` are the outputs that are among what is kept, or share memory with it (None: all):
+    if one of them is changed in place before the way back, that raises.
 
     `twin` is the same function, with the same parameters, composed of plain ops. It is the oracle
     of the op's tests, and is differentiated in the op's place under ``create_graph=True``.
     `backward` is given None for an output that nobody used.
     """
-    return lambda forward: _declare(JointOp(forward, inputs), backward, twin)
+    return lambda forward: _declare(JointOp(forward, inputs), backward, twin, kept_outputs)
 
 
 class JointOp(Op):
@@ -104,7 +113,9 @@ class JointOp(Op):
         ]
 
 
-def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> Any:
+def _declare(
+    op: JointOp, backward: Rule, twin: Callable[..., Any] | None, kept_outputs: Sequence[int] | None
+) -> Any:
     plan = JointPlan(op, backward, twin)
     arity, has_lists = len(op.parameters), any(op.lists)
     options = [i for i, is_input in enumerate(op.inputs) if not is_input]
@@ -145,6 +156,7 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
         outputs = [wrap(array) for array in arrays]
         for tensor in outputs:
             share_memory(tensor, flat)
+        node = None
         if modes.recording:
             parents = [a._node for a in flat if isinstance(a, Variable) and a._node is not None]
             if parents:
@@ -156,14 +168,14 @@ def _declare(op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> An
                 node.shape, node.dtype = arrays[0].shape, arrays[0].dtype
                 if several:
                     node.shape, node.dtype = [x.shape for x in arrays], [x.dtype for x in arrays]
-                if twin is not None:  # a hand-written backward may have kept its outputs
+                if kept_outputs != ():
                     node.memory = Memory()
-                    for tensor in outputs:
-                        tensor._memory = tensor._memory or node.memory
+                    for i in range(len(outputs)) if kept_outputs is None else kept_outputs:
+                        outputs[i]._memory = outputs[i]._memory or node.memory
                 for i, tensor in enumerate(outputs):
                     tensor._node = Output(node, i, tensor._data) if several else node
         if watchers and modes.anomaly:
-            anomaly.check_forward(op.name, op.flatten(values), arrays, outputs[0]._node)
+            anomaly.check_forward(op.name, op.flatten(values), arrays, node)
         return tuple(outputs) if several else outputs[0]
 
     apply.op, apply.twin = op, twin  # type: ignore[attr-defined]

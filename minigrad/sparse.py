@@ -21,8 +21,8 @@ class RowSparse:
     """A matrix that is zero but for a few rows: `values[i]` is its row `rows[i]`.
 
     It is what ``embedding(ids, weight, sparse=True)`` leaves in ``weight.grad``. Sums of two are
-    again row-sparse; beside a dense array or a Tensor, in addition as in every op of minigrad, it
-    is the dense matrix that it stands for. NumPy's functions refuse it.
+    again row-sparse, and so is its product with a number. Added to a dense array, and in every op
+    of minigrad, it is the dense matrix that it stands for. NumPy's functions refuse it.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ class RowSparse:
         flat = rows.reshape(-1).astype(np.int64, copy=False)
         self.shape = shape
         self.rows, self.values = summed_rows(flat, values.reshape(rows.size, shape[1]))
+        if array_module(rows) is not np:
+            return  # looking would fetch from the GPU
         if rows.size and not 0 <= self.rows[0] <= self.rows[-1] < shape[0]:
             raise IndexError(
                 f"RowSparse: rows {self.rows[0]} to {self.rows[-1]} in a matrix of shape {shape}"
@@ -101,6 +103,13 @@ class RowSparse:
         return RowSparse(rows, xp.concatenate([self.values, other.values]), self.shape)
 
     __radd__ = __add__
+
+    def __mul__(self, factor: Any) -> RowSparse:
+        if not isinstance(factor, int | float):
+            return NotImplemented
+        return RowSparse(self.rows, self.values * factor, self.shape)
+
+    __rmul__ = __mul__
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         raise TypeError("a RowSparse is not silently made dense; use .to_dense() or .numpy()")

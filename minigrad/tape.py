@@ -170,7 +170,7 @@ def walk(
     while heap:
         node = heappop(heap)[1]
         g = pending.pop(node)
-        if node.hooks is not None:
+        if node.hooks:
             g = _run_hooks(node, g)
         plan = node.plan
         if plan is None or wanted is not None:
@@ -230,7 +230,7 @@ def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
 def _run_hooks(node: Node, g: Any) -> Any:
     assert node.hooks is not None
     bare = not isinstance(g, Variable)
-    tensor = wrap(as_array(g)) if bare else g
+    tensor = wrap(as_array(g).copy()) if bare else g  # a hook may change it in place
     for hook in tuple(node.hooks.values()):
         result = hook(tensor)
         if result is not None:
@@ -415,10 +415,14 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
     return gradient if given else wrap(g)
 
 
+# How many references `_own` counts if nobody but its caller has `g`.
+_ALONE: int = (lambda g: (lambda g: sys.getrefcount(g))(g))(object())
+
+
 def _own(g: Array, tensor: Variable) -> Any:
     """`g` as the gradient of `tensor`, in memory that nobody else can see."""
     base = getattr(g, "base", None)  # a RowSparse has memory of its own
-    alone = base is None and sys.getrefcount(g) <= 3  # the caller's name, ours, and the call's
+    alone = base is None and sys.getrefcount(g) <= _ALONE
     if (on := device_of(elements(g))) != (expected := device_of(tensor._data)):
         raise TapeError(f"backward: a rule gave a gradient on {on} for a tensor on {expected}")
     g = g if alone else g.copy()

@@ -49,12 +49,15 @@ def share(function: Callable[[Any], object], pieces: Iterable[Any]) -> None:
         for piece in pieces:
             function(piece)
         return
-    helpers = [
-        _pool().submit(copy_context().run, _help, function, pieces[i::threads])
-        for i in range(1, threads)
-    ]
+    helpers, mine = [], pieces[::threads]
+    for i in range(1, threads):
+        part = pieces[i::threads]
+        try:
+            helpers.append(_pool().submit(copy_context().run, _help, function, part))
+        except RuntimeError:  # the main thread has ended, and with it all pools
+            mine += part
     try:
-        _each(function, pieces[::threads])
+        _each(function, mine)
     finally:
         errors = [helper.exception() for helper in helpers]  # waits until it has ended
     for error in errors:

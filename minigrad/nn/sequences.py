@@ -84,7 +84,7 @@ class Layers(Module):
         lengths
             how many time steps each sequence has, N integers from 0 to T in any order (an integer
             for one sequence without a batch); what comes after is padding, which changes nothing
-            and costs nothing. None: all have T.
+            and is not computed. On the host. None: all have T.
 
         Returns
         -------
@@ -140,7 +140,9 @@ class Layers(Module):
         try:
             given = np.asarray(getattr(lengths, "_data", lengths))
         except (TypeError, ValueError):
-            raise TypeError(f"{name}: lengths must be integers, not {lengths!r:.60}") from None
+            raise TypeError(
+                f"{name}: lengths must be integers in the computer's memory, not {lengths!r:.60}"
+            ) from None
         if given.dtype.kind not in "iu" and given.size:
             raise TypeError(f"{name}: lengths must be integers, not {given.dtype} {given.shape}")
         expected = (N,) if x.ndim == 3 else ()

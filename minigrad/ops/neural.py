@@ -26,7 +26,10 @@ def _rows_gradient(
 ) -> Any:
     if padding_idx is not None:
         looked_up = ids != padding_idx
-        ids, g = ids[looked_up], g[looked_up]
+        if array_module(ids) is np:
+            ids, g = ids[looked_up], g[looked_up]
+        else:  # a mask as an index would wait for the GPU
+            g = g * looked_up.astype(g.dtype)[..., None]
     if sparse and not isinstance(g, Variable):
         return RowSparse(ids, g, weight_shape)
     return _sum_rows(g, ids, weight_shape)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 BLOCK = 1 << 22
-"""Logits in a block at least: enough rows for the matrix products to run at full speed. Where the
-weights are many, each block costs the reading of them, and has twice as many logits as they are."""
+"""Logits in a block, at most, if the weights are not many: enough rows for the matrix products to
+run at full speed. A block may have twice as many logits as there are weights, however many those
+are, since each block costs the reading of all of them."""
 
 PIECE = 160_000
 """Logits that one thread works on at a time: in float32 they fit into a core's cache."""
@@ -109,6 +110,7 @@ def _blocks(M: int, weight: Array) -> list[tuple[int, int]]:
 @fused(
     twin=composed_linear_cross_entropy,
     backward=_backward,
+    kept_outputs=(),
     inputs=["hidden", "weight", "bias"],
 )
 def _linear_cross_entropy(
@@ -127,14 +129,16 @@ def _linear_cross_entropy(
     `any_ignored` says whether any target may be `ignore_index`.
     """
     xp, V = array_module(hidden), len(weight)
-    h, targets = hidden.reshape(targets.size, weight.shape[1]), targets.reshape(-1)
-    dtype = xp.result_type(*[x for x in (hidden, weight, bias) if x is not None])
+    given = xp.result_type(*[x.dtype for x in (hidden, weight, bias) if x is not None])
+    dtype = xp.result_type(given, np.float32)  # sums of so many terms would not fit into float16
+    weight = weight.astype(dtype, copy=False)
+    h = hidden.reshape(targets.size, weight.shape[1]).astype(dtype, copy=False)
+    targets = targets.reshape(-1)
     ignored = targets == ignore_index if any_ignored else None
-    share = xp.ones(len(h), dtype)  # of each target in the loss
-    counted: Any = max(len(h), 1)
-    if ignored is not None:
-        share[ignored] = 0
-        targets = xp.where(ignored, 0, targets)
+    if ignored is None:
+        share, counted = xp.ones(len(h), dtype), max(len(h), 1)  # share: of a target in the loss
+    else:
+        share, targets = (~ignored).astype(dtype), xp.where(ignored, 0, targets)
         counted = xp.maximum(share.sum(), 1)
     if reduction == "mean":
         share /= counted
@@ -169,8 +173,10 @@ def _linear_cross_entropy(
                 block = xp.multiply(block, scale, out=empty(xp, block.shape, dtype))
             dW = _added(dW, z.T @ block)
     losses = rows.losses if ignored is None else xp.where(ignored, 0, rows.losses)
-    loss = losses @ share
-    return loss, [None if dh is None else dh.reshape(hidden.shape), dW, db]
+    gradients = [None if dh is None else dh.reshape(hidden.shape), dW, db]
+    if given != dtype:
+        gradients = [None if d is None else d.astype(given) for d in gradients]
+    return (losses @ share).astype(given), gradients
 
 
 def linear_cross_entropy(
@@ -182,7 +188,7 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """``cross_entropy(linear(hidden, weight, bias), targets)`` without ever holding all logits.
+    """``cross_entropy(linear(hidden, weight, bias), targets)``, the logits block by block.
 
     Parameters
     ----------
@@ -201,7 +207,8 @@ def linear_cross_entropy(
 
     Returns
     -------
-    Tensor, a single number, in nats. Its memory grows with C and with the tokens, not with their
+    Tensor, a single number, in nats. The logits are made in blocks of up to 4 million of them, or
+    of twice the weights if that is more: memory grows with C and with the tokens, not with their
     product.
 
     Raises

@@ -131,7 +131,9 @@ def _walk_back(steps: _Steps, g: Any, final: Any, states: _States) -> tuple[list
     dtype = states.all_after.dtype
     if final is None:
         return outputs, xp.zeros(like.shape, dtype)
-    return outputs, xp.array(final, dtype, order="C")
+    start = xp.empty(final.shape, dtype)
+    start[...] = final
+    return outputs, start
 
 
 def _of_parameters(
@@ -186,6 +188,7 @@ def _rnn_backward(
 @fused(
     twin=unrolled_rnn,
     backward=_rnn_backward,
+    kept_outputs=(0,),
     inputs=["x", "h_0", "W_ih", "W_hh", "b_ih", "b_hh"],
 )
 def rnn(
@@ -267,6 +270,7 @@ def _lstm_backward(
 @fused(
     twin=unrolled_lstm,
     backward=_lstm_backward,
+    kept_outputs=(0,),
     inputs=["x", "h_0", "c_0", "W_ih", "W_hh", "b_ih", "b_hh"],
 )
 def lstm(
@@ -288,8 +292,7 @@ def lstm(
     shift, bias = 1 - scale, _both(b_ih, b_hh)
     bias = None if bias is None else bias * scale
     gates = _products(x, W_ih * scale[:, None], bias, dtype)
-    W = xp.array(W_hh.T, dtype, order="C")
-    W *= scale
+    W = xp.multiply(W_hh.T, scale, out=xp.empty(W_hh.T.shape, dtype))
     h, c = (_States(steps, start, dtype) for start in (h_0, c_0))
     tanh_c = empty(xp, (*steps.lead, H), dtype)
     i, f, candidate, o = (steps.of(gates[..., k * H : (k + 1) * H]) for k in range(4))
@@ -364,6 +367,7 @@ def _gru_backward(
 @fused(
     twin=unrolled_gru,
     backward=_gru_backward,
+    kept_outputs=(0,),
     inputs=["x", "h_0", "W_ih", "W_hh", "b_ih", "b_hh"],
 )
 def gru(
@@ -376,8 +380,7 @@ def gru(
     scale[2 * H :] = 1
     bias = None if b_ih is None else b_ih * scale
     gates = _products(x, W_ih * scale[:, None], bias, dtype)
-    W = xp.array(W_hh.T, dtype, order="C")
-    W *= scale
+    W = xp.multiply(W_hh.T, scale, out=xp.empty(W_hh.T.shape, dtype))
     h, Wh_n = _States(steps, h_0, dtype), empty(xp, (*steps.lead, H), dtype)
     product, change = (xp.empty((len(h_0), k), dtype) for k in (3 * H, H))
     rz, r, z, n = gates[..., : 2 * H], *(gates[..., k * H : (k + 1) * H] for k in range(3))

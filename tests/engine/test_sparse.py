@@ -309,3 +309,18 @@ class TestRowSparse:
                 RowSparse(wrong, values, (2, 3))
         with pytest.raises(ValueError, match=r"a sum of shapes \(5, 3\) and \(6, 3\)"):
             RowSparse(rows, values, (5, 3)) + RowSparse(rows, values, (6, 3))
+
+
+def test_a_hook_that_was_removed_leaves_no_trace():
+    weight = mg.tensor(np.ones((5, 2)), requires_grad=True)
+    weight.register_hook(lambda g: None)()
+    mg.embedding(np.array([1, 3, 1]), weight, sparse=True).sum().backward()
+    assert isinstance(weight.grad, mg.RowSparse)
+
+
+def test_a_product_with_a_number_stays_sparse():
+    g = mg.RowSparse(np.array([3, 1, 3]), np.arange(6.0).reshape(3, 2), (5, 2))
+    for scaled in (g * 0.5, 0.5 * g):
+        np.testing.assert_array_equal(scaled.to_dense(), g.to_dense() / 2)
+    with pytest.raises(TypeError):
+        g * np.ones(2)

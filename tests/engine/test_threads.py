@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -237,3 +239,29 @@ def test_pieces_may_share_in_turn(use):
     done = []
     threads.share(lambda i: threads.share(lambda k: done.append((i, k)), range(3)), range(3))
     assert sorted(done) == [(i, k) for i in range(3) for k in range(3)]
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_work_goes_on_when_the_main_thread_has_ended(used_before):
+    """Python closes its pools of threads then, while other threads are still running."""
+    code = f"""if True:
+        import threading, time
+        from minigrad import threads
+
+        if {used_before}:
+            threads.share(lambda i: None, range(4))
+        done = []
+
+        def work():
+            threading.main_thread().join()
+            time.sleep(0.05)
+            threads.share(done.append, range(4))
+            print(sorted(done))
+
+        threading.Thread(target=work).start()
+    """
+    environment = os.environ | {"MINIGRAD_NUM_THREADS": "2"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.stdout, ran.stderr) == ("[0, 1, 2, 3]\n", "")

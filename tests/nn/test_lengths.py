@@ -311,7 +311,7 @@ def test_check_layer(kind, unroll):
         ((4, 3), 5, ValueError, "length 5 is not from 0 to 4"),
         ((4, 2, 3), np.array([255, 2], "u1"), ValueError, "length 255 is not from 0 to 4"),
         ((4, 2, 3), np.array([2**64 - 2, 2], "u8"), ValueError, f"length {2**64 - 2} is not from"),
-        ((4, 2, 3), [[1], [2, 3]], TypeError, r"lengths must be integers, not \[\[1\], \[2, 3\]\]"),
+        ((4, 2, 3), [[1], [2, 3]], TypeError, r"lengths must be integers in .*, not \[\[1\]"),
     ],
     ids=str,
 )

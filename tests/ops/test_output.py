@@ -377,3 +377,32 @@ def test_targets_may_change_after_the_call():
     targets[...] = 0
     (found,) = mg.grad(loss, weight, create_graph=True)
     np.testing.assert_allclose(found.numpy(), expected[2], rtol=1e-10)
+
+
+@pytest.mark.parametrize("M", [700, 70_000])
+def test_float16_sums_in_float32(M):
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape) / 2 for shape in ((M, 4), (300, 4), (300,))]
+    targets = rng.integers(0, 300, M)
+    half = [a.astype(np.float16) for a in arrays]
+    found = value_and_gradients(mg.linear_cross_entropy, half, targets)
+    exact = [a.astype(np.float64) for a in half]
+    expected = value_and_gradients(mg.linear_cross_entropy, exact, targets)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == np.float16
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-7)
+
+
+def test_a_hook_that_changes_its_gradient_in_place_changes_no_other_walk():
+    arrays, targets = draw_inputs(np.random.default_rng(0), (6,), 4, 3, True, 0)
+    h = mg.tensor(arrays[0], requires_grad=True)
+    hidden = h * 1
+    loss = mg.linear_cross_entropy(hidden, *arrays[1:], targets)
+    (expected,) = mg.grad(loss, h, retain_graph=True)
+    remove = hidden.register_hook(lambda g: g.data.fill(0))
+    loss.backward(retain_graph=True)
+    assert not h.grad.numpy().any()
+    remove()
+    h.grad = None
+    loss.backward()
+    np.testing.assert_array_equal(h.grad.numpy(), expected.numpy())

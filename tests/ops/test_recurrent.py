@@ -280,3 +280,24 @@ def test_unroll_gives_the_same_layer(name, bidirectional):
     x = np.random.default_rng(0).normal(size=(5, 2, 2))
     np.testing.assert_allclose(fused(x)[0].numpy(), unrolled(x)[0].numpy(), rtol=1e-12)
     assert "unroll=True" in repr(unrolled)
+
+
+@every_op
+def test_the_final_state_may_be_changed_before_the_way_back(name):
+    """To reset the state of sequences that have ended; the outputs may not."""
+    layer = getattr(mg.nn, name.upper())(2, 3)
+    output, state = layer(mg.ones((4, 2, 2)))
+    for part in state if name == "lstm" else (state,):
+        part.detach()[:, 0] = 0
+    output.sum().backward(retain_graph=True)
+    output.detach()[0] = 0
+    with pytest.raises(mg.TapeError, match="its own result"):
+        output.sum().backward()
+
+
+@every_op
+def test_detect_anomaly_names_the_line(name):
+    with mg.detect_anomaly():
+        output, _ = getattr(mg.nn, name.upper())(2, 3)(mg.ones((4, 2, 2)))
+        with pytest.raises(mg.AnomalyError, match=rf"in {name} of .*test_recurrent\.py:\d+"):
+            output.backward(np.full(output.shape, np.nan, np.float32))
