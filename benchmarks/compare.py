@@ -30,11 +30,19 @@ def arguments(description: str) -> argparse.ArgumentParser:
     """The options that this has in common with `growth`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--threads", type=int, default=1, help="of each peer (default: 1)")
-    parser.add_argument("--rounds", type=int, help="of turns")
+    parser.add_argument("--rounds", type=positive, help="of turns (default: 11; of growth: 5)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of a turn (default: 0.3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results too")
     parser.add_argument("--quick", action="store_true", help="tiny models: only to see it run")
     return parser
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 def chosen(parser: argparse.ArgumentParser, text: str, known: Sequence[str]) -> list[str]:

@@ -51,9 +51,13 @@ def main() -> None:
     columns = {f"{name} x 1" if used.threads else name: alone}
     advice = _advice_on_cores()
     if used.threads and used.threads > 1:
-        columns[f"{name} x {used.threads}"] = together = speeds()
+        together = speeds()
         own = f"{used.name.upper()}_NUM_THREADS"
-        advice += _advice(own if own in THREADS else "OMP_NUM_THREADS", "1", alone, together)
+        variable = own if own in THREADS else "OMP_NUM_THREADS"
+        if _advice(variable, "1", alone, together):  # other work may have been in the way: again
+            together = list(map(max, together, speeds()))
+        columns[f"{name} x {used.threads}"] = together
+        advice += _advice(variable, "1", alone, together)
     if kernel := blas.better_kernel(used, blas.vector_instructions()):
         try:
             columns[f"{kernel} x 1"] = better = speeds_with(kernel)
@@ -68,7 +72,9 @@ def main() -> None:
 
 def _print_installation(used: blas.Blas) -> None:
     coretype = os.environ.get("OPENBLAS_CORETYPE")
-    set_by = "" if coretype is None else f" (OPENBLAS_CORETYPE={coretype})"
+    set_by = "" if not coretype else f" (OPENBLAS_CORETYPE={coretype})"
+    if coretype and used.kernel and coretype.lower() != used.kernel.lower():
+        set_by = f" (OPENBLAS_CORETYPE={coretype} is none that it has here)"
     pool = ", ".join(f"{name}={os.environ[name]}" for name in THREADS if name in os.environ)
     missing = [name for name in OPTIONAL if not find_spec(name)]
     for label, value in {
@@ -85,8 +91,10 @@ def _print_installation(used: blas.Blas) -> None:
         "kernels": f"{used.kernel or 'unknown'}{set_by}",
         "threads": f"{used.threads or 'unknown'}{pool and f' ({pool})'}",
         "GPU": _gpu(),
-        "packages": ", ".join(name for name in OPTIONAL if name not in missing)
-        + (f"; no {', '.join(missing)}" if missing else ""),
+        "packages": "; ".join(
+            [", ".join(n for n in OPTIONAL if n not in missing)] * (len(missing) < len(OPTIONAL))
+            + [f"no {', '.join(missing)}"] * bool(missing)
+        ),
     }.items():
         text = value.encode("ascii", "replace").decode()
         print(f"{label:11}{textwrap.shorten(text, 69, placeholder=' ...')}")
@@ -184,4 +192,8 @@ def _assignment(name: str, value: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -112,7 +112,7 @@ class RowSparse:
     __rmul__ = __mul__
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        raise TypeError("a RowSparse is not silently made dense; use .to_dense() or .numpy()")
+        raise TypeError("NumPy does not take a RowSparse; use .to_dense() or .numpy()")
 
     def __repr__(self) -> str:
         return f"RowSparse({len(self.rows)} rows, shape={self.shape}, dtype={self.dtype})"

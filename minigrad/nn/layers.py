@@ -82,7 +82,8 @@ class Embedding(Module):
     sparse
         give the weight a row-sparse gradient, of the rows that were looked up: see
         `minigrad.embedding`. For many ids of which a batch has few; SGD, Adagrad and Adam, without
-        weight decay, then change those rows alone.
+        weight decay, then change those rows alone. With momentum, and with Adam, that is not what
+        the dense gradient gives, which would move the other rows on.
     rng, dtype
         as in `Linear`.
 

@@ -147,7 +147,10 @@ class Layers(Module):
             raise TypeError(f"{name}: lengths must be integers, not {given.dtype} {given.shape}")
         expected = (N,) if x.ndim == 3 else ()
         if given.shape != expected:
-            raise ValueError(f"{name}: lengths has shape {given.shape}, expected {expected}")
+            single = "" if expected else ", an integer, for one sequence without a batch"
+            raise ValueError(
+                f"{name}: lengths has shape {given.shape}, expected {expected}{single}"
+            )
         wrong = given[(given < 0) | (given > T)]
         if wrong.size:
             raise ValueError(f"{name}: length {wrong[0]} is not from 0 to {T}, the time steps of x")

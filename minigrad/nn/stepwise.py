@@ -111,6 +111,11 @@ class Recurrent(Layers):
         name = type(self).__name__
         if not isinstance(cell, Module):
             raise TypeError(f"{name}: cell must make an nn.Module, not {_told(cell)}")
+        if isinstance(cell, Layers):
+            raise TypeError(
+                f"{name}: {type(cell).__name__} runs over whole sequences, so it is no cell but a "
+                "layer already"
+            )
         layer = _LAYERS.get(getattr(type(cell), "forward", None))
         if layer is not None:
             raise TypeError(

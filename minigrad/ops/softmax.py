@@ -149,6 +149,8 @@ def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index:
     """
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{op}: targets has dtype {targets.dtype}; expected integer class indices")
+    if not isinstance(ignore_index, int | np.integer):
+        raise TypeError(f"{op}: ignore_index must be an integer, not {ignore_index!r:.60}")
     if targets.shape != shape[:-1]:
         raise ValueError(
             f"{op}: targets has shape {targets.shape}, expected {shape[:-1]} for predictions of "

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -108,8 +109,9 @@ class TestAdvice:
 
     @pytest.fixture
     def lines(self, monkeypatch, capsys):
-        def lines(alone, together, better, name="openblas"):
-            measured = iter([[alone, 100.0], [together, 100.0]])
+        def lines(alone, together, better, name="openblas", again=None):
+            again = together if again is None else again
+            measured = iter([[alone, 100.0], [together, 100.0], [again, 100.0]])
             used = blas.Blas(name, "0.3", "Haswell", 2)
             monkeypatch.setattr(sys, "argv", ["minigrad"])
             monkeypatch.setattr(blas, "in_use", lambda: used)
@@ -136,6 +138,9 @@ class TestAdvice:
             "export OPENBLAS_CORETYPE=SkylakeX  makes products 2.0 times as fast here.",
         ]
 
+    def test_not_from_a_moment_in_which_others_were_in_the_way(self, lines):
+        assert lines(100.0, 1.0, lambda: 100.0, again=190.0)[4:] == ["Nothing to set: all is well."]
+
     def test_not_for_a_small_gain(self, lines):
         assert lines(100.0, 90.0, lambda: 120.0)[4:] == ["Nothing to set: all is well."]
 
@@ -152,6 +157,19 @@ class TestAdvice:
         assert advice == [
             f"export {variable}_NUM_THREADS=1  makes products 10.0 times as fast here."
         ]
+
+
+def test_a_kernel_that_there_is_none_of():
+    rows, _ = report(OPENBLAS_CORETYPE="nonsense")
+    if not rows["kernels"].startswith("unknown"):
+        assert rows["kernels"].endswith("(OPENBLAS_CORETYPE=nonsense is none that it has here)")
+
+
+def test_who_has_read_enough_may_stop():
+    command = f"{shlex.quote(sys.executable)} -m minigrad | head -1"
+    ran = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.startswith("minigrad ")
+    assert ran.stderr == ""
 
 
 def test_more_threads_than_cores():
