@@ -292,7 +292,7 @@ class TestRowSparse:
 
     def test_numpy_refuses_it(self):
         _, sparse = dense_and_sparse()
-        with pytest.raises(TypeError, match=r"not silently made dense; use \.to_dense\(\)"):
+        with pytest.raises(TypeError, match=r"NumPy does not take a RowSparse; use \.to_dense\(\)"):
             np.asarray(sparse)
         for call in (np.tanh, np.sum, np.linalg.norm, lambda x: np.ones((5, 2)) * x):
             with pytest.raises(TypeError, match="RowSparse"):
