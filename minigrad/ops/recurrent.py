@@ -384,10 +384,10 @@ def gru(
     h, Wh_n = _States(steps, h_0, dtype), empty(xp, (*steps.lead, H), dtype)
     product, change = (xp.empty((len(h_0), k), dtype) for k in (3 * H, H))
     rz, r, z, n = gates[..., : 2 * H], *(gates[..., k * H : (k + 1) * H] for k in range(3))
-    b_rz, b_n = 0, 0
+    b_n = 0
     if b_hh is not None:
-        b_rz, b_n = b_hh[: 2 * H] / 2, b_hh[2 * H :]
-        rz += b_rz
+        rz += b_hh[: 2 * H] / 2
+        b_n = b_hh[2 * H :]
     rows = [steps.rows(a) for a in (product[:, : 2 * H], product[:, 2 * H :], change)]
     add, multiply, tanh = xp.add, xp.multiply, xp.tanh
     for product_t, Wh_rz, Wh, change_t, rz_t, r_t, z_t, n_t, Wh_n_t, before, after, move in zip(
