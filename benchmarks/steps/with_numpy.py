@@ -1,4 +1,4 @@
-"""NumPy by hand, without autograd: the floor, which is as fast as a framework on NumPy can be.
+"""NumPy by hand, without autograd: the floor, for a model that nobody has to be able to change.
 
 Every array and every view of it is made once. What does not depend on the recurrence is done for
 all time steps at once: the products with the input, the derivatives of the gates, and the gradients

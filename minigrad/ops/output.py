@@ -209,7 +209,8 @@ def linear_cross_entropy(
     -------
     Tensor, a single number, in nats. The logits are made in blocks of up to 4 million of them, or
     of twice the weights if that is more: memory grows with C and with the tokens, not with their
-    product.
+    product. The gradients are made together with the loss, so where only that is wanted call it
+    within `no_grad`.
 
     Raises
     ------
