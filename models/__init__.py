@@ -4,6 +4,7 @@
 
     python -m models train --out runs/first
     python -m models sample runs/first --prompt "The "
+    python -m models evaluate runs/first
 """
 
 from models.rnnlm import RNNLM

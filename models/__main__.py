@@ -3,9 +3,11 @@
 import sys
 from importlib.util import find_spec
 
-missing = [
-    name for name in ("matplotlib", "numpy", "rich", "safetensors", "typer") if not find_spec(name)
-]
+NEEDED = (
+    *("filelock", "matplotlib", "numpy", "pooch", "psutil", "rich", "safetensors", "tomli_w"),
+    "typer",
+)
+missing = [name for name in NEEDED if not find_spec(name)]
 if missing:
     sys.exit(
         f"The command line needs {', '.join(missing)}. Install what it needs from the checkout of "

@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, NamedTuple
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.data import Vocabulary, batchify, load_text, split
-from minigrad.data.vocabulary import Level
+from minigrad.data import (
+    BytePairVocabulary,
+    ByteVocabulary,
+    Found,
+    Tokenizer,
+    TokenLevel,
+    Tokens,
+    Vocabulary,
+    cut,
+    find_text,
+    tokenized,
+)
+from minigrad.data.batches import TooShortError
+from minigrad.data.excerpts import first_characters, first_words
+from minigrad.data.texts import Lowercase, Text, hash_of, recut
 
-Ids = NDArray[np.int64]
+Ids = NDArray[np.integer[Any]]
+Part = Literal["train", "valid", "test"]
+
+BPE_VOCABULARY = 8000
+"""How many tokens byte-pair encoding has where nothing else is asked for."""
+
+SPAN = 1 << 20
+"""How many ids are looked at at once: they may be in a file, and more than fit into memory."""
+
+
+class Size(NamedTuple):
+    """How long a text is: what its loss is divided by, to compare models whose tokens differ."""
+
+    characters: int
+    """in Unicode code points"""
+
+    bytes: int
+    """in UTF-8"""
 
 
 class Corpus(NamedTuple):
-    """A text as ids, cut into consecutive parts, and the vocabulary of the first."""
+    """A text as ids, in parts to train, validate and test on.
 
-    vocabulary: Vocabulary
+    Attributes
+    ----------
+    name
+        what to call the text.
+    tokenizer
+        whose ids they are.
+    train, valid, test
+        ids, shape (number of tokens,), of a narrow unsigned dtype; maybe in a file that is mapped
+        into memory. `test` is None where no part is kept for it.
+    sizes
+        how long each part that there is is, by its name.
+    fingerprint
+        a hash of tokeniser and ids: a run that goes on with the same one goes on with the same
+        text.
+    """
+
+    name: str
+    tokenizer: Tokenizer
     train: Ids
     valid: Ids
-    test: Ids
+    test: Ids | None
+    sizes: Mapping[str, Size]
+    fingerprint: str
 
     def check_length(self, batch_size: int) -> None:
         """Raise a ValueError if a part is too short, the first for `batch_size` streams."""
@@ -29,61 +80,228 @@ class Corpus(NamedTuple):
             ("validate on", self.valid, 2),
             ("test on", self.test, 2),
         ):
-            if len(part) < least:
-                streams = f" for a batch size of {batch_size}" if name == "train on" else ""
+            if part is not None and len(part) < least:
+                streams = f" for a batch size of {batch_size}" if part is self.train else ""
+                remedy = {"train on": "a smaller --batch-size", "validate on": "one with --valid"}
                 raise ValueError(
                     f"the text is too short: of its tokens there are {len(part)} to {name}, and at "
-                    f"least {least} are needed{streams}"
+                    f"least {least} are needed{streams}; give a longer text, or "
+                    f"{remedy.get(name, 'one with --test')}"
                 )
 
     def unknown(self, part: Ids) -> float:
         """Which part of the tokens in `part` the vocabulary lacks, from 0 to 1."""
-        return float(np.mean(part == self.vocabulary.unk_id))
+        unk = self.tokenizer.unk_id
+        if unk is None or not len(part):
+            return 0.0
+        return sum(int(np.count_nonzero(span == unk)) for span in _spans(part)) / len(part)
 
 
 def load_corpus(
-    source: str, level: Level, min_count: int | None = None, max_vocab: int | None = None
+    text: str | Sequence[str],
+    *,
+    valid: str | None = None,
+    test: str | None = None,
+    split: Sequence[float] = (0.9, 0.05, 0.05),
+    glob: str | None = None,
+    level: TokenLevel = "char",
+    min_count: int | None = None,
+    max_vocab: int | None = None,
+    max_tokens: int | None = None,
+    keep_case: bool = True,
+    tokenizer: Tokenizer | None = None,
+    cache: bool = True,
 ) -> Corpus:
-    """Read a text, and cut it: 90 % to train on, then 5 % to validate and 5 % to test.
+    """Find a text, and make it ready to train on.
 
-    The vocabulary is that of the part to train on, so that the other two are as new to the model as
-    a text from elsewhere.
+    The parts to validate and test on are, in this order: the texts `valid` and `test`; the parts
+    that the text comes with; a piece at its end. Where there is a text to validate on, nothing is
+    cut off to test on. The vocabulary is that of the part to train on, so that the others are as
+    new to the model as a text from elsewhere.
 
     Parameters
     ----------
-    source
-        ``"python-docs"``, or the path of a file in UTF-8.
+    text
+        what `minigrad.data.find_text` finds: the name of a corpus, a file in UTF-8, a directory, an
+        archive, an http address; or several.
+    valid, test
+        the same, to validate and to test on. Of a corpus with parts it is that part.
+    split
+        the shares to train, to validate and to test on; without the third, there is no test. Words
+        are not cut in two.
+    glob
+        which files of a directory or an archive.
     level
-        ``"char"`` or ``"word"``.
+        ``"char"``, ``"word"``, ``"byte"`` or ``"bpe"``.
     min_count
         leave out tokens that are rarer, which all become ``<unk>``; None: 1 of characters, 2 of
-        words (or no model would ever see an unknown word while it learns).
+        words (or no model would ever see an unknown word while it learns). Of byte-pair encoding,
+        merge no pairs that are rarer; None: 2.
     max_vocab
-        at most so many tokens; None: as many as there are.
+        at most so many tokens; None: as many as there are, and 8,000 of byte-pair encoding.
+    max_tokens
+        train on the first so many tokens, and learn the vocabulary of characters or words from
+        them; None: on all of them.
+    keep_case
+        False: make all letters small.
+    tokenizer
+        one that is there already: to go on with a run, or to train on another text. `level`,
+        `min_count` and `max_vocab` are not looked at then.
+    cache
+        False: hold the ids of long texts in memory, and not in a file.
 
     Raises
     ------
     OSError, ValueError, ModuleNotFoundError
-        for a text that is missing, empty, not UTF-8, or too short to be cut.
+        for a text that is missing, can't be fetched, is empty, not UTF-8, or too short to be cut;
+        for options that do not go together; if a package is missing.
     """
-    text = load_text(source)
-    if min_count is None:
-        min_count = 2 if level == "word" else 1
-    # words are not cut in two: each goes with the whitespace after it
-    parts: tuple[Any, ...] = split(text if level == "char" else re.findall(r"\S+\s*", text))
-    train, valid, test = ("".join(part) for part in parts)
-    vocabulary = Vocabulary.from_text(train, level=level, min_count=min_count, max_size=max_vocab)
-    return Corpus(vocabulary, *(vocabulary.encode(part) for part in (train, valid, test)))
+    if max_tokens is not None and max_tokens < 1:
+        raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
+    if level not in get_args(TokenLevel):
+        raise ValueError(f"level must be one of {', '.join(get_args(TokenLevel))}; got {level!r}")
+    level = level if tokenizer is None else tokenizer.level
+    name, parts = _parts(text, valid, test, split, glob, level, keep_case)
+    train = parts["train"]
+    if max_tokens is not None and level == "char":
+        train = first_characters(train, max_tokens)
+    elif max_tokens is not None and level == "word":
+        line_ends = tokenizer is None or tokenizer.eos_id is not None
+        train = first_words(train, max_tokens, line_ends=line_ends)
+    if tokenizer is None:
+        tokenizer = _learned(train, level, min_count, max_vocab)
+    encoded = {
+        part: tokenized(tokenizer, each, cache=cache)
+        for part, each in {**parts, "train": train}.items()
+    }
+    if max_tokens is not None and len(encoded["train"].ids) > max_tokens:
+        encoded["train"] = _first_tokens(tokenizer, encoded["train"], max_tokens)
+    hashes = [
+        encoded[part].sha256 if part in encoded else "" for part in ("train", "valid", "test")
+    ]
+    return Corpus(
+        name,
+        tokenizer,
+        encoded["train"].ids,
+        encoded["valid"].ids,
+        encoded["test"].ids if "test" in encoded else None,
+        {part: Size(each.characters, each.bytes) for part, each in encoded.items()},
+        hash_of("corpus", tokenizer.fingerprint, *hashes),
+    )
 
 
-def evaluation_streams(ids: Ids, batch_size: int, bptt: int) -> Ids:
-    """Lay `ids` out to be evaluated on: `batch_size` streams, or fewer if they would be short.
+def encode_file(
+    tokenizer: Tokenizer,
+    text: str | Sequence[str],
+    *,
+    part: Part = "test",
+    glob: str | None = None,
+    keep_case: bool = True,
+    cache: bool = True,
+) -> tuple[Ids, int, int]:
+    """Encode a text as a whole, to evaluate a model on it.
 
-    Each stream begins without a past, so there should not be many short ones.
+    Parameters
+    ----------
+    tokenizer
+        that of the model.
+    text, glob, keep_case, cache
+        as in `load_corpus`.
+    part
+        which part, if the text comes with parts.
+
+    Returns
+    -------
+    tuple
+        the ids, the number of characters, the number of bytes in UTF-8.
 
     Raises
     ------
-    ValueError
-        if there are not even two tokens, one to read and one to predict.
+    OSError, ValueError, ModuleNotFoundError
+        as `load_corpus` does.
     """
-    return batchify(ids, max(1, min(batch_size, len(ids) // bptt)))
+    found = _part(find_text(text, glob=glob), part)
+    tokens = tokenized(tokenizer, found if keep_case else Lowercase(found), cache=cache)
+    return tokens.ids, tokens.characters, tokens.bytes
+
+
+def _parts(
+    source: str | Sequence[str],
+    valid: str | None,
+    test: str | None,
+    fractions: Sequence[float],
+    glob: str | None,
+    level: TokenLevel,
+    keep_case: bool,
+) -> tuple[str, dict[str, Text]]:
+    """The name of a text, and its parts: `train`, `valid`, and maybe `test`."""
+    if not 2 <= len(fractions) <= 3:
+        raise ValueError(
+            "split must be two shares, to train and to validate on, or three, to test on too; "
+            f"got {tuple(fractions)}"
+        )
+
+    found = find_text(source, glob=glob)
+    own = {
+        "valid": found.valid if valid is None else _part(find_text(valid), "valid"),
+        "test": found.test if test is None else _part(find_text(test), "test"),
+    }
+    texts = {"train": found.text, **{part: each for part, each in own.items() if each is not None}}
+    parts: dict[str, Text] = {
+        part: each if keep_case else Lowercase(each) for part, each in texts.items()
+    }
+    if "valid" in parts:
+        return found.name, parts
+    shares = [share / math.fsum(fractions[:2]) for share in fractions[:2]]
+    try:
+        cuts = cut(parts["train"], shares if "test" in parts else fractions, words=level == "word")
+    except TooShortError as error:
+        raise ValueError(
+            f"{found.name!r} is too short to be cut ({error}); give a longer text, or texts of "
+            "their own with --valid and --test"
+        ) from error
+    return found.name, {**parts, **dict(zip(("train", "valid", "test"), cuts, strict=False))}
+
+
+def _part(found: Found, part: Part) -> Text:
+    """That part of a text, or all of it if it has none."""
+    return {"train": None, "valid": found.valid, "test": found.test}[part] or found.text
+
+
+def _learned(
+    train: Text, level: TokenLevel, min_count: int | None, max_vocab: int | None
+) -> Tokenizer:
+    """The tokeniser that fits a text."""
+    if level == "byte":
+        if min_count is not None or max_vocab is not None:
+            raise ValueError(
+                "min_count and max_vocab have no meaning with level='byte': there are 256 bytes"
+            )
+        return ByteVocabulary()
+    if level == "bpe":
+        whole_words = recut(train.pieces(), BytePairVocabulary(()).last_cut)
+        size = BPE_VOCABULARY if max_vocab is None else max_vocab
+        return BytePairVocabulary.train(whole_words, size, min_count=min_count or 2)
+    if min_count is None:
+        min_count = 2 if level == "word" else 1
+    pieces = train.pieces()
+    return Vocabulary.from_chunks(pieces, level=level, min_count=min_count, max_size=max_vocab)
+
+
+def _first_tokens(tokenizer: Tokenizer, tokens: Tokens, count: int) -> Tokens:
+    """The first `count` of some tokens that stand for bytes."""
+    assert isinstance(tokenizer, ByteVocabulary | BytePairVocabulary)  # else the text is cut
+    # a character has one byte that does not go on from another one: 0b10xxxxxx does
+    begin = np.array([sum(b & 0xC0 != 0x80 for b in token) for token in tokenizer.token_bytes])
+    length = np.array([len(token) for token in tokenizer.token_bytes])
+    characters = size = 0
+    digest = hashlib.sha256()
+    for span in _spans(tokens.ids[:count]):
+        characters += int(begin[span].sum())
+        size += int(length[span].sum())
+        digest.update(span.data)
+    return Tokens(tokens.ids[:count], characters, size, digest.hexdigest())
+
+
+def _spans(ids: Ids) -> Iterator[Ids]:
+    return (ids[start : start + SPAN] for start in range(0, len(ids), SPAN))

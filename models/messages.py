@@ -4,46 +4,107 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from minigrad.data import Vocabulary
+from minigrad.data import Tokenizer
 from models.corpus import Corpus
+from models.recipes import RECIPES
 from models.rnnlm import RNNLM
 from models.run_directory import RunDirectory
+from models.schedule import expected_steps
 from models.settings import Settings
+from models.training import Trainer
+from models.units import Unit
 
 
-def introduction(s: Settings, corpus: Corpus, model: RNNLM, total: int, epochs: float) -> str:
-    """What is about to be trained, on what, and for how long: `total` steps."""
-    train, valid, test = (f"{len(part):,}" for part in (corpus.train, corpus.valid, corpus.test))
+def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) -> str:
+    """What is about to be trained, on what, how, and for how long."""
+    parts = [f"{len(corpus.train):,} to train on", f"{len(corpus.valid):,} to validate"]
+    parts += [] if corpus.test is None else [f"{len(corpus.test):,} to test"]
     unknown = corpus.unknown(corpus.valid)
     also = f"; {unknown:.1%} of those to validate on are not in it" if unknown > 0.001 else ""
     layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
-    return "\n".join(
-        [
-            f"text        {s.text}",
-            f"{s.unit:<11} {train} to train on, {valid} to validate, {test} to test",
-            f"vocabulary  {len(corpus.vocabulary):,} {s.unit}{also}",
-            f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units, "
-            f"{model.num_parameters():,} parameters",
-            f"training    {total:,} steps of {s.batch_size} × {s.bptt} {s.unit} "
-            f"({epochs:.1f} epochs)",
-            f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
+    lines = [
+        f"text        {', '.join(s.text)}",
+        f"{s.unit:<11} {', '.join(parts)}",
+        f"vocabulary  {len(corpus.tokenizer):,} {s.unit}{also}",
+        f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units, "
+        f"{model.num_parameters():,} parameters",
+        f"training    {_length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}",
+        f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
+    ]
+    if s.recipe is not None:
+        recipe = RECIPES[s.recipe]
+        lines += [
+            f"recipe      {s.recipe}: {recipe.source}",
+            f"            {recipe.expected}",
+            f"            {recipe.conversion}",
         ]
-    )
+    if trainer.step:
+        lines.append(f"goes on     after step {trainer.step:,}, epoch {trainer.epochs:.2f}")
+    return "\n".join(lines)
 
 
-def whats_next(directory: RunDirectory, vocabulary: Vocabulary) -> str:
+def _length(s: Settings, trainer: Trainer) -> str:
+    total = expected_steps(s, trainer.steps_per_epoch)
+    minutes = f"{s.minutes:g} minutes" if s.minutes is not None else ""
+    if total is None:
+        return f"{minutes} of steps"
+    steps = f"{total:,} steps ({total / trainer.steps_per_epoch:.1f} epochs)"
+    return f"{steps} or {minutes}" if minutes else steps
+
+
+def title(s: Settings) -> str:
+    """What stands above the curves of a run."""
+    layers = "" if s.layers == 1 else f", {s.layers} layers"
+    texts = Path(s.text[0]).name + (" …" if len(s.text) > 1 else "")
+    return f"{s.cell.upper()} of {s.hidden_size} units{layers}, on {texts}"
+
+
+def results(
+    records: Sequence[Mapping[str, Any]], unit: Unit, seconds: float, test: float | None
+) -> str:
+    """What a run that has ended has reached."""
+    valid = [record for record in records if record["split"] == "valid"]
+    best, last = min(valid, key=lambda record: float(record["loss"])), valid[-1]
+    minutes, rest = divmod(round(seconds), 60)
+    lines = [
+        f"Trained in {minutes} min {rest} s.",
+        f"validation loss {best['loss']:.3f} · {unit.told(best['loss'])}, after step "
+        f"{best['step']:,}: those weights are kept as the best",
+    ]
+    if test is not None:
+        told = f"test loss {test:.3f} · {unit.told(test)}"
+        lines.append(f"{told}, of the same weights, on text never looked at before")
+    if best["step"] == 0 and last["step"]:
+        lines.append("The validation is no better than before training; a lower --lr may help.")
+    elif last["loss"] > 1.01 * best["loss"]:
+        lines.append(
+            f"From there on the model learnt the text by heart: the last validation was "
+            f"{unit.told(last['loss'])}. A shorter training or more --dropout may help."
+        )
+    return "\n".join(lines)
+
+
+def resume_command(directory: RunDirectory) -> str:
+    """How to go on with a run that was stopped."""
+    return f"{_python()} -m models train --resume {shlex.quote(str(directory.path))}"
+
+
+def whats_next(directory: RunDirectory, tokenizer: Tokenizer) -> str:
     """Where the results lie, and what to do with them."""
     python, where = _python(), shlex.quote(str(directory.path))
-    prompt = shlex.quote(_prompt(vocabulary))
+    prompt = shlex.quote(_prompt(tokenizer))
     return "\n".join(
         [
-            f"weights     {shlex.quote(str(directory.weights))}",
-            f"loss curve  {shlex.quote(str(directory.curve))}",
+            f"weights     {shlex.quote(str(directory.model))}",
+            f"curves      {shlex.quote(str(directory.curves))}",
             "",
             "Try next:",
             f"  {python} -m models sample {where} --prompt {prompt} --temperature 0.8",
+            f"  {python} -m models evaluate {where}",
             f"  {python} -m models train --text YOUR.txt --out runs/yours",
             f"  {python} -m models train --help",
         ]
@@ -59,10 +120,12 @@ def _python() -> str:
         return "python"
 
 
-def _prompt(vocabulary: Vocabulary) -> str:
+def _prompt(tokenizer: Tokenizer) -> str:
     """Something that the model can go on from."""
-    prompt = "The "
-    if vocabulary.level == "char" and all(character in vocabulary for character in prompt):
+    prompt = "The " if tokenizer.level != "word" else "the"
+    unknown = tokenizer.unk_id
+    if unknown is None or unknown not in tokenizer.encode(prompt):
         return prompt
-    special = (vocabulary.unk, vocabulary.eos)
-    return next(token for token in vocabulary if token not in special and token.strip())
+    special = (unknown, tokenizer.eos_id)
+    tokens = (tokenizer.decode([id]) for id in range(len(tokenizer)) if id not in special)
+    return next((token for token in tokens if token.strip()), "")

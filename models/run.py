@@ -1,44 +1,57 @@
-"""One training run, from the text to the run directory."""
+"""One training run, from the text to the run directory; begun, or gone on with."""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
 import minigrad
-from minigrad.data import batchify
-from minigrad.training import Interrupts, deferred_interrupts
-from models.corpus import Ids, evaluation_streams, load_corpus
-from models.messages import introduction, whats_next
-from models.plotting import loss_curve
-from models.reporting import Reporter
+from minigrad.data import Tokenizer, batchify, load_tokenizer
+from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
+from models import messages
+from models.corpus import Corpus, Ids, load_corpus
+from models.evaluation import evaluate
+from models.history import History
+from models.plotting import curves
+from models.progress import Pace, Standing, averages, machine, machine_differences
+from models.reporting import Now, Reporter
 from models.rnnlm import RNNLM
-from models.run_directory import RunDirectory
+from models.run_directory import RunDirectory, describe, restore
 from models.sampling import UnusableWeightsError, generate
+from models.schedule import expected_steps, fraction_done, rate
 from models.settings import Settings
-from models.training import Diverged, Trainer, evaluate
+from models.tensorboard import TensorBoardLog
+from models.training import Diverged, Step, Trainer
+from models.trouble import Watcher, likely_cause
 
 RECORDS = 200
-"""About how many records of the training loss a run makes."""
+"""About how many records of the training loss a run makes, if it is known how long it is."""
 
-SAMPLE = {"char": 300, "word": 60}
+RECORD_EVERY = 50
+"""Steps between two records, if it is not."""
+
+SAMPLE = {"char": 300, "byte": 300, "word": 60, "bpe": 90}
 """How many tokens a sample along the way has."""
 
-CURVE_EVERY = 60.0
-"""Seconds between two drawings of the loss curve while a run goes on."""
+DRAW_EVERY = 60.0
+"""Seconds between two drawings of the curves while a run goes on."""
+
+
+GIVE_UP_AFTER = 50
+"""Steps in a row that are skipped before a run stops."""
 
 
 class Run:
     """A training run: first made ready, which finds whatever is wrong with its settings.
 
-    Parameters
-    ----------
-    settings, directory, reporter
-        how to train, where to leave the result, and whom to tell.
+    Make it by `new`, and `begin` it, or by `resume`; and then `train`. All but `new` go within
+    ``directory.locked()``.
 
     Attributes
     ----------
@@ -46,41 +59,96 @@ class Run:
         what stopped `train`, if it was stopped.
     diverged : str
         how the loss became useless, if it did; else empty.
-
-    Raises
-    ------
-    OSError, ValueError, ModuleNotFoundError
-        if the text, or a setting, is not usable.
     """
 
-    def __init__(self, settings: Settings, directory: RunDirectory, reporter: Reporter) -> None:
+    def __init__(
+        self, settings: Settings, corpus: Corpus, directory: RunDirectory, reporter: Reporter
+    ) -> None:
         s = settings
-        self.settings, self.directory, self.reporter = settings, directory, reporter
-        self.corpus = load_corpus(s.text, s.level, s.min_count, s.max_vocab)
-        self.corpus.check_length(s.batch_size)
-        self.vocabulary = self.corpus.vocabulary
-        self.model = RNNLM(
-            len(self.vocabulary),
-            s.embedding_size,
-            s.hidden_size,
-            s.cell,
-            s.layers,
-            s.dropout,
-            s.tied,
-            rng=np.random.default_rng(s.seed),
-        )
-        streams = batchify(self.corpus.train, s.batch_size)
-        self.total = s.total_steps(len(streams))
-        optimizer = s.make_optimizer(self.model)
-        schedule = s.make_schedule(optimizer, self.total)
-        clip = s.clip or math.inf
-        self.trainer = Trainer(self.model, optimizer, schedule, streams, s.bptt, clip)
-        self.log = directory.log()
+        self.settings, self.corpus, self.directory, self.reporter = s, corpus, directory, reporter
+        corpus.check_length(s.batch_size)
+        rng = np.random.default_rng(s.seed)
+        self.model = make_model(s, len(corpus.tokenizer), rng)
+        self.trainer = Trainer(self.model, s, batchify(corpus.train, s.batch_size), rng)
+        self.total = expected_steps(s, self.trainer.steps_per_epoch)
+        self.history, self.watcher = History(directory.log()), Watcher()
+        self.standing, self.pace = Standing(), Pace()
         self.interrupts, self.diverged = Interrupts(), ""
-        self._losses: list[float] = []  # of the steps since the last record
-        self._validations: list[tuple[float, int]] = []  # each loss, and after which step
-        self._saved = 0  # the step of the weights in the directory
-        self._began = self._drawn = time.monotonic()
+        self._events: TensorBoardLog | None = None
+        self._saw_unknown = corpus.unknown(corpus.train) > 0
+        self._saved_step = 0
+        self._began = self._saved = self._drawn = time.monotonic()
+
+    # ------------------------------------------------------------------ beginning
+
+    @classmethod
+    def new(cls, settings: Settings, directory: RunDirectory, reporter: Reporter) -> Run:
+        """A run that is ready to begin; nothing is written yet.
+
+        Raises
+        ------
+        OSError, ValueError, ModuleNotFoundError
+            if the text, or a setting, is not usable.
+        """
+        return cls(settings, corpus_of(settings), directory, reporter)
+
+    def begin(self) -> None:
+        """Write what does not change while it goes on; the files of another run are deleted."""
+        self.directory.begin(self.settings, self.corpus.tokenizer)
+
+    @classmethod
+    def resume(cls, directory: RunDirectory, changes: Mapping[str, Any], reporter: Reporter) -> Run:
+        """The run in `directory`, as it was when its last checkpoint was written.
+
+        Parameters
+        ----------
+        directory, reporter
+            where the run is, and whom to tell.
+        changes
+            settings to change; see `Settings.changed`.
+
+        Raises
+        ------
+        OSError, ValueError, ModuleNotFoundError
+            if there is no run, a file of it is damaged, or the text is not the one that it was.
+        """
+        settings = directory.read_settings().changed(changes)
+        if not directory.checkpoint.is_file():  # it was stopped before it had begun
+            run = cls.new(settings, directory, reporter)
+            run.begin()
+            return run
+        saved = directory.load_checkpoint()
+        corpus = corpus_of(settings, load_tokenizer(directory.tokenizer))
+        if corpus.fingerprint != saved["corpus"]:
+            raise ValueError(
+                f"{', '.join(settings.text)} has changed since the run in "
+                f"{str(directory.path)!r} began, so it can't go on"
+            )
+        run = cls(settings, corpus, directory, reporter)
+        run._go_on_from(saved)
+        directory.save_settings(settings)
+        return run
+
+    def _go_on_from(self, saved: Mapping[str, Any]) -> None:
+        where = self.directory.checkpoint
+        model = restore(saved["model"], self.corpus.tokenizer, where)
+        if model.settings() != self.model.settings():
+            raise ValueError(f"{str(where)!r} does not fit {self.directory.config.name}")
+        self.model.load_state_dict(model.state_dict())
+        self.trainer.load_state_dict(saved["trainer"])
+        self.history.load_state_dict(saved["history"])
+        self.watcher.load_state_dict(saved["watcher"])
+        self.standing = Standing(**saved["standing"])
+        if self._fraction() < 1 and self.settings.patience is None:  # there is more to do now
+            self.standing.finished = False
+        self.reporter.best = self.history.best_loss
+        if differences := machine_differences(saved["machine"]):
+            self.reporter.warn(
+                f"the run began elsewhere ({differences}): it goes on, but not bit for bit as it "
+                "would have there"
+            )
+
+    # ------------------------------------------------------------------ the run
 
     def train(self) -> None:
         """Train, and leave everything in the run directory, also if stopped or diverged.
@@ -88,148 +156,290 @@ class Run:
         Raises
         ------
         OSError
-            if the run directory can't be written to.
+            if the run directory can't be written to. The last checkpoint is still there then.
         """
-        about = {"training": asdict(self.settings), "minigrad": minigrad.__version__}
-        self.directory.begin(about, self.model, self.vocabulary)
-        epochs = self.total / self.trainer.steps_per_epoch
-        self.reporter.line(
-            introduction(self.settings, self.corpus, self.model, self.total, epochs) + "\n"
-        )
-        self._began = self._drawn = time.monotonic()
-        test = None
-        with deferred_interrupts() as self.interrupts:
+        tell = self.reporter.line
+        tell(messages.introduction(self.settings, self.corpus, self.model, self.trainer) + "\n")
+        self._began = self._saved = self._drawn = time.monotonic()
+        self._saved_step, test = self.trainer.step, None
+        with ExitStack() as stack:
+            self.interrupts = stack.enter_context(deferred_interrupts())
+            if self.settings.tensorboard:
+                step = self.trainer.step
+                self._events = TensorBoardLog(
+                    self.directory.events, step + 1 if step else None, self.reporter.unit
+                )
+                stack.callback(self._events.close)
             try:
-                with self.reporter.progress(self.total):
-                    self._steps()
-                    test = None if self.interrupts.requested else self._measured(self.corpus.test)
+                with self.reporter.progress(self.total, self.settings.minutes):
+                    if self.trainer.step == 0:
+                        self._save()
+                    self._loop()
+                    test = self._test()
             except Diverged as error:
-                self.diverged = str(error)
+                self.diverged = f"{error}. {likely_cause(self.settings, list(self.trainer.norms))}"
             else:
                 self._save()
-            self._record()
             self._draw()
-            self._conclude(test)
+        tell()
+        self._conclude(test)
 
-    # ------------------------------------------------------------------ while it goes on
+    def _conclude(self, test: float | None) -> None:
+        tell, signal, unit = self.reporter.line, self.interrupts.signal, self.reporter.unit
+        again = messages.resume_command(self.directory)
+        if self.diverged:
+            tell(f"Stopped: {self.diverged}", "bold red")
+            tell(f"The last good checkpoint, of step {self._saved_step:,}, is whole: {again}")
+        elif signal is not None:
+            tell(f"Stopped by {signal.name} after step {self.trainer.step:,}. Go on with:", "bold")
+            tell(f"  {again}")
+        else:
+            tell(messages.results(self.history.records, unit, self._seconds(), test), "bold")
+            tell("\n" + messages.whats_next(self.directory, self.corpus.tokenizer))
 
-    def _steps(self) -> None:
-        s, trainer = self.settings, self.trainer
-        evaluate_every = s.eval_every or max(1, self.total // 10)
-        record_every = max(1, self.total // RECORDS)
-        gaps = max(1, s.samples - 1)
-        samples = {self.total - round(i * self.total / gaps) for i in range(s.samples)}
-        self._save()
-        self._evaluate()
-        self._sample(samples)
-        while trainer.step < self.total and not self.interrupts.requested:
-            loss = trainer.advance()
-            self._losses.append(loss)
-            left = (self.total - trainer.step) * trainer.seconds_per_step
-            self.reporter.stepped(trainer.step, loss, trainer.tokens_per_second, left)
-            if trainer.step % record_every == 0:
-                self._record()
-            if trainer.step % evaluate_every == 0 or trainer.step == self.total:
-                self._evaluate()
+    def _loop(self) -> None:
+        s, trainer, standing = self.settings, self.trainer, self.standing
+        every = RECORD_EVERY if self.total is None else max(1, self.total // RECORDS)
+        while not self.interrupts.requested:
+            if standing.due and not self._evaluate():
+                return
+            if standing.finished:
+                return
+            began, tokens = time.monotonic(), trainer.tokens
+            fraction = self._fraction()
+            lr = standing.factor * rate(s, trainer.step, trainer.epoch, fraction, self.total)
+            step = trainer.advance(lr)
+            self.pace.took(time.monotonic() - began, trainer.tokens - tokens)
+            self._note(step, lr)
+            if trainer.step % every == 0:
+                self._record(lr)
+            standing.due = self._is_due()
+            if time.monotonic() - self._saved > 60 * s.save_every:
                 self._save()
-            self._sample(samples)
 
-    def _record(self) -> None:
-        """Write down the mean training loss since the last time."""
-        if not self._losses:
-            return
-        self._write(
-            "train",
-            sum(self._losses) / len(self._losses),
-            lr=self.trainer.optimizer.param_groups[0]["lr"],
-            tokens=self.trainer.tokens,
-            tokens_per_second=round(self.trainer.tokens_per_second),
+    def _fraction(self) -> float:
+        """How much of the run is done."""
+        trainer = self.trainer
+        return fraction_done(self.settings, trainer.step, trainer.epochs, self._seconds())
+
+    def _seconds(self) -> float:
+        """How long the run has taken, without the time in which it was stopped."""
+        return self.standing.seconds + time.monotonic() - self._began
+
+    def _is_due(self) -> bool:
+        """Whether it is time for a validation."""
+        s, trainer, fraction = self.settings, self.trainer, self._fraction()
+        if fraction >= 1:
+            return True
+        if s.eval_every is not None:
+            return trainer.step % s.eval_every == 0
+        several = self.total is not None and self.total >= 5 * trainer.steps_per_epoch
+        if s.schedule == "plateau" or s.optimizer == "nt-asgd" or (several and s.minutes is None):
+            return trainer.at == 0
+        return int(10 * fraction) > self.standing.tenth
+
+    def _note(self, step: Step, lr: float) -> None:
+        """Take note of a step, and tell of it."""
+        trainer, pace = self.trainer, self.pace
+        self.history.took(step)
+        if step.skipped:
+            self.reporter.warn(f"step {trainer.step:,} was skipped: something was not finite")
+            if trainer.skipped_in_a_row == GIVE_UP_AFTER:
+                raise Diverged(f"the last {GIVE_UP_AFTER} steps had to be skipped")
+        elif warning := self.watcher.saw(step.loss):
+            self.reporter.warn(f"{warning}, at step {trainer.step:,}; a lower --lr may help")
+        fraction, left = self._fraction(), math.inf
+        if self.total is not None:
+            left = (self.total - trainer.step) * pace.seconds_per_step
+        if self.settings.minutes is not None:
+            left = min(left, 60 * self.settings.minutes - self._seconds())
+        epochs = None if self.total is None else self.total / trainer.steps_per_epoch
+        self.reporter.stepped(
+            Now(
+                trainer.step,
+                self.total,
+                trainer.epochs,
+                epochs,
+                fraction,
+                step.loss,
+                step.grad_norm,
+                step.grad_norm_clipped,
+                lr,
+                pace.tokens_per_second,
+                pace.memory,
+                left,
+            )
         )
-        self._losses.clear()
 
-    def _write(self, split: str, loss: float, **more: float) -> None:
-        seconds = round(time.monotonic() - self._began, 3)
-        step = self.trainer.step
-        self.log.write({"step": step, "split": split, "loss": loss, **more, "seconds": seconds})
+    # ------------------------------------------------------------------ measuring
 
-    def _evaluate(self) -> None:
-        """Measure on the validation part, and write it down."""
-        step, began = self.trainer.step, time.monotonic()
-        loss = self._measured(self.corpus.valid)
-        if loss is not None:
-            self._validations.append((loss, step))
-            self._write("valid", loss)
-            self.reporter.evaluated(step, loss, time.monotonic() - began)
+    def _record(self, lr: float) -> None:
+        """Write down what the steps since the last time were like."""
+        more = {
+            "lr": lr,
+            "tokens": self.trainer.tokens,
+            "tokens_per_second": round(self.pace.tokens_per_second),
+            "memory": self.pace.memory,
+        }
+        if (means := self.history.means()) is not None:
+            self._write("train", {**means, **more})
 
-    def _measured(self, part: Ids) -> float | None:
+    def _write(self, split: str, measured: Mapping[str, Any]) -> None:
+        about = {"step": self.trainer.step, "epoch": round(self.trainer.epochs, 6), "split": split}
+        record = {**about, **measured, "seconds": round(self._seconds(), 3)}
+        self.history.write(record)
+        if self._events is not None:
+            self._events.write(record)
+
+    def _evaluate(self) -> bool:
+        """Validate, and do what follows from it; False if it was interrupted."""
+        s, trainer, standing = self.settings, self.trainer, self.standing
+        began = time.monotonic()
+        with averages(trainer.optimizer):
+            loss = self._measured(self.model, self.corpus.valid)
+            if loss is None:
+                return False
+            is_best = self.history.best_loss is None or loss < self.history.best_loss
+            if is_best:
+                self.directory.save_model(self._described(loss))
+            fraction = self._fraction()
+            self.reporter.evaluated(
+                trainer.step, trainer.epochs, loss, time.monotonic() - began, is_best
+            )
+            earlier = self.history.losses("valid")
+            self._write("valid", {"loss": loss})
+            standing.worse = 0 if is_best else standing.worse + 1
+            tired = s.patience is not None and standing.worse >= s.patience
+            standing.due, standing.tenth = False, int(10 * fraction)
+            standing.finished = fraction >= 1 or tired
+            self._sample(fraction)
+        if s.schedule == "plateau" and not is_best:
+            standing.factor *= s.decay
+        if s.optimizer == "nt-asgd" and not trainer.averaging:
+            before = earlier[: -s.nonmono]
+            if before and loss > min(before):
+                trainer.start_averaging()
+                self.reporter.line(f"step {trainer.step:,}: averages the weights from here on")
+        self._save()
+        return True
+
+    def _measured(self, model: RNNLM, part: Ids) -> float | None:
         """The loss on a part of the text, in nats per token; None if it was interrupted."""
         self.reporter.doing("evaluating")
-        s, step = self.settings, self.trainer.step
-        streams = evaluation_streams(part, s.batch_size, s.bptt)
-        loss = evaluate(self.model, streams, s.bptt, stop=lambda: self.interrupts.requested)
-        if loss is not None and not math.isfinite(loss):
-            raise Diverged(f"the loss on text kept aside became {loss} after step {step:,}")
+        result = evaluate(
+            model,
+            part,
+            streams=self.settings.eval_streams,
+            stop=lambda: self.interrupts.requested,
+        )
+        if result is not None and not math.isfinite(result.nats):
+            raise Diverged(
+                f"the loss on text kept aside became {result.nats} after step {self.trainer.step:,}"
+            )
+        return None if result is None else result.nats
+
+    def _test(self) -> float | None:
+        """The loss of the best weights on the text kept to the end, if it can be had now."""
+        if self.corpus.test is None or not self.standing.finished:
+            return None
+        described = load_checkpoint(self.directory.model)
+        known = [r for r in self.history.records if r["split"] == "test"]
+        if known and known[-1]["best_step"] == described["step"]:
+            return float(known[-1]["loss"])
+        loss = self._measured(
+            restore(described, self.corpus.tokenizer, self.directory.model), self.corpus.test
+        )
+        if loss is not None:
+            self._write("test", {"loss": loss, "best_step": described["step"]})
         return loss
 
-    def _sample(self, steps: set[int]) -> None:
-        step = self.trainer.step
-        if step not in steps or self.interrupts.requested:
+    def _sample(self, fraction: float) -> None:
+        """Show what the model writes, if a sample is due."""
+        s, step, standing = self.settings, self.trainer.step, self.standing
+        due = 1 + int((s.samples - 1) * fraction) if s.samples else 0
+        if due <= standing.samples or self.interrupts.requested:
             return
+        standing.samples = due
         self.reporter.doing("writing")
-        when = {0: "before training", self.total: "after training"}.get(step, f"at step {step:,}")
-        rng, length = np.random.default_rng(self.settings.seed), SAMPLE[self.settings.level]
-        pieces = generate(self.model, self.vocabulary, "", length, temperature=0.7, rng=rng)
+        when = "after training" if standing.finished else f"at step {step:,}"
+        rng = np.random.default_rng(s.seed)
         try:
+            pieces = generate(
+                self.model, self.corpus.tokenizer, "", SAMPLE[s.level], temperature=0.7, rng=rng
+            )
             sample = "".join(pieces)
         except UnusableWeightsError:
             raise Diverged(f"the model's logits became nan or inf in step {step:,}") from None
-        self.reporter.sample(f"a sample {when}", sample.strip("\n"))
+        self.reporter.sample(f"a sample {when if step else 'before training'}", sample.strip("\n"))
+
+    # ------------------------------------------------------------------ keeping
+
+    def _described(self, loss: float | None) -> dict[str, Any]:
+        return describe(
+            self.model, self.corpus.tokenizer, self.trainer.step, loss, self._saw_unknown
+        )
 
     def _save(self) -> None:
-        self._saved = self.trainer.step
-        self.directory.save_weights(self.model, self.vocabulary, self._saved)
-        if time.monotonic() - self._drawn > CURVE_EVERY:
+        """Write a checkpoint: all that the rest of the run depends on."""
+        self.directory.save_checkpoint(
+            {
+                "minigrad": minigrad.__version__,
+                "model": self._described(None),
+                "trainer": self.trainer.state_dict(),
+                "history": self.history.state_dict(),
+                "watcher": self.watcher.state_dict(),
+                "standing": asdict(replace(self.standing, seconds=self._seconds())),
+                "corpus": self.corpus.fingerprint,
+                "machine": machine(),
+            }
+        )
+        self._saved, self._saved_step = time.monotonic(), self.trainer.step
+        if self._saved - self._drawn > DRAW_EVERY:
             self._draw()
 
     def _draw(self) -> None:
-        self._drawn, s = time.monotonic(), self.settings
-        layers = "" if s.layers == 1 else f", {s.layers} layers"
-        title = f"{s.cell.upper()} of {s.hidden_size} units{layers}, on {Path(s.text).name}"
-        records = self.log.read() if self.log.path.exists() else []
-        self.directory.save_curve(loss_curve(records, self.reporter.unit, title))
+        title = messages.title(self.settings)
+        self.directory.save_curves(curves(self.history.records, self.reporter.unit, title))
+        self._drawn = time.monotonic()
 
-    # ------------------------------------------------------------------ when it has ended
 
-    def _conclude(self, test: float | None) -> None:
-        self.reporter.line()
-        tell, where, signal = self.reporter.line, self.directory.path, self.interrupts.signal
-        if self.diverged:
-            tell(f"Stopped: {self.diverged}. A lower --lr or --clip may help.", "bold red")
-            tell(f"The last good weights, those of step {self._saved:,}, are in {where}.")
-        elif signal is not None:
-            tell(f"Stopped by {signal.name} after step {self._saved:,}: saved in {where}.", "bold")
-        else:
-            self._tell_results(test)
-        if not self.diverged:
-            tell()
-            tell(whats_next(self.directory, self.vocabulary))
+def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
+    """The model that the settings ask for."""
+    return RNNLM(
+        vocab_size,
+        s.vector_size or None,
+        s.hidden_size,
+        s.cell,
+        s.layers,
+        s.dropout,
+        s.tied,
+        input_dropout=s.input_dropout,
+        hidden_dropout=s.hidden_dropout,
+        output_dropout=s.output_dropout,
+        variational=s.variational,
+        embedding_dropout=s.embedding_dropout,
+        weight_drop=s.weight_drop,
+        activation_penalty=s.activation_penalty,
+        temporal_penalty=s.temporal_penalty,
+        forget_bias=s.forget_bias,
+        init=s.init,
+        init_scale=s.init_scale,
+        rng=rng,
+    )
 
-    def _tell_results(self, test: float | None) -> None:
-        seconds, unit = round(time.monotonic() - self._began), self.reporter.unit
-        self.reporter.line(f"Trained in {seconds // 60} min {seconds % 60} s.", "bold")
-        if test is not None:
-            self.reporter.line(
-                f"test loss {test:.3f} · {unit.told(test)}, on text never looked at before", "bold"
-            )
-        loss, step = min(self._validations)
-        last, _ = self._validations[-1]
-        if step == 0 and last >= loss:
-            self.reporter.line(
-                "The validation is no better than before training; a lower --lr may help."
-            )
-        elif last > 1.01 * loss:
-            self.reporter.line(
-                f"The validation was best at step {step:,}: {unit.told(loss)}. From there on the "
-                "model learns the text by heart; fewer --steps or more --dropout may help. The "
-                "weights kept are those of the last step."
-            )
+
+def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
+    """The text that the settings name, with the tokens of `tokenizer`, or its own."""
+    return load_corpus(
+        s.text,
+        valid=s.valid,
+        test=s.test,
+        split=s.split,
+        glob=s.glob,
+        level=s.level,
+        min_count=s.min_count,
+        max_vocab=s.max_vocab,
+        max_tokens=s.max_tokens,
+        keep_case=not s.lowercase,
+        tokenizer=tokenizer,
+    )

@@ -1,31 +1,41 @@
-"""The directory of a training run: weights, vocabulary, settings, metrics and the loss curve."""
+"""The directory of a training run: settings, tokens, weights, checkpoint, metrics and curves."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+import tomli_w
+from filelock import FileLock, Timeout
 
-from minigrad.data import Vocabulary
-from minigrad.training import MetricsLog, write_atomically
+from minigrad.data import Tokenizer, load_tokenizer
+from minigrad.training import (
+    MetricsLog,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
 from models.rnnlm import RNNLM
+from models.settings import Settings
 
-FORMAT, VERSION = "minigrad-rnnlm", 1
+FORMAT, VERSION = "minigrad-rnnlm", 2
 
 
 class LoadedRun(NamedTuple):
     """What `RunDirectory.load` finds."""
 
     model: RNNLM
-    vocabulary: Vocabulary
-    settings: dict[str, Any]
+    tokenizer: Tokenizer
+    settings: Settings
+    step: int
+    """After how many steps the weights were as they are."""
+    saw_unknown: bool
+    """Whether the model was trained on a text with unknown tokens in it."""
 
 
 class RunDirectory:
@@ -33,12 +43,15 @@ class RunDirectory:
 
     ::
 
-        settings.json       the sizes of the model (under "model"), and how it was trained
-        vocabulary.json     its tokens, in the order of their ids
-        model.safetensors   its weights, by the names of `RNNLM.state_dict`
-        metrics.jsonl       an object a line: step, split ("train" or "valid"), loss in nats per
-                            token, and more
-        loss.png            the same as a curve
+        config.toml              the settings: `train --config` takes it as it is
+        tokenizer.json           the tokens, in the order of their ids
+        model.safetensors        the weights that were best in validation
+        checkpoint.safetensors   the last state of the run, from which it can go on
+        metrics.jsonl            an object a line: step, epoch, split ("train", "valid" or "test"),
+                                 loss in nats per token, and more
+        curves.png               the same as curves
+        tensorboard/             the same as event files, with --tensorboard
+        .lock                    held by the run while it goes on
 
     Each file but `metrics.jsonl`, which grows line by line, appears whole or not at all. Nothing
     else in the directory is touched.
@@ -46,16 +59,21 @@ class RunDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.settings = self.path / "settings.json"
-        self.vocabulary = self.path / "vocabulary.json"
-        self.weights = self.path / "model.safetensors"
+        self.config = self.path / "config.toml"
+        self.tokenizer = self.path / "tokenizer.json"
+        self.model = self.path / "model.safetensors"
+        self.checkpoint = self.path / "checkpoint.safetensors"
         self.metrics = self.path / "metrics.jsonl"
-        self.curve = self.path / "loss.png"
+        self.curves = self.path / "curves.png"
+        self.events = self.path / "tensorboard"
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files of a run; the weights first, without which the others are none."""
-        return self.weights, self.settings, self.vocabulary, self.metrics, self.curve
+        """All files of a run; the settings last, without which the others are none."""
+        return (
+            *(self.checkpoint, self.model, self.metrics, self.curves, self.tokenizer),
+            self.config,
+        )
 
     # ------------------------------------------------------------------ writing
 
@@ -63,41 +81,66 @@ class RunDirectory:
         """Raise a FileExistsError if there is a run here already, or a file in the way."""
         if any(file.exists() for file in self.files):
             raise FileExistsError(
-                f"{str(self.path)!r} already holds a run; give another --out, or --overwrite"
+                f"{str(self.path)!r} already holds a run; go on with it by --resume, give another "
+                "--out, or --overwrite"
             )
         if self.path.exists() and not self.path.is_dir():
             raise FileExistsError(f"{str(self.path)!r} is a file, not a directory")
 
-    def begin(self, settings: Mapping[str, Any], model: RNNLM, vocabulary: Vocabulary) -> None:
-        """Make the directory for a new run; the files of a run that was here before are deleted.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within it, no other run can use the directory, which is made if need be.
 
         Raises
         ------
         OSError
-            if it can't be written to.
+            if another run is using it, or it can't be written to.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BlockingIOError(f"{str(self.path)!r} is in use by another run") from None
+        try:
+            for file in self.files:  # what a run that was killed had not finished writing
+                for unfinished in self.path.glob(f".{file.name}.*.tmp"):
+                    unfinished.unlink()
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, settings: Settings, tokenizer: Tokenizer) -> None:
+        """Write what does not change while a run goes on, in place of a run from before.
+
+        Raises
+        ------
+        OSError
+            if the directory can't be written to.
+        """
         for file in self.files:
             file.unlink(missing_ok=True)
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "model": model.settings(),
-            **settings,
-        }
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-        write_atomically(self.settings, text.encode("utf-8", "surrogateescape"))
-        vocabulary.save(self.vocabulary)
+        for file in self.events.glob("events.out.tfevents.*"):
+            file.unlink()
+        tokenizer.save(self.tokenizer)
+        self.save_settings(settings)
 
-    def save_weights(self, model: RNNLM, vocabulary: Vocabulary, step: int) -> None:
-        """Write the weights as they are after `step` steps, in place of those from before."""
-        about = json.dumps({"step": step, "vocabulary": _fingerprint(vocabulary)})
-        # one entry, since several would stand in another order in each file
-        write_atomically(self.weights, save(model.state_dict(), {FORMAT: about}))
+    def save_settings(self, settings: Settings) -> None:
+        """Write the settings of the run."""
+        text = tomli_w.dumps(settings.to_dict())
+        write_atomically(self.config, text.encode("utf-8", "surrogateescape"))
 
-    def save_curve(self, picture: bytes) -> None:
-        """Write the loss curve, a PNG."""
-        write_atomically(self.curve, picture)
+    def save_model(self, described: Mapping[str, Any]) -> None:
+        """Write the weights, as `describe` tells them, in place of those from before."""
+        save_checkpoint(self.model, described)
+
+    def save_checkpoint(self, tree: Mapping[str, Any]) -> None:
+        """Write the state of the run, in place of the one from before."""
+        save_checkpoint(self.checkpoint, tree)
+
+    def save_curves(self, picture: bytes) -> None:
+        """Write the curves, a PNG."""
+        write_atomically(self.curves, picture)
 
     def log(self) -> MetricsLog:
         """The metrics of the run."""
@@ -105,8 +148,42 @@ class RunDirectory:
 
     # ------------------------------------------------------------------ reading
 
-    def load(self) -> LoadedRun:
-        """The model, its vocabulary and the settings, as they were written here.
+    def read_settings(self) -> Settings:
+        """The settings of the run that is here.
+
+        Raises
+        ------
+        FileNotFoundError
+            if there is none.
+        ValueError
+            if they are damaged.
+        """
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"there is no directory {str(self.path)!r}")
+        if not self.config.is_file():
+            raise FileNotFoundError(f"{str(self.path)!r} holds no run: it has no config.toml")
+        return Settings.combined(read_toml(self.config))
+
+    def load_checkpoint(self) -> dict[str, Any]:
+        """The state of the run, from which it can go on.
+
+        Raises
+        ------
+        OSError, ValueError
+            if there is none, or it is damaged. The message names the file.
+        """
+        saved = load_checkpoint(self.checkpoint)
+        if not {"model", "trainer", "history", "standing"} <= saved.keys():
+            raise ValueError(f"{str(self.checkpoint)!r} is no checkpoint of a training run")
+        return saved
+
+    def load(self, which: str = "best") -> LoadedRun:
+        """The model, its tokens and the settings, as they were written here.
+
+        Parameters
+        ----------
+        which
+            ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
 
         Raises
         ------
@@ -115,68 +192,78 @@ class RunDirectory:
         ValueError
             if a file is damaged, or is not of this run. The message names it.
         """
-        if not self.path.is_dir():
-            raise FileNotFoundError(f"there is no directory {str(self.path)!r}")
-        for file in (self.weights, self.settings, self.vocabulary):
+        settings = self.read_settings()
+        path = {"best": self.model, "last": self.checkpoint}[which]
+        for file in (path, self.tokenizer):
             if not file.is_file():
                 raise FileNotFoundError(
                     f"{str(self.path)!r} holds no trained model: it has no {file.name}"
                 )
-        settings = self._read_settings()
-        vocabulary = Vocabulary.load(self.vocabulary)
-        try:
-            # the initial values are drawn in vain, but not from the library's own generator
-            model = RNNLM(**settings["model"], rng=np.random.default_rng(0))
-        except (TypeError, ValueError, MemoryError) as error:
-            raise ValueError(f"{str(self.settings)!r} is damaged: {error}") from error
-        if settings["model"]["vocab_size"] != len(vocabulary):
-            raise ValueError(
-                f"{str(self.vocabulary)!r} is not of this model: it has {len(vocabulary):,} "
-                f"tokens, the model {settings['model']['vocab_size']:,}"
-            )
-        self._load_weights(model, vocabulary)
-        return LoadedRun(model, vocabulary, settings)
-
-    def _read_settings(self) -> dict[str, Any]:
-        try:
-            settings = json.loads(self.settings.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{str(self.settings)!r} is damaged: {error}") from error
-        if not isinstance(settings, dict) or settings.get("format") != FORMAT:
-            raise ValueError(f"{str(self.settings)!r} is not that of a minigrad language model")
-        if settings.get("version") != VERSION:
-            raise ValueError(
-                f"{str(self.settings)!r} has version {settings.get('version')!r}; this minigrad "
-                f"reads version {VERSION}"
-            )
-        if not isinstance(settings.get("model"), dict):
-            raise ValueError(f'{str(self.settings)!r} is damaged: it has no "model"')
-        return settings
-
-    def _load_weights(self, model: RNNLM, vocabulary: Vocabulary) -> None:
-        ours = fingerprint = _fingerprint(vocabulary)
-        try:
-            with safe_open(self.weights, framework="numpy") as file:
-                about = (file.metadata() or {}).get(FORMAT)  # None: saved by another program
-                if about is not None:
-                    fingerprint = json.loads(about)["vocabulary"]
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{str(self.weights)!r} is damaged: {error}") from error
-        if fingerprint != ours:
-            raise ValueError(
-                f"{str(self.weights)!r} and {str(self.vocabulary)!r} are not of the same run"
-            )
-        try:
-            model.load_state_dict(arrays)
-        except ValueError as error:
-            faults = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-            raise ValueError(
-                f"{str(self.weights)!r} does not fit the model in {self.settings.name}: {faults}"
-            ) from error
-        if not all(np.isfinite(p.data).all() for p in model.parameters()):
-            raise ValueError(f"{str(self.weights)!r} holds NaN or infinite weights")
+        tokenizer = load_tokenizer(self.tokenizer)
+        last = which == "last"
+        described = self.load_checkpoint()["model"] if last else load_checkpoint(path)
+        model = restore(described, tokenizer, path)
+        step, unknown = int(described["step"]), bool(described["saw_unknown"])
+        return LoadedRun(model, tokenizer, settings, step, unknown)
 
 
-def _fingerprint(vocabulary: Vocabulary) -> str:
-    return hashlib.sha256(vocabulary.to_json().encode()).hexdigest()
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The options in a TOML file, by their names with underscores.
+
+    Raises
+    ------
+    ValueError
+        if it is no TOML, or not in UTF-8. The message names the file.
+    OSError
+        if it can't be read.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)!r} is not TOML: {error}") from error
+    return {name.replace("-", "_"): value for name, value in content.items()}
+
+
+def describe(
+    model: RNNLM, tokenizer: Tokenizer, step: int, loss: float | None, saw_unknown: bool
+) -> dict[str, Any]:
+    """A model as `save_checkpoint` takes it: its weights, and what is needed to use them."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": model.settings(),
+        "weights": model.state_dict(),
+        "tokenizer": tokenizer.fingerprint,
+        "step": step,
+        "loss": loss,
+        "saw_unknown": saw_unknown,
+    }
+
+
+def restore(described: Mapping[str, Any], tokenizer: Tokenizer, path: Path) -> RNNLM:
+    """The model that was described.
+
+    Raises
+    ------
+    ValueError
+        if it is not one, not for these tokens, or not usable. The message names `path`.
+    """
+    name = repr(str(path))
+    if described.get("format") != FORMAT:
+        raise ValueError(f"{name} holds no language model of minigrad")
+    if described["version"] != VERSION:
+        raise ValueError(
+            f"{name} has version {described['version']!r}; this minigrad reads version {VERSION}"
+        )
+    if described["tokenizer"] != tokenizer.fingerprint:
+        raise ValueError(f"{name} and tokenizer.json are not of the same run")
+    try:
+        # the initial values are drawn in vain, but not from the library's own generator
+        model = RNNLM(**described["settings"], rng=np.random.default_rng(0))
+        model.load_state_dict(described["weights"])
+    except (TypeError, ValueError, MemoryError) as error:
+        faults = "; ".join(line.strip() for line in str(error).splitlines())
+        raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
+    if not all(np.isfinite(p.data).all() for p in model.parameters()):
+        raise ValueError(f"{name} holds NaN or infinite weights")
+    return model

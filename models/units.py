@@ -1,5 +1,7 @@
 """How a loss in nats per token is told to people."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,13 +23,24 @@ class Unit(NamedTuple):
     def told(self, nats: float) -> str:
         """Of a loss in nats per token, a number and the unit: ``"1.912 bpc"``."""
         value = self.of(nats)
-        if self.short == "bpc":
+        if self.of is bits:
             return f"{value:.3f} {self.short}"
         return f"{self.short} {value:,.1f}" if value < 1e6 else f"{self.short} {value:.1e}"
 
 
 UNITS = {
     "char": Unit("bits per character", "bpc", bits),
+    "byte": Unit("bits per byte", "bpb", bits),
     "word": Unit("perplexity", "perplexity", perplexity),
+    "bpe": Unit("perplexity per token", "perplexity", perplexity),
 }
 """By the level of the tokens."""
+
+
+def bits_per(nats: float, tokens: int, symbols: int) -> float:
+    """Of a loss in nats per token, the bits per symbol of a text of so many tokens and symbols.
+
+    So models with tokens of different sizes can be compared, by the characters of the text, or its
+    bytes. NaN for a text without symbols.
+    """
+    return bits(nats) * tokens / symbols if symbols else float("nan")

@@ -9,20 +9,49 @@
 >>> inputs.shape, targets.shape
 ((35, 32), (35, 32))
 
+Of a text larger than memory, `tokenized` gives ids that stay in a file:
+
+>>> from minigrad.data import cut, find_text, tokenized
+>>> train, valid, test = cut(find_text("python-docs").text, (0.9, 0.05, 0.05))
+>>> vocabulary = Vocabulary.from_chunks(train.pieces())
+>>> streams = batchify(tokenized(vocabulary, train).ids, batch_size=32)
+>>> streams.dtype, windows(streams, bptt=35)[0][0].dtype
+(dtype('uint8'), dtype('int64'))
+
 Everything here runs on the host, in NumPy, before a model sees it.
 """
 
 from minigrad.data.batches import Windows, batchify, split, windows
-from minigrad.data.corpora import load_text, python_docs, read_text
+from minigrad.data.byte_pairs import BytePairVocabulary
+from minigrad.data.byte_vocabulary import ByteVocabulary
+from minigrad.data.cache import cache_dir
+from minigrad.data.corpora import Found, find_text, load_text, python_docs
+from minigrad.data.decoding import TextDecoder
+from minigrad.data.excerpts import cut
+from minigrad.data.texts import read_text
+from minigrad.data.token_files import Tokens, tokenized
+from minigrad.data.tokenizer import Tokenizer, TokenLevel, load_tokenizer
 from minigrad.data.vocabulary import Vocabulary
 
 __all__ = [
+    "BytePairVocabulary",
+    "ByteVocabulary",
+    "Found",
+    "TextDecoder",
+    "TokenLevel",
+    "Tokenizer",
+    "Tokens",
     "Vocabulary",
     "Windows",
     "batchify",
+    "cache_dir",
+    "cut",
+    "find_text",
     "load_text",
+    "load_tokenizer",
     "python_docs",
     "read_text",
     "split",
+    "tokenized",
     "windows",
 ]

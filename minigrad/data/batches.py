@@ -8,9 +8,13 @@ from typing import Any, Protocol, Self, SupportsIndex, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.data.checks import positive_int, token_ids, whole_number
+from minigrad.data.checks import positive_int, sequence_of_ids, whole_number
 
 Window = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class TooShortError(ValueError):
+    """A text is too short to be cut into so many parts."""
 
 
 class Sliceable(Protocol):
@@ -40,7 +44,8 @@ def split(ids_or_text: Part, fractions: Sequence[float] = (0.9, 0.05, 0.05)) -> 
     Raises
     ------
     ValueError
-        If a fraction is not positive, if they do not sum to 1, or if a part would be empty.
+        If a fraction is not positive, if they do not sum to 1, or (a `TooShortError`) if a part
+        would be empty.
     """
     if not all(fraction > 0 for fraction in fractions):
         raise ValueError(f"split: fractions must be positive, got {tuple(fractions)}")
@@ -52,16 +57,16 @@ def split(ids_or_text: Part, fractions: Sequence[float] = (0.9, 0.05, 0.05)) -> 
     bounds = list(pairwise(cuts))
     for number, (start, stop) in enumerate(bounds):
         if start >= stop:
-            raise ValueError(
+            raise TooShortError(
                 f"split: a length of {length} is too short for fractions {tuple(fractions)}: "
-                f"part {number} would be empty"
+                f"part {number} would be empty; {math.ceil(1 / min(fractions)) + 1} will do"
             )
     return tuple(ids_or_text[start:stop] for start, stop in bounds)
 
 
 def batchify(
     ids: ArrayLike, batch_size: SupportsIndex, *, vocab_size: int | None = None
-) -> NDArray[np.int64]:
+) -> NDArray[np.integer[Any]]:
     """Lay one sequence out as parallel streams, to be read side by side.
 
     Stream n, which is column n, is the n-th of `batch_size` consecutive pieces of equal length
@@ -80,8 +85,10 @@ def batchify(
     Returns
     -------
     ndarray
-        int64, shape (L, N), with the N tokens of one time step next to each other in memory.
-        A copy, except that a single stream (N = 1) of int64 ids is a view of them.
+        Shape (L, N). Of ids that are narrower than int64, such as those of `tokenized`, which may
+        be larger than memory, it is a view with their dtype, and `windows` makes int64 of each
+        window. Else it is an int64 copy (for N = 1 a view) with the N tokens of one time step next
+        to each other in memory.
 
     Raises
     ------
@@ -94,20 +101,23 @@ def batchify(
         If an id is negative, or not below `vocab_size`.
     """
     batch_size = positive_int(batch_size, "batchify: batch_size")
-    sequence = token_ids(ids, vocab_size, "batchify")
+    sequence = sequence_of_ids(ids, vocab_size, "batchify")
     length = len(sequence) // batch_size
     if length < 2:
         raise ValueError(
             f"batchify: {len(sequence)} tokens are too few for batch_size={batch_size}: at least "
             f"{2 * batch_size} are needed, an input and a target for each stream"
         )
-    return np.ascontiguousarray(sequence[: length * batch_size].reshape(batch_size, length).T)
+    streams = sequence[: length * batch_size].reshape(batch_size, length).T
+    if isinstance(ids, np.ndarray) and ids.itemsize < 8:
+        return streams
+    return np.ascontiguousarray(streams, np.int64)
 
 
 class Windows(Sequence[Window]):
     """The windows of truncated BPTT over parallel streams, as a sequence: see `windows`."""
 
-    def __init__(self, streams: NDArray[np.int64], bptt: int, starts: range) -> None:
+    def __init__(self, streams: NDArray[np.integer[Any]], bptt: int, starts: range) -> None:
         self.streams = streams
         self.bptt = bptt
         self.starts = starts
@@ -125,8 +135,46 @@ class Windows(Sequence[Window]):
         if isinstance(index, slice):
             return type(self)(self.streams, self.bptt, self.starts[index])
         start = self.starts[index]
-        stop = min(start + self.bptt, len(self.streams) - 1)
-        return self.streams[start:stop], self.streams[start + 1 : stop + 1]
+        return self._window(start, min(start + self.bptt, self.time_steps))
+
+    @property
+    def time_steps(self) -> int:
+        """How many targets each stream has: one less than tokens."""
+        return len(self.streams) - 1
+
+    def at(self, start: SupportsIndex, length: SupportsIndex) -> Window:
+        """Return the window of `length` time steps whose first input is that of `start`.
+
+        Parameters
+        ----------
+        start
+            A time step, in [0, time_steps).
+        length
+            At most as many time steps as are left: `time_steps - start`.
+
+        Raises
+        ------
+        ValueError
+            If one of them is out of range.
+        """
+        start = whole_number(start, "Windows.at: start")
+        length = positive_int(length, "Windows.at: length")
+        if not 0 <= start < self.time_steps:
+            raise ValueError(f"Windows.at: start must be in [0, {self.time_steps}), got {start}")
+        if length > self.time_steps - start:
+            raise ValueError(
+                f"Windows.at: of {self.time_steps} time steps {self.time_steps - start} are left "
+                f"from {start} on, got length={length}"
+            )
+        return self._window(start, start + length)
+
+    def _window(self, start: int, stop: int) -> Window:
+        # By the array's own method, so that NumPy and CuPy arrays are served alike. One conversion
+        # serves both: the targets are the inputs one step later.
+        steps: NDArray[np.int64] = self.streams[start : stop + 1].astype(
+            np.int64, order="C", copy=False
+        )
+        return steps[:-1], steps[1:]
 
     def __repr__(self) -> str:
         return f"<{len(self)} windows of {self.bptt} steps, streams {self.streams.shape}>"
@@ -153,8 +201,9 @@ def windows(
     Returns
     -------
     Windows
-        A sequence of pairs (inputs, targets), each int64 and of shape (T, N). They are views of
-        `streams`, not to be written to, if that is int64 and C-contiguous; else of one copy.
+        A sequence of pairs (inputs, targets), each int64, C-contiguous and of shape (T, N). They
+        are views of `streams`, not to be written to, if that is int64 and C-contiguous; else a
+        window is copied when it is asked for, and `streams` may be larger than memory.
 
     Raises
     ------
@@ -180,6 +229,4 @@ def windows(
     start = whole_number(start, "windows: start")
     if not 0 <= start < length:
         raise ValueError(f"windows: start must be in [0, {length - 1}], got {start}")
-    # By the array's own method, so that NumPy and CuPy arrays are served alike.
-    time_steps: NDArray[np.int64] = streams.astype(np.int64, order="C", copy=False)
-    return Windows(time_steps, bptt, range(start, length - 1, bptt))
+    return Windows(streams, bptt, range(start, length - 1, bptt))

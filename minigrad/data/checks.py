@@ -1,7 +1,7 @@
 """What several functions of this package ask of their arguments."""
 
 import operator
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,11 +22,52 @@ def positive_int(value: SupportsIndex, name: str) -> int:
     return number
 
 
-def token_ids(ids: ArrayLike, vocab_size: int | None, caller: str) -> NDArray[np.int64]:
-    """Return `ids` as an int64 array of shape (length,), with each id in [0, vocab_size).
+def check_is_str(text: object, caller: str) -> None:
+    """Raise a TypeError if `text` is not a str."""
+    if not isinstance(text, str):
+        raise TypeError(f"{caller}: text must be a str, got {type(text).__name__}")
+
+
+def utf_8(text: str, caller: str) -> bytes:
+    """Return `text` in UTF-8.
+
+    Raises
+    ------
+    TypeError
+        If it is not a str.
+    ValueError
+        If it holds half of a surrogate pair, which is no character and has no bytes.
+    """
+    check_is_str(text, caller)
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{caller}: text must be valid Unicode, got {readable(text[error.start])} at position "
+            f"{error.start}, which is half of a surrogate pair"
+        ) from None
+
+
+def readable(symbol: str) -> str:
+    """Name a symbol so that look-alikes, combining marks and controls can be told apart."""
+    if len(symbol) > 40:
+        return f"{symbol[:40]!r}... ({len(symbol)} characters)"
+    if symbol.isascii() and len(symbol) > 1:
+        return repr(symbol)
+    return f"{symbol!r} ({' '.join(f'U+{ord(character):04X}' for character in symbol)})"
+
+
+SPAN = 1 << 20
+"""How many ids are looked at at once, so that ids in a file never come into memory as a whole."""
+
+
+def sequence_of_ids(
+    ids: ArrayLike, vocab_size: int | None, caller: str
+) -> NDArray[np.integer[Any]]:
+    """Return `ids` as an array of integers of shape (length,), each in [0, vocab_size).
 
     A GPU reads past the end of an embedding without a word, so ids are checked here, on the host.
-    An array that is int64 already is handed back as it is, not copied.
+    An array is handed back as it is, not copied.
 
     Raises
     ------
@@ -44,14 +85,24 @@ def token_ids(ids: ArrayLike, vocab_size: int | None, caller: str) -> NDArray[np
         return np.empty(0, np.int64)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{caller}: ids must be integers, got dtype {array.dtype}")
-    places = array.astype(np.int64, copy=False)
-    wrong = places < 0
-    if vocab_size is not None:
-        wrong |= places >= vocab_size
-    if wrong.any():
-        position = int(np.argmax(wrong))
-        expected = "not negative" if vocab_size is None else f"in [0, {vocab_size})"
-        raise IndexError(
-            f"{caller}: ids must be {expected}, got {array[position]} at position {position}"
-        )
-    return places
+    if vocab_size is None and array.dtype.kind == "u" and array.itemsize < 8:
+        return array
+    for start in range(0, len(array), SPAN):
+        span = array[start : start + SPAN]
+        places = span.astype(np.int64, copy=False)  # 2^63 and more become negative
+        wrong = places < 0
+        if vocab_size is not None:
+            wrong |= places >= vocab_size
+        if wrong.any():
+            position = int(np.argmax(wrong))
+            expected = "not negative" if vocab_size is None else f"in [0, {vocab_size})"
+            raise IndexError(
+                f"{caller}: ids must be {expected}, got {span[position]} at position "
+                f"{start + position}"
+            )
+    return array
+
+
+def token_ids(ids: ArrayLike, vocab_size: int | None, caller: str) -> NDArray[np.int64]:
+    """Return what `sequence_of_ids` does as int64: a copy, unless it is that already."""
+    return sequence_of_ids(ids, vocab_size, caller).astype(np.int64, copy=False)

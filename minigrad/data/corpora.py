@@ -1,23 +1,118 @@
-"""Text to train on: Python's own documentation, or any file in UTF-8."""
+"""Texts to train on: by name, from files and directories, or from the network."""
 
 import os
-import shlex
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from minigrad.data.archives import is_archive, unpacked
+from minigrad.data.downloads import REGISTRY, fetch, of_url
+from minigrad.data.texts import Joined, Text, TextFile, TextString, read_text
 
 PYTHON_DOCS = "python-docs"
+PTB = "ptb"
+
+PART = re.compile(r"(?<![a-z])(train(?:ing)?|valid(?:ation)?|val|dev|test)(?![a-z])", re.IGNORECASE)
+"""The word in the name of a file that tells which part of a corpus it is."""
+
+TEXT_SUFFIXES = ("", ".raw", ".text", ".tokens", ".txt")
+"""Those of files that may be parts of a corpus, where no glob says which files are meant."""
+
+
+class Found(NamedTuple):
+    """A text, and the parts to validate and to test on if it comes with such parts.
+
+    Attributes
+    ----------
+    name
+        what to call it.
+    text
+        the whole of it, or the part to train on.
+    valid, test
+        the other parts; None: there is none.
+    """
+
+    name: str
+    text: Text
+    valid: Text | None = None
+    test: Text | None = None
+
+
+def find_text(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = PYTHON_DOCS,
+    *,
+    glob: str | None = None,
+) -> Found:
+    """Find what `source` means, and fetch it if it has to be fetched.
+
+    Parameters
+    ----------
+    source
+        One of these, or several that are joined in the order given:
+
+        - `"python-docs"`, `"tinyshakespeare"` or `"wikitext-2"`;
+        - the path of a file in UTF-8. One that has the name of a corpus is meant by `"./NAME"`;
+        - the path of a directory, or of a zip or tar archive, with such files. Files whose names
+          differ in nothing but `train`, `valid` (`validation`, `val`, `dev`) and `test`, and in
+          numbers, are taken for the parts of a corpus. Else all files that end in `.txt` are
+          joined, in the order of their names;
+        - an http or https address of a file or an archive. `#sha256=...` at its end has it checked.
+    glob
+        Which files of a directory or an archive, such as `"**/*.md"`.
+
+    Raises
+    ------
+    OSError
+        If a file is missing, or can't be read, fetched or written.
+    ValueError
+        If it is not clear which files are meant, or if they can't be used.
+    ModuleNotFoundError
+        If a package is missing that it takes to fetch a text.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    if not sources:
+        raise ValueError("text: there must be one source at least, got none")
+    places = [_place(each) for each in sources]
+    if glob is not None and not any(isinstance(p, Path) and p.is_dir() for p in places):
+        raise ValueError(
+            f"glob: it chooses files of a directory or an archive, got {glob!r} for "
+            f"{', '.join(map(repr, map(str, sources)))}"
+        )
+    found = [
+        _in_directory(place, glob, _name(each), deep=place != Path(each))
+        if isinstance(place, Path) and place.is_dir()
+        else Found(_name(each), _as_text(place))
+        for each, place in zip(sources, places, strict=True)
+    ]
+    if len(found) == 1:
+        return found[0]
+    whole = next((each.name for each in found if each.valid or each.test), None)
+    if whole is not None:
+        raise ValueError(
+            f"text: {whole!r} has parts to train, validate and test on, and can't be joined with "
+            "others; name its files one by one"
+        )
+    name = f"{found[0].name} and {len(found) - 1} more"
+    files = [place for place in places if isinstance(place, Path) and place.is_file()]
+    if len(files) == len(places):
+        return _of_files(files, name, all_or_none=True)
+    return Found(name, Joined([each.text for each in found], name))
 
 
 def load_text(source: str | os.PathLike[str] = PYTHON_DOCS) -> str:
-    """Return the text called `source`: `"python-docs"`, or the path of a file.
+    """Return the whole text called `source`, which is as in `find_text`.
 
-    A file that happens to be called `python-docs` is meant by `"./python-docs"`.
+    Of a corpus with parts, these are joined.
 
     Raises
     ------
     OSError, ValueError, ModuleNotFoundError
-        As `python_docs` and `read_text` do.
+        As `find_text` does.
     """
-    return python_docs() if source == PYTHON_DOCS else read_text(source)
+    found = find_text(source)
+    parts = [part for part in found[1:] if part is not None]
+    return "".join((parts[0] if len(parts) == 1 else Joined(parts, found.name)).pieces())
 
 
 def python_docs() -> str:
@@ -43,59 +138,118 @@ def python_docs() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    r"""Return the text of a UTF-8 file, with every line ending in `"\n"`.
-
-    Line ends of Windows (`"\r\n"`) and of old Macs (`"\r"`) become `"\n"`, as they do in `open`.
-    A byte order mark at the start is dropped. Nothing else changes; in particular, composed and
-    decomposed letters stay what they are.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    IsADirectoryError
-        If it is a directory.
-    ValueError
-        If the file holds nothing but whitespace, or is not UTF-8 text. The message names the first
-        byte at fault and its offset.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"read_text: path must be a file, got the directory {str(path)!r}")
+def _place(source: str | os.PathLike[str]) -> Text | Path:
+    """The text, the file or the directory that a source is, fetched and unpacked."""
+    if source == PYTHON_DOCS:
+        return TextString(python_docs(), PYTHON_DOCS)
+    if isinstance(source, str) and source in REGISTRY:
+        path = fetch(REGISTRY[source], source)
+    elif isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
+        path = fetch(of_url(source), "the text")
+    else:
+        path = Path(source)
     if not path.exists():
+        if str(source) == PTB:
+            raise ValueError(
+                "text: the Penn Treebank is licensed, and not to be handed out here: give the path "
+                "or the address of your own copy, a directory or an archive with ptb.train.txt, "
+                "ptb.valid.txt and ptb.test.txt"
+            )
+        known = ", ".join(map(repr, (PYTHON_DOCS, *REGISTRY)))
         raise FileNotFoundError(
-            f"read_text: there is no file {str(path)!r} "
-            f"(the one text that comes without a file is {PYTHON_DOCS!r})"
+            f"text: there is no file {str(source)!r} (what is known by name is {known})"
         )
-    text = decode_utf8(path.read_bytes(), path).replace("\r\n", "\n").replace("\r", "\n")
-    if not text or text.isspace():
-        content = "only whitespace" if text else "empty"
-        raise ValueError(f"read_text: the file {str(path)!r} is {content}, there is no text in it")
-    return text
+    return unpacked(path) if path.is_file() and is_archive(path) else path
 
 
-def decode_utf8(content: bytes, path: Path) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(
-            f"read_text: {str(path)!r} is not UTF-8: byte 0x{content[0]:02x} at offset 0 begins "
-            f"a byte order mark of UTF-16 or UTF-32; {conversion(path, 'UTF-16')}"
+def _as_text(place: Text | Path) -> Text:
+    if not isinstance(place, Path):
+        return place
+    if place.is_file():
+        return TextFile(place)
+    return TextString(read_text(place), place.name)  # a pipe, which can be read once
+
+
+def _name(source: str | os.PathLike[str]) -> str:
+    """What a source is called: without the directories, or the host."""
+    return str(source).partition("#")[0].rstrip("/\\").replace("\\", "/").rpartition("/")[2] or str(
+        source
+    )
+
+
+def _in_directory(directory: Path, glob: str | None, name: str, *, deep: bool) -> Found:
+    """The texts in a directory, and if `deep` in those below it."""
+    if glob is not None:
+        files = _files(directory, glob)
+        if not files:
+            raise FileNotFoundError(
+                f"glob: no file in {name!r} matches {glob!r}; {_contents(directory)}"
+            )
+        return _of_files(files, name)
+    everywhere = "**/" if deep else ""
+    files = [
+        file
+        for file in _files(directory, f"{everywhere}*")
+        if file.suffix.lower() in TEXT_SUFFIXES and not file.name.startswith(".")
+    ]
+    if _parts(files, name):
+        return _of_files(files, name)
+    files = [file for file in files if file.suffix.lower() == ".txt"]
+    if not files:
+        raise FileNotFoundError(
+            f"text: no file in {name!r} ends in .txt; {_contents(directory)}. Say which ones are "
+            "meant with glob (--glob), such as '**/*.md'"
         )
-    null = content.find(b"\0")
-    if null >= 0:
-        raise ValueError(
-            f"read_text: {str(path)!r} is not UTF-8 text: byte 0x00 at offset {null}; it is a "
-            "binary file, or UTF-16 or UTF-32 without a byte order mark"
-        )
+    return _of_files(files, name)
+
+
+def _files(directory: Path, glob: str) -> list[Path]:
     try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
+        files = [path for path in directory.glob(glob) if path.is_file()]
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(f"glob: {glob!r} is no pattern of paths in a directory: {error}") from None
+    return sorted(files, key=lambda path: path.relative_to(directory).as_posix())
+
+
+def _contents(directory: Path) -> str:
+    names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    return f"it holds {', '.join(names[:5]) + (', ...' if names[5:] else '') or 'nothing'}"
+
+
+def _of_files(files: Sequence[Path], name: str, *, all_or_none: bool = False) -> Found:
+    """The texts in files: parts if their names say so, and else joined.
+
+    With `all_or_none`, the files are parts only if each of them is one.
+    """
+    parts = _parts(files, name)
+    if parts and not (all_or_none and sum(map(len, parts.values())) < len(files)):
+        texts = {part: _joined(parts[part], f"{part} of {name}") for part in parts}
+        return Found(name, texts["train"], texts.get("valid"), texts.get("test"))
+    return Found(name, _joined(files, name))
+
+
+def _joined(files: Sequence[Path], name: str) -> Text:
+    if len(files) == 1:
+        return TextFile(files[0])
+    return Joined([TextFile(file, may_be_blank=True) for file in files], name)
+
+
+def _parts(files: Iterable[Path], name: str) -> Mapping[str, list[Path]]:
+    """The files of each part, "train" and others; none if their names do not tell of parts."""
+    groups: dict[tuple[str, ...], dict[str, list[Path]]] = {}
+    for file in files:
+        match = PART.search(file.name)
+        if match is None:
+            continue
+        word = match[1].lower()
+        part = "train" if word.startswith("train") else "test" if word == "test" else "valid"
+        around = (str(file.parent), file.name[: match.start()], file.name[match.end() :])
+        signature = tuple(re.sub(r"\d+", "0", text) for text in around)
+        groups.setdefault(signature, {}).setdefault(part, []).append(file)
+    corpora = [parts for parts in groups.values() if "train" in parts and len(parts) > 1]
+    if len(corpora) > 1:
+        names = " or ".join(sorted(parts["train"][0].name for parts in corpora))
         raise ValueError(
-            f"read_text: {str(path)!r} is not UTF-8: byte 0x{content[error.start]:02x} at offset "
-            f"{error.start} ({error.reason}); {conversion(path, 'ENCODING')}, "
-            "where ENCODING is what it was written in, such as CP1252 or CP949"
-        ) from error
-
-
-def conversion(path: Path, encoding: str) -> str:
-    return f"convert it with: iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > utf8.txt"
+            f"text: {name!r} holds several corpora: say with glob (--glob) whether {names} is meant"
+        )
+    return corpora[0] if corpora else {}

@@ -16,7 +16,7 @@ attributes are found there::
 from minigrad.nn import init
 from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
 from minigrad.nn.containers import ModuleList, Sequential
-from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear
+from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear, LockedDropout
 from minigrad.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from minigrad.nn.module import Module, Parameter
 from minigrad.nn.recurrent import GRU, LSTM, RNN
@@ -34,6 +34,7 @@ __all__ = [
     "LSTMCell",
     "LayerNorm",
     "Linear",
+    "LockedDropout",
     "MSELoss",
     "Module",
     "ModuleList",

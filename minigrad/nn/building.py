@@ -30,6 +30,14 @@ def check_sizes(layer: Module, **sizes: Any) -> None:
             )
 
 
+def check_share(layer: Module, **share: float) -> float:
+    """The one `share`; a ValueError unless it is from 0 to 1."""
+    ((name, value),) = share.items()
+    if not 0 <= value <= 1:
+        raise ValueError(f"{type(layer).__name__}: {name} must be from 0 to 1, not {value}")
+    return value
+
+
 def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
     """`x` as a Tensor or an array; a ValueError unless its last axis is `features` long."""
     x = operand(x)
@@ -73,12 +81,12 @@ def check_floats(layer: Module, x: Any) -> Any:
 
 
 def checked_state(
-    layer: Module, x: Any, state: Any, names: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
+    layer: Module, like: Any, state: Any, names: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
 ) -> State:
-    """`state` as a tuple of parts of the given shapes; zeros like `x` if it is None."""
+    """`state` as a tuple of parts of the given shapes; zeros of `like`'s dtype if it is None."""
     name, expected = type(layer).__name__, f"({', '.join(names)})" if len(names) > 1 else names[0]
     if state is None:
-        return tuple(Tensor(array_module(x).zeros(shape, x.dtype)) for shape in shapes)
+        return tuple(Tensor(array_module(like).zeros(shape, like.dtype)) for shape in shapes)
     is_pair = isinstance(state, tuple | list)
     if is_pair != (len(names) > 1) or (is_pair and len(state) != len(names)):
         got = f"a {type(state).__name__}" + (f" of {len(state)}" if is_pair else "")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import ArrayLike, DType
+from minigrad.backend import ArrayLike, DType, array_module
 from minigrad.nn import init
-from minigrad.nn.building import check_features, check_sizes, new_parameter
+from minigrad.nn.building import check_features, check_share, check_sizes, new_parameter
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -84,8 +84,12 @@ class Embedding(Module):
         `minigrad.embedding`. For many ids of which a batch has few; SGD, Adagrad and Adam, without
         weight decay, then change those rows alone. With momentum, and with Adam, that is not what
         the dense gradient gives, which would move the other rows on.
+    dropout
+        from 0 to 1: in training, the part of the ids whose vectors are 0, wherever they are in a
+        call; the other vectors are scaled by 1 / (1 - dropout). Gal and Ghahramani (2016), A
+        theoretically grounded application of dropout in recurrent neural networks.
     rng, dtype
-        as in `Linear`.
+        as in `Linear`; dropout draws from `rng` too.
 
     Attributes
     ----------
@@ -95,7 +99,7 @@ class Embedding(Module):
     Raises
     ------
     ValueError
-        for sizes below 1, or a padding_idx that is no id.
+        for sizes below 1, a padding_idx that is no id, or a dropout that is not from 0 to 1.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Embedding(Module):
         padding_idx: int | None = None,
         *,
         sparse: bool = False,
+        dropout: float = 0.0,
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
@@ -116,6 +121,7 @@ class Embedding(Module):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
         self.sparse = sparse
+        self.dropout, self.rng = check_share(self, dropout=dropout), rng
         self.weight = init.normal_(new_parameter((num_embeddings, embedding_dim), dtype), rng=rng)
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0
@@ -128,11 +134,17 @@ class Embedding(Module):
         TypeError, IndexError
             if ids are not integers, or one is not from 0 to num_embeddings - 1.
         """
-        return ops.embedding(ids, self.weight, self.padding_idx, self.sparse)
+        vectors = ops.embedding(ids, self.weight, self.padding_idx, self.sparse)
+        if not self.training or self.dropout == 0:
+            return vectors
+        # one number for each id of the vocabulary, rather than a mask of the whole matrix
+        each = array_module(vectors).ones((self.num_embeddings, 1), vectors.dtype)
+        each = ops.dropout(each, self.dropout, True, self.rng)
+        return vectors * ops.embedding(ids, each)
 
     def extra_repr(self) -> str:
-        """The sizes, the padding, and whether the gradient is sparse."""
-        return super().extra_repr().removesuffix(", sparse=False")
+        """The sizes, and whatever differs from the default."""
+        return super().extra_repr().removesuffix(", dropout=0.0").removesuffix(", sparse=False")
 
 
 class Dropout(Module):
@@ -155,13 +167,37 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p must be from 0 to 1, not {p}")
-        self.p, self.rng = p, rng
+        self.p, self.rng = check_share(self, p=p), rng
 
     def forward(self, x: ArrayLike) -> Tensor:
         """`x`, of any shape, thinned out."""
         return ops.dropout(x, self.p, self.training, self.rng)
+
+
+class LockedDropout(Dropout):
+    """Dropout with one mask along an axis: by default the same at all time steps of a sequence.
+
+    The "variational" dropout of Gal and Ghahramani (2016), A theoretically grounded application of
+    dropout in recurrent neural networks; "locked" in Merity, Keskar and Socher (2018), Regularizing
+    and optimizing LSTM language models.
+
+    Parameters
+    ----------
+    p, rng
+        as in `Dropout`.
+    axis
+        along which all elements share what is drawn: 0 for (T, N, features), 1 for (N, T, ...).
+    """
+
+    def __init__(
+        self, p: float = 0.5, axis: int = 0, rng: np.random.Generator | None = None
+    ) -> None:
+        super().__init__(p, rng)
+        self.axis = axis
+
+    def forward(self, x: ArrayLike) -> Tensor:
+        """`x`, of any shape with such an axis, thinned out."""
+        return ops.dropout(x, self.p, self.training, self.rng, self.axis)
 
 
 class LayerNorm(Module):

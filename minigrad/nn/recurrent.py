@@ -21,11 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import DType
-from minigrad.nn.building import check_nonlinearity, recurrent_parameters
+from minigrad import ops
+from minigrad.backend import Array, ArrayLike, DType, array_module
+from minigrad.nn.building import check_nonlinearity, check_share, recurrent_parameters
 from minigrad.nn.sequences import Layers
+from minigrad.ops.indexing import all_below
+from minigrad.ops.neural import columns
 from minigrad.ops.recurrence import State, unrolled_gru, unrolled_lstm, unrolled_rnn
 from minigrad.ops.recurrent import gru, lstm, rnn
+from minigrad.recording import operand
 
 KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -48,13 +52,16 @@ class _Fused(Layers):
         bidirectional: bool = False,
         *,
         unroll: bool = False,
+        one_hot: bool = False,
+        weight_dropout: float = 0.0,
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
         super().__init__(
             input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, rng
         )
-        self.bias, self.unroll = bias, unroll
+        self.bias, self.unroll, self.one_hot = bias, unroll, one_hot
+        self.weight_dropout = check_share(self, weight_dropout=weight_dropout)
         self._state_sizes = (hidden_size,) * len(self._state)
         rows = self._gates * hidden_size
         for name in self._names:
@@ -69,7 +76,41 @@ class _Fused(Layers):
     ) -> Any:
         run = self._unrolled if self.unroll else self._fused
         weights = [getattr(self, kind + name) for kind in KINDS]
+        weights[1] = ops.dropout(weights[1], self.weight_dropout, self.training, self.rng)
+        if self.one_hot and name in ("_l0", "_l0_reverse"):
+            ids = self._checked_ids(x[..., 0])
+            x, weights[0] = columns(ids, weights[0]), None
         return run(x, *state, *weights, *self._options, sizes, reverse)
+
+    def _checked_input(self, x: ArrayLike) -> Any:
+        if not self.one_hot:
+            return super()._checked_input(x)
+        x = np.asarray(x, None if np.size(x) else np.int64) if isinstance(x, list | tuple) else x
+        x, axes = operand(x), "(N, T)" if self.batch_first else "(T, N)"
+        if x.dtype.kind not in "iu":
+            raise TypeError(
+                f"{type(self).__name__}: x must be integers, not {x.dtype} {x.shape}, since "
+                "one_hot=True"
+            )
+        if x.ndim not in (1, 2):
+            raise ValueError(
+                f"{type(self).__name__}: x has shape {x.shape}, expected {axes}, or (T,) for one "
+                "sequence"
+            )
+        return ops.expand_dims(x, -1)  # a step's only feature is its id
+
+    def _like(self, x: Any) -> Any:
+        return vars(self)["weight_hh_l0"] if self.one_hot else x
+
+    def _checked_ids(self, x: Any) -> Array:
+        """The ids in `x` as they are now; an IndexError unless all are below `input_size`."""
+        ids: Array = getattr(x, "_data", x).copy()
+        if array_module(ids) is np and not all_below(ids, self.input_size):
+            wrong = ids[(ids < 0) | (ids >= self.input_size)]
+            raise IndexError(
+                f"{type(self).__name__}: id {wrong[0]} is not from 0 to {self.input_size - 1}"
+            )
+        return ids
 
     @property
     def _options(self) -> tuple[Any, ...]:
@@ -100,13 +141,23 @@ class RNN(_Fused):
         bidirectional: bool = False,
         *,
         unroll: bool = False,
+        one_hot: bool = False,
+        weight_dropout: float = 0.0,
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
         self.nonlinearity = check_nonlinearity(self, nonlinearity)
         options = (bias, batch_first, dropout, bidirectional)
         super().__init__(
-            input_size, hidden_size, num_layers, *options, unroll=unroll, rng=rng, dtype=dtype
+            input_size,
+            hidden_size,
+            num_layers,
+            *options,
+            unroll=unroll,
+            one_hot=one_hot,
+            weight_dropout=weight_dropout,
+            rng=rng,
+            dtype=dtype,
         )
 
     @property
@@ -135,8 +186,17 @@ class LSTM(_Fused):
         stand side by side (Schuster and Paliwal 1997, Bidirectional recurrent neural networks).
     unroll
         True: step by step on the tape, rather than one op for the whole sequence.
+    one_hot
+        True: x consists of integers below input_size, of shape (T, N) or (T,), with `batch_first`
+        (N, T). Each stands for a vector that is 1 there and 0 elsewhere; what it costs does not
+        depend on input_size.
+    weight_dropout
+        from 0 to 1: in training, the part of the elements of each weight_hh that are 0 throughout a
+        call, the same at all time steps; the others are scaled by 1 / (1 - weight_dropout). Wan,
+        Zeiler, Zhang, LeCun and Fergus (2013), Regularization of neural networks using DropConnect;
+        Merity, Keskar and Socher (2018), Regularizing and optimizing LSTM language models.
     rng
-        where the initial values, and dropout, are drawn from; None: minigrad's own generator.
+        where the initial values, and all dropout, are drawn from; None: minigrad's own generator.
     dtype
         of the parameters; None: float32.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.backend import ArrayLike, array_module
-from minigrad.nn.building import check_floats, check_sizes, checked_state
+from minigrad.nn.building import check_floats, check_share, check_sizes, checked_state
 from minigrad.nn.module import Module
 from minigrad.ops.packing import Packing
 from minigrad.ops.recurrence import State
@@ -42,10 +42,8 @@ class Layers(Module):
         rng: np.random.Generator | None,
     ) -> None:
         check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"{type(self).__name__}: dropout must be from 0 to 1, not {dropout}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.batch_first, self.dropout = batch_first, dropout
+        self.batch_first, self.dropout = batch_first, check_share(self, dropout=dropout)
         self.bidirectional, self.rng = bidirectional, rng
         self._names = [
             f"_l{layer}{direction}"
@@ -98,15 +96,9 @@ class Layers(Module):
         TypeError, ValueError
             if `x`, `state` or `lengths` is not like that, or T is 0.
         """
-        x = check_floats(self, operand(x))
+        x = self._checked_input(x)
         shape, batched = x.shape, x.ndim == 3
         time_second = batched and self.batch_first
-        if x.ndim not in (2, 3) or shape[-1] != self.input_size:
-            batch = "N, T" if self.batch_first else "T, N"
-            raise ValueError(
-                f"{type(self).__name__}: x has shape {shape}, expected ({batch}, "
-                f"{self.input_size}), or (T, {self.input_size}) for one sequence"
-            )
         T, N = shape[time_second], shape[not time_second] if batched else 1
         if T == 0:
             raise ValueError(
@@ -115,7 +107,7 @@ class Layers(Module):
             )
         start = (len(self._names), N) if batched else (len(self._names),)
         shapes = [(*start, size) for size in self._state_sizes]
-        parts = checked_state(self, x, state, self._state, shapes)
+        parts = checked_state(self, self._like(x), state, self._state, shapes)
         packing = self._packing(x, lengths, T, N)
         if time_second:
             x = ops.swapaxes(x, 0, 1)
@@ -131,6 +123,21 @@ class Layers(Module):
             x = ops.squeeze(x, 1)
             parts = tuple(ops.squeeze(part, 1) for part in parts)
         return x, parts if len(parts) > 1 else parts[0]
+
+    def _checked_input(self, x: ArrayLike) -> Any:
+        """`x`, with the features of each time step on the last of its two or three axes."""
+        x = check_floats(self, operand(x))
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            batch = "N, T" if self.batch_first else "T, N"
+            raise ValueError(
+                f"{type(self).__name__}: x has shape {x.shape}, expected ({batch}, "
+                f"{self.input_size}), or (T, {self.input_size}) for one sequence"
+            )
+        return x
+
+    def _like(self, x: Any) -> Any:
+        """Something of the dtype and device that the first state is to have."""
+        return x
 
     def _packing(self, x: Any, lengths: ArrayLike, T: int, N: int) -> Packing | None:
         """How to leave out the padding; None if there is none."""
@@ -183,6 +190,7 @@ class Layers(Module):
         """The sizes, and whatever differs from the default."""
         defaults = {"num_layers": 1, "nonlinearity": "tanh", "bias": True, "batch_first": False}
         defaults |= {"dropout": 0.0, "bidirectional": False, "unroll": False}
+        defaults |= {"one_hot": False, "weight_dropout": 0.0}
         others = [
             f"{name}={vars(self)[name]!r}"
             for name, default in defaults.items()

@@ -20,6 +20,9 @@ from minigrad.tape import Leaf, Variable
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
+DRAWS = 1 << 16
+"""How many different numbers dropout draws."""
+
 
 def _rows_gradient(
     g: Any, ids: Array, weight_shape: tuple[int, int], padding_idx: int | None, sparse: bool
@@ -106,8 +109,27 @@ def embedding(
     return _embedding(ids, weight, padding_idx, sparse)
 
 
+@differentiable(weight=lambda g, ids, weight_shape: _sum_columns(g, ids, weight_shape))
+def columns(ids: Array, weight: ArrayLike) -> Any:
+    """Column `ids` of `weight`, for each id: the product of `weight` with a one-hot vector."""
+    return array_module(weight).moveaxis(weight.take(ids, 1), 0, -1)
+
+
+@differentiable(values=lambda g, ids: columns(ids, g))
+def _sum_columns(values: Array, ids: Array, shape: tuple[int, int]) -> Any:
+    """A matrix of `shape` whose column i is the sum of the `values` with id i."""
+    result = array_module(values).zeros(shape, values.dtype)
+    ids, sums = summed_rows(ids.reshape(-1), values.reshape(ids.size, shape[0]))
+    result[:, ids] = sums.T
+    return result
+
+
 def dropout(
-    x: ArrayLike, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None
+    x: ArrayLike,
+    p: float = 0.5,
+    training: bool = True,
+    rng: np.random.Generator | None = None,
+    shared_axis: int | None = None,
 ) -> Tensor:
     """In training, each element 0 with probability `p`, the others scaled by 1 / (1 - p).
 
@@ -118,11 +140,18 @@ def dropout(
     x
         floats of any shape.
     p
-        from 0 to 1.
+        from 0 to 1; rounded to a multiple of 2^-16.
     training
         False: `x` as it is.
     rng
         where the draws come from; None: minigrad's own generator (see `minigrad.manual_seed`).
+    shared_axis
+        along this axis there is one draw for all elements, which are dropped or kept together.
+
+    Raises
+    ------
+    TypeError, ValueError
+        if `x` is not floating-point, `p` not from 0 to 1, or `x` has no such axis.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be from 0 to 1, not {p}")
@@ -131,8 +160,14 @@ def dropout(
         raise TypeError(f"dropout: x must be floats, not {x.dtype} {x.shape}")
     if not training or p == 0:
         return x
-    draws = random.generator(rng).random(x.shape, dtype=np.float32)
-    mask = (draws >= p).astype(x.dtype)
+    shape = list(x.shape)
+    if shared_axis is not None:
+        if not -x.ndim <= shared_axis < x.ndim:
+            raise ValueError(f"dropout: shared_axis {shared_axis} is no axis of {x.shape}")
+        shape[shared_axis] = 1
+    # integers of 16 bits are drawn in half the time of floats, which most of it goes into
+    draws = random.generator(rng).integers(DRAWS, size=shape, dtype=np.uint16)
+    mask = (draws >= round(p * DRAWS)).astype(x.dtype)
     mask *= 0.0 if p == 1 else 1 / (1 - p)
     return x * array_module(x).asarray(mask)
 

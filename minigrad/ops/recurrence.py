@@ -130,14 +130,21 @@ def _unrolled(
     sizes: Sequence[int] | None,
     reverse: bool,
 ) -> tuple[Any, ...]:
-    """`rnn_step`, `lstm_step` or `gru_step` over a sequence, with W_ih, W_hh, b_ih and b_hh."""
+    """`rnn_step`, `lstm_step` or `gru_step` over a sequence, with W_ih, W_hh, b_ih and b_hh.
+
+    W_ih may be None: `x` is then what the product of W_ih with it would be.
+    """
     W_ih, W_hh, b_ih, b_hh = weights
 
     def one(Wx: Any, state: State) -> tuple[Any, State]:
         state = step(Wx, state, W_hh, b_hh)
         return state[0], state
 
-    return unrolled(one, linear(x, W_ih, b_ih), state, sizes, reverse)
+    if W_ih is not None:
+        x = linear(x, W_ih, b_ih)
+    elif b_ih is not None:
+        x = x + b_ih
+    return unrolled(one, x, state, sizes, reverse)
 
 
 def unrolled_rnn(

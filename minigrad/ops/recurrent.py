@@ -7,17 +7,20 @@ tape the equations are the twins of the ops here, which give the same numbers se
   loop: the products with the input, the derivatives of the gates, and the gradients of the
   weights, each of which is one matrix product;
 - all gates of a step go through one tanh, by sigmoid(x) = (1 + tanh(x / 2)) / 2: the halves are in
-  copies of the weights that are made once;
+  copies of the weights that are made once (not for a few tokens, as when text is generated, since
+  copying would take far longer than they do);
 - nothing is allocated inside the loops.
 
 In all three, x has the shape (T, N, input), T at least 1, or packed by `sizes` (total, input);
 states have the shape (N, H), W_ih (gates * H, input), W_hh (gates * H, H), and b_ih and b_hh
-(gates * H,), or they are None. With `reverse` time runs from T - 1 to 0. They return the h of each
-time step, laid out like x, and the final state.
+(gates * H,), or they are None. Without a W_ih, x is the product with it already, of shape (...,
+gates * H). With `reverse` time runs from T - 1 to 0. They return the h of each time step, laid out
+like x, and the final state.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -29,12 +32,16 @@ from minigrad.ops.recurrence import unrolled_gru, unrolled_lstm, unrolled_rnn
 
 Sizes = Sequence[int] | None
 
+FEW = 32
+"""Tokens: for so many the weights are not copied, into the order and scale that suit the loop."""
+
 
 class _Steps:
     """Which rows belong to each time step. Its lists are in the order in which they are read."""
 
     def __init__(self, x: Array, sizes: Sizes, reverse: bool) -> None:
         self.lead = x.shape[:-1]  # (T, N), or packed (total,)
+        self.few = math.prod(self.lead) <= FEW
         self.sizes, self.reverse = sizes, reverse
 
     def of(self, array: Array) -> list[Array]:
@@ -103,13 +110,17 @@ def _like(sequence: Array) -> Array:
     return empty(array_module(sequence), sequence.shape, sequence.dtype)
 
 
-def _products(x: Array, W: Array, bias: Any, dtype: Any) -> Array:
-    """W x + b of all time steps at once."""
+def _products(x: Array, W: Any, bias: Any, dtype: Any, scale: Any = None) -> Array:
+    """(W x + b) scale of all time steps at once; `x` is W x already if W is None."""
     xp = array_module(x)
-    products = empty(xp, (*x.shape[:-1], len(W)), dtype)
-    xp.matmul(_flat(x), W.T, out=_flat(products))
+    products = empty(xp, (*x.shape[:-1], x.shape[-1] if W is None else len(W)), dtype)
+    if W is None:
+        xp.multiply(x, 1 if scale is None else scale, out=products)
+    else:
+        W = W if scale is None else W * scale[:, None]
+        xp.matmul(_flat(x), W.T, out=_flat(products))
     if bias is not None:
-        products += bias
+        products += bias if scale is None else bias * scale
     return products
 
 
@@ -137,7 +148,7 @@ def _walk_back(steps: _Steps, g: Any, final: Any, states: _States) -> tuple[list
 
 
 def _of_parameters(
-    needs: Sequence[bool], x: Array, h: Array, W_ih: Array, dx: Array, dh: Array
+    needs: Sequence[bool], x: Array, h: Array, W_ih: Any, dx: Array, dh: Array
 ) -> list[Any]:
     """The gradients of x, W_ih, W_hh, b_ih and b_hh, those that are needed.
 
@@ -147,8 +158,9 @@ def _of_parameters(
     flat_x, flat_h = _flat(dx), _flat(dh)
     ones = array_module(x).ones(len(flat_x), flat_x.dtype)  # a product is faster than a sum
     db = ones @ flat_x if wb_ih or (wb_hh and dh is dx) else None
+    of_x = dx if W_ih is None else _products(dx, W_ih.T, None, dx.dtype) if wx else None
     return [
-        _products(dx, W_ih.T, None, dx.dtype) if wx else None,
+        of_x,
         flat_x.T @ _flat(x) if wW_ih else None,
         flat_h.T @ _flat(h) if wW_hh else None,
         db,
@@ -164,7 +176,7 @@ def _rnn_backward(
     kept: tuple[_Steps, _States],
     needs: list[bool],
     x: Array,
-    W_ih: Array,
+    W_ih: Any,
     W_hh: Array,
     nonlinearity: str,
 ) -> list[Any]:
@@ -206,7 +218,7 @@ def rnn(
     xp, steps = array_module(x), _Steps(x, sizes, reverse)
     dtype = _dtype(x, h_0, W_ih, W_hh, b_ih, b_hh)
     z = _products(x, W_ih, _both(b_ih, b_hh), dtype)
-    h, W = _States(steps, h_0, dtype), xp.ascontiguousarray(W_hh.T)
+    h, W = _States(steps, h_0, dtype), W_hh.T if steps.few else xp.ascontiguousarray(W_hh.T)
     tanh, relu = xp.tanh, nonlinearity == "relu"
     for z_t, before, after, move in zip(steps.of(z), h.before, h.after, h.moves, strict=True):
         if move is not None:
@@ -228,7 +240,7 @@ def _lstm_backward(
     kept: tuple[_Steps, Array, _States, _States, Array],
     needs: list[bool],
     x: Array,
-    W_ih: Array,
+    W_ih: Any,
     W_hh: Array,
 ) -> list[Any]:
     steps, gates, h, c, tanh_c = kept
@@ -289,10 +301,9 @@ def lstm(
     dtype = _dtype(x, h_0, c_0, W_ih, W_hh, b_ih, b_hh)
     scale = xp.full(4 * H, 0.5, dtype)  # of what goes into the tanh, and of what comes out
     scale[2 * H : 3 * H] = 1
-    shift, bias = 1 - scale, _both(b_ih, b_hh)
-    bias = None if bias is None else bias * scale
-    gates = _products(x, W_ih * scale[:, None], bias, dtype)
-    W = xp.multiply(W_hh.T, scale, out=xp.empty(W_hh.T.shape, dtype))
+    shift = 1 - scale
+    gates = _products(x, W_ih, _both(b_ih, b_hh), dtype, None if steps.few else scale)
+    W = W_hh.T if steps.few else xp.multiply(W_hh.T, scale, out=xp.empty(W_hh.T.shape, dtype))
     h, c = (_States(steps, start, dtype) for start in (h_0, c_0))
     tanh_c = empty(xp, (*steps.lead, H), dtype)
     i, f, candidate, o = (steps.of(gates[..., k * H : (k + 1) * H]) for k in range(4))
@@ -308,6 +319,8 @@ def lstm(
             xp.copyto(*c_move)
         before.dot(W, product_t)
         gates_t += product_t
+        if steps.few:
+            gates_t *= scale
         tanh(gates_t, gates_t)
         gates_t *= scale
         gates_t += shift
@@ -327,7 +340,7 @@ def _gru_backward(
     kept: tuple[_Steps, Array, Array, _States],
     needs: list[bool],
     x: Array,
-    W_ih: Array,
+    W_ih: Any,
     W_hh: Array,
 ) -> list[Any]:
     steps, gates, Wh_n, h = kept
@@ -378,15 +391,14 @@ def gru(
     dtype = _dtype(x, h_0, W_ih, W_hh, b_ih, b_hh)
     scale = xp.full(3 * H, 0.5, dtype)
     scale[2 * H :] = 1
-    bias = None if b_ih is None else b_ih * scale
-    gates = _products(x, W_ih * scale[:, None], bias, dtype)
-    W = xp.multiply(W_hh.T, scale, out=xp.empty(W_hh.T.shape, dtype))
+    gates = _products(x, W_ih, b_ih, dtype, None if steps.few else scale)
+    W = W_hh.T if steps.few else xp.multiply(W_hh.T, scale, out=xp.empty(W_hh.T.shape, dtype))
     h, Wh_n = _States(steps, h_0, dtype), empty(xp, (*steps.lead, H), dtype)
     product, change = (xp.empty((len(h_0), k), dtype) for k in (3 * H, H))
     rz, r, z, n = gates[..., : 2 * H], *(gates[..., k * H : (k + 1) * H] for k in range(3))
     b_n = 0
     if b_hh is not None:
-        rz += b_hh[: 2 * H] / 2
+        rz += b_hh[: 2 * H] if steps.few else b_hh[: 2 * H] / 2
         b_n = b_hh[2 * H :]
     rows = [steps.rows(a) for a in (product[:, : 2 * H], product[:, 2 * H :], change)]
     add, multiply, tanh = xp.add, xp.multiply, xp.tanh
@@ -398,6 +410,8 @@ def gru(
             xp.copyto(*move)
         before.dot(W, product_t)
         rz_t += Wh_rz
+        if steps.few:
+            rz_t *= 0.5
         tanh(rz_t, rz_t)
         rz_t *= 0.5
         rz_t += 0.5

@@ -15,6 +15,7 @@ The names, arguments, defaults and numbers are those of ``torch.optim``::
 
 from minigrad.optim.adagrad import Adagrad
 from minigrad.optim.adam import Adam, AdamW
+from minigrad.optim.asgd import ASGD
 from minigrad.optim.clipping import clip_grad_norm_, clip_grad_value_
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.plateau import ReduceLROnPlateau
@@ -32,6 +33,7 @@ from minigrad.optim.schedules import (
 from minigrad.optim.sgd import SGD
 
 __all__ = [
+    "ASGD",
     "SGD",
     "Adagrad",
     "Adam",

@@ -19,7 +19,8 @@ class Adagrad(Optimizer):
         p = p - lr / (1 + (k - 1) lr_decay) g / (√v + eps)
 
     Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic
-    optimization" (2011).
+    optimization" (2011). With eps = 0 and an initial accumulator value e it is the form that
+    divides by √(v + e), as min-char-rnn does with e = 1e-8.
 
     Parameters
     ----------

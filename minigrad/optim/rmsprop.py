@@ -22,7 +22,8 @@ class RMSprop(Optimizer):
         p = p - lr d                        (with momentum: p = p - lr b, where b = momentum b + d)
 
     Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning" (2012); centered:
-    Graves, "Generating sequences with recurrent neural networks" (2013).
+    Graves, "Generating sequences with recurrent neural networks" (2013). The eps is outside the
+    root, as in PyTorch and in Torch's rmsprop, by which char-rnn trains; TensorFlow's is inside.
 
     Parameters
     ----------

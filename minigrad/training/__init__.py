@@ -1,6 +1,7 @@
 """Training: backpropagation through time, window by window, and what every run needs around it."""
 
 from minigrad.training.bptt import Window, detach_state, full_bptt, truncated_bptt
+from minigrad.training.checkpoint import load_checkpoint, save_checkpoint
 from minigrad.training.evaluation import evaluating
 from minigrad.training.files import write_atomically
 from minigrad.training.interrupts import Interrupts, deferred_interrupts
@@ -15,7 +16,9 @@ __all__ = [
     "detach_state",
     "evaluating",
     "full_bptt",
+    "load_checkpoint",
     "perplexity",
+    "save_checkpoint",
     "truncated_bptt",
     "write_atomically",
 ]

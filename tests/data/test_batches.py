@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad.data
-from minigrad.data import Windows, batchify, split, windows
+from minigrad.data import Windows, batchify, checks, split, windows
 
 SIZES = st.tuples(st.integers(2, 40), st.integers(1, 6))  # (L, N)
 
@@ -57,7 +57,7 @@ class TestSplit:
             ((0.5, 0.5, 0.0), "must be positive"),
             ((float("nan"), 1.0), "must be positive"),
             ((), "must sum to 1"),
-            ((0.999, 0.001), "a length of 100 is too short .* part 1 would be empty"),
+            ((0.999, 0.001), "a length of 100 is too short .* part 1 would be empty; 1001 will do"),
         ],
     )
     def test_bad_fractions(self, fractions, message):
@@ -88,11 +88,21 @@ class TestBatchify:
         assert length - len(joined) < batch_size
 
     @pytest.mark.parametrize("batch_size", [1, 3, np.int64(3)])
-    @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
-    def test_is_a_contiguous_array_of_its_own_dtype(self, batch_size, dtype):
+    @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+    def test_of_wide_ids_is_a_contiguous_array(self, batch_size, dtype):
         streams = batchify(np.arange(20, dtype=dtype), batch_size)
         assert streams.dtype == np.int64
         assert streams.flags.c_contiguous
+
+    @pytest.mark.parametrize("batch_size", [1, 3])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.uint32])
+    def test_of_narrow_ids_is_a_view(self, batch_size, dtype):
+        ids = np.arange(20, dtype=dtype)
+        ids.flags.writeable = False
+        streams = batchify(ids, batch_size, vocab_size=20)
+        assert streams.dtype == dtype
+        assert np.shares_memory(streams, ids)
+        assert np.array_equal(streams, batchify(ids.astype(np.int64), batch_size))
 
     def test_list(self):
         assert batchify([1, 2, 3, 4, 5, 6, 7], 3).tolist() == [[1, 3, 5], [2, 4, 6]]
@@ -112,6 +122,14 @@ class TestBatchify:
             batchify(ids, 2, vocab_size=9)
         with pytest.raises(IndexError, match=r"ids must be not negative, got -1 at position 2"):
             batchify([0, 1, -1, 2], 2)
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint64])
+    def test_ids_are_checked_to_the_end_of_a_long_text(self, dtype, monkeypatch):
+        monkeypatch.setattr(checks, "SPAN", 7)
+        ids = np.zeros(100, dtype)
+        ids[93] = 50
+        with pytest.raises(IndexError, match=r"must be in \[0, 50\), got 50 at position 93"):
+            batchify(ids, 2, vocab_size=50)
 
     def test_an_id_in_the_dropped_tail_is_checked_too(self):
         with pytest.raises(IndexError, match="got 99 at position 4"):
@@ -211,15 +229,47 @@ class TestWindows:
                 assert array.flags.c_contiguous
 
     @pytest.mark.parametrize(
-        "streams", [numbered(11, 2).astype(np.int32), np.asfortranarray(numbered(11, 2))]
+        "streams",
+        [
+            numbered(11, 2).astype(np.int32),
+            numbered(11, 2).astype(np.uint8),
+            np.asfortranarray(numbered(11, 2)),
+        ],
     )
-    def test_other_streams_are_copied_once(self, streams):
-        pairs = windows(streams, 4)
-        for inputs, targets in pairs:
+    def test_of_other_streams_a_window_is_copied(self, streams):
+        for inputs, targets in windows(streams, 4):
             assert inputs.dtype == targets.dtype == np.int64
             assert inputs.flags.c_contiguous
             assert targets.flags.c_contiguous
-        assert np.shares_memory(pairs[0][1], pairs[1][0])
+            assert np.array_equal(inputs + 1, targets)
+            assert not np.shares_memory(inputs, streams)
+        assert windows(streams, 4).streams is streams
+
+    @given(SIZES, st.integers(1, 50), st.data())
+    def test_at_any_place_of_any_length(self, size, bptt, data):
+        streams = numbered(*size)
+        pairs = windows(streams, bptt, start=data.draw(st.integers(0, size[0] - 1)))
+        assert pairs.time_steps == size[0] - 1
+        start = data.draw(st.integers(0, pairs.time_steps - 1))
+        length = data.draw(st.integers(1, pairs.time_steps - start))
+        inputs, targets = pairs.at(start, length)
+        assert np.array_equal(inputs, streams[start : start + length])
+        assert np.array_equal(targets, streams[start + 1 : start + length + 1])
+
+    @pytest.mark.parametrize(
+        ("start", "length", "message"),
+        [
+            (-1, 1, r"start must be in \[0, 10\), got -1"),
+            (10, 1, r"start must be in \[0, 10\), got 10"),
+            (4, 7, "of 10 time steps 6 are left from 4 on, got length=7"),
+            (4, 0, "length must be at least 1, got 0"),
+        ],
+    )
+    def test_at_a_place_that_is_not_there(self, start, length, message):
+        with pytest.raises(ValueError, match=rf"Windows\.at: {message}"):
+            windows(numbered(11, 2), 3).at(start, length)
+        with pytest.raises(TypeError, match=r"Windows\.at: length must be an int, got 1\.0"):
+            windows(numbered(11, 2), 3).at(0, 1.0)
 
     def test_an_array_of_another_library_stays_there(self):
         class OnDevice(np.ndarray):

@@ -1,10 +1,12 @@
+import os
 import sys
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.data import Vocabulary, corpora, load_text, python_docs, read_text
+from minigrad.data import Vocabulary, corpora, find_text, load_text, python_docs, read_text
 
 
 class TestPythonDocs:
@@ -114,3 +116,154 @@ class TestLoadText:
     def test_missing_file_names_what_there_is(self):
         with pytest.raises(FileNotFoundError, match=f"'pythondocs' .*'{corpora.PYTHON_DOCS}'"):
             load_text("pythondocs")
+
+
+def texts(found):
+    return tuple(None if part is None else "".join(part.pieces()) for part in found[1:])
+
+
+def write(directory, *names):
+    """Files that hold their own names."""
+    for name in names:
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name, encoding="utf-8")
+    return directory
+
+
+class TestFiles:
+    def test_one(self, tmp_path):
+        write(tmp_path, "a.txt")
+        assert texts(find_text(tmp_path / "a.txt")) == ("a.txt", None, None)
+        assert find_text(str(tmp_path / "a.txt")).name == "a.txt"
+        assert texts(find_text([tmp_path / "a.txt"])) == ("a.txt", None, None)
+
+    def test_a_part_alone_is_a_text_like_any_other(self, tmp_path):
+        write(tmp_path, "train.txt", "valid.txt")
+        assert texts(find_text(tmp_path / "train.txt")) == ("train.txt", None, None)
+
+    def test_several_in_the_order_given(self, tmp_path):
+        write(tmp_path, "b", "a", "c")
+        found = find_text([tmp_path / name for name in "bac"])
+        assert texts(found) == ("b\na\nc", None, None)
+        assert found.name == "b and 2 more"
+
+    def test_several_that_are_parts(self, tmp_path):
+        write(tmp_path, "x.test.txt", "x.train.txt", "x.valid.txt", "y")
+        paths = sorted(tmp_path.iterdir())
+        assert texts(find_text(paths[:3])) == ("x.train.txt", "x.valid.txt", "x.test.txt")
+        assert texts(find_text(paths))[1] is None
+
+    def test_with_others(self, tmp_path):
+        write(tmp_path, "d/b.txt", "d/a.txt", "c.txt")
+        found = find_text([tmp_path / "c.txt", tmp_path / "d", "python-docs"])
+        assert (
+            texts(found)[0]
+            == "c.txt\na.txt\nb.txt\n".replace("a.", "d/a.").replace("b.", "d/b.") + python_docs()
+        )
+        write(tmp_path, "e/train", "e/test")
+        with pytest.raises(ValueError, match=r"'e' has parts .* can't be joined with others"):
+            find_text([tmp_path / "c.txt", tmp_path / "e"])
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+    def test_a_pipe_which_can_be_read_once(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        thread = threading.Thread(target=(tmp_path / "pipe").write_text, args=("through",))
+        thread.start()
+        found = find_text(tmp_path / "pipe")
+        thread.join()
+        assert texts(found) == texts(found) == ("through", None, None)
+
+    def test_none(self, tmp_path):
+        with pytest.raises(ValueError, match="one source at least"):
+            find_text([])
+        with pytest.raises(FileNotFoundError, match=r"no file .*x' .*'python-docs', 'tiny"):
+            find_text(tmp_path / "x")
+
+
+class TestDirectories:
+    def test_all_that_is_txt_in_order(self, tmp_path):
+        write(tmp_path, "b.txt", "a.txt", "10.TXT", "c.md", "d/e.txt", ".hidden.txt")
+        assert texts(find_text(tmp_path)) == ("10.TXT\na.txt\nb.txt", None, None)
+        assert find_text(f"{tmp_path}/").name == tmp_path.name
+
+    def test_glob(self, tmp_path):
+        write(tmp_path, "b.md", "a.md", "c/d.md", "c/b.txt", "c/e/f.md")
+        assert texts(find_text(tmp_path, glob="*.md"))[0] == "a.md\nb.md"
+        assert texts(find_text(tmp_path, glob="**/*.md"))[0] == "a.md\nb.md\nc/d.md\nc/e/f.md"
+        with pytest.raises(FileNotFoundError, match=r"matches '\*.x'; it holds a.md, b.md, c$"):
+            find_text(tmp_path, glob="*.x")
+
+    @pytest.mark.parametrize("glob", ["", "/etc/*"])
+    def test_glob_that_is_none(self, tmp_path, glob):
+        with pytest.raises(ValueError, match="is no pattern"):
+            find_text(tmp_path, glob=glob)
+
+    def test_glob_without_a_directory(self, tmp_path):
+        write(tmp_path, "a.txt")
+        with pytest.raises(
+            ValueError, match=r"chooses files of a directory .* got '\*' for .*a\.t"
+        ):
+            find_text(tmp_path / "a.txt", glob="*")
+
+    def test_nothing_in_it(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"ends in \.txt; it holds nothing\. .*--glob"):
+            find_text(tmp_path)
+        write(tmp_path, *(f"{n}.md" for n in range(9)))
+        with pytest.raises(FileNotFoundError, match=r"it holds 0\.md, .*, 4\.md, \.\.\.\."):
+            find_text(tmp_path)
+
+    def test_blank_files_are_no_error_unless_all_are(self, tmp_path):
+        write(tmp_path, "b.txt")
+        (tmp_path / "a.txt").write_text("")
+        (tmp_path / "c.txt").write_text("\n")
+        assert texts(find_text(tmp_path))[0] == "b.txt\n\n"
+        (tmp_path / "b.txt").write_text(" ")
+        with pytest.raises(ValueError, match="none of the files has anything but whitespace"):
+            texts(find_text(tmp_path))
+
+
+class TestParts:
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("ptb.train.txt", "ptb.valid.txt", "ptb.test.txt"),
+            ("wiki.train.tokens", "wiki.valid.tokens", "wiki.test.tokens"),
+            ("train.txt", "val.txt", "test.txt"),
+            ("Training.txt", "Validation.txt", "Test.txt"),
+            ("train_30k.txt", "dev_5k.txt", "test_5k.txt"),
+            ("train", "dev", "test"),
+        ],
+    )
+    def test_are_told_by_names(self, tmp_path, names):
+        write(tmp_path, *names, "ORIGIN.txt", "latest.txt", "trainer.txt", "LICENSE")
+        assert texts(find_text(tmp_path)) == names
+
+    def test_may_be_two(self, tmp_path):
+        write(tmp_path, "train.txt", "valid.txt")
+        assert texts(find_text(tmp_path)) == ("train.txt", "valid.txt", None)
+        (tmp_path / "valid.txt").rename(tmp_path / "test.txt")
+        assert texts(find_text(tmp_path))[1] is None
+        assert texts(find_text(tmp_path))[2] is not None
+
+    def test_a_part_may_be_several_files(self, tmp_path):
+        write(tmp_path, "train-00.txt", "train-01.txt", "valid-00.txt")
+        assert texts(find_text(tmp_path)) == ("train-00.txt\ntrain-01.txt", "valid-00.txt", None)
+
+    def test_training_alone_is_no_part(self, tmp_path):
+        write(tmp_path, "train.txt", "other.txt")
+        assert texts(find_text(tmp_path)) == ("other.txt\ntrain.txt", None, None)
+
+    def test_several_corpora_are_not_mixed(self, tmp_path):
+        kinds = ("ptb.char.", "ptb.")
+        write(tmp_path, *(f"{k}{part}.txt" for k in kinds for part in ("train", "valid", "test")))
+        with pytest.raises(
+            ValueError, match=r"with glob .* whether ptb\.char\.train\.txt or ptb\.train\.txt is"
+        ):
+            find_text(tmp_path)
+        assert texts(find_text(tmp_path, glob="ptb.[tv]*"))[0] == "ptb.train.txt"
+        assert load_text(tmp_path / "ptb.train.txt") == "ptb.train.txt"
+
+    def test_load_text_joins_them(self, tmp_path):
+        write(tmp_path, "test.txt", "train.txt", "valid.txt")
+        assert load_text(tmp_path) == "train.txt\nvalid.txt\ntest.txt"

@@ -20,8 +20,8 @@ def ids(*shape):
     return np.random.default_rng(1).integers(0, 7, shape)
 
 
-def parts(state):
-    return state if isinstance(state, tuple) else (state,)
+def flat(state):
+    return [t for s in state for t in flat(s)] if isinstance(state, tuple) else [state]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -32,13 +32,18 @@ class TestEveryCell:
         logits, state = net(ids(4, 3))
         assert logits.shape == (4, 3, 7)
         assert logits.dtype == np.float32
-        assert [part.shape for part in parts(state)] == [(layers, 3, 6)] * (
-            2 if cell == "lstm" else 1
+        assert len(state) == layers
+        parts = flat(state)
+        assert [part.shape for part in parts] == [(1, 3, 6)] * (
+            2 * layers if cell == "lstm" else layers
         )
-        assert net(ids(4))[0].shape == (4, 7)
+        logits, state = net(ids(4))
+        assert logits.shape == (4, 7)
+        assert {part.shape for part in flat(state)} == {(1, 6)}
 
-    def test_the_state_carries_on(self, cell):
-        net, tokens = model(cell, num_layers=2), ids(9, 3)
+    @pytest.mark.parametrize("embedding_size", [5, None])
+    def test_the_state_carries_on(self, cell, embedding_size):
+        net, tokens = model(cell, embedding_size=embedding_size, num_layers=2), ids(9, 3)
         whole, last = net(tokens)
         state, pieces = None, []
         for start, stop in ((0, 4), (4, 5), (5, 9)):
@@ -46,30 +51,35 @@ class TestEveryCell:
             state = detach_state(state)
             pieces.append(logits.numpy())
         np.testing.assert_allclose(np.concatenate(pieces), whole.numpy(), rtol=1e-5, atol=1e-6)
-        for a, b in zip(parts(state), parts(last), strict=True):
+        for a, b in zip(flat(state), flat(last), strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
         anew, _ = net(tokens[4:5])
         assert not np.allclose(anew.numpy(), whole.numpy()[4:5], rtol=1e-3)
 
-    @pytest.mark.parametrize("tied", [False, True])
-    def test_derivatives(self, cell, tied):
-        sizes = {"vocab_size": 4, "embedding_size": 3, "hidden_size": 3, "num_layers": 2}
-        net = model(cell, tied=tied, **sizes)
-        state = np.random.default_rng(2).normal(size=(2, 2, 3))
-        check_layer(net, ids(3, 2) % 4, (state, state[::-1].copy()) if cell == "lstm" else state)
+    def test_the_batch_of_a_state_is_on_its_axis_minus_2(self, cell):
+        net, tokens = model(cell, num_layers=2), ids(6, 3)
+        whole, _ = net(tokens)
+        _, state = net(tokens[:4])
+        order = [2, 0]
 
-    def test_derivatives_of_the_loss_with_dropout(self, cell):
-        from minigrad import nn
+        def picked(part):
+            return tuple(map(picked, part)) if isinstance(part, tuple) else part[..., order, :]
 
-        class Loss(nn.Module):
-            def __init__(self):
-                self.net = RNNLM(4, 3, 3, cell, num_layers=2, dropout=0.3)
+        logits, _ = net(tokens[4:, order], picked(state))
+        np.testing.assert_allclose(logits.numpy(), whole.numpy()[4:, order], rtol=1e-5, atol=1e-6)
 
-            def forward(self, inputs, targets):
-                return self.net.loss(inputs, targets)[0]
-
-        mg.manual_seed(5)
-        check_layer(Loss(), ids(3, 2) % 4, ids(3, 2)[::-1] % 4)
+    @pytest.mark.parametrize("options", [{}, {"tied": True}, {"embedding_size": None}])
+    def test_derivatives(self, cell, options):
+        net = RNNLM(**{"vocab_size": 4, "embedding_size": 3, **options}, hidden_size=3, cell=cell,
+                    num_layers=2)  # fmt: skip
+        draws = np.random.default_rng(2)
+        state = tuple(
+            tuple(draws.normal(size=(2, 1, 2, 3)))
+            if cell == "lstm"
+            else draws.normal(size=(1, 2, 3))
+            for _ in range(2)
+        )
+        check_layer(net, ids(3, 2) % 4, state)
 
     def test_settings_make_it_again(self, cell):
         net = model(cell, num_layers=2, dropout=0.25)
@@ -133,17 +143,78 @@ def test_the_rng_decides_all():
     assert not np.array_equal(gradients(1), gradients(2))
 
 
+class TestSizes:
+    def test_tied_layers_end_in_the_size_of_the_embedding(self):
+        net = RNNLM(9, 4, 7, num_layers=3, tied=True)
+        assert [(x.input_size, x.hidden_size) for x in net.recurrent] == [(4, 7), (7, 7), (7, 4)]
+        logits, state = net(ids(5, 2))
+        assert logits.shape == (5, 2, 9)
+        assert [h.shape[-1] for h, _ in state] == [7, 7, 4]
+        assert np.isfinite(net(ids(5, 2), state)[0].numpy()).all()
+
+    def test_awd_lstm_as_published_has_24_million_parameters(self):
+        net = RNNLM(100, 400, 1150, num_layers=3, tied=True)
+        of_the_other_words = (10_000 - 100) * (400 + 1)
+        assert net.num_parameters() + of_the_other_words == 24_221_600
+
+    def test_names(self):
+        assert list(model(num_layers=2).state_dict()) == [
+            "embedding.weight",
+            *(
+                f"recurrent.{k}.{kind}_l0"
+                for k in range(2)
+                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            ),
+            "output.weight",
+            "output.bias",
+        ]
+        plain, tied = (model(embedding_size=6, weight_drop=0.5, tied=x) for x in (False, True))
+        assert list(tied.state_dict()) == [n for n in plain.state_dict() if n != "output.weight"]
+
+    def test_one_hot_inputs_are_an_embedding_by_the_identity(self):
+        net = model(embedding_size=None, num_layers=2)
+        assert net.embedding is None
+        twin = model(embedding_size=7, num_layers=2)
+        twin.load_state_dict({**net.state_dict(), "embedding.weight": np.eye(7)})
+        results = [(x, *x.loss(ids(4, 3), ids(4, 3))) for x in (net, twin)]
+        (_, a, _), (_, b, _) = results
+        assert a.item() == pytest.approx(b.item(), rel=1e-6)
+        for _, loss, _ in results:
+            loss.backward()
+        for name, p in net.named_parameters():
+            expected = dict(twin.named_parameters())[name].grad.numpy()
+            np.testing.assert_allclose(p.grad.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+    def test_sparse_embeddings_are_stepped_alike(self):
+        values = []
+        for sparse in (False, True):
+            net = model()
+            net.embedding.sparse = sparse
+            optimizer = mg.optim.SGD(net.parameters(), lr=0.5)
+            for _ in range(3):
+                optimizer.zero_grad()
+                net.loss(ids(4, 3), ids(4, 3))[0].backward()
+                assert isinstance(net.embedding.weight.grad, mg.RowSparse) == sparse
+                optimizer.step()
+            values.append(net.embedding.weight.numpy())
+        np.testing.assert_allclose(*values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("embedding_size", [5, None])
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("tokens", "state", "error", "message"),
     [
-        ({"cell": "transformer"}, "cell must be one of rnn, lstm, gru, not 'transformer'"),
-        ({"tied": True}, "embedding_size=5 and hidden_size=6"),
-        ({"hidden_size": 0}, "hidden_size"),
-        ({"vocab_size": 0}, "num_embeddings"),
-        ({"num_layers": 0}, "num_layers"),
-        ({"dropout": 1.5}, "dropout|Dropout"),
+        (ids(4, 3) + 7, None, IndexError, "id"),
+        (ids(4, 3) - 7, None, IndexError, "id"),
+        (np.ones((4, 3)), None, TypeError, "integers"),
+        (ids(2, 4, 3), None, ValueError, "shape"),
+        (ids(0, 3), None, ValueError, "at least one time step"),
+        (ids(4, 3), (), TypeError, "state must be a tuple with the states of 2 layers"),
+        (ids(4, 3), mg.zeros((2, 3, 6)), TypeError, "states of 2 layers, .* not a Tensor"),
+        (ids(4, 3), (None,) * 3, TypeError, "not a tuple of 3"),
+        (ids(4, 3), (mg.zeros((1, 2, 6)), None), ValueError, r"h_0 has shape \(1, 2, 6\)"),
     ],
 )
-def test_bad_settings(options, message):
-    with pytest.raises(ValueError, match=message):
-        model(**options)
+def test_bad_calls(embedding_size, tokens, state, error, message):
+    with pytest.raises(error, match=message):
+        model("gru", num_layers=2, embedding_size=embedding_size)(tokens, state)

@@ -1,64 +1,79 @@
-import contextlib
-import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from minigrad.data import Vocabulary
+from minigrad.training import save_checkpoint
 from models import RNNLM
-from models.run_directory import RunDirectory
+from models.run_directory import RunDirectory, describe, read_toml
+from models.settings import Settings
 
 VOCABULARY = Vocabulary(["<unk>", "a", "b", "한"], unk="<unk>")
+FILES = ["config", "tokenizer", "model"]
 
 
 def net(**options):
     return RNNLM(4, 3, 5, "lstm", rng=np.random.default_rng(1), **options)
 
 
-@pytest.fixture
-def run(tmp_path):
-    directory = RunDirectory(tmp_path / "runs" / "one")
-    directory.begin({"training": {"lr": 0.1}}, net(), VOCABULARY)
-    directory.save_weights(net(), VOCABULARY, 7)
+def begun(path, model=None, step=7):
+    directory = RunDirectory(path)
+    with directory.locked():
+        directory.begin(Settings(lr=0.1), VOCABULARY)
+        directory.save_model(describe(model or net(), VOCABULARY, step, 1.5, True))
     return directory
 
 
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "dropout": 0.5}])
-def test_comes_back(tmp_path, options):
-    directory, model = RunDirectory(tmp_path), net(**options)
-    directory.begin({"training": {"lr": 0.1}}, model, VOCABULARY)
-    directory.save_weights(model, VOCABULARY, 3)
-    loaded = RunDirectory(str(tmp_path)).load()
-    assert loaded.vocabulary == VOCABULARY
-    assert loaded.settings["training"] == {"lr": 0.1}
+@pytest.fixture
+def run(tmp_path):
+    return begun(tmp_path / "runs" / "한 글")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        net(),
+        net(num_layers=2, dropout=0.5),
+        RNNLM(4, 5, 5, tied=True),
+        RNNLM(4, None, 5, "rnn"),
+        RNNLM(4, 3, 5, num_layers=2, tied=True, weight_drop=0.5, variational=True),
+    ],
+)
+def test_comes_back(tmp_path, model):
+    loaded = begun(tmp_path, model).load()
+    assert loaded.tokenizer == VOCABULARY
+    assert (loaded.step, loaded.saw_unknown) == (7, True)
+    assert loaded.settings == Settings(lr=0.1)
     assert loaded.model.settings() == model.settings()
     for name, value in model.state_dict().items():
         assert np.array_equal(loaded.model.state_dict()[name], value)
+    if model.settings()["tied"]:
+        assert loaded.model.embedding.weight is loaded.model.output.weight
 
 
-def test_tied_weights_come_back_tied(tmp_path):
-    directory, model = RunDirectory(tmp_path), RNNLM(4, 5, 5, tied=True)
-    directory.begin({}, model, VOCABULARY)
-    directory.save_weights(model, VOCABULARY, 3)
-    loaded = directory.load().model
-    assert loaded.embedding.weight is loaded.output.weight
-    assert np.array_equal(loaded.output.weight.data, model.output.weight.data)
-
-
-def test_weights_of_pytorch_without_metadata(run):
-    arrays = load_file(run.weights)
-    save_file(arrays, run.weights)
-    assert np.array_equal(run.load().model.embedding.weight.data, arrays["embedding.weight"])
+def test_the_last_weights_are_in_the_checkpoint(run):
+    last = RNNLM(4, 3, 5, "lstm", rng=np.random.default_rng(2))
+    parts = {"trainer": {}, "history": {}, "standing": {}}
+    run.save_checkpoint({"model": describe(last, VOCABULARY, 9, None, False), **parts})
+    loaded = run.load("last")
+    assert loaded.step == 9
+    assert np.array_equal(loaded.model.output.bias.data, last.output.bias.data)
 
 
 def test_only_its_own_files_are_replaced(run):
     (run.path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"already holds a run.*--overwrite"):
+    (run.path / ".model.safetensors.12ab.tmp").write_text("of a run that was killed")
+    (run.path / ".mine.tmp").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"already holds a run.*--resume.*--overwrite"):
         run.check_free()
-    run.begin({}, net(), VOCABULARY)
+    with run.locked():
+        run.begin(Settings(), VOCABULARY)
     assert sorted(file.name for file in run.path.iterdir()) == [
-        "notes.txt", "settings.json", "vocabulary.json"
+        ".lock", ".mine.tmp", "config.toml", "notes.txt", "tokenizer.json"
     ]  # fmt: skip
 
 
@@ -70,6 +85,27 @@ def test_free_directories(tmp_path):
         RunDirectory(tmp_path / "other.txt").check_free()
 
 
+def test_one_run_at_a_time(run):
+    with (
+        run.locked(),
+        pytest.raises(OSError, match="in use by another run"),
+        RunDirectory(run.path).locked(),
+    ):
+        pass
+    with run.locked():  # it is free again
+        pass
+
+
+def test_a_lock_goes_with_its_process(run):
+    code = "import os, sys; from models.run_directory import RunDirectory\n"
+    code += "RunDirectory(sys.argv[1]).locked().__enter__(); os.kill(os.getpid(), 9)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, "-c", code, run.path], env=environment, check=False)
+    assert result.returncode == -9
+    with run.locked():
+        pass
+
+
 class TestDamage:
     def fails(self, run, kind, message):
         with pytest.raises(kind, match=message):
@@ -77,19 +113,20 @@ class TestDamage:
 
     def test_no_directory(self, tmp_path):
         self.fails(RunDirectory(tmp_path / "no"), FileNotFoundError, "no directory")
+        self.fails(RunDirectory(tmp_path), FileNotFoundError, "holds no run")
 
-    @pytest.mark.parametrize("file", ["weights", "settings", "vocabulary"])
+    @pytest.mark.parametrize("file", ["model", "tokenizer"])
     def test_missing(self, run, file):
         getattr(run, file).unlink()
         self.fails(run, FileNotFoundError, "holds no trained model: it has no")
 
-    @pytest.mark.parametrize("file", ["weights", "settings", "vocabulary"])
-    @pytest.mark.parametrize("content", [b"", b"\xff\xfe\0\0", b"[]", b"x" * 500, b"[" * 100_000])
+    @pytest.mark.parametrize("file", FILES)
+    @pytest.mark.parametrize("content", [b"\xff\xfe\0\0", b"[]]", b"x" * 500, b"[" * 100_000])
     def test_overwritten(self, run, file, content):
         getattr(run, file).write_bytes(content)
         self.fails(run, ValueError, getattr(run, file).name)
 
-    @pytest.mark.parametrize("file", ["weights", "settings", "vocabulary"])
+    @pytest.mark.parametrize("file", ["model", "tokenizer"])
     def test_cut_off_anywhere(self, run, file):
         path = getattr(run, file)
         content = path.read_bytes()
@@ -97,56 +134,38 @@ class TestDamage:
             path.write_bytes(content[:length])
             self.fails(run, ValueError, path.name)
 
-    def change(self, run, **model):
-        settings = json.loads(run.settings.read_bytes())
-        settings["model"] |= model
-        run.settings.write_text(json.dumps(settings))
-
-    def test_other_settings(self, run):
-        self.change(run, cell="gru")
-        self.fails(run, ValueError, "does not fit the model in settings.json: .*weight_ih_l0")
-        self.change(run, cell="lstm", vocab_size=5)
-        self.fails(run, ValueError, "not of this model: it has 4 tokens, the model 5")
-        self.change(run, vocab_size="4")
-        self.fails(run, ValueError, "settings.json' is damaged")
-        self.change(run, vocab_size=4, surprise=1)
-        self.fails(run, ValueError, "settings.json' is damaged")
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"format": "other"}, "not that of a minigrad"),
-            ({"version": 2}, "version 2; this minigrad reads"),
-            ({"model": None}, 'no "model"'),
-        ],
-    )
-    def test_foreign_settings(self, run, changes, message):
-        run.settings.write_text(json.dumps(json.loads(run.settings.read_bytes()) | changes))
-        self.fails(run, ValueError, message)
-
     def test_another_vocabulary(self, run):
-        Vocabulary(["<unk>", "b", "a", "한"], unk="<unk>").save(run.vocabulary)
+        Vocabulary(["<unk>", "b", "a", "한"], unk="<unk>").save(run.tokenizer)
         self.fails(run, ValueError, "not of the same run")
 
     def test_foreign_weights(self, run):
-        save_file({"conv.weight": np.zeros((3, 3), np.float32)}, run.weights)
-        self.fails(run, ValueError, "unexpected: conv.weight")
-        save_file({"conv.weight": np.zeros(3, np.int64)}, run.weights)
-        self.fails(run, ValueError, "does not fit")
+        save_file({"conv.weight": np.zeros((3, 3), np.float32)}, run.model)
+        self.fails(run, ValueError, "of another program")
+        save_checkpoint(run.model, {"weights": np.ones(3)})
+        self.fails(run, ValueError, "holds no language model")
+        described = describe(net(), VOCABULARY, 7, 1.5, True)
+        save_checkpoint(run.model, {**described, "version": 99})
+        self.fails(run, ValueError, "version 99; this minigrad reads version 2")
+
+    @pytest.mark.parametrize("change", [{"settings": {}}, {"weights": {}}, {"settings": None}])
+    def test_parts_that_do_not_fit(self, run, change):
+        save_checkpoint(run.model, {**describe(net(), VOCABULARY, 7, 1.5, True), **change})
+        self.fails(run, ValueError, "model.safetensors")
 
     def test_nan(self, run):
-        arrays = load_file(run.weights)
-        arrays["output.bias"][1] = np.nan
-        save_file(arrays, run.weights)
+        model = net()
+        model.output.bias.data[1] = np.nan
+        run.save_model(describe(model, VOCABULARY, 7, 1.5, True))
         self.fails(run, ValueError, "holds NaN")
 
-    def test_bits_that_flip_in_the_header(self, run):
-        content = bytearray(run.weights.read_bytes())
-        header = 8 + int.from_bytes(content[:8], "little")
-        rng = np.random.default_rng(0)
-        for position in rng.choice(header, 60, replace=False):
-            damaged = content.copy()
-            damaged[position] ^= 1 << int(rng.integers(8))
-            run.weights.write_bytes(damaged)
-            with contextlib.suppress(ValueError):  # and nothing else
-                run.load()
+    def test_settings(self, run):
+        run.config.write_text("hidden_size = 0")
+        self.fails(run, ValueError, "--hidden-size must be at least 1")
+
+
+def test_toml(tmp_path):
+    (tmp_path / "a.toml").write_text("\ufeffhidden-size = 3 # units\nlr = 1e-3", encoding="utf-8")
+    assert read_toml(tmp_path / "a.toml") == {"hidden_size": 3, "lr": 1e-3}
+    (tmp_path / "a.toml").write_text("hidden-size: 3")
+    with pytest.raises(ValueError, match="is not TOML"):
+        read_toml(tmp_path / "a.toml")

@@ -4,145 +4,188 @@ import numpy as np
 import pytest
 
 from minigrad.data import Vocabulary, batchify
-from minigrad.optim import Adam, LambdaLR
-from models import RNNLM
+from minigrad.training import load_checkpoint, save_checkpoint
+from models.run import make_model
 from models.sampling import generate
 from models.settings import Settings
-from models.training import Diverged, Trainer, evaluate
+from models.training import Diverged, Trainer
+
+SMALL = {"hidden_size": 8, "embedding_size": 5, "bptt": 5, "dropout": 0.0}
 
 
-def trainer(streams, bptt=5, lr=0.01, vocab_size=6, **options):
-    model = RNNLM(vocab_size, 5, 8, "gru", rng=np.random.default_rng(0), **options)
-    optimizer = Adam(model.parameters(), lr=lr)
-    return Trainer(model, optimizer, LambdaLR(optimizer, lambda step: 1.0), streams, bptt, 1.0)
+def trainer(ids=None, vocab_size=6, **options):
+    """On 12 time steps of two streams, so on windows of 5, 5 and 1."""
+    settings = Settings(**{**SMALL, **options})
+    rng = np.random.default_rng(settings.seed)
+    if ids is None:
+        ids = np.random.default_rng(0).integers(0, vocab_size, (12, 2))
+    return Trainer(make_model(settings, vocab_size, rng), settings, ids, rng)
 
 
-def streams(length=12, batch_size=2):
-    return np.random.default_rng(0).integers(0, 6, (length, batch_size))
-
-
-def first_parts(state):
-    return (state if isinstance(state, tuple) else (state,))[0]
+def weights(run):
+    return {name: value.tobytes() for name, value in run.model.state_dict().items()}
 
 
 class TestTrainer:
     def test_a_step(self):
-        run = trainer(streams())
-        before = run.model.state_dict()
-        inputs, targets = run.windows[0]
-        expected = run.model.loss(inputs, targets)[0].item()
-        assert run.advance() == pytest.approx(expected)
-        assert (run.step, run.tokens) == (1, 10)
-        assert all(not np.array_equal(v, before[k]) for k, v in run.model.state_dict().items())
-        assert 0 < run.tokens_per_second < math.inf
+        run = trainer()
+        before = weights(run)
+        expected = run.model.loss(*run.windows[0])[0].item()
+        step = run.advance(0.01)
+        assert step.loss == pytest.approx(expected)
+        assert step.grad_norm >= step.grad_norm_clipped > 0
+        assert not step.skipped
+        assert (run.step, run.tokens, run.epoch, run.at) == (1, 10, 0, 5)
+        assert all(value != before[name] for name, value in weights(run).items())
+        assert run.optimizer.param_groups[0]["lr"] == 0.01
 
     def test_the_state_goes_along_off_the_tape_and_starts_anew_with_each_epoch(self):
-        run = trainer(streams(length=12))  # windows of 5, 5 and 1
-        given = []
-        loss = run.model.loss
+        run, given = trainer(), []
+        objective = run.model.objective
 
         def watched(inputs, targets, state):
             given.append((len(inputs), state))
-            return loss(inputs, targets, state)
+            return objective(inputs, targets, state)
 
-        run.model.loss = watched
+        run.model.objective = watched
         for _ in range(4):
-            run.advance()
+            run.advance(0.01)
         assert run.steps_per_epoch == 3
         assert [length for length, _ in given] == [5, 5, 1, 5]
         assert [state is None for _, state in given] == [True, False, False, True]
-        assert not given[1][1].requires_grad
-        assert run.tokens == 2 * (11 + 5)
+        assert not given[1][1][0].requires_grad
+        assert (run.tokens, run.epoch, run.at) == (2 * (11 + 5), 1, 5)
+        assert run.epochs == pytest.approx(1 + 5 / 11)
 
     def test_it_learns_a_text_by_heart_and_writes_it_greedily(self, rhyme):
         vocabulary = Vocabulary.from_text(rhyme, unk=None)
-        ids = vocabulary.encode(rhyme)
-        model = RNNLM(len(vocabulary), 24, 64, "gru", rng=np.random.default_rng(0))
-        optimizer = Adam(model.parameters(), lr=0.01)
-        run = Trainer(
-            model, optimizer, LambdaLR(optimizer, lambda k: 1 - k / 400), batchify(ids, 1), 40, 1.0
-        )
-        losses = [run.advance() for _ in range(300)]
+        ids = batchify(vocabulary.encode(rhyme), 1)
+        run = trainer(ids, len(vocabulary), hidden_size=64, embedding_size=24, bptt=40)
+        losses = [run.advance(0.01 * (1 - k / 400)).loss for k in range(300)]
         assert losses[0] > 3
         assert losses[-1] < 0.02
         pieces = generate(
-            model, vocabulary, rhyme[:10], len(rhyme) - 10, top_k=1, rng=np.random.default_rng(0)
+            run.model,
+            vocabulary,
+            rhyme[:10],
+            len(rhyme) - 10,
+            temperature=0.0,
+            rng=np.random.default_rng(0),
         )
         assert "".join(pieces) == rhyme
 
-    @pytest.mark.parametrize("dropout", [0.0, 0.5])
-    def test_the_same_seed_the_same_losses(self, dropout):
-        runs = [trainer(streams(), dropout=dropout) for _ in range(2)]
-        assert [runs[0].advance() for _ in range(5)] == [runs[1].advance() for _ in range(5)]
+    def test_windows_of_random_lengths(self):
+        ids = np.random.default_rng(0).integers(0, 6, (4001, 1))
+        run = trainer(ids, bptt=30, vary_bptt=True)
+        lengths = []
+        while run.epoch == 0:
+            at = run.at
+            run.advance(0.01)
+            lengths.append((run.at or 4000) - at)
+            assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * lengths[-1] / 30)
+        assert sum(lengths) == 4000 == run.tokens
+        assert 24 < np.mean(lengths) < 34
+        assert len(set(lengths)) > 8
 
+    @pytest.mark.parametrize(
+        ("limits", "norm"), [({"clip": 0.01}, 0.01), ({"clip": 0.0, "clip_value": 1e-4}, None)]
+    )
+    def test_clipping(self, limits, norm):
+        run = trainer(**limits)
+        step = run.advance(0.0)
+        assert step.grad_norm > 0.01
+        after = math.sqrt(sum(float((p.grad.numpy() ** 2).sum()) for p in run.parameters))
+        assert step.grad_norm_clipped == pytest.approx(after, rel=1e-5)
+        assert norm is None or after == pytest.approx(norm, rel=1e-3)
+
+    def test_sums_and_means_take_the_same_steps(self):
+        """A loss summed over T steps with lr, clip is one of its mean with lr T and clip / T."""
+        mean = trainer(optimizer="sgd", clip=0.02)
+        summed = trainer(optimizer="sgd", clip=0.02 * 5)
+        summed.windows = mean.windows = mean.windows[:2]  # both of 5 time steps
+        objective = summed.model.objective
+
+        def total(inputs, targets, state):
+            found = objective(inputs, targets, state)
+            return found._replace(total=found.total * len(inputs))
+
+        summed.model.objective = total
+        for _ in range(2):
+            mean.advance(0.5 * 5)
+            summed.advance(0.5)
+        for a, b in zip(mean.parameters, summed.parameters, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-7)
+
+    def test_a_large_vocabulary_has_a_sparse_gradient_that_changes_nothing(self):
+        ids = np.random.default_rng(0).integers(0, 1200, (12, 2))
+        runs = [trainer(ids, 1200, optimizer="sgd", clip=0.1) for _ in range(2)]
+        assert runs[0].model.embedding.sparse
+        runs[1].model.embedding.sparse = False
+        for run in runs:
+            for _ in range(4):
+                run.advance(0.5)
+        for a, b in zip(runs[0].parameters, runs[1].parameters, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+
+
+OPTIMIZERS = ["adam", "adamw", "sgd", "rmsprop", "adagrad", "nt-asgd"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_goes_on_bit_for_bit(tmp_path, optimizer, cell):
+    options = {"optimizer": optimizer, "cell": cell, "dropout": 0.3, "layers": 2}
+    options |= {"variational": True, "weight_drop": 0.2, "embedding_dropout": 0.2}
+    options |= {"vary_bptt": True, "weight_decay": 0.01}
+    run = trainer(**options)
+    for k in range(7):
+        run.advance(0.1)
+        if k == 4 and optimizer == "nt-asgd":
+            run.start_averaging()
+    save_checkpoint(tmp_path / "c", {"m": run.model.state_dict(), "t": run.state_dict()})
+    saved = load_checkpoint(tmp_path / "c")
+    other = trainer(**options)
+    other.model.load_state_dict(saved["m"])
+    other.load_state_dict(saved["t"])
+    for _ in range(7):
+        assert other.advance(0.1) == run.advance(0.1)
+    assert weights(other) == weights(run)
+    assert (other.step, other.epoch, other.at) == (run.step, run.epoch, run.at)
+
+
+class TestTrouble:
     def test_a_bad_loss_changes_nothing(self):
-        run = trainer(streams())
-        run.advance()
+        run = trainer()
+        run.advance(0.01)
         run.model.output.bias.data[0] = np.nan
-        before = run.model.state_dict()
+        before = weights(run)
         with pytest.raises(Diverged, match="the loss became nan in step 2"):
-            run.advance()
+            run.advance(0.01)
         assert run.step == 1
-        for name, value in run.model.state_dict().items():
-            np.testing.assert_array_equal(value, before[name])
+        assert weights(run) == before
 
     def test_a_bad_gradient_changes_nothing(self):
-        run = trainer(streams())
+        run = trainer()
         run.model.output.weight.register_hook(lambda g: g * np.inf)
-        before = run.model.state_dict()
+        before = weights(run)
         with pytest.raises(Diverged, match=r"gradient's norm became (nan|inf) in step 1"):
-            run.advance()
-        for name, value in run.model.state_dict().items():
-            np.testing.assert_array_equal(value, before[name])
+            run.advance(0.01)
+        assert weights(run) == before
 
+    def test_it_can_be_skipped(self):
+        run = trainer(on_nonfinite="skip")
+        objective, bad = run.model.objective, {1, 2}
 
-class TestEvaluate:
-    def test_is_the_mean_over_all_tokens_however_it_is_cut(self):
-        model, text = trainer(streams()).model, streams(length=14)
-        whole = model.loss(text[:-1], text[1:])[0].item()
-        for bptt in (1, 4, 13, 50):
-            assert evaluate(model, text, bptt) == pytest.approx(whole, rel=1e-5)
+        def sometimes(inputs, targets, state):
+            found = objective(inputs, targets, state)
+            return found._replace(total=found.total * np.nan) if run.step in bad else found
 
-    def test_is_out_of_training_mode(self):
-        model = trainer(streams(), dropout=0.9).model
-        assert evaluate(model, streams(), 5) == evaluate(model, streams(), 5)
-        assert model.training
-        assert model.dropout.training
-
-    def test_can_be_stopped(self):
-        model = trainer(streams()).model
-        answers = iter([False, True])
-        assert evaluate(model, streams(), 5, stop=lambda: next(answers)) is None
-        assert next(answers, "asked twice") == "asked twice"
-
-
-class TestSettings:
-    def rates(self, total, **options):
-        settings = Settings(text="", lr=0.1, **options)
-        optimizer = settings.make_optimizer(RNNLM(3, 2, 2))
-        schedule = settings.make_schedule(optimizer, total)
-        rates = []
-        for _ in range(total):
-            rates.append(optimizer.param_groups[0]["lr"])
-            schedule.step()
-        return rates
-
-    def test_cosine(self):
-        rates = self.rates(1000)
-        assert rates[:2] == pytest.approx([0.1 / 50, 0.2 / 50])
-        assert max(rates) == rates[50] == pytest.approx(0.1)
-        assert rates[50:] == sorted(rates[50:], reverse=True)
-        assert rates[525] == pytest.approx(0.051)
-        assert rates[-1] == pytest.approx(0.002, rel=1e-2)
-
-    @pytest.mark.parametrize("total", [1, 2, 9, 10, 11])
-    def test_short_runs(self, total):
-        rates = self.rates(total)
-        assert all(0.002 < rate <= 0.1 for rate in rates)
-
-    def test_constant(self):
-        assert self.rates(5, schedule="constant") == [0.1] * 5
-
-    def test_total_steps(self):
-        assert Settings(text="", steps=7, bptt=5).total_steps(100) == 7
-        assert Settings(text="", steps=None, epochs=2, bptt=5).total_steps(12) == 6
+        run.model.objective = sometimes
+        states = []
+        for k in range(4):
+            before = weights(run)
+            step = run.advance(0.01)
+            assert step.skipped == (k in bad) == (weights(run) == before)
+            states.append(run.state)
+        assert states[1] is None
+        assert (run.step, run.skipped, run.skipped_in_a_row) == (4, 2, 0)

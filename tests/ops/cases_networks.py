@@ -173,14 +173,19 @@ def embedding(d):
 def dropout(d):
     x, seed = d(draw.arrays()), d(st.integers(0, 99))
     p = d(st.sampled_from([0.0, 0.3, 1.0]))
+    axis = d(st.none() | st.integers(-x.ndim, x.ndim - 1)) if x.ndim else None
 
     def expected(x):
         if p == 0:
             return x
-        keep = np.random.default_rng(seed).random(x.shape, dtype=np.float32) >= p
+        shape = [1 if axis is not None and k == axis % x.ndim else n for k, n in enumerate(x.shape)]
+        keep = np.random.default_rng(seed).integers(2**16, size=shape, dtype=np.uint16) / 2**16 >= p
         return np.where(keep, x / (1 - p if p < 1 else 1), 0)
 
-    return Case([x], lambda x: mg.dropout(x, p, rng=np.random.default_rng(seed)), expected)
+    def call(x):
+        return mg.dropout(x, p, rng=np.random.default_rng(seed), shared_axis=axis)
+
+    return Case([x], call, expected)
 
 
 @case("layer_norm")

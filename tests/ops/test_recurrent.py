@@ -1,13 +1,15 @@
 """The fused recurrent ops, held against the same equations run step by step on the tape.
 
 That their values and all their gradients are those of their twins, in both layouts, both
-directions, whichever outputs are used, and that no input is changed; that first and second
-derivatives agree with finite differences; that float32 is as exact as unrolled; and, for arrays so
-large that `minigrad.buffers` is at work, that nothing anybody still sees changes, and that what
-nobody sees is used again.
+directions, for few tokens and for many, whichever outputs are used, and that no input is changed;
+that first and second derivatives agree with finite differences; that float32 is as exact as
+unrolled; and, for arrays so large that `minigrad.buffers` is at work, that nothing anybody still
+sees changes, and that what nobody sees is used again.
 """
 
 from __future__ import annotations
+
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import buffers
+from minigrad.ops import recurrent
 from minigrad.ops.recurrent import gru, lstm, rnn
 from minigrad.testing import check_gradients
 
@@ -42,11 +45,14 @@ def layouts(draw, N, longest):
 @st.composite
 def calls(draw, name, longest=5):
     """A call of the op that returns some of its outputs, and the arrays to call it with."""
-    op, _, states = OPS[name]
-    N, H, features = draw(st.integers(0, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    op, gates, states = OPS[name]
+    N, H, features = draw(st.integers(0, 3)), draw(st.integers(1, 4)), draw(st.integers(0, 3))
     sizes, lead = draw(layouts(N, longest))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
-    values = [rng.normal(size=shape) for shape in shapes_of(name, lead, N, features, H)]
+    shapes = shapes_of(name, lead, N, features or gates * H, H)
+    values = [rng.normal(size=shape) for shape in shapes]
+    if features == 0:  # x is the product with W_ih already
+        values[-4] = None
     for bias in (-2, -1):
         values[bias] = values[bias] if draw(st.booleans()) else None
     options = (draw(st.sampled_from(["tanh", "relu"])),) if name == "rnn" else ()
@@ -55,9 +61,11 @@ def calls(draw, name, longest=5):
         values = [v if v is None else np.asfortranarray(v) for v in values]
     used = draw(st.sets(st.sampled_from(range(states + 1)), min_size=1))
     step = draw(st.sampled_from([None, 0, -1])) if lead[0] else None  # or one time step alone
+    few = draw(st.sampled_from([0, recurrent.FEW]))  # with copies of the weights, and without
 
     def run(*inputs, op=op):
-        outputs = op(*inputs, *options)
+        with mock.patch.object(recurrent, "FEW", few):
+            outputs = op(*inputs, *options)
         if step is not None:
             outputs = (outputs[0][step], *outputs[1:])
         return [outputs[i] for i in sorted(used)]
@@ -98,6 +106,24 @@ def test_values_and_gradients_are_the_twins(name, data):
         assert fused.dtype == unrolled.dtype == np.float64
         assert fused.shape == unrolled.shape
         np.testing.assert_allclose(fused.numpy(), unrolled.numpy(), rtol=1e-9, atol=1e-11)
+
+
+@every_op
+def test_few_tokens_and_many_agree_to_the_last_digits(name):
+    """Also where the dtypes of weights and inputs differ."""
+    op, _, _ = OPS[name]
+    rng, H = np.random.default_rng(0), 40
+    values = [rng.normal(size=s) for s in shapes_of(name, (3, 2), 2, 5, H)]
+    options = ("tanh",) if name == "rnn" else ()
+    for dtypes in ([np.float32] * 7, [np.float64] * 2 + [np.float32] * 5):
+        inputs = [v.astype(d) for v, d in zip(values, dtypes, strict=False)]
+        results = []
+        for few in (0, recurrent.FEW):
+            with mock.patch.object(recurrent, "FEW", few):
+                results.append(op(*map(mg.Tensor, inputs), *options, None, False))
+        for a, b in zip(*results, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
 
 
 @every_op

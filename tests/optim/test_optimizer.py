@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from minigrad.optim import ASGD, SGD, Adagrad, Adam, AdamW, RMSprop
 
 EACH = [
     (SGD, {"momentum": 0.9}),
+    (ASGD, {"lambd": 0.1, "t0": 1}),
     (Adagrad, {"lr_decay": 0.1}),
     (RMSprop, {"momentum": 0.9, "centered": True}),
     (Adam, {"amsgrad": True, "betas": (0.8, 0.9)}),
@@ -308,6 +309,9 @@ class TestErrors:
                 {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
                 ".*a dampening of 0, got 0.9 and 0.1",
             ),
+            (ASGD, {"t0": -1}, "t0 must be a number of at least 0"),
+            (ASGD, {"lambd": -1}, "lambd must be"),
+            (ASGD, {"alpha": float("nan")}, "alpha must be"),
             (Adagrad, {"lr_decay": -1}, "lr_decay must be"),
             (Adagrad, {"initial_accumulator_value": -1}, "initial_accumulator_value must be"),
             (RMSprop, {"alpha": 1.0}, "alpha must be a number of at least 0 and below 1"),

@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.optim import SGD, Adagrad, Adam, AdamW, RMSprop, blocks
+from minigrad.optim import ASGD, SGD, Adagrad, Adam, AdamW, RMSprop, blocks
 
-ALL = [SGD, Adagrad, RMSprop, Adam, AdamW]
+ALL = [SGD, ASGD, Adagrad, RMSprop, Adam, AdamW]
 HARD = [  # every branch of every optimiser
     (SGD, {}),
     (SGD, {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
     (SGD, {"momentum": 0.9, "nesterov": True}),
     (SGD, {"momentum": 0.9, "nesterov": True, "maximize": True}),
+    (ASGD, {"weight_decay": 0.1}),
+    (ASGD, {"lambd": 0.1, "t0": 0, "maximize": True}),
     (Adagrad, {"lr_decay": 0.1, "initial_accumulator_value": 0.2, "weight_decay": 0.1}),
     (RMSprop, {"momentum": 0.9, "centered": True, "weight_decay": 0.1}),
     (RMSprop, {"maximize": True, "alpha": 0.5}),
@@ -34,6 +36,15 @@ def sgd(p, g, state, o):
         state["b"] = g if first else o["momentum"] * state["b"] + (1 - o["dampening"]) * g
         g = g + o["momentum"] * state["b"] if o["nesterov"] else state["b"]
     return p - o["lr"] * g
+
+
+def asgd(p, g, state, o):
+    g = (-g if o["maximize"] else g) + o["weight_decay"] * p
+    k = state["k"] = state.get("k", 0) + 1
+    eta = o["lr"] / (1 + o["lambd"] * o["lr"] * (k - 1)) ** o["alpha"]
+    p = (1 - o["lambd"] * eta) * p - eta * g
+    state["a"] = state.get("a", 0) + (p - state.get("a", 0)) / max(1, k - 1 - o["t0"])
+    return p
 
 
 def adagrad(p, g, state, o):
@@ -74,7 +85,7 @@ def adamw(p, g, state, o):
     return adam(p, g, state, o, decoupled=True)
 
 
-EQUATIONS = {SGD: sgd, Adagrad: adagrad, RMSprop: rmsprop, Adam: adam, AdamW: adamw}
+EQUATIONS = {SGD: sgd, ASGD: asgd, Adagrad: adagrad, RMSprop: rmsprop, Adam: adam, AdamW: adamw}
 
 RATE = st.floats(0.001, 1.0)
 SHARE = st.sampled_from([0.0, 0.5, 0.9, 0.99])
@@ -82,6 +93,13 @@ DECAY = st.sampled_from([0.0, 0.01, 0.3])
 EPS = st.just(1e-3)
 SETTINGS = {
     SGD: {"lr": RATE, "momentum": SHARE, "dampening": SHARE, "weight_decay": DECAY},
+    ASGD: {
+        "lr": RATE,
+        "lambd": st.sampled_from([0.0, 1e-4, 0.1]),
+        "alpha": st.sampled_from([0.0, 0.75, 1.0]),
+        "t0": st.sampled_from([0, 1, 1e6]),
+        "weight_decay": DECAY,
+    },
     Adagrad: {
         "lr": RATE,
         "lr_decay": SHARE,
@@ -173,6 +191,33 @@ class TestEquations:
             kind([p], lr=0.5).step()
             values.append(p.item())
         assert values == [2.0, 2.0 * (1 - 0.5 * 0.01)]
+
+    def test_adagrad_as_in_min_char_rnn(self):
+        """Whose small number is inside the root, where gradients of 1e-4 and less notice it."""
+        rng = np.random.default_rng(0)
+        p = parameter(rng.normal(size=9))
+        expected, memory = p.numpy(), np.zeros(9)
+        optimizer = Adagrad([p], lr=0.1, eps=0, initial_accumulator_value=1e-8)
+        for _ in range(5):
+            g = rng.normal(size=9) * 10.0 ** np.arange(-8, 1)
+            p.grad = mg.tensor(g)
+            optimizer.step()
+            memory += g * g
+            expected += -0.1 * g / np.sqrt(memory + 1e-8)
+        np.testing.assert_allclose(p.numpy(), expected, rtol=1e-10)
+
+    def test_rmsprop_as_in_char_rnn(self):
+        rng = np.random.default_rng(0)
+        p = parameter(rng.normal(size=9))
+        expected, m = p.numpy(), np.zeros(9)
+        optimizer = RMSprop([p], lr=2e-3, alpha=0.95, eps=1e-8)
+        for _ in range(5):
+            g = rng.normal(size=9) * 10.0 ** np.arange(-8, 1)
+            p.grad = mg.tensor(g)
+            optimizer.step()
+            m = 0.95 * m + 0.05 * g * g
+            expected -= 2e-3 * g / (np.sqrt(m) + 1e-8)
+        np.testing.assert_allclose(p.numpy(), expected, rtol=1e-10)
 
     def test_a_constant_gradient_never_makes_centered_rmsprop_nan(self):
         p = parameter(np.zeros(50), "float32")

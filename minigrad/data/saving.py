@@ -1,0 +1,110 @@
+"""What all tokenisers share on their way into a file and back."""
+
+import hashlib
+import json
+import os
+from collections.abc import Set
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from minigrad.files import write_atomically
+
+
+class Saved:
+    """A tokeniser that is JSON in a file: `to_json` and `from_json` are its own."""
+
+    def to_json(self) -> str:
+        """Return all that decides its ids as JSON text, always the same."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return what `to_json` wrote."""
+        raise NotImplementedError
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of `to_json()`: two that have the same give the same ids."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_json()` to `path`, in UTF-8.
+
+        The file appears whole or not at all: what was at `path` stays until the new file is
+        complete.
+        """
+        write_atomically(path, self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return what `save` wrote to `path`.
+
+        Raises
+        ------
+        OSError
+            If the file is missing or can't be read.
+        ValueError
+            If the file is not one of this kind, or is damaged. The message names it.
+        """
+        content = Path(path).read_bytes()
+        try:
+            return cls.from_json(content.decode("utf-8-sig"))
+        except ValueError as error:
+            raise ValueError(f"{cls.__name__}.load: {os.fspath(path)!r}: {error}") from error
+
+
+def parsed(text: str, caller: str) -> Any:
+    """Return what JSON text says.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{caller}: the text is not JSON: {error}") from None
+
+
+def checked_state(
+    text: str, kind: str, format: str, version: int, keys: Set[str], caller: str
+) -> dict[str, Any]:
+    """Return the object in JSON text that `to_json` wrote, without its format and version.
+
+    Parameters
+    ----------
+    text
+        The JSON.
+    kind
+        What it should be, in words.
+    format, version
+        What the object must say of itself.
+    keys
+        What else there must be in it.
+    caller
+        What errors begin with.
+
+    Raises
+    ------
+    ValueError
+        If the text is not JSON, or not such an object.
+    """
+    state = parsed(text, caller)
+    if not isinstance(state, dict) or state.get("format") != format:
+        raise ValueError(
+            f'{caller}: this JSON is not {kind}: it must be an object with "format": "{format}"'
+        )
+    if state.get("version") != version:
+        raise ValueError(
+            f"{caller}: version {state.get('version')!r} is not known here; "
+            f"this minigrad reads version {version}"
+        )
+    expected = {"format", "version", *keys}
+    if state.keys() != expected:
+        raise ValueError(
+            f"{caller}: missing keys {sorted(expected - state.keys())}, "
+            f"unexpected keys {sorted(state.keys() - expected)}"
+        )
+    return {key: state[key] for key in keys}

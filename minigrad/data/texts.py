@@ -1,0 +1,362 @@
+"""Texts that need not fit into memory: read in pieces, as often as need be."""
+
+import codecs
+import hashlib
+import io
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+PIECE = 1 << 22
+"""About how many bytes are read at once; encoding them takes some dozen times this in memory."""
+
+
+class Text(Protocol):
+    """A text that can be read from its beginning again and again."""
+
+    @property
+    def name(self) -> str:
+        """What to call it when speaking to a person."""
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that the text depends on: texts of the same digest are the same."""
+
+    @property
+    def extent(self) -> int:
+        """About how long it is, in bytes or characters: what can be told without reading it."""
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield the text in consecutive pieces, cut between any two characters."""
+
+
+class TextFile:
+    r"""A file in UTF-8, read as `read_text` does: line ends become `"\n"`.
+
+    Parameters
+    ----------
+    path
+        A regular file. It must stay as it is for as long as it is read from.
+    may_be_blank
+        Whether it is no error if there is nothing but whitespace in it: one of several files.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it can't be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, may_be_blank: bool = False) -> None:
+        self.path = check_is_file(path)
+        self.may_be_blank = may_be_blank
+        status = self.path.stat()
+        self._state, self._size = _state(status), status.st_size
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without the directory."""
+        return self.path.name
+
+    @property
+    def extent(self) -> int:
+        """The number of bytes in the file."""
+        return self._size
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the bytes of the file."""
+        with self.path.open("rb") as file:
+            self._check_unchanged(file)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            self._check_unchanged(file)
+        return digest
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield the text, of about `size` bytes at once.
+
+        Raises
+        ------
+        OSError
+            If the file can't be read.
+        ValueError
+            As `read_text` does; or if the file has changed since this object was made.
+        """
+        with self.path.open("rb") as file:
+            self._check_unchanged(file)
+            yield from decoded(file, self.path, size, may_be_blank=self.may_be_blank)
+            self._check_unchanged(file)
+
+    def _check_unchanged(self, file: BinaryIO) -> None:
+        if _state(os.fstat(file.fileno())) != self._state:
+            raise ValueError(
+                f"the file {str(self.path)!r} has changed while it was being read; start again "
+                "when nothing writes to it any more"
+            )
+
+
+class TextString:
+    """A text that is in memory already."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+
+    @property
+    def extent(self) -> int:
+        """The number of characters."""
+        return len(self.text)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the text in UTF-8."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield the text, `size` characters at once."""
+        for start in range(0, len(self.text), size):
+            yield self.text[start : start + size]
+
+
+class Excerpt:
+    """The characters from `start` up to `stop` of another text."""
+
+    def __init__(self, text: Text, start: int, stop: int) -> None:
+        self.text, self.start, self.stop = text, start, stop
+
+    @property
+    def name(self) -> str:
+        """The name of the text that it is from."""
+        return self.text.name
+
+    @property
+    def digest(self) -> str:
+        """A hash of the whole text and of what is cut out of it."""
+        return hash_of("excerpt", self.text.digest, self.start, self.stop)
+
+    @property
+    def extent(self) -> int:
+        """The number of characters, if so many are there."""
+        return self.stop - self.start
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield what is cut out; what comes before it has to be read, what comes after has not."""
+        position = 0
+        for piece in self.text.pieces(size):
+            first, last = max(0, self.start - position), self.stop - position
+            if first < min(last, len(piece)):
+                yield piece[first:last]
+            position += len(piece)
+            if position >= self.stop:
+                return
+
+
+class Joined:
+    r"""Several texts one after another, each beginning on a line of its own.
+
+    After a text that does not end in `"\n"` one is put in, so that no two words grow together.
+    """
+
+    def __init__(self, texts: Iterable[Text], name: str) -> None:
+        self.texts, self.name = tuple(texts), name
+
+    @property
+    def digest(self) -> str:
+        """A hash of those of the texts."""
+        return hash_of("joined", *(text.digest for text in self.texts))
+
+    @property
+    def extent(self) -> int:
+        """That of all of them together."""
+        return sum(text.extent for text in self.texts)
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield the pieces of each text.
+
+        Raises
+        ------
+        ValueError
+            As their own `pieces` do, or if all of them hold nothing but whitespace.
+        """
+        end, blank = "\n", True
+        for text in self.texts:
+            begun = False
+            for piece in text.pieces(size):
+                if not begun and end != "\n":
+                    yield "\n"
+                begun, end = True, piece[-1]
+                blank = blank and piece.isspace()
+                yield piece
+        if blank:
+            raise ValueError(f"{self.name}: none of the files has anything but whitespace in it")
+
+
+class Lowercase:
+    """Another text in lower case."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+
+    @property
+    def name(self) -> str:
+        """The name of the text."""
+        return self.text.name
+
+    @property
+    def digest(self) -> str:
+        """A hash of that of the text."""
+        return hash_of("lowercase", self.text.digest)
+
+    @property
+    def extent(self) -> int:
+        """That of the text."""
+        return self.text.extent
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield the text in lower case; what a letter becomes may depend on its word (Σ)."""
+        return (piece.lower() for piece in recut(self.text.pieces(size), after_whitespace))
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    r"""Return the text of a UTF-8 file, with every line ending in `"\n"`.
+
+    Line ends of Windows (`"\r\n"`) and of old Macs (`"\r"`) become `"\n"`, as they do in `open`.
+    A byte order mark at the start is dropped. Nothing else changes; in particular, composed and
+    decomposed letters stay what they are.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    IsADirectoryError
+        If it is a directory.
+    ValueError
+        If the file holds nothing but whitespace, or is not UTF-8 text. The message names the first
+        byte at fault and its offset.
+    """
+    path = check_is_file(path)
+    with path.open("rb") as file:
+        return "".join(decoded(file, path, PIECE))
+
+
+def decoded(
+    file: BinaryIO, path: Path, size: int = PIECE, *, may_be_blank: bool = False
+) -> Iterator[str]:
+    """Yield the text of an open file; `path` is what errors call it. See `read_text`."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    block = file.read(3)
+    if block.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(
+            f"read_text: {str(path)!r} is not UTF-8: byte 0x{block[0]:02x} at offset 0 begins "
+            f"a byte order mark of UTF-16 or UTF-32; {conversion(path, 'UTF-16')}"
+        )
+    offset = 3 if block == codecs.BOM_UTF8 else 0  # of the first byte in `block`
+    block = block[offset:] + file.read(size)
+    empty, blank = True, True
+    while True:
+        null = block.find(b"\0")
+        if null >= 0:
+            raise binary_file(path, offset + null)
+        held = decoder.getstate()[0]  # the beginning of a character whose end is in this block
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise not_utf_8(file, path, offset - len(held), offset + len(block), error) from error
+        piece = newlines.decode(text, final=not block)
+        empty, blank = empty and not piece, blank and (not piece or piece.isspace())
+        if piece:
+            yield piece
+        if not block:
+            break
+        offset += len(block)
+        block = file.read(size)
+    if blank and not may_be_blank:
+        content = "empty" if empty else "only whitespace"
+        raise ValueError(f"read_text: the file {str(path)!r} is {content}, there is no text in it")
+
+
+def binary_file(path: Path, offset: int) -> ValueError:
+    return ValueError(
+        f"read_text: {str(path)!r} is not UTF-8 text: byte 0x00 at offset {offset}; it is a "
+        "binary file, or UTF-16 or UTF-32 without a byte order mark"
+    )
+
+
+def not_utf_8(
+    file: BinaryIO, path: Path, start: int, stop: int, error: UnicodeDecodeError
+) -> ValueError:
+    """What is wrong with bytes that were read from `start` to `stop`.
+
+    A zero byte further on says more than the first byte that does not fit.
+    """
+    while block := file.read(PIECE):
+        if (null := block.find(b"\0")) >= 0:
+            return binary_file(path, stop + null)
+        stop += len(block)
+    return ValueError(
+        f"read_text: {str(path)!r} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+        f"{start + error.start} ({error.reason}); {conversion(path, 'ENCODING')}, "
+        "where ENCODING is what it was written in, such as CP1252 or CP949"
+    )
+
+
+def conversion(path: Path, encoding: str) -> str:
+    return f"convert it with: iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > utf8.txt"
+
+
+def check_is_file(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"read_text: path must be a file, got the directory {str(path)!r}")
+    if not path.exists():
+        raise FileNotFoundError(f"read_text: there is no file {str(path)!r}")
+    return path
+
+
+def recut(pieces: Iterable[str], last_cut: Callable[[str], int]) -> Iterator[str]:
+    """Cut the text that `pieces` are anew, where it may be cut.
+
+    Parameters
+    ----------
+    pieces
+        Consecutive pieces of a text.
+    last_cut
+        Tells the last place where a text that goes on may be cut; 0: nowhere.
+    """
+    held = ""
+    for piece in pieces:
+        held += piece
+        cut = last_cut(held)
+        if cut:
+            yield held[:cut]
+            held = held[cut:]
+    if held:
+        yield held
+
+
+def after_whitespace(text: str) -> int:
+    """Where to cut `text`, which goes on, so that no word is cut in two: see `recut`."""
+    if not text or text[-1].isspace():
+        return len(text)
+    return len(text) - len(text.rsplit(maxsplit=1)[-1])
+
+
+def hash_of(*parts: object) -> str:
+    """The SHA-256 of what `parts` are as text, told apart by line ends."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+
+def as_text(source: Text | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Text:
+    """A text, or the path of a file, or those of several, as a text."""
+    if isinstance(source, str | os.PathLike):
+        return TextFile(source)
+    if isinstance(source, Sequence):
+        files = [TextFile(path, may_be_blank=True) for path in source]
+        return Joined(files, f"{len(files)} files")
+    return source
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,131 @@
+"""Averaged stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from minigrad.backend import Array, array_module
+from minigrad.optim.optimizer import Optimizer, Parameters, descended
+from minigrad.tape import mark_changed
+
+
+class ASGD(Optimizer):
+    """Gradient descent that also keeps the average of where it has been.
+
+    In step k, counted from 1, for the gradient g of the parameter p and the average a::
+
+        g   = g + weight_decay p
+        eta = lr / (1 + lambd lr (k - 1))^alpha
+        p   = (1 - lambd eta) p - eta g
+        a   = a + mu (p - a)                where mu = 1 / max(1, k - 1 - t0)
+
+    So up to step t0 + 2 the average is the parameter itself. Steps that go to and fro across a
+    valley leave an average that lies in it: `averaged` puts the averages into the parameters, to
+    evaluate or to save them. Polyak and Juditsky, "Acceleration of stochastic approximation by
+    averaging" (1992); the steps are those of Bottou's svn programs, and of Xu, "Towards optimal one
+    pass large scale learning with averaged stochastic gradient descent" (2011). With t0 = 0 and
+    lambd = 0 it is plain SGD with averages of all steps, as in NT-ASGD: Merity, Keskar and Socher,
+    "Regularizing and optimizing LSTM language models" (2018).
+
+    PyTorch's gives the same numbers, but takes a changed learning rate one step later.
+
+    Parameters
+    ----------
+    params
+        the parameters, or groups of them; see `Optimizer`, also for what is raised.
+    lr
+        the learning rate.
+    lambd
+        how fast the parameters, and the learning rate, decay.
+    alpha
+        the power by which the learning rate falls.
+    t0
+        after how many steps the averaging begins.
+    weight_decay
+        the strength of L2 regularisation: adds this times the parameter to the gradient.
+    maximize
+        go up instead of down.
+    """
+
+    remembered = ("step", "ax")
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "lambd": lambd,
+            "alpha": alpha,
+            "t0": t0,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+        self._averages_in = False
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """See `Optimizer.step`; a RuntimeError within `averaged`."""
+        if self._averages_in:
+            raise RuntimeError("ASGD.step: the averages are in the parameters; leave averaged()")
+        return super().step(closure)
+
+    def _update(
+        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
+    ) -> None:
+        xp = array_module(parameter)
+        if not state:
+            state["step"] = 0
+            state["ax"] = xp.zeros_like(parameter)
+        eta = o.lr / (1 + o.lambd * o.lr * state["step"]) ** o.alpha
+        mu = 1 / max(1.0, state["step"] - o.t0)
+        state["step"] += 1
+        for p, g, ax, s in self._pieces(1, parameter, gradient, state["ax"]):
+            g = descended(p, g, o.weight_decay, o.maximize, out=s)
+            if o.lambd:
+                p *= 1 - o.lambd * eta
+            p -= xp.multiply(g, eta, out=s)
+            if mu == 1:
+                ax[...] = p
+            else:
+                xp.subtract(p, ax, out=s)
+                s *= mu
+                ax += s
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """``with optimizer.averaged():`` the averages are in the parameters.
+
+        On the way out, also by an exception, the parameters are, bit for bit, what they were. A
+        parameter that has never been stepped stays as it is. It takes the memory of another copy of
+        the parameters.
+
+        Raises
+        ------
+        RuntimeError
+            if the averages are in already.
+        """
+        if self._averages_in:
+            raise RuntimeError("ASGD.averaged: the averages are in the parameters already")
+        kept = [(p, p._data.copy()) for p in self.state]
+        self._averages_in = True
+        try:
+            for p, state in self.state.items():
+                p._data[...] = state["ax"]
+                mark_changed(p)
+            yield
+        finally:
+            for p, values in kept:
+                p._data[...] = values
+                mark_changed(p)
+            self._averages_in = False

@@ -1,0 +1,280 @@
+"""``python -m models compare``: several runs in one picture and one table."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+from safetensors import SafetensorError, safe_open
+
+from minigrad.training import write_atomically
+from models.commands.errors import told_in_one_line
+from models.plotting import COLOURS, comparison
+from models.reporting import printable
+from models.run_directory import RunDirectory, read_toml
+from models.units import UNITS, Unit
+
+Axis = StrEnum("Axis", ["step", "epoch", "seconds", "tokens"])
+
+PNG = b"\x89PNG\r\n\x1a\n"
+NOTHING = "–"
+
+
+class Summary(NamedTuple):
+    """What there is to tell of a run; None for what it has not got."""
+
+    name: str
+    directory: Path
+    unit: Unit
+    settings: dict[str, Any]
+    records: list[dict[str, Any]]
+    parameters: int | None
+    steps: int
+    epochs: float | None
+    seconds: float | None
+    tokens_per_second: float | None
+    train_loss: float | None
+    best_valid_loss: float | None
+    best_valid_step: int | None
+    test_loss: float | None
+
+
+def compare(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The directories of the runs.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.png", help="Where the picture goes.", dir_okay=False)
+    ] = Path("compare.png"),
+    x: Annotated[Axis, typer.Option(help="What to draw the losses against.")] = Axis.step,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+) -> None:
+    """Compare runs: their losses in one picture, their settings and results in a table.
+
+    Of the settings, those are shown in which the runs differ. A run that is still going on, or was
+    stopped, is shown as far as it has come.
+    """
+    with told_in_one_line():
+        _check_picture(out)
+        unique = list({directory.resolve(): directory for directory in directories}.values())
+        runs = [
+            summary(directory, name) for directory, name in zip(unique, _names(unique), strict=True)
+        ]
+        picture = comparison([(run.name, run.records, run.unit) for run in runs], x.value)
+        write_atomically(out, picture)
+        if as_json:
+            told = [_as_json(run) for run in runs]
+            typer.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
+            return
+        _print(runs)
+        typer.echo(f"picture: {printable(str(out))}")
+
+
+def summary(directory: Path, name: str) -> Summary:
+    """Read a run.
+
+    Raises
+    ------
+    OSError, ValueError
+        if there is no run, or it is damaged. The message names the directory or the file.
+    """
+    run = RunDirectory(directory)
+    if not directory.is_dir():
+        raise FileNotFoundError(f"there is no directory {str(directory)!r}")
+    if not run.config.is_file():
+        raise FileNotFoundError(f"{str(directory)!r} holds no run: it has no config.toml")
+    settings = read_toml(run.config)
+    level = settings.get("level")
+    if not isinstance(level, str) or level not in UNITS:
+        raise ValueError(f"{str(run.config)!r} is not of a run: its level is {level!r}")
+    records = run.log().read() if run.metrics.exists() else []
+    for number, record in enumerate(records, start=1):
+        for key, kinds in (("step", (int,)), ("split", (str,)), ("loss", (int, float))):
+            if not isinstance(record.get(key), kinds):
+                raise ValueError(
+                    f"line {number} of {str(run.metrics)!r} is no record: its {key} is "
+                    f"{record.get(key)!r}"
+                )
+    by_split: dict[str, list[dict[str, Any]]] = {"train": [], "valid": [], "test": []}
+    for record in records:
+        if math.isfinite(record["loss"]):
+            by_split.setdefault(record["split"], []).append(record)
+    train, test = by_split["train"], by_split["test"]
+    best = min(by_split["valid"], key=lambda record: record["loss"], default=None)
+    speeds = _numbers(train, "tokens_per_second")
+    return Summary(
+        name=name,
+        directory=directory,
+        unit=UNITS[level],
+        settings=settings,
+        records=records,
+        parameters=_parameters(run.model),
+        steps=max((record["step"] for record in records), default=0),
+        epochs=max(_numbers(records, "epoch"), default=None),
+        seconds=max(_numbers(records, "seconds"), default=None),
+        tokens_per_second=statistics.median(speeds) if speeds else None,
+        train_loss=train[-1]["loss"] if train else None,
+        best_valid_loss=best["loss"] if best else None,
+        best_valid_step=best["step"] if best else None,
+        test_loss=test[-1]["loss"] if test else None,
+    )
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the settings that are not the same in all of `settings`, in their order."""
+    names = dict.fromkeys(name for each in settings for name in each)
+    return [n for n in names if any(each.get(n) != settings[0].get(n) for each in settings)]
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def _numbers(records: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    values = (record.get(key) for record in records)
+    return [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+
+
+def _parameters(weights: Path) -> int | None:
+    """How many numbers a run's model has; of the file only the header is read."""
+    if not weights.is_file():
+        return None
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            names = [name for name in file.keys() if name.startswith("weights/")]  # noqa: SIM118
+            sizes = [math.prod(file.get_slice(name).get_shape()) for name in names]
+    except SafetensorError as error:
+        raise ValueError(f"{str(weights)!r} is damaged: {error}") from error
+    return sum(sizes) if sizes else None
+
+
+def _names(directories: Sequence[Path]) -> list[str]:
+    """A short name for each: the last part of its path, if that tells them apart."""
+    names = [directory.resolve().name for directory in directories]
+    if len(set(names)) < len(names):
+        names = [str(directory) for directory in directories]
+    return [printable(name).replace("\n", " ") for name in names]
+
+
+def _check_picture(out: Path) -> None:
+    """Raise unless a picture may be written to `out`: nothing else is ever replaced."""
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out must end in .png, got {str(out)!r}")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"there is no directory {str(out.parent)!r} for the picture")
+    if out.exists():
+        with out.open("rb") as file:
+            if file.read(len(PNG)) != PNG:
+                raise FileExistsError(f"{str(out)!r} is no picture, and is left as it is")
+
+
+# ---------------------------------------------------------------------- telling
+
+
+def _as_json(run: Summary) -> dict[str, Any]:
+    told = {key: value for key, value in run._asdict().items() if key not in ("records", "unit")}
+    return {**told, "directory": str(run.directory), "unit": run.unit.name}
+
+
+def _print(runs: Sequence[Summary]) -> None:
+    """A line for each run, where that fits; else, on a terminal, a column for each."""
+    console = Console()
+    rows = _rows(runs)
+    if not console.is_terminal:
+        Console(width=100_000).print(_table(rows, plain=True))
+        return
+    wide, tall = _table(rows), _table([list(column) for column in zip(*rows, strict=True)])
+    options = console.options.update(max_width=100_000)
+    fits = Measurement.get(console, options, wide).maximum <= console.width
+    console.print(wide if fits else tall)
+
+
+def _rows(runs: Sequence[Summary]) -> list[list[Text]]:
+    """The table: the first row holds the headings, the first column the runs' names."""
+    units = {run.unit.name: run.unit for run in runs}
+    short = f" {runs[0].unit.short}" if len(units) == 1 else ""
+
+    def told(run: Summary, nats: float | None) -> str:
+        if nats is None:
+            return NOTHING
+        value = run.unit.told(nats)
+        return value.replace(run.unit.short, "").strip() if short else value
+
+    varied = differences([run.settings for run in runs])
+    headings = [
+        *("run", *(name.replace("_", " ") for name in varied)),
+        *("parameters", "steps", "epochs", "time", "tokens/s"),
+        *(f"train{short}", f"best valid{short}", "at step", f"test{short}"),
+    ]
+    rows = [[Text(heading, "bold") for heading in headings]]
+    best = _lowest(runs, "best_valid_loss") if short else None
+    best_test = _lowest(runs, "test_loss") if short else None
+    for number, run in enumerate(runs):
+        figures = [
+            *(_setting(run.settings.get(name)) for name in varied),
+            *(_count(run.parameters), _count(run.steps), _decimal(run.epochs)),
+            *(_clock(run.seconds), _count(run.tokens_per_second)),
+            *(told(run, run.train_loss), told(run, run.best_valid_loss)),
+            *(_count(run.best_valid_step), told(run, run.test_loss)),
+        ]
+        cells = [Text(printable(figure)) for figure in figures]
+        if run is best:
+            cells[-3].stylize("bold green")
+        if run is best_test:
+            cells[-1].stylize("bold green")
+        rows.append([Text(run.name, f"bold {COLOURS[number % len(COLOURS)]}"), *cells])
+    return rows
+
+
+def _lowest(runs: Sequence[Summary], key: str) -> Summary | None:
+    """The run in which `key` is lowest, if there are others to compare it with."""
+    having = [run for run in runs if getattr(run, key) is not None]
+    return min(having, key=lambda run: float(getattr(run, key))) if len(having) > 1 else None
+
+
+def _table(rows: Sequence[Sequence[Text]], *, plain: bool = False) -> Table:
+    frame = None if plain else box.SIMPLE_HEAD
+    table = Table(box=frame, pad_edge=False, padding=(0, 2, 0, 0) if plain else (0, 1))
+    for i, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="left" if i == 0 else "right", no_wrap=plain)
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def _setting(value: Any) -> str:
+    if value is None:
+        return NOTHING
+    if isinstance(value, list | tuple):
+        return ", ".join(_setting(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value).replace("\n", " ")
+    return Path(text).name or text  # of a text's path the end tells most
+
+
+def _count(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def _decimal(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.2f}"
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return NOTHING
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -1,0 +1,33 @@
+"""How a command tells what went wrong: in one line, without a traceback."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+BAD_INPUT = (OSError, ValueError, ModuleNotFoundError, MemoryError)
+
+
+@contextmanager
+def told_in_one_line(kinds: tuple[type[Exception], ...] = BAD_INPUT) -> Iterator[None]:
+    """Within it, an error of one of `kinds` is told in a line, and ends the program."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads the output has enough of it
+        raise
+    except kinds as error:
+        typer.secho(f"Error: {message(error)}", err=True, fg="red")
+        raise typer.Exit(2) from error
+
+
+def message(error: Exception) -> str:
+    """What `error` says, in one line."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {str(error.filename)!r}" if error.filename else "")
+    # a message begins with the function that raises it, which means nothing here
+    return re.sub(r"^[A-Za-z_]\w*(\.\w+)*: ", "", " ".join(str(error).split()))

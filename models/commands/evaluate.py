@@ -1,0 +1,289 @@
+"""``python -m models evaluate``: how well a trained model predicts a text."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from minigrad.training import bits, perplexity
+from models.commands.errors import told_in_one_line
+from models.commands.stopping import ended_by_ctrl_c
+from models.corpus import Size, encode_file
+from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
+from models.evaluation import Evaluation, Ids
+from models.evaluation import evaluate as plain_evaluate
+from models.neural_cache import cache_evaluate
+from models.run import corpus_of
+from models.run_directory import LoadedRun, RunDirectory
+from models.units import bits_per
+
+Weights = StrEnum("Weights", ["best", "last"])
+
+Evaluator = Callable[[Ids, Callable[[Evaluation], object]], Evaluation | None]
+"""An evaluation of a text, that tells how it goes on."""
+
+SPAN = 1 << 20
+"""How many ids are counted at once: they may be in a file, and more than fit into memory."""
+
+SEGMENT, THETA, WEIGHT = 20, 0.3, 0.1
+"""Where nothing else is asked for: of dynamic evaluation, and of the cache."""
+
+DYNAMIC, CACHE = "Dynamic evaluation", "Neural cache"
+
+
+class Part(NamedTuple):
+    """A text to evaluate on."""
+
+    name: str
+    ids: Ids
+    size: Size
+
+
+def _option(help: str, panel: str | None, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+def evaluate(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The directory that a training run left.")
+    ],
+    *,
+    text: Annotated[
+        str | None,
+        _option("A file in UTF-8. (default: what the run validates and tests on)", None),
+    ] = None,
+    weights: Annotated[
+        Weights, _option("Those that were best in validation, or the last.", None)
+    ] = Weights.best,
+    streams: Annotated[
+        int,
+        _option(
+            "Read the text in so many pieces side by side: faster, and nearly exact.", None, min=1
+        ),
+    ] = 1,
+    as_json: Annotated[bool, _option("Print one JSON object.", None, "--json")] = False,
+    dynamic: Annotated[
+        float | None,
+        _option(
+            "Go on learning from what has been predicted, with this learning rate: about 0.2, or "
+            "0.001 with --rms.",
+            DYNAMIC,
+            metavar="LR",
+            min=0,
+        ),
+    ] = None,
+    dynamic_decay: Annotated[
+        float | None,
+        _option("How fast it is forgotten again, from 0 to 1. (default: 0)", DYNAMIC, min=0, max=1),
+    ] = None,
+    dynamic_segment: Annotated[
+        int | None, _option(f"Tokens between two steps. (default: {SEGMENT})", DYNAMIC, min=1)
+    ] = None,
+    rms: Annotated[
+        bool,
+        _option("Scale the steps by the gradients in training, as Krause et al. (2018).", DYNAMIC),
+    ] = False,
+    cache: Annotated[
+        int | None,
+        _option("Look up what came next among so many last tokens.", CACHE, metavar="SIZE", min=1),
+    ] = None,
+    cache_theta: Annotated[
+        float | None,
+        _option(f"How much similar moments are preferred. (default: {THETA})", CACHE),
+    ] = None,
+    cache_weight: Annotated[
+        float | None,
+        _option(f"The part that it has in the result. (default: {WEIGHT})", CACHE, min=0, max=1),
+    ] = None,
+) -> None:
+    """Measure how well a trained model predicts a text.
+
+    As papers do it: each token but the first is predicted from all before it, in one pass with one
+    state; `<unk>` and `<eos>` are tokens like any other. The options of dynamic evaluation (Krause
+    et al. 2018) and of the neural cache (Grave et al. 2017) are to be chosen on the validation
+    text, not on the one to report.
+    """
+    with told_in_one_line(), ended_by_ctrl_c():
+        _check_combinations(
+            streams,
+            {
+                "--dynamic": dynamic,
+                "--dynamic-decay": dynamic_decay,
+                "--dynamic-segment": dynamic_segment,
+                "--rms": rms or None,
+            },
+            {"--cache": cache, "--cache-theta": cache_theta, "--cache-weight": cache_weight},
+        )
+        run = RunDirectory(directory).load(which=weights.value)
+        parts = own_parts(run) if text is None else [_read(run, text)]
+        method = "plain"
+        options: dict[str, Any] = {"streams": streams}
+        if dynamic is not None:
+            method, options = (
+                "dynamic",
+                {
+                    "lr": dynamic,
+                    "decay": dynamic_decay or 0.0,
+                    "segment": dynamic_segment or SEGMENT,
+                    "rms": rms,
+                },
+            )
+        elif cache is not None:
+            method, options = (
+                "cache",
+                {
+                    "size": cache,
+                    "theta": THETA if cache_theta is None else cache_theta,
+                    "weight": WEIGHT if cache_weight is None else cache_weight,
+                },
+            )
+        if not as_json:
+            what = f"{directory}: {weights.value} weights, those of step {run.step:,}"
+            typer.echo(f"{what}\n{_told_method(method, options)}")
+        evaluator, results = _evaluator(run, method, options), []
+        for part in parts:
+            began = time.perf_counter()
+            evaluation = _watched(evaluator, part)
+            result = _figures(run, part, evaluation, time.perf_counter() - began)
+            results.append(_finite(result))
+            if not as_json:
+                typer.echo("\n" + _told(result))
+        if as_json:
+            model = {"directory": str(directory), "weights": weights.value, "step": run.step}
+            typer.echo(json.dumps({**model, "method": method, **options, "texts": results}))
+
+
+def own_parts(run: LoadedRun) -> list[Part]:
+    """What a run validates and tests on, as its settings name it.
+
+    Raises
+    ------
+    OSError, ValueError, ModuleNotFoundError
+        if its text can't be had any more.
+    """
+    corpus = corpus_of(run.settings, run.tokenizer)
+    parts = [("valid", corpus.valid), ("test", corpus.test)]
+    return [Part(name, ids, corpus.sizes[name]) for name, ids in parts if ids is not None]
+
+
+def _read(run: LoadedRun, text: str) -> Part:
+    ids, characters, size = encode_file(run.tokenizer, text, keep_case=not run.settings.lowercase)
+    return Part(text, ids, Size(characters, size))
+
+
+def _check_combinations(streams: int, dynamic: dict[str, Any], cache: dict[str, Any]) -> None:
+    """Raise a ValueError for options that exclude each other."""
+    for name, options in (("--dynamic", dynamic), ("--cache", cache)):
+        given = [option for option, value in options.items() if value is not None]
+        if given and options[name] is None:
+            raise ValueError(f"{given[0]} needs {name}, which it is for")
+        if given and streams > 1:
+            raise ValueError(f"{name} needs the text in one piece, got --streams {streams}")
+    if dynamic["--dynamic"] is not None and cache["--cache"] is not None:
+        raise ValueError("--dynamic and --cache: give one of them, they are not combined")
+
+
+def _evaluator(run: LoadedRun, method: str, options: dict[str, Any]) -> Evaluator:
+    """The way of evaluating that is asked for."""
+    if method == "plain":
+        return lambda ids, progress: plain_evaluate(run.model, ids, progress=progress, **options)
+    if method == "cache":
+        return lambda ids, progress: cache_evaluate(run.model, ids, progress=progress, **options)
+    statistics = None
+    if options["rms"]:
+        train = corpus_of(run.settings, run.tokenizer).train
+        statistics = gradient_mean_squares(run.model, train, options["segment"])
+    others = {**options, "rms": statistics}
+    return lambda ids, progress: dynamic_evaluate(run.model, ids, progress=progress, **others)
+
+
+def _watched(evaluator: Evaluator, part: Part) -> Evaluation:
+    """Evaluate, with a bar on the terminal while it goes on."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(None),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    with bar:
+        task = bar.add_task("", total=len(part.ids) - 1)
+
+        def progress(so_far: Evaluation) -> None:
+            told = f"{part.name} · {so_far.tokens:,} tokens · loss {so_far.nats:.3f}"
+            bar.update(task, completed=so_far.tokens, description=told)
+
+        evaluation = evaluator(part.ids, progress)
+    assert evaluation is not None  # nobody has stopped it
+    return evaluation
+
+
+def _figures(run: LoadedRun, part: Part, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
+    """All that there is to tell of an evaluation, in the order of telling."""
+    nats, count = evaluation.nats, len(part.ids)
+    return {
+        "text": part.name,
+        "tokens": evaluation.tokens,
+        "unk": _occurrences(part.ids, run.tokenizer.unk_id),
+        "eos": _occurrences(part.ids, run.tokenizer.eos_id),
+        "nats_per_token": nats,
+        "perplexity_per_token": perplexity(nats),
+        "bits_per_token": bits(nats),
+        "bits_per_character": bits_per(nats, count, part.size.characters),
+        "bits_per_byte": bits_per(nats, count, part.size.bytes),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _occurrences(ids: Ids, id: int | None) -> int | None:
+    """How many of the tokens that are predicted are `id`; None if there is no such token."""
+    if id is None:
+        return None
+    starts = range(1, len(ids), SPAN)
+    return sum(int(np.count_nonzero(ids[start : start + SPAN] == id)) for start in starts)
+
+
+def _told_method(method: str, options: dict[str, Any]) -> str:
+    if method == "plain":
+        one, more = "in one pass, with one state", f"in {options['streams']} pieces side by side"
+        return one if options["streams"] == 1 else more
+    name = {"dynamic": "dynamic evaluation", "cache": "neural cache"}[method]
+    return f"{name}: " + ", ".join(f"{option} {value}" for option, value in options.items())
+
+
+def _told(figures: dict[str, Any]) -> str:
+    special = [
+        f"{figures[name]:,} <{name}>" for name in ("unk", "eos") if figures[name] is not None
+    ]
+    among = f", {' and '.join(special)} among them counted as in the papers" if special else ""
+    spelled = ", <unk> not spelled out" if figures["unk"] else ""
+    speed = figures["tokens"] / max(figures["seconds"], 1e-3)
+    return "\n".join(
+        [
+            figures["text"],
+            f"  predicted    {figures['tokens']:,} tokens{among}",
+            f"  loss         {figures['nats_per_token']:.4f} nats per token",
+            f"  perplexity   {figures['perplexity_per_token']:,.2f} per token",
+            f"  bits         {figures['bits_per_character']:.4f} per character, "
+            f"{figures['bits_per_byte']:.4f} per byte{spelled}",
+            f"  time         {figures['seconds']:.1f} s, {speed:,.0f} tokens/s",
+        ]
+    )
+
+
+def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+    """The same for JSON, which has no word for NaN and infinity: null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in figures.items()
+    }

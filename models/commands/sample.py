@@ -1,0 +1,195 @@
+"""``python -m models sample``: let a trained model write."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from models.beam import beam_search
+from models.commands.errors import told_in_one_line
+from models.commands.stopping import ended_by_ctrl_c
+from models.prompts import named, read_prompt, unknown_symbols
+from models.reporting import printable
+from models.run_directory import LoadedRun, RunDirectory
+from models.sampling import ROWS, generate_many
+
+Weights = StrEnum("Weights", ["best", "last"])
+
+TEMPERATURE = 0.8
+TEXT, CHOICE, OUTPUT = "The text", "How the tokens are chosen", "What comes out"
+
+
+def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+def sample(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The directory that a training run left.")
+    ],
+    *,
+    prompt: Annotated[
+        str, _option("The text to go on from; empty: from the start of a line.", TEXT)
+    ] = "",
+    length: Annotated[int, _option("How many tokens to write, at most.", TEXT, min=0)] = 500,
+    stop: Annotated[
+        list[str] | None,
+        _option(
+            r"End before this text, in which `\n` is a line end; may be given several times.", TEXT
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        _option(
+            "Below 1 the text is more careful, above 1 more daring; 0 is --greedy. "
+            f"(default: {TEMPERATURE})",
+            CHOICE,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None, _option("Choose among the k likeliest tokens only.", CHOICE)
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        _option("Choose among the likeliest tokens that together have probability p.", CHOICE),
+    ] = None,
+    greedy: Annotated[bool, _option("Always the likeliest token.", CHOICE, "--greedy")] = False,
+    beam: Annotated[
+        int | None,
+        _option("Search for the likeliest text, with so many at a time.", CHOICE, min=1),
+    ] = None,
+    length_penalty: Annotated[
+        float | None,
+        _option(
+            "With --beam: how far longer texts are favoured (alpha of Wu et al. 2016). "
+            "(default: 0)",
+            CHOICE,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, _option("The same seed, the same text. (default: chance)", CHOICE, min=0)
+    ] = None,
+    weights: Annotated[
+        Weights, _option("Those that were best in validation, or the last.", OUTPUT)
+    ] = Weights.best,
+    samples: Annotated[
+        int, _option("How many texts; of --beam, the best ones.", OUTPUT, min=1)
+    ] = 1,
+    as_json: Annotated[
+        bool, _option("A JSON object for each text, one a line.", OUTPUT, "--json")
+    ] = False,
+) -> None:
+    """Let a trained model write.
+
+    The text goes to the standard output, and nothing else does. Of several, each stands below a
+    line `── sample 1 ──`, and number i is the same however many there are with one `--seed`.
+    """
+    with told_in_one_line():
+        drawing = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
+        _check_combinations(drawing, greedy, seed, samples, beam, length_penalty)
+        run = RunDirectory(directory).load(which=weights.value)
+        read_prompt(run.tokenizer, prompt, run.saw_unknown)  # finds what is wrong with it
+    _tell_unknown(run, prompt)
+    stops = [text.replace(r"\n", "\n") for text in stop or []]
+    where = (run.model, run.tokenizer, prompt, length)
+    how: dict[str, Any] = {"stop": stops, "knows_unknown": run.saw_unknown}
+    with told_in_one_line(), ended_by_ctrl_c(err=False):
+        if beam is not None:
+            found = beam_search(*where, width=beam, alpha=length_penalty or 0.0, **how)
+            output = _Output(samples, as_json)
+            for number, each in enumerate(found[:samples]):
+                output.whole(number, **each._asdict())
+            return
+        temperature = TEMPERATURE if temperature is None else temperature
+        how |= {"temperature": 0.0 if greedy else temperature, "top_k": top_k, "top_p": top_p}
+        seed = secrets.randbits(32) if seed is None else seed
+        output = _Output(samples, as_json, seed=seed)
+        for first in range(0, samples, ROWS):
+            numbers = range(first, min(first + ROWS, samples))
+            rngs = [np.random.default_rng([seed, number]) for number in numbers]
+            output.pieces(numbers, generate_many(*where, rngs=rngs, **how))
+
+
+def _check_combinations(
+    drawing: dict[str, Any],
+    greedy: bool,
+    seed: int | None,
+    samples: int,
+    beam: int | None,
+    length_penalty: float | None,
+) -> None:
+    """Raise a ValueError for options that exclude each other."""
+    given = [name for name, value in drawing.items() if value is not None]
+    if greedy and given:
+        raise ValueError(f"--greedy and {given[0]}: where nothing is drawn, only one can be given")
+    if beam is None:
+        if length_penalty is not None:
+            raise ValueError("--length-penalty needs --beam, which it is for")
+        if samples > 1 and (greedy or drawing["--temperature"] == 0):
+            raise ValueError(f"--samples {samples}: without chance they would all be the same text")
+        return
+    given += ["--greedy"] * greedy + ["--seed"] * (seed is not None)
+    if given:
+        raise ValueError(
+            f"--beam and {given[0]}: beam search draws nothing, it takes the likeliest"
+        )
+    if samples > beam:
+        raise ValueError(f"--samples {samples} needs a --beam of at least as many, got {beam}")
+
+
+def _tell_unknown(run: LoadedRun, prompt: str) -> None:
+    unknown = unknown_symbols(run.tokenizer, prompt)
+    if unknown:
+        what = "characters" if run.tokenizer.level == "char" else "words"
+        note = f"Note: the model has no token for these {what}, and reads <unk>: {named(unknown)}"
+        typer.secho(note, err=True, fg="yellow")
+
+
+class _Output:
+    """Writes texts to the standard output, as soon as there is something of them."""
+
+    def __init__(self, samples: int, as_json: bool, **about: Any) -> None:
+        self.samples, self.as_json, self.about = samples, as_json, about
+        self.on_terminal = sys.stdout.isatty()
+
+    def pieces(self, numbers: range, pieces: Iterator[tuple[int, str]]) -> None:
+        """Write texts that come in pieces, side by side: the first as it grows, then the others."""
+        texts = [""] * len(numbers)
+        if not self.as_json:
+            self._begin(numbers[0])
+        for n, piece in pieces:
+            if n == 0 and not self.as_json:
+                self._write(piece)
+            else:
+                texts[n] += piece
+        if not self.as_json:
+            self._write("\n")
+        for number, text in zip(numbers, texts, strict=True):
+            if self.as_json or number > numbers[0]:
+                self.whole(number, text=text)
+
+    def whole(self, number: int, *, text: str, **about: Any) -> None:
+        """Write a text that there is all of."""
+        if self.as_json:
+            self._write(json.dumps({"sample": number + 1, "text": text, **self.about, **about}))
+        else:
+            self._begin(number)
+            self._write(text)
+        self._write("\n")
+
+    def _begin(self, number: int) -> None:
+        if self.samples > 1:
+            self._write(f"── sample {number + 1} ──\n")
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(printable(text) if self.on_terminal else text)
+        if self.on_terminal or text.endswith("\n"):
+            sys.stdout.flush()

@@ -1,0 +1,165 @@
+"""``python -m models train``: begin a run, or go on with one."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
+
+import typer
+from rich.console import Console
+
+from minigrad.data.corpora import PYTHON_DOCS
+from minigrad.data.downloads import REGISTRY
+from models.commands.errors import message, told_in_one_line
+from models.messages import resume_command
+from models.options import value_type
+from models.reporting import Reporter
+from models.run import Run
+from models.run_directory import RunDirectory, read_toml
+from models.settings import OUTPUT, Settings, option_types
+from models.units import UNITS
+
+OWN_OPTIONS = {
+    "out": (Path, "The directory to leave the model and all else in.", "DIR"),
+    "resume": (Path, "Go on with the run in a directory, where it stopped.", "DIR"),
+    "config": (Path, "Take options from a file (or a run's config.toml).", "FILE.toml"),
+    "overwrite": (bool, "Replace a run that is in the directory already.", None),
+}
+"""What is not a setting: its type, what it does, and what stands for the value."""
+
+
+def train(**options: Any) -> None:
+    """Train a language model, and leave it in a directory.
+
+    The defaults train a model of characters on Python's documentation in a minute or two.
+
+    Ctrl-C stops the training; `--resume DIR` goes on with it, as if it had never been stopped.
+
+    A loss here is the mean over all tokens, in nats. Papers that add it up over the T tokens of a
+    window have T times smaller learning rates, and T times larger limits of the gradient: their
+    `lr 1, clip 5` at T = 20 is `--lr 20 --clip 0.25`. The recipes are converted already.
+    """
+    own = {name: options.pop(name) for name in OWN_OPTIONS}
+    given = {name: value for name, value in options.items() if value is not None}
+    with told_in_one_line():
+        run = _resumed(own, given) if own["resume"] is not None else _begun(own, given)
+    if run.diverged:
+        raise typer.Exit(1)
+    if run.interrupts.signal is not None:
+        raise typer.Exit(128 + run.interrupts.signal)
+
+
+def _resumed(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
+    """A run that goes on, until it has ended."""
+    for name in ("out", "config", "overwrite"):
+        if own[name]:
+            raise ValueError(f"--{name} does not go with --resume, whose run has all it needs")
+    directory = RunDirectory(own["resume"])
+    settings = directory.read_settings()  # there is a run, or nothing is made here
+    with directory.locked():
+        run = Run.resume(directory, given, Reporter(Console(), UNITS[settings.level]))
+        _train(run)
+    return run
+
+
+def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
+    """A new run, until it has ended."""
+    if own["out"] is None:
+        raise ValueError("--out DIR must say where to leave the model, or --resume DIR a run")
+    directory = RunDirectory(own["out"])
+    if not own["overwrite"]:
+        directory.check_free()
+    layers = [] if own["config"] is None else [read_toml(own["config"])]
+    settings = _with_absolute_paths(Settings.combined(*layers, given))
+    run = Run.new(settings, directory, Reporter(Console(), UNITS[settings.level]))
+    with directory.locked():
+        if not own["overwrite"]:
+            directory.check_free()  # nobody else was faster
+        run.begin()
+        _train(run)
+    return run
+
+
+def _with_absolute_paths(s: Settings) -> Settings:
+    """The same settings, which name the same files from wherever the run is resumed."""
+
+    def absolute(text: str) -> str:
+        is_path = text != PYTHON_DOCS and text not in REGISTRY and Path(text).exists()
+        return str(Path(text).absolute()) if is_path else text
+
+    return dataclasses.replace(
+        s,
+        text=tuple(map(absolute, s.text)),
+        valid=s.valid and absolute(s.valid),
+        test=s.test and absolute(s.test),
+    )
+
+
+def _train(run: Run) -> None:
+    try:
+        run.train()
+    except (OSError, MemoryError) as error:
+        typer.secho(f"Error: {message(error)}", err=True, fg="red")
+        if run.directory.checkpoint.is_file():
+            again = resume_command(run.directory)
+            typer.echo(f"The last checkpoint is whole. Go on with it by: {again}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _parameters() -> list[inspect.Parameter]:
+    """The options of the command: those of a run's settings, and its own."""
+    parameters = []
+    for name, (kind, help, metavar) in OWN_OPTIONS.items():
+        names = ["--overwrite"] if kind is bool else []
+        about = typer.Option(*names, help=help, metavar=metavar, rich_help_panel=OUTPUT)
+        parameters.append(_parameter(name, kind, about))
+    for field in dataclasses.fields(Settings):
+        kind, _ = value_type(option_types()[field.name])
+        limits: dict[str, Any] = {
+            "min": field.metadata.get("low"),
+            "max": field.metadata.get("high"),
+        }
+        parser = None
+        if kind == tuple[float, ...]:
+            kind, parser, limits = str, _numbers, {}
+        elif kind == tuple[str, ...]:
+            kind = list[str]
+        elif kind is str or kind is bool or get_origin(kind) is Literal:
+            limits = {}
+        shown = field.metadata.get("shown")
+        if shown is None and field.default is not None and kind != list[str]:
+            shown = str(field.default)
+        about = typer.Option(
+            help=field.metadata["help"] + (f" (default: {shown})" if shown else ""),
+            metavar=field.metadata.get("metavar"),
+            rich_help_panel=field.metadata["panel"],
+            show_default=False,
+            parser=parser,
+            **limits,
+        )
+        parameters.append(_parameter(field.name, kind, about))
+    return parameters
+
+
+def _parameter(name: str, kind: Any, about: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, about],
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not numbers with commas between them") from None
+
+
+# typer reads a command's options off its signature
+train.__signature__ = inspect.Signature(_parameters())  # type: ignore[attr-defined]
+train.__annotations__ = {p.name: p.annotation for p in train.__signature__.parameters.values()}  # type: ignore[attr-defined]

@@ -1,0 +1,189 @@
+"""How well a language model predicts a text, token by token, as papers measure it.
+
+The loss is the mean of -log p(token | all tokens before it) over all tokens of the text but the
+first, which nothing precedes. The state of the model goes along through the whole text and is never
+reset. Line ends and unknown words are tokens like any other (``<eos>``, ``<unk>``), and count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.training import evaluating
+from models.rnnlm import RNNLM
+
+IGNORED = -100
+"""The target of a time step whose prediction is not counted."""
+
+Ids = NDArray[np.integer[Any]]
+"""A text as ids, shape (length,): in memory, or mapped from a file."""
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation finds."""
+
+    nats: float
+    """The loss: the mean over the tokens counted, in nats. NaN or infinite, if the model's is."""
+
+    tokens: int
+    """How many tokens were predicted, and counted."""
+
+
+class Tally:
+    """Adds up the losses of an evaluation, in float64.
+
+    Parameters
+    ----------
+    progress
+        called with the evaluation so far, after each window.
+    """
+
+    def __init__(self, progress: Callable[[Evaluation], object] | None = None) -> None:
+        self._nats, self._tokens, self._progress = 0.0, 0, progress
+
+    def add(self, nats: float, tokens: int) -> None:
+        """Count `tokens` tokens that together have a loss of `nats`."""
+        self._nats += nats
+        self._tokens += tokens
+        if self._progress is not None:
+            self._progress(self.result)
+
+    @property
+    def result(self) -> Evaluation:
+        """The evaluation so far."""
+        return Evaluation(self._nats / self._tokens, self._tokens)
+
+
+def evaluate(
+    model: RNNLM,
+    ids: Ids,
+    *,
+    streams: int = 1,
+    bptt: int = 256,
+    warm_up: int = 256,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[Evaluation], object] | None = None,
+) -> Evaluation | None:
+    """The loss of `model` on `ids`: of every token but the first, each counted once.
+
+    One stream is exact: all tokens in order, with one state. With more, the text is cut into pieces
+    that are read side by side, which is faster. Each but the first begins without a past and reads
+    `warm_up` tokens that are not counted before those that are; a model that hardly remembers what
+    is further back then gives hardly another figure.
+
+    Parameters
+    ----------
+    model
+        asked out of training mode and off the tape, and left in the mode that it was in.
+    ids
+        shape (length,), of any integer dtype. It is read window by window, never copied whole.
+    streams
+        into how many pieces the text is cut; a text of fewer tokens into fewer.
+    bptt
+        the number of time steps at a time: a matter of memory and speed alone.
+    warm_up
+        how many predictions are not counted at the beginning of each piece but the first.
+    stop
+        asked before each window; True ends the evaluation.
+    progress
+        called with the evaluation so far, after each window.
+
+    Returns
+    -------
+    Evaluation, or None if it was stopped.
+
+    Raises
+    ------
+    TypeError, IndexError
+        for ids that are not integers, or outside the vocabulary.
+    ValueError
+        for fewer than two tokens, or a number out of range.
+    """
+    check_ids("evaluate", ids)
+    check_at_least("evaluate", 1, streams=streams, bptt=bptt)
+    check_at_least("evaluate", 0, warm_up=warm_up)
+    tally, state = Tally(progress), None
+    with evaluating(model), quiet():
+        for inputs, targets in _windows(ids, streams, bptt, warm_up):
+            if stop():
+                return None
+            loss, state = model.loss(inputs, targets, state)
+            counted = int(np.count_nonzero(targets != IGNORED))
+            if counted:
+                tally.add(float(loss.item()) * counted, counted)
+    return tally.result
+
+
+def _windows(
+    ids: Ids, streams: int, bptt: int, warm_up: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Inputs and targets of each window, shape (T, streams), each target of the text just once."""
+    predicted = len(ids) - 1
+    streams = min(streams, predicted)
+    # stream n counts the targets from cuts[n] to cuts[n + 1] - 1, and its first input is starts[n]
+    cuts = [1 + predicted * n // streams for n in range(streams + 1)]
+    starts = [max(0, cut - 1 - warm_up) for cut in cuts[:-1]]
+    lengths = [end - 1 - start for start, end in zip(starts, cuts[1:], strict=True)]
+    for row in range(0, max(lengths), bptt):
+        steps = min(bptt, max(lengths) - row)
+        inputs = np.zeros((steps, streams), np.int64)  # of a stream that has ended: any token
+        targets = np.full((steps, streams), IGNORED, np.int64)
+        for n, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            here = min(steps, length - row)
+            if here <= 0:
+                continue
+            piece = window_of(ids, start + row, start + row + here + 1)
+            inputs[:here, n] = piece[:-1]
+            uncounted = min(here, max(0, cuts[n] - 1 - start - row))
+            targets[uncounted:here, n] = piece[1 + uncounted :]
+        yield inputs, targets
+
+
+def window_of(ids: Ids, start: int, stop: int) -> NDArray[np.int64]:
+    """The ids from `start` to `stop`, as a model takes them.
+
+    Raises
+    ------
+    IndexError
+        if one is negative: it would be taken for a target that is not to be counted.
+    """
+    window = np.asarray(ids[start:stop]).astype(np.int64)
+    if window.min() < 0:
+        raise IndexError(f"ids must not be negative, got {window.min()} after position {start - 1}")
+    return window
+
+
+def quiet() -> np.errstate:
+    """Within it, NumPy does not warn of NaN and infinity: they are results here."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def check_ids(caller: str, ids: Ids) -> None:
+    """Raise an error if `ids` is no text of at least two tokens."""
+    if ids.ndim != 1:
+        raise ValueError(f"{caller}: ids must have one axis, got shape {ids.shape}")
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{caller}: ids must be integers, got dtype {ids.dtype}")
+    if len(ids) < 2:
+        raise ValueError(
+            f"{caller}: at least two tokens are needed, one to read and one to predict; the text "
+            f"has {len(ids)}"
+        )
+
+
+def check_at_least(caller: str, least: int, **values: int) -> None:
+    """Raise a ValueError for a value that is below `least`."""
+    for name, value in values.items():
+        if value < least:
+            raise ValueError(f"{caller}: {name} must be at least {least}, got {value}")
+
+
+def check_share(caller: str, **values: float) -> None:
+    """Raise a ValueError for a value that is not from 0 to 1."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{caller}: {name} must be from 0 to 1, got {value}")

@@ -1,0 +1,72 @@
+"""What a run has measured: its records, and the steps since the last one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from minigrad.training import MetricsLog, write_atomically
+from models.training import Step
+
+
+class History:
+    """The records of a run, in `metrics.jsonl` and here.
+
+    Parameters
+    ----------
+    log
+        the file.
+
+    Attributes
+    ----------
+    records : list of dict
+        all that are in the file.
+    """
+
+    def __init__(self, log: MetricsLog) -> None:
+        self.log = log
+        self.records: list[dict[str, Any]] = []
+        self._sums, self._count = [0.0, 0.0, 0.0], 0
+
+    def took(self, step: Step) -> None:
+        """Take note of a step, for the next record."""
+        if not step.skipped:
+            measured = (step.loss, step.grad_norm, step.grad_norm_clipped)
+            self._sums = [a + b for a, b in zip(self._sums, measured, strict=True)]
+            self._count += 1
+
+    def means(self) -> dict[str, float] | None:
+        """Of the steps since the last time that this was asked; None if there were none."""
+        if not self._count:
+            return None
+        loss, norm, clipped = (value / self._count for value in self._sums)
+        self._sums, self._count = [0.0, 0.0, 0.0], 0
+        return {"loss": loss, "grad_norm": norm, "grad_norm_clipped": clipped}
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Record it, here and in the file."""
+        self.log.write(record)
+        self.records.append(dict(record))
+
+    def losses(self, split: str) -> list[float]:
+        """The losses on a part of the text, in nats per token, from the first to the last."""
+        return [record["loss"] for record in self.records if record["split"] == split]
+
+    @property
+    def best_loss(self) -> float | None:
+        """The lowest in validation; None if there was none yet."""
+        return min(self.losses("valid"), default=None)
+
+    # ------------------------------------------------------------------ saving and loading
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later run needs to go on from here."""
+        return {"records": self.records, "sums": self._sums, "count": self._count}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`; the file is made to hold its records, and no others."""
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in saved["records"]]
+        write_atomically(self.log.path, "".join(lines).encode())
+        self.records = list(saved["records"])
+        self._sums, self._count = list(saved["sums"]), saved["count"]

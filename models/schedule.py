@@ -1,0 +1,56 @@
+"""How long a run is, and its learning rate on the way: functions of how far it has come."""
+
+from __future__ import annotations
+
+import math
+
+from models.settings import Settings
+
+
+def fraction_done(s: Settings, step: int, epochs: float, seconds: float) -> float:
+    """How much of the run is done, from 0 to 1, after so many steps, epochs and seconds.
+
+    Where the settings limit more than one of them, whichever is nearest to its end counts.
+    """
+    parts = [
+        step / s.steps if s.steps is not None else 0.0,
+        epochs / s.epochs if s.epochs is not None else 0.0,
+        seconds / (60 * s.minutes) if s.minutes is not None else 0.0,
+    ]
+    return min(1.0, max(parts))
+
+
+def expected_steps(s: Settings, steps_per_epoch: int) -> int | None:
+    """How many steps the run has; None if only the clock knows."""
+    totals = [s.steps] if s.steps is not None else []
+    totals += [s.epochs * steps_per_epoch] if s.epochs is not None else []
+    return min(totals, default=None)
+
+
+def warmup_steps(s: Settings, total: int | None) -> int:
+    """In how many steps the learning rate rises."""
+    if s.warmup is not None:
+        return s.warmup
+    if s.schedule != "cosine":
+        return 0
+    return 50 if total is None else min(50, total // 10)
+
+
+def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None) -> float:
+    """The learning rate of the step after `step` steps, in epoch number `epoch`, from 0.
+
+    ``"cosine"``: up from 0, then along half a cosine down to ``final_lr`` of the largest.
+    ``"decay"``: times ``decay`` with each epoch, from the one after ``decay_after`` epochs on.
+    ``"constant"`` and ``"plateau"``: the largest, which the validation may make smaller.
+    """
+    rise = warmup_steps(s, total)
+    if step < rise:
+        return s.learning_rate * (step + 1) / rise
+    if s.schedule == "decay":
+        return s.learning_rate * s.decay ** max(0, epoch + 1 - s.decay_after)
+    if s.schedule == "cosine":
+        if total is not None and s.minutes is None:
+            fraction = (step - rise) / max(1, total - rise)
+        swing = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+        return s.learning_rate * (s.final_lr + (1 - s.final_lr) * swing)
+    return s.learning_rate

@@ -1,0 +1,173 @@
+"""Kills training runs at random moments, resumes them, and compares with runs never stopped.
+
+::
+
+    python tests/models/kills.py --kills 50
+
+Each run saves a checkpoint after every step, so that many kills fall into the writing of one. After
+each kill the checkpoint must be whole, and its records those of the run that was never stopped, as
+far as they go; in the end the records and all weights must be the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minigrad.training import MetricsLog, load_checkpoint
+
+ROOT = Path(__file__).parents[2]
+TEXT = "".join(
+    f"{n} bottles of beer on the wall, take one down: {n - 1}.\n" for n in range(900, 0, -1)
+)
+SHARED = ["--batch-size", "4", "--bptt", "8", "--hidden-size", "24", "--embedding-size", "12"]
+SHARED += ["--save-every", "0", "--samples", "0", "--eval-every", "40"]
+CONFIGURATIONS = {
+    "adam": ["--cell", "gru", "--dropout", "0.2", "--optimizer", "adam"],
+    "awd": [
+        *("--cell", "lstm", "--layers", "2", "--tied", "--variational", "--dropout", "0.2"),
+        *("--weight-drop", "0.2", "--embedding-dropout", "0.1", "--activation-penalty", "1"),
+        *("--temporal-penalty", "1", "--vary-bptt", "--optimizer", "nt-asgd", "--nonmono", "1"),
+        *("--lr", "5", "--schedule", "constant", "--clip", "0.25"),
+    ],
+    "words": [
+        *("--level", "word", "--min-count", "1", "--cell", "rnn", "--optimizer", "sgd"),
+        *("--schedule", "plateau", "--lr", "2", "--max-vocab", "1500"),
+    ],
+}
+TIMED = ("seconds", "tokens_per_second", "memory")
+"""What in a record is another time each time."""
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "models", "train", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    _, errors = process.communicate()
+    # a signal that comes while the program is still being loaded ends it as it ends any other
+    ends = (0, 1, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+    if process.returncode not in (*ends, 128 + signal.SIGTERM, 128 + signal.SIGINT):
+        raise SystemExit(f"ended with {process.returncode}:\n{errors.decode()}")
+    return process.returncode
+
+
+def timeless(records: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [{k: v for k, v in record.items() if k not in TIMED} for record in records]
+
+
+def check_prefix(directory: Path, reference: list[dict[str, object]]) -> int:
+    """The step of the checkpoint, which must be whole; -1: there is none yet."""
+    if not (directory / "checkpoint.safetensors").exists():
+        return -1
+    saved = load_checkpoint(directory / "checkpoint.safetensors")
+    records = timeless(saved["history"]["records"])
+    assert records == reference[: len(records)], "the records have changed"
+    if (directory / "model.safetensors").exists():
+        load_checkpoint(directory / "model.safetensors")
+    return int(saved["trainer"]["step"])
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    return type(a) is type(b) and a == b
+
+
+def final(directory: Path) -> dict[str, object]:
+    """All that a run has come to, without what is another time each time."""
+    saved = load_checkpoint(directory / "checkpoint.safetensors")
+    del saved["standing"]["seconds"], saved["history"]
+    best = load_checkpoint(directory / "model.safetensors")
+    records = timeless(MetricsLog(directory / "metrics.jsonl").read())
+    return {"checkpoint": saved, "best": best, "records": records}
+
+
+def torment(name: str, kills: int, steps: int, longest: float, chance: random.Random) -> int:
+    """Train once in peace, and then with kills, until there were so many; returns of how many runs.
+
+    A run that ends before there were enough is compared, and another one is begun.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        text, peace = Path(folder) / "text.txt", Path(folder) / "peace"
+        text.write_text(TEXT, encoding="utf-8")
+        options = ["--text", str(text), *SHARED, *CONFIGURATIONS[name], "--steps", str(steps)]
+        assert finish(start(*options, "--out", str(peace))) == 0
+        expected = final(peace)
+        done = runs = 0
+        while done < kills:
+            runs, war, before, alive = runs + 1, Path(folder) / f"war{runs}", -1, True
+            while alive:
+                begun = (war / "config.toml").exists()
+                process = (
+                    start("--resume", str(war)) if begun else start(*options, "--out", str(war))
+                )
+                if done < kills:
+                    alive = not ended_within(process, chance.uniform(0, longest))
+                else:
+                    alive = process.wait() != 0
+                if not alive:
+                    assert finish(process) == 0
+                    break
+                process.send_signal(
+                    chance.choice([signal.SIGKILL] * 8 + [signal.SIGTERM, signal.SIGINT])
+                )
+                finish(process)
+                done += 1
+                step = check_prefix(war, expected["records"])
+                assert step >= before, f"it went back from step {before} to {step}"
+                before = step
+                print(f"{name}: kill {done} of {kills}, at step {step} of {steps}", flush=True)
+            assert same(final(war), expected), "the run has ended otherwise"
+            assert not [file for file in war.iterdir() if file.suffix == ".tmp"], "rubbish is left"
+            print(f"{name}: the same, bit for bit, as the run that was never stopped", flush=True)
+        return runs
+
+
+def ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50, help="how many, in all")
+    parser.add_argument("--steps", type=int, default=1500, help="steps of each run")
+    parser.add_argument("--longest", type=float, default=6.0, help="seconds until a kill, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    chance, began = random.Random(arguments.seed), time.monotonic()
+    kills, runs = 0, 0
+    for left, name in zip(range(len(CONFIGURATIONS), 0, -1), CONFIGURATIONS, strict=True):
+        share = (arguments.kills - kills) // left
+        runs += torment(name, share, arguments.steps, arguments.longest, chance)
+        kills += share
+    seconds = round(time.monotonic() - began)
+    print(
+        f"{kills} kills of {runs} runs, all of which ended bit for bit as if they had never been "
+        f"stopped; no checkpoint was damaged; {seconds} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

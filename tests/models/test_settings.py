@@ -1,0 +1,131 @@
+"""Settings, from the command line, a file, or a recipe."""
+
+import dataclasses
+import tomllib
+from itertools import pairwise
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.recipes import RECIPES
+from models.schedule import expected_steps, fraction_done, rate
+from models.settings import Settings
+
+
+class TestSettings:
+    def test_defaults_train_for_a_minute(self):
+        s = Settings()
+        assert (s.steps, s.epochs, s.minutes) == (1200, None, None)
+        assert (s.vector_size, s.learning_rate, s.unit) == (64, 0.006, "characters")
+
+    @pytest.mark.parametrize("recipe", [None, *RECIPES])
+    def test_there_and_back(self, recipe):
+        s = Settings.combined({"recipe": recipe})
+        assert Settings.combined(tomllib.loads(tomli_w.dumps(s.to_dict()))) == s
+
+    def test_later_layers_win(self):
+        s = Settings.combined({"recipe": "zaremba-small", "lr": 3}, {"lr": 4, "dropout": 0.5})
+        assert (s.lr, s.dropout, s.hidden_size) == (4.0, 0.5, 200)
+
+    def test_who_says_how_long_says_it_alone(self):
+        s = Settings.combined({"recipe": "zaremba-small"}, {"steps": 7})
+        assert (s.steps, s.epochs) == (7, None)
+        s = Settings.combined({"steps": 5}, {"epochs": 2, "minutes": 1})
+        assert (s.steps, s.epochs, s.minutes) == (None, 2, 1.0)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"hidden_size": 0}, "--hidden-size must be at least 1, got 0"),
+            ({"hidden_size": 2.5}, "--hidden-size must be a whole number, got 2.5"),
+            ({"hidden_size": True}, "--hidden-size must be a whole number, got True"),
+            ({"dropout": 1.5}, "--dropout must be at least 0 and at most 1, got 1.5"),
+            ({"lr": float("nan")}, "--lr must be at least 0, got nan"),
+            ({"minutes": 0}, "--minutes must be above 0, got 0"),
+            ({"cell": "lstn"}, "--cell must be one of rnn, lstm, gru, got 'lstn'"),
+            ({"tied": "yes"}, "--tied must be true or false, got 'yes'"),
+            ({"text": []}, "--text must name a text"),
+            ({"text": [1]}, "--text must be a text, got 1"),
+            ({"split": [0.5, 0.6]}, "two or three parts that sum to 1, got 0.5,0.6"),
+            ({"split": [1.0]}, "two or three parts"),
+            ({"split": [1.5, -0.5]}, "--split must be above 0"),
+            ({"init": "normal"}, "--init normal needs --init-scale"),
+            ({"tied": True, "embedding_size": 0}, "--tied needs an embedding"),
+            ({"recipe": "zaremba"}, "--recipe must be one of zaremba-small"),
+            ({"hiden_size": 3}, "no option 'hiden_size'; is hidden_size meant"),
+        ],
+    )
+    def test_bad_ones(self, given, message):
+        with pytest.raises(ValueError, match=message):
+            Settings.combined(given)
+
+    def test_what_a_resumed_run_may_change(self):
+        s = Settings(steps=10)
+        assert s.changed({"steps": 20}).steps == 20
+        longer = s.changed({"epochs": 3, "samples": 0})
+        assert (longer.steps, longer.epochs, longer.samples) == (None, 3, 0)
+        assert s.changed({"lr": None}) == s
+        with pytest.raises(ValueError, match="--dropout: a run that goes on keeps its settings"):
+            s.changed({"dropout": 0.5})
+
+
+class TestRecipes:
+    def test_sums_and_means(self):
+        """The conversion that the issue, and --help, tell of."""
+        s = Settings.combined({"recipe": "zaremba-small"})
+        assert (s.lr, s.clip, s.bptt, s.batch_size) == (20.0, 0.25, 20, 20)
+        assert "lr 20 and clip 0.25" in RECIPES["zaremba-small"].conversion
+        large = Settings.combined({"recipe": "zaremba-large"})
+        assert large.clip * large.bptt == pytest.approx(10)
+        assert large.lr / large.bptt == pytest.approx(1)
+
+    def test_each_tells_where_it_is_from(self):
+        for name, recipe in RECIPES.items():
+            assert recipe.source, name
+            assert any(c.isdigit() for c in recipe.expected), name
+            unknown = recipe.settings.keys() - {f.name for f in dataclasses.fields(Settings)}
+            assert not unknown, name
+
+
+class TestSchedule:
+    def test_zaremba(self):
+        """lr 1 in epochs 1 to 4, then halved in each (Zaremba et al. 2014)."""
+        s = Settings.combined({"recipe": "zaremba-small"})
+        rates = [rate(s, 1500 * epoch, epoch, 0.0, 1500 * 13) / 20 for epoch in range(13)]
+        assert rates[:5] == [1, 1, 1, 1, 0.5]
+        assert rates[12] == 0.5**9
+
+    def test_cosine(self):
+        s = Settings(steps=1000, lr=1.0)
+        rates = [rate(s, step, 0, step / 1000, 1000) for step in range(1001)]
+        assert rates[0] == pytest.approx(1 / 50)
+        assert max(rates) == rates[50] == 1
+        assert rates[1000] == pytest.approx(0.02)
+        assert all(a > b for a, b in pairwise(rates[50:]))
+
+    def test_by_the_clock(self):
+        s = Settings(minutes=2.0, lr=1.0)
+        assert expected_steps(s, 100) is None
+        assert rate(s, 500, 3, 0.5, None) == pytest.approx(0.02 + 0.98 * 0.5)
+        assert fraction_done(s, 500, 3.0, 60.0) == 0.5
+
+    @given(
+        steps=st.none() | st.integers(1, 10**6),
+        epochs=st.none() | st.integers(1, 1000),
+        at=st.integers(0, 10**6),
+        schedule=st.sampled_from(["cosine", "constant", "decay", "plateau"]),
+    )
+    def test_never_above_the_largest(self, steps, epochs, at, schedule):
+        s = Settings(steps=steps, epochs=epochs, schedule=schedule, lr=0.3)
+        total = expected_steps(s, 77)
+        done = fraction_done(s, at, at / 77, 0.0)
+        assert 0 <= done <= 1
+        assert 0 <= rate(s, at, at // 77, done, total) <= 0.3
+
+    def test_whatever_ends_first(self):
+        s = Settings(steps=100, epochs=2, minutes=1.0)
+        assert fraction_done(s, 50, 1.8, 6.0) == pytest.approx(0.9)
+        assert fraction_done(s, 50, 1.8, 60.0) == 1
+        assert expected_steps(s, 10) == 20
