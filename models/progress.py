@@ -25,8 +25,8 @@ class Standing:
     due: bool = True
     """Whether a validation is to come before the next step."""
 
-    tenth: int = 0
-    """How many tenths of the run were done at the last validation."""
+    validated: float = 0.0
+    """How much of the run was done at the last validation, from 0 to 1."""
 
     factor: float = 1.0
     """What validations that were no better have made of the learning rate."""

@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from minigrad.data import Tokenizer, batchify, load_tokenizer
+from minigrad.data import batchify, load_tokenizer
 from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
 from models import messages
-from models.corpus import Corpus, Ids, load_corpus
+from models.corpus import Corpus, Ids
 from models.evaluation import evaluate
 from models.history import History
+from models.making import corpus_of, make_model
 from models.plotting import curves
 from models.progress import Pace, Standing, averages, machine, machine_differences
 from models.reporting import Now, Reporter
 from models.rnnlm import RNNLM
 from models.run_directory import RunDirectory, describe, restore
 from models.sampling import UnusableWeightsError, generate
-from models.schedule import expected_steps, fraction_done, rate
+from models.schedule import expected_steps, fraction_done, rate, validation_is_due
 from models.settings import Settings
 from models.tensorboard import TensorBoardLog
 from models.training import Diverged, Step, Trainer
@@ -228,15 +229,15 @@ class Run:
 
     def _is_due(self) -> bool:
         """Whether it is time for a validation."""
-        s, trainer, fraction = self.settings, self.trainer, self._fraction()
-        if fraction >= 1:
-            return True
-        if s.eval_every is not None:
-            return trainer.step % s.eval_every == 0
-        several = self.total is not None and self.total >= 5 * trainer.steps_per_epoch
-        if s.schedule == "plateau" or s.optimizer == "nt-asgd" or (several and s.minutes is None):
-            return trainer.at == 0
-        return int(10 * fraction) > self.standing.tenth
+        trainer = self.trainer
+        return validation_is_due(
+            self.settings,
+            trainer.step,
+            trainer.at == 0,
+            self._fraction(),
+            self.standing.validated,
+            self.total is not None and self.total >= 5 * trainer.steps_per_epoch,
+        )
 
     def _note(self, step: Step, lr: float) -> None:
         """Take note of a step, and tell of it."""
@@ -283,6 +284,8 @@ class Run:
         }
         if (means := self.history.means()) is not None:
             self._write("train", {**means, **more})
+        if time.monotonic() - self._drawn > DRAW_EVERY:
+            self._draw()
 
     def _write(self, split: str, measured: Mapping[str, Any]) -> None:
         about = {"step": self.trainer.step, "epoch": round(self.trainer.epochs, 6), "split": split}
@@ -310,7 +313,7 @@ class Run:
             self._write("valid", {"loss": loss})
             standing.worse = 0 if is_best else standing.worse + 1
             tired = s.patience is not None and standing.worse >= s.patience
-            standing.due, standing.tenth = False, int(10 * fraction)
+            standing.due, standing.validated = False, fraction
             standing.finished = fraction >= 1 or tired
             self._sample(fraction)
         if s.schedule == "plateau" and not is_best:
@@ -394,52 +397,8 @@ class Run:
             }
         )
         self._saved, self._saved_step = time.monotonic(), self.trainer.step
-        if self._saved - self._drawn > DRAW_EVERY:
-            self._draw()
 
     def _draw(self) -> None:
         title = messages.title(self.settings)
         self.directory.save_curves(curves(self.history.records, self.reporter.unit, title))
         self._drawn = time.monotonic()
-
-
-def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
-    """The model that the settings ask for."""
-    return RNNLM(
-        vocab_size,
-        s.vector_size or None,
-        s.hidden_size,
-        s.cell,
-        s.layers,
-        s.dropout,
-        s.tied,
-        input_dropout=s.input_dropout,
-        hidden_dropout=s.hidden_dropout,
-        output_dropout=s.output_dropout,
-        variational=s.variational,
-        embedding_dropout=s.embedding_dropout,
-        weight_drop=s.weight_drop,
-        activation_penalty=s.activation_penalty,
-        temporal_penalty=s.temporal_penalty,
-        forget_bias=s.forget_bias,
-        init=s.init,
-        init_scale=s.init_scale,
-        rng=rng,
-    )
-
-
-def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
-    """The text that the settings name, with the tokens of `tokenizer`, or its own."""
-    return load_corpus(
-        s.text,
-        valid=s.valid,
-        test=s.test,
-        split=s.split,
-        glob=s.glob,
-        level=s.level,
-        min_count=s.min_count,
-        max_vocab=s.max_vocab,
-        max_tokens=s.max_tokens,
-        keep_case=not s.lowercase,
-        tokenizer=tokenizer,
-    )

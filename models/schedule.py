@@ -54,3 +54,33 @@ def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None)
         swing = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
         return s.learning_rate * (s.final_lr + (1 - s.final_lr) * swing)
     return s.learning_rate
+
+
+def validation_is_due(
+    s: Settings, step: int, epoch_ended: bool, fraction: float, before: float, several: bool
+) -> bool:
+    """Whether it is time for a validation.
+
+    After each epoch (by the clock, if a thirtieth of the run is over since the last one), and in a
+    run of less than five epochs after each tenth of it; or as often as the settings say; and in the
+    end.
+
+    Parameters
+    ----------
+    s
+        the settings of the run.
+    step, epoch_ended, fraction
+        how many steps were taken, whether an epoch has just ended, and how much of the run is done.
+    before
+        how much of it was done at the last validation.
+    several
+        whether the run has at least five epochs.
+    """
+    if fraction >= 1:
+        return True
+    if s.eval_every is not None:
+        return step % s.eval_every == 0
+    by_epoch = s.schedule == "plateau" or s.optimizer == "nt-asgd"  # they count epochs
+    if epoch_ended and (by_epoch or s.minutes is None or fraction - before >= 1 / 30):
+        return True
+    return not (several or by_epoch) and int(10 * fraction) > int(10 * before)

@@ -24,7 +24,7 @@ class Unit(NamedTuple):
         """Of a loss in nats per token, a number and the unit: ``"1.912 bpc"``."""
         value = self.of(nats)
         if self.of is bits:
-            return f"{value:.3f} {self.short}"
+            return f"{value:.3f} {self.short}" if value < 1e6 else f"{value:.1e} {self.short}"
         return f"{self.short} {value:,.1f}" if value < 1e6 else f"{self.short} {value:.1e}"
 
 

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,17 +122,24 @@ def fetch(download: Download, name: str) -> Path:
     ModuleNotFoundError
         If it has to be fetched, and pooch is not installed.
     """
-    path, present = download.path, ""
-    if path.is_file():
-        found = sha256_of(path)
-        if download.sha256 in (None, found):
-            return path
-        present = f"; the file that is there now is another one, with sha256 {found}"
+    path = download.path
+    if path.is_file() and download.sha256 in (None, sha256_of(path)):
+        return path
     try:
         make_directory(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
-    reasons = []
+    with _alone(path):
+        return _fetched_from_any(download, name)
+
+
+def _fetched_from_any(download: Download, name: str) -> Path:
+    path, present, reasons = download.path, "", []
+    if path.is_file():
+        found = sha256_of(path)
+        if download.sha256 in (None, found):  # somebody else was faster
+            return path
+        present = f"; the file that is there now is another one, with sha256 {found}"
     for url in download.urls:
         reason = _fetched(url, download, path)
         if reason is None:
@@ -145,17 +153,33 @@ def fetch(download: Download, name: str) -> Path:
     )
 
 
+def _alone(path: Path) -> AbstractContextManager[Any]:
+    """Within it, nobody else fetches the same file; the others wait, and then have it."""
+    try:
+        from filelock import FileLock
+    except ModuleNotFoundError as error:
+        raise _missing("filelock", path) from error
+    try:
+        return FileLock(path.with_name(f".{path.name}.lock")).acquire()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _missing(package: str, path: Path) -> ModuleNotFoundError:
+    return ModuleNotFoundError(
+        f'to fetch a text needs the package {package}: python -m pip install "minigrad[data]"; '
+        f"or put the file at {path}",
+        name=package,
+    )
+
+
 def _fetched(url: str, download: Download, path: Path) -> str | None:
     """Fetch from one address to `path`; returns why that failed, if it did."""
     try:
         import pooch
         import requests
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'to fetch a text needs the package pooch: python -m pip install "minigrad[data]"; '
-            f"or put the file of {url} at {path}",
-            name=error.name,
-        ) from error
+        raise _missing("pooch", path) from error
     log.info("fetching %s", url)
     downloader = pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=1 << 16)
     try:

@@ -22,8 +22,8 @@ from models.corpus import Size, encode_file
 from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
 from models.evaluation import Evaluation, Ids
 from models.evaluation import evaluate as plain_evaluate
+from models.making import corpus_of
 from models.neural_cache import cache_evaluate
-from models.run import corpus_of
 from models.run_directory import LoadedRun, RunDirectory
 from models.units import bits_per
 

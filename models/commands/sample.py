@@ -96,6 +96,8 @@ def sample(
         drawing = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
         _check_combinations(drawing, greedy, seed, samples, beam, length_penalty)
         run = RunDirectory(directory).load(which=weights.value)
+        if run.settings.lowercase:
+            prompt = prompt.lower()
         read_prompt(run.tokenizer, prompt, run.saw_unknown)  # finds what is wrong with it
     _tell_unknown(run, prompt)
     stops = [text.replace(r"\n", "\n") for text in stop or []]

@@ -149,3 +149,16 @@ def test_a_peer_that_computes_something_else_is_shown_up(losses, wrong, capsys):
     compare.show("C1", {"model": "RNN", "peers": peers})
     loud = "WRONG: the losses of b are not those of a"
     assert (loud in capsys.readouterr().out) is wrong
+
+
+def test_a_whole_run(tmp_path):
+    words = np.random.default_rng(0).choice(["the", "cat", "sat", "on", "a", "mat", "\n"], 3000)
+    (tmp_path / "text.txt").write_text(" ".join(words), encoding="utf-8")
+    options = ["--text", tmp_path / "text.txt", "--valid", tmp_path / "text.txt", "--epochs", 1]
+    options += ["--threads", 1, "--tokens", 2500, "--json", tmp_path / "result.json"]
+    result = run("language_model.py", *options)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads((tmp_path / "result.json").read_text())
+    assert len(measured["minigrad"]["valid"]) == 2
+    assert measured["bare"]["tokens per second"] > 0
+    assert ("pytorch" in measured) == ("pytorch failed" not in result.stderr)

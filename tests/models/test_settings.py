@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.recipes import RECIPES
-from models.schedule import expected_steps, fraction_done, rate
+from models.schedule import expected_steps, fraction_done, rate, validation_is_due
 from models.settings import Settings
 
 
@@ -129,3 +129,35 @@ class TestSchedule:
         assert fraction_done(s, 50, 1.8, 6.0) == pytest.approx(0.9)
         assert fraction_done(s, 50, 1.8, 60.0) == 1
         assert expected_steps(s, 10) == 20
+
+
+class TestValidations:
+    def steps(self, total, per_epoch, **options):
+        """After which steps a run validates."""
+        s, found, before = Settings(**options), [], 0.0
+        for step in range(1, total + 1):
+            done = step / total
+            if validation_is_due(
+                s, step, step % per_epoch == 0, done, before, total >= 5 * per_epoch
+            ):
+                found.append(step)
+                before = done
+        return found
+
+    def test_after_each_epoch(self):
+        assert self.steps(60, 10) == [10, 20, 30, 40, 50, 60]
+
+    def test_and_each_tenth_of_a_short_run(self):
+        assert self.steps(20, 8) == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
+        assert self.steps(3, 100) == [1, 2, 3]
+
+    def test_as_often_as_one_likes(self):
+        assert self.steps(20, 8, eval_every=7) == [7, 14, 20]
+
+    def test_by_the_clock_not_after_each_of_many_epochs(self):
+        assert len(self.steps(10_000, 10, minutes=1.0)) < 40
+
+    @pytest.mark.parametrize("options", [{"schedule": "plateau"}, {"optimizer": "nt-asgd"}])
+    def test_what_counts_epochs_counts_each(self, options):
+        assert self.steps(20, 8, **options) == [8, 16, 20]
+        assert len(self.steps(10_000, 10, minutes=1.0, **options)) == 1000

@@ -5,7 +5,7 @@ import pytest
 
 from minigrad.data import Vocabulary, batchify
 from minigrad.training import load_checkpoint, save_checkpoint
-from models.run import make_model
+from models.making import make_model
 from models.sampling import generate
 from models.settings import Settings
 from models.training import Diverged, Trainer

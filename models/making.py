@@ -1,0 +1,52 @@
+"""What the settings of a run ask for, made: its text and its model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.data import Tokenizer
+from models.corpus import Corpus, load_corpus
+from models.rnnlm import RNNLM
+from models.settings import Settings
+
+
+def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
+    """The model that the settings ask for."""
+    return RNNLM(
+        vocab_size,
+        s.vector_size or None,
+        s.hidden_size,
+        s.cell,
+        s.layers,
+        s.dropout,
+        s.tied,
+        input_dropout=s.input_dropout,
+        hidden_dropout=s.hidden_dropout,
+        output_dropout=s.output_dropout,
+        variational=s.variational,
+        embedding_dropout=s.embedding_dropout,
+        weight_drop=s.weight_drop,
+        activation_penalty=s.activation_penalty,
+        temporal_penalty=s.temporal_penalty,
+        forget_bias=s.forget_bias,
+        init=s.init,
+        init_scale=s.init_scale,
+        rng=rng,
+    )
+
+
+def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
+    """The text that the settings name, with the tokens of `tokenizer`, or its own."""
+    return load_corpus(
+        s.text,
+        valid=s.valid,
+        test=s.test,
+        split=s.split,
+        glob=s.glob,
+        level=s.level,
+        min_count=s.min_count,
+        max_vocab=s.max_vocab,
+        max_tokens=s.max_tokens,
+        keep_case=not s.lowercase,
+        tokenizer=tokenizer,
+    )
