@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -26,6 +27,9 @@ for command in (train, sample, evaluate, compare, recipes):
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal without 한글 gets "?", not a traceback
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before we were started
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        # a terminal without 한글 gets "?", not a traceback
+        getattr(sys, name).reconfigure(errors="replace")
     app(prog_name="python -m models")

@@ -7,6 +7,7 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import Field, field
 from typing import Any, Literal, get_args, get_origin
 
@@ -65,7 +66,7 @@ def checked(field: Field[Any], annotation: Any, value: Any) -> Any:
             raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
         return value
     if get_origin(kind) is tuple:
-        values = (value,) if isinstance(value, str | int | float) else tuple(value)
+        values = value if isinstance(value, list | tuple) else [value]
         return tuple(_scalar(name, get_args(kind)[0], item, about) for item in values)
     return _scalar(name, kind, value, about)
 
@@ -73,13 +74,14 @@ def checked(field: Field[Any], annotation: Any, value: Any) -> Any:
 def _scalar(name: str, kind: Any, value: Any, about: Mapping[str, Any]) -> Any:
     wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with suppress(OverflowError):
+            value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
     if kind in (int, float):
         low, high, above = about.get("low"), about.get("high"), about.get("above")
         if (
-            math.isnan(value)
+            not math.isfinite(value)
             or (low is not None and value < low)
             or (high is not None and value > high)
             or (above is not None and not value > above)
@@ -87,7 +89,7 @@ def _scalar(name: str, kind: Any, value: Any, about: Mapping[str, Any]) -> Any:
             asked = [f"above {above}"] if above is not None else []
             asked += [f"at least {low}"] if low is not None else []
             asked += [f"at most {high}"] if high is not None else []
-            raise ValueError(f"{name} must be {' and '.join(asked) or 'a number'}, got {value}")
+            raise ValueError(f"{name} must be {' and '.join(asked) or 'finite'}, got {value}")
     return value
 
 

@@ -23,11 +23,17 @@ from models.plotting import curves
 from models.progress import Pace, Standing, averages, machine, machine_differences
 from models.reporting import Now, Reporter
 from models.rnnlm import RNNLM
-from models.run_directory import RunDirectory, describe, restore
+from models.run_directory import RUN_VERSION, RunDirectory, describe, restore
 from models.sampling import UnusableWeightsError, generate
-from models.schedule import expected_steps, fraction_done, rate, validation_is_due
-from models.settings import Settings
-from models.tensorboard import TensorBoardLog
+from models.schedule import (
+    expected_steps,
+    fraction_done,
+    rate,
+    samples_due,
+    validation_is_due,
+)
+from models.settings import LENGTH, Settings
+from models.tensorboard import TensorBoardLog, library
 from models.training import Diverged, Step, Trainer
 from models.trouble import Watcher, likely_cause
 
@@ -68,6 +74,8 @@ class Run:
         s = settings
         self.settings, self.corpus, self.directory, self.reporter = s, corpus, directory, reporter
         corpus.check_length(s.batch_size)
+        if s.tensorboard:
+            library()  # now, before anything is written
         rng = np.random.default_rng(s.seed)
         self.model = make_model(s, len(corpus.tokenizer), rng)
         self.trainer = Trainer(self.model, s, batchify(corpus.train, s.batch_size), rng)
@@ -98,31 +106,34 @@ class Run:
         self.directory.begin(self.settings, self.corpus.tokenizer)
 
     @classmethod
-    def resume(cls, directory: RunDirectory, changes: Mapping[str, Any], reporter: Reporter) -> Run:
+    def resume(cls, settings: Settings, directory: RunDirectory, reporter: Reporter) -> Run:
         """The run in `directory`, as it was when its last checkpoint was written.
 
         Parameters
         ----------
+        settings
+            those of the run, but for what may change; see `Settings.changed`.
         directory, reporter
             where the run is, and whom to tell.
-        changes
-            settings to change; see `Settings.changed`.
 
         Raises
         ------
         OSError, ValueError, ModuleNotFoundError
             if there is no run, a file of it is damaged, or the text is not the one that it was.
         """
-        settings = directory.read_settings().changed(changes)
-        if not directory.checkpoint.is_file():  # it was stopped before it had begun
-            run = cls.new(settings, directory, reporter)
+        if not (directory.checkpoint.exists() or directory.model.exists()):
+            run = cls.new(settings, directory, reporter)  # it was stopped before it had begun
             run.begin()
             return run
         saved = directory.load_checkpoint()
+        if changed := settings.fixed_differences(saved["settings"]):
+            raise ValueError(
+                f"{str(directory.config)!r} has been changed since the run began: {changed}"
+            )
         corpus = corpus_of(settings, load_tokenizer(directory.tokenizer))
         if corpus.fingerprint != saved["corpus"]:
             raise ValueError(
-                f"{', '.join(settings.text)} has changed since the run in "
+                f"{', '.join(settings.text)} is not what it was when the run in "
                 f"{str(directory.path)!r} began, so it can't go on"
             )
         run = cls(settings, corpus, directory, reporter)
@@ -133,15 +144,20 @@ class Run:
     def _go_on_from(self, saved: Mapping[str, Any]) -> None:
         where = self.directory.checkpoint
         model = restore(saved["model"], self.corpus.tokenizer, where)
-        if model.settings() != self.model.settings():
-            raise ValueError(f"{str(where)!r} does not fit {self.directory.config.name}")
         self.model.load_state_dict(model.state_dict())
         self.trainer.load_state_dict(saved["trainer"])
         self.history.load_state_dict(saved["history"])
         self.watcher.load_state_dict(saved["watcher"])
-        self.standing = Standing(**saved["standing"])
-        if self._fraction() < 1 and self.settings.patience is None:  # there is more to do now
-            self.standing.finished = False
+        s, standing = self.settings, Standing(**saved["standing"])
+        self.standing, fraction = standing, self._fraction()
+        if any(saved["settings"].get(name) != getattr(s, name) for name in LENGTH):
+            last = [r for r in self.history.records if r["split"] == "valid"][-1:]
+            for r in last:  # how far it was then, as it is measured now
+                standing.validated = fraction_done(s, r["step"], r["epoch"], r["seconds"])
+            standing.samples = min(standing.samples, samples_due(s, fraction))
+        tired = s.patience is not None and standing.worse >= s.patience
+        standing.finished = standing.finished and (fraction >= 1 or tired)
+        standing.due = standing.due or (fraction >= 1 and not standing.finished)
         self.reporter.best = self.history.best_loss
         if differences := machine_differences(saved["machine"]):
             self.reporter.warn(
@@ -190,7 +206,8 @@ class Run:
         again = messages.resume_command(self.directory)
         if self.diverged:
             tell(f"Stopped: {self.diverged}", "bold red")
-            tell(f"The last good checkpoint, of step {self._saved_step:,}, is whole: {again}")
+            tell(f"The last checkpoint is of step {self._saved_step:,}. To go on from there:")
+            tell(f"  {again} --lr LOWER")
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}. Go on with:", "bold")
             tell(f"  {again}")
@@ -359,7 +376,7 @@ class Run:
     def _sample(self, fraction: float) -> None:
         """Show what the model writes, if a sample is due."""
         s, step, standing = self.settings, self.trainer.step, self.standing
-        due = 1 + int((s.samples - 1) * fraction) if s.samples else 0
+        due = samples_due(s, fraction)
         if due <= standing.samples or self.interrupts.requested:
             return
         standing.samples = due
@@ -379,14 +396,21 @@ class Run:
 
     def _described(self, loss: float | None) -> dict[str, Any]:
         return describe(
-            self.model, self.corpus.tokenizer, self.trainer.step, loss, self._saw_unknown
+            self.model,
+            self.corpus.tokenizer,
+            self.trainer.step,
+            loss,
+            self._saw_unknown,
+            self.corpus.fingerprint,
         )
 
     def _save(self) -> None:
         """Write a checkpoint: all that the rest of the run depends on."""
         self.directory.save_checkpoint(
             {
+                "run_version": RUN_VERSION,
                 "minigrad": minigrad.__version__,
+                "settings": self.settings.to_dict(),
                 "model": self._described(None),
                 "trainer": self.trainer.state_dict(),
                 "history": self.history.state_dict(),
@@ -399,6 +423,10 @@ class Run:
         self._saved, self._saved_step = time.monotonic(), self.trainer.step
 
     def _draw(self) -> None:
-        title = messages.title(self.settings)
-        self.directory.save_curves(curves(self.history.records, self.reporter.unit, title))
+        """Draw the curves. That it can't be done stops no run."""
+        try:
+            title = messages.title(self.settings)
+            self.directory.save_curves(curves(self.history.records, self.reporter.unit, title))
+        except Exception as error:
+            self.reporter.warn(f"the curves could not be drawn: {type(error).__name__}: {error}")
         self._drawn = time.monotonic()

@@ -25,6 +25,9 @@ from models.settings import Settings
 
 FORMAT, VERSION = "minigrad-rnnlm", 2
 
+RUN_VERSION = 1
+"""Of what a run remembers in its checkpoint."""
+
 
 class LoadedRun(NamedTuple):
     """What `RunDirectory.load` finds."""
@@ -36,6 +39,8 @@ class LoadedRun(NamedTuple):
     """After how many steps the weights were as they are."""
     saw_unknown: bool
     """Whether the model was trained on a text with unknown tokens in it."""
+    corpus: str
+    """The fingerprint of that text; empty if it is not known."""
 
 
 class RunDirectory:
@@ -79,7 +84,7 @@ class RunDirectory:
 
     def check_free(self) -> None:
         """Raise a FileExistsError if there is a run here already, or a file in the way."""
-        if any(file.exists() for file in self.files):
+        if any(file.exists() for file in self.files if file not in (self.tokenizer, self.curves)):
             raise FileExistsError(
                 f"{str(self.path)!r} already holds a run; go on with it by --resume, give another "
                 "--out, or --overwrite"
@@ -162,7 +167,7 @@ class RunDirectory:
             raise FileNotFoundError(f"there is no directory {str(self.path)!r}")
         if not self.config.is_file():
             raise FileNotFoundError(f"{str(self.path)!r} holds no run: it has no config.toml")
-        return Settings.combined(read_toml(self.config))
+        return Settings.saved(read_toml(self.config))
 
     def load_checkpoint(self) -> dict[str, Any]:
         """The state of the run, from which it can go on.
@@ -172,9 +177,14 @@ class RunDirectory:
         OSError, ValueError
             if there is none, or it is damaged. The message names the file.
         """
-        saved = load_checkpoint(self.checkpoint)
-        if not {"model", "trainer", "history", "standing"} <= saved.keys():
-            raise ValueError(f"{str(self.checkpoint)!r} is no checkpoint of a training run")
+        saved, name = load_checkpoint(self.checkpoint), repr(str(self.checkpoint))
+        if "run_version" not in saved:
+            raise ValueError(f"{name} is no checkpoint of a training run")
+        if saved["run_version"] != RUN_VERSION:
+            raise ValueError(
+                f"{name} has version {saved['run_version']!r}; this minigrad goes on with runs of "
+                f"version {RUN_VERSION}"
+            )
         return saved
 
     def load(self, which: str = "best") -> LoadedRun:
@@ -203,8 +213,8 @@ class RunDirectory:
         last = which == "last"
         described = self.load_checkpoint()["model"] if last else load_checkpoint(path)
         model = restore(described, tokenizer, path)
-        step, unknown = int(described["step"]), bool(described["saw_unknown"])
-        return LoadedRun(model, tokenizer, settings, step, unknown)
+        about = (described[name] for name in ("step", "saw_unknown", "corpus"))
+        return LoadedRun(model, tokenizer, settings, *about)
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -221,13 +231,24 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)!r} is not TOML: {error}") from error
-    return {name.replace("-", "_"): value for name, value in content.items()}
+    options = {name.replace("-", "_"): value for name, value in content.items()}
+    if len(options) < len(content):
+        raise ValueError(f"{os.fspath(path)!r} has an option twice, with - and with _")
+    return options
 
 
 def describe(
-    model: RNNLM, tokenizer: Tokenizer, step: int, loss: float | None, saw_unknown: bool
+    model: RNNLM,
+    tokenizer: Tokenizer,
+    step: int,
+    loss: float | None,
+    saw_unknown: bool,
+    corpus: str = "",
 ) -> dict[str, Any]:
-    """A model as `save_checkpoint` takes it: its weights, and what is needed to use them."""
+    """A model as `save_checkpoint` takes it: its weights, and what is needed to use them.
+
+    `corpus` is the fingerprint of the text that it was trained on; empty: that is not known.
+    """
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -237,6 +258,7 @@ def describe(
         "step": step,
         "loss": loss,
         "saw_unknown": saw_unknown,
+        "corpus": corpus,
     }
 
 

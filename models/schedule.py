@@ -84,3 +84,8 @@ def validation_is_due(
     if epoch_ended and (by_epoch or s.minutes is None or fraction - before >= 1 / 30):
         return True
     return not (several or by_epoch) and int(10 * fraction) > int(10 * before)
+
+
+def samples_due(s: Settings, fraction: float) -> int:
+    """How many samples should have been shown when so much of the run is done."""
+    return 1 + int((s.samples - 1) * fraction) if s.samples else 0

@@ -45,9 +45,12 @@ class Settings:
         "tinyshakespeare, wikitext-2.",
         TEXT,
         metavar="TEXT",
+        may_change=True,
     )
-    valid: str | None = option(None, "A text to validate on; else a part of --text is.", TEXT)
-    test: str | None = option(None, "A text to test on.", TEXT)
+    valid: str | None = option(
+        None, "A text to validate on; else a part of --text is.", TEXT, may_change=True
+    )
+    test: str | None = option(None, "A text to test on.", TEXT, may_change=True)
     split: tuple[float, ...] = option(
         (0.9, 0.05, 0.05),
         "The parts of --text to train on, to validate on, and (may be left out) to test on.",
@@ -56,7 +59,9 @@ class Settings:
         metavar="A,B[,C]",
         shown="0.9,0.05,0.05",
     )
-    glob: str | None = option(None, "Which files of a directory, such as '**/*.txt'.", TEXT)
+    glob: str | None = option(
+        None, "Which files of a directory, such as '**/*.txt'.", TEXT, may_change=True
+    )
     level: Literal["char", "word", "byte", "bpe"] = option("char", "What a token is.", TEXT)
     min_count: int | None = option(
         None, "Tokens rarer than this become `<unk>`.", TEXT, low=1, shown="2 of words, else 1"
@@ -159,10 +164,18 @@ class Settings:
         low=1,
     )
     clip: float = option(
-        1.0, "Largest norm of the gradient (of the mean loss); 0: any.", TRAINING, low=0
+        1.0,
+        "Largest norm of the gradient (of the mean loss); 0: any.",
+        TRAINING,
+        low=0,
+        may_change=True,
     )
     clip_value: float = option(
-        0.0, "Largest size of each element of the gradient; 0: any.", TRAINING, low=0
+        0.0,
+        "Largest size of each element of the gradient; 0: any.",
+        TRAINING,
+        low=0,
+        may_change=True,
     )
     on_nonfinite: Literal["stop", "skip"] = option(
         "stop", "What to do when a loss or gradient is NaN or infinite.", TRAINING, may_change=True
@@ -174,13 +187,14 @@ class Settings:
         None,
         "The largest learning rate (for the mean of the loss over tokens).",
         RATE,
-        low=0,
+        above=0,
+        may_change=True,
         shown=", ".join(f"{rate:g} with {name}" for name, rate in LEARNING_RATES.items()),
     )
     schedule: Literal["cosine", "constant", "decay", "plateau"] = option(
         "cosine",
         "cosine: down to --final-lr; decay: times --decay each epoch after --decay-after; plateau: "
-        "times --decay when an epoch brought no better validation.",
+        "times --decay when a validation was no better.",
         RATE,
     )
     warmup: int | None = option(
@@ -278,18 +292,24 @@ class Settings:
     def combined(cls, *layers: Mapping[str, Any]) -> Settings:
         """The settings that `layers` give, a later one before an earlier one.
 
-        A recipe that one of them names stands below all of them, and above the defaults.
+        A recipe that one of them names stands right below it, above the earlier ones.
         """
+        given: dict[str, Any] = {}
         for layer in layers:
             check_names(layer, option_types(), "settings")
-        name = next((layer["recipe"] for layer in reversed(layers) if layer.get("recipe")), None)
-        recipe = RECIPES[name].settings if name in RECIPES else {}
-        given: dict[str, Any] = {}
-        for layer in (recipe, *layers):
-            if any(layer.get(name) is not None for name in LENGTH):  # one choice, made anew
-                given = {name: value for name, value in given.items() if name not in LENGTH}
-            given.update(layer)
+            name = layer.get("recipe")
+            recipe = RECIPES[name].settings if isinstance(name, str) and name in RECIPES else {}
+            for each in (recipe, layer):
+                if any(each.get(name) is not None for name in LENGTH):  # one choice, made anew
+                    given = {name: value for name, value in given.items() if name not in LENGTH}
+                given.update(each)
         return cls(**given)
+
+    @classmethod
+    def saved(cls, values: Mapping[str, Any]) -> Settings:
+        """The settings that `to_dict` told, whatever the recipe that they name says today."""
+        check_names(values, option_types(), "settings")
+        return cls(**values)
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
         """These settings, changed in what a resumed run may change.
@@ -299,20 +319,33 @@ class Settings:
         ValueError
             for another option than those.
         """
-        may = {f.name for f in dataclasses.fields(self) if f.metadata.get("may_change")}
-        for name, value in changes.items():
-            if name not in may and value != getattr(self, name):
-                raise ValueError(
-                    f"{flag(name)}: a run that goes on keeps its settings, but for "
-                    f"{', '.join(map(flag, sorted(may)))}"
-                )
+        given = changes
         if any(name in changes for name in LENGTH):
             changes = {**dict.fromkeys(LENGTH), **changes}
-        return dataclasses.replace(self, **changes)
+        settings = dataclasses.replace(self, **changes)
+        for name in given:
+            if name not in MAY_CHANGE and getattr(settings, name) != getattr(self, name):
+                raise ValueError(
+                    f"{flag(name)}: a run that goes on keeps its settings, but for "
+                    f"{', '.join(map(flag, sorted(MAY_CHANGE)))}"
+                )
+        return settings
+
+    def fixed_differences(self, saved: Mapping[str, Any]) -> str:
+        """What a run keeps, and is no longer as `saved` by `to_dict`; empty if nothing is."""
+        now = self.to_dict()
+        return ", ".join(
+            f"{flag(name)} from {saved.get(name)} to {now.get(name)}"
+            for name in option_types()
+            if name not in MAY_CHANGE and saved.get(name) != now.get(name)
+        )
 
 
 LENGTH = ("steps", "epochs", "minutes")
 """The options that say how long to train; where there are several, the first to come counts."""
+
+MAY_CHANGE = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("may_change")}
+"""The options that a resumed run may be given other values of."""
 
 
 @cache

@@ -26,6 +26,27 @@ FIELDS = {
 """The tag of each field of a record, besides those of its loss."""
 
 
+def library() -> tuple[Any, Any, Any]:
+    """What is needed of tensorboardX.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        if it is not installed.
+    """
+    try:
+        from tensorboardX.proto import event_pb2, summary_pb2
+        from tensorboardX.record_writer import masked_crc32c
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "tensorboardX":
+            raise
+        raise ModuleNotFoundError(
+            "TensorBoardLog: TensorBoard's event files need tensorboardX: "
+            'python -m pip install "minigrad[tensorboard]"'
+        ) from None
+    return event_pb2, summary_pb2, masked_crc32c
+
+
 class TensorBoardLog:
     """Event files that ``tensorboard --logdir`` shows, also while the run goes on.
 
@@ -57,16 +78,7 @@ class TensorBoardLog:
         purge_step: int | None = None,
         unit: Unit | None = None,
     ) -> None:
-        try:
-            from tensorboardX.proto import event_pb2, summary_pb2
-            from tensorboardX.record_writer import masked_crc32c
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "tensorboardX":
-                raise
-            raise ModuleNotFoundError(
-                "TensorBoardLog: TensorBoard's event files need tensorboardX: "
-                'python -m pip install "minigrad[tensorboard]"'
-            ) from None
+        event_pb2, summary_pb2, masked_crc32c = library()
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._checksum = masked_crc32c
         self.unit, folder = unit, Path(directory)

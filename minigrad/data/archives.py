@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import re
 import shutil
 import tarfile
 import tempfile
@@ -92,7 +93,7 @@ def _members(archive: Path) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
 def _safe(name: str, archive: Path) -> PurePosixPath | None:
     """The name as a path below a directory; None for a hidden file."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name:
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
         raise ValueError(f"the archive {str(archive)!r} holds a file outside of it: {name!r}")
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     return None if hidden or not path.parts else path

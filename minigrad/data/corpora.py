@@ -244,7 +244,7 @@ def _parts(files: Iterable[Path], name: str) -> Mapping[str, list[Path]]:
         word = match[1].lower()
         part = "train" if word.startswith("train") else "test" if word == "test" else "valid"
         around = (str(file.parent), file.name[: match.start()], file.name[match.end() :])
-        signature = tuple(re.sub(r"\d+", "0", text) for text in around)
+        signature = tuple(re.sub(r"[-_.]?\d+", "", text) for text in around)
         groups.setdefault(signature, {}).setdefault(part, []).append(file)
     corpora = [parts for parts in groups.values() if "train" in parts and len(parts) > 1]
     if len(corpora) > 1:

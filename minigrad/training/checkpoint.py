@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import is_array, to_device
+from minigrad.files import write_atomically
 from minigrad.tensor import Tensor
-from minigrad.training.files import write_atomically
 
 FORMAT, VERSION = "minigrad-checkpoint", 1
 ARRAY, TUPLE, FLOAT, DICT = "$array", "$tuple", "$float", "$dict"

@@ -28,7 +28,7 @@ class Interrupts:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """Within it, Ctrl-C (SIGINT) and SIGTERM are noted instead of raised.
+    """Within it, Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal is gone) are noted, not raised.
 
     ::
 
@@ -45,7 +45,9 @@ def deferred_interrupts() -> Iterator[Interrupts]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # not on Windows
+    before = {number: signal.getsignal(number) for number in numbers}
     heard = [n for n, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     for number in heard:
         signal.signal(number, interrupts._receive)

@@ -172,6 +172,14 @@ def own_parts(run: LoadedRun) -> list[Part]:
         if its text can't be had any more.
     """
     corpus = corpus_of(run.settings, run.tokenizer)
+    if run.corpus and corpus.fingerprint != run.corpus:
+        names = ", ".join(run.settings.text)
+        typer.secho(
+            f"Warning: {names} is not the text that the run was trained on any more: part of what "
+            "is measured here may have been learnt",
+            err=True,
+            fg="yellow",
+        )
     parts = [("valid", corpus.valid), ("test", corpus.test)]
     return [Part(name, ids, corpus.sizes[name]) for name, ids in parts if ids is not None]
 

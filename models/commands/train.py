@@ -15,7 +15,7 @@ from minigrad.data.corpora import PYTHON_DOCS
 from minigrad.data.downloads import REGISTRY
 from models.commands.errors import message, told_in_one_line
 from models.messages import resume_command
-from models.options import value_type
+from models.options import check_names, value_type
 from models.reporting import Reporter
 from models.run import Run
 from models.run_directory import RunDirectory, read_toml
@@ -59,24 +59,33 @@ def _resumed(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
             raise ValueError(f"--{name} does not go with --resume, whose run has all it needs")
     directory = RunDirectory(own["resume"])
     settings = directory.read_settings()  # there is a run, or nothing is made here
+    settings = _with_absolute_paths(settings.changed(given))
     with directory.locked():
-        run = Run.resume(directory, given, Reporter(Console(), UNITS[settings.level]))
+        run = Run.resume(settings, directory, Reporter(Console(), UNITS[settings.level]))
         _train(run)
     return run
 
 
 def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     """A new run, until it has ended."""
-    if own["out"] is None:
+    file = {} if own["config"] is None else read_toml(own["config"])
+    out, overwrite = own["out"] or file.pop("out", None), file.pop("overwrite", False)
+    overwrite = overwrite if own["overwrite"] is None else own["overwrite"]
+    if not isinstance(overwrite, bool) or not isinstance(out, str | Path | None):
+        raise ValueError(f"{str(own['config'])!r}: out must be a text, overwrite true or false")
+    if not out:
         raise ValueError("--out DIR must say where to leave the model, or --resume DIR a run")
-    directory = RunDirectory(own["out"])
-    if not own["overwrite"]:
+    directory = RunDirectory(out)
+    if not overwrite:
         directory.check_free()
-    layers = [] if own["config"] is None else [read_toml(own["config"])]
-    settings = _with_absolute_paths(Settings.combined(*layers, given))
+    try:
+        check_names(file, option_types(), repr(str(own["config"])))
+        settings = _with_absolute_paths(Settings.combined(file, given))
+    except TypeError as error:  # TOML has dates and tables, where there should be numbers
+        raise ValueError(f"{str(own['config'])!r}: {error}") from error
     run = Run.new(settings, directory, Reporter(Console(), UNITS[settings.level]))
     with directory.locked():
-        if not own["overwrite"]:
+        if not overwrite:
             directory.check_free()  # nobody else was faster
         run.begin()
         _train(run)

@@ -268,6 +268,12 @@ class TestConfig:
             ("hidden_size = 'many'", "--hidden-size must be a whole number, got 'many'"),
             ("cell = 'lst'", "--cell must be one of rnn, lstm, gru"),
             ("hidden_size: 3", "is not TOML"),
+            ("text = 1979-05-27", "--text must be a text"),
+            ("recipe = ['a']", "--recipe must be a text"),
+            ("lr = 1" + 400 * "0", "--lr must be a number"),
+            ("max_vocab = 5\nmax-vocab = 6", "has an option twice"),
+            ("[text]\nfoo = 1", "--text must be a text"),
+            ("overwrite = 'yes'", "overwrite true or false"),
         ],
     )
     def test_bad_files(self, tmp_path, content, message):
@@ -276,6 +282,20 @@ class TestConfig:
         fails(call("train", *arguments), message)
         fails(call("train", "--config", tmp_path / "no.toml", "--out", tmp_path / "out"), "No such")
         assert not (tmp_path / "out").exists()
+
+    def test_out_may_stand_there_too(self, tmp_path, text_file):
+        file = tmp_path / "my.toml"
+        file.write_text(f"text = {str(text_file)!r}\nout = {str(tmp_path / 'o')!r}\nsteps = 1\n")
+        for overwrite in ([], ["--overwrite"]):
+            succeeds(call("train", "--config", file, *overwrite))
+        fails(call("train", "--config", file), "already holds a run")
+
+    def test_a_recipe_beside_a_file_stands_above_it(self, tmp_path, text_file):
+        succeeds(train(tmp_path / "a", text_file))
+        options = ["--config", tmp_path / "a" / "config.toml", "--recipe", "min-char-rnn"]
+        succeeds(call("train", *options, "--steps", 1, "--out", tmp_path / "b"))
+        settings = RunDirectory(tmp_path / "b").read_settings()
+        assert (settings.cell, settings.optimizer, settings.steps) == ("rnn", "adagrad", 1)
 
     def test_recipes_can_be_shown_and_changed(self, tmp_path):
         shown = succeeds(call("recipes", "zaremba-small"))
@@ -315,8 +335,55 @@ class TestResume:
         for out in ("a", "b"):
             succeeds(train(tmp_path / out, text_file))
         (tmp_path / "a" / "checkpoint.safetensors").unlink()
+        fails(call("train", "--resume", tmp_path / "a"), "No such file.*checkpoint.safetensors")
+        (tmp_path / "a" / "model.safetensors").unlink()  # it is written after the first checkpoint
         succeeds(call("train", "--resume", tmp_path / "a"))
         assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
+
+    def test_a_longer_run_validates_and_samples_on_the_way(self, tmp_path, text_file):
+        succeeds(train(tmp_path / "a", text_file, "--patience", 50))
+        output = succeeds(call("train", "--resume", tmp_path / "a", "--steps", 120))
+        valid = [r["step"] for r in records_of(tmp_path / "a", "valid")]
+        assert 12 in valid
+        assert {24, 36, 48, 60, 72, 84, 96, 108, 120} <= set(valid)
+        assert "a sample at step" in output
+        assert len(records_of(tmp_path / "a", "test")) >= 1
+
+    def test_more_patience(self, tmp_path, text_file):
+        options = ["--steps", 100, "--eval-every", 1, "--patience", 2, "--lr", 1e-12]
+        succeeds(train(tmp_path / "a", text_file, *options, "--optimizer", "sgd"))
+        before = records_of(tmp_path / "a", "valid")
+        assert len(before) < 50
+        succeeds(call("train", "--resume", tmp_path / "a", "--patience", 5))
+        assert len(records_of(tmp_path / "a", "valid")) > len(before)
+
+    def test_shorter_than_it_is(self, tmp_path, text_file):
+        options = ["--steps", 100, "--eval-every", 5, "--patience", 1, "--lr", 1e-12]
+        succeeds(train(tmp_path / "a", text_file, *options, "--optimizer", "sgd"))
+        step = RunDirectory(tmp_path / "a").load("last").step
+        succeeds(call("train", "--resume", tmp_path / "a", "--steps", 3))
+        assert RunDirectory(tmp_path / "a").load("last").step == step
+
+    def test_a_lower_learning_rate_after_an_explosion(self, tmp_path, text_file):
+        explode = ["--optimizer", "sgd", "--lr", 1e38, "--clip", 0, "--schedule", "constant"]
+        out = tmp_path / "a"
+        assert train(out, text_file, *explode, "--eval-every", 100).exit_code == 1
+        succeeds(call("train", "--resume", out, "--lr", 0.1, "--clip", 1))
+        assert records_of(out, "train")[-1]["lr"] == 0.1
+
+    def test_a_text_that_was_moved(self, tmp_path, text_file):
+        succeeds(train(tmp_path / "a", text_file))
+        moved = text_file.rename(tmp_path / "elsewhere.txt")
+        fails(call("train", "--resume", tmp_path / "a"), "fable.txt")
+        succeeds(call("train", "--resume", tmp_path / "a", "--text", moved, "--steps", 14))
+        succeeds(call("train", "--resume", tmp_path / "a", "--steps", 16))
+        assert RunDirectory(tmp_path / "a").read_settings().text == (str(moved),)
+
+    def test_a_file_of_settings_that_was_changed(self, tmp_path, text_file):
+        succeeds(train(tmp_path / "a", text_file))
+        config = tmp_path / "a" / "config.toml"
+        config.write_text(config.read_text("utf-8").replace("hidden_size = 8", "hidden_size = 9"))
+        fails(call("train", "--resume", tmp_path / "a"), "--hidden-size from 8 to 9")
 
     def test_records_that_were_lost_or_too_many(self, tmp_path, text_file):
         succeeds(train(tmp_path / "a", text_file))
@@ -338,11 +405,11 @@ class TestResume:
         succeeds(train(out, text_file))
         files = {file: file.read_bytes() for file in out.iterdir()}
         fails(call("train", "--resume", out, "--out", out), "--out does not go with --resume")
-        fails(call("train", "--resume", out, "--lr", 1), "--lr: a run that goes on keeps")
+        fails(call("train", "--resume", out, "--dropout", 1), "--dropout: a run that goes on keeps")
         with RunDirectory(out).locked():
             fails(call("train", "--resume", out), "in use by another run")
         text_file.write_text(rhyme * 11, encoding="utf-8")
-        fails(call("train", "--resume", out), "has changed since the run")
+        fails(call("train", "--resume", out), "is not what it was when the run")
         text_file.write_text(rhyme * 10, encoding="utf-8")
         checkpoint = out / "checkpoint.safetensors"
         damaged = bytearray(checkpoint.read_bytes())
@@ -369,7 +436,7 @@ class TestTrouble:
         told = " ".join(result.stdout.split())
         assert re.search(r"Stopped: the .* became (nan|inf)", told)
         assert re.search(r"lower --lr \(it is 1e\+38\)", told)
-        assert "The last good checkpoint, of step" in told
+        assert "The last checkpoint is of step" in told
         assert RunDirectory(out).load("last").step < 12
         assert RunDirectory(out).load("best").step == 0
         assert sorted(file.name for file in out.iterdir()) == FILES
@@ -409,10 +476,32 @@ class TestTrouble:
         succeeds(call("train", "--resume", out, "--steps", 40))
         assert weights_of(out) != good
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-    def test_a_directory_that_can_not_be_written_to(self, tmp_path, text_file):
-        (tmp_path / "out").mkdir(mode=0o555)
-        fails(train(tmp_path / "out", text_file), "Permission denied")
+    def test_a_directory_that_can_not_be_made(self, text_file):
+        if not Path("/sys/kernel").is_dir():
+            pytest.skip("there is no place here that not even root may write to")
+        refused = "Permission denied|Read-only|not permitted"
+        fails(train(Path("/sys/kernel/minigrad"), text_file), refused)
+
+    @pytest.mark.parametrize("arguments", [["--steps", 24], []])
+    def test_a_directory_that_can_not_be_written_to(
+        self, tmp_path, text_file, monkeypatch, arguments
+    ):
+        out = tmp_path / "out"
+        succeeds(train(out, text_file))
+        before = {file: file.read_bytes() for file in out.iterdir()}
+
+        def refused(path, mode="r", *rest, **more):
+            if "x" in mode and Path(path).parent == out:  # root's files are writable for root
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return opened(path, mode, *rest, **more)
+
+        opened = Path.open
+        monkeypatch.setattr(Path, "open", refused)
+        result = call("train", "--resume", out, *arguments)
+        monkeypatch.undo()
+        assert result.exit_code == 2, result.output
+        assert "Error: Permission denied" in result.stderr
+        assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
 class TestBadInput:

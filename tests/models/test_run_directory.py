@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from minigrad.data import Vocabulary
 from minigrad.training import save_checkpoint
 from models import RNNLM
-from models.run_directory import RunDirectory, describe, read_toml
+from models.run_directory import RUN_VERSION, RunDirectory, describe, read_toml
 from models.settings import Settings
 
 VOCABULARY = Vocabulary(["<unk>", "a", "b", "한"], unk="<unk>")
@@ -57,8 +57,8 @@ def test_comes_back(tmp_path, model):
 
 def test_the_last_weights_are_in_the_checkpoint(run):
     last = RNNLM(4, 3, 5, "lstm", rng=np.random.default_rng(2))
-    parts = {"trainer": {}, "history": {}, "standing": {}}
-    run.save_checkpoint({"model": describe(last, VOCABULARY, 9, None, False), **parts})
+    described = describe(last, VOCABULARY, 9, None, False)
+    run.save_checkpoint({"run_version": RUN_VERSION, "model": described})
     loaded = run.load("last")
     assert loaded.step == 9
     assert np.array_equal(loaded.model.output.bias.data, last.output.bias.data)

@@ -42,7 +42,7 @@ class TestSettings:
             ({"hidden_size": 2.5}, "--hidden-size must be a whole number, got 2.5"),
             ({"hidden_size": True}, "--hidden-size must be a whole number, got True"),
             ({"dropout": 1.5}, "--dropout must be at least 0 and at most 1, got 1.5"),
-            ({"lr": float("nan")}, "--lr must be at least 0, got nan"),
+            ({"lr": float("nan")}, "--lr must be above 0, got nan"),
             ({"minutes": 0}, "--minutes must be above 0, got 0"),
             ({"cell": "lstn"}, "--cell must be one of rnn, lstm, gru, got 'lstn'"),
             ({"tied": "yes"}, "--tied must be true or false, got 'yes'"),
@@ -66,7 +66,7 @@ class TestSettings:
         assert s.changed({"steps": 20}).steps == 20
         longer = s.changed({"epochs": 3, "samples": 0})
         assert (longer.steps, longer.epochs, longer.samples) == (None, 3, 0)
-        assert s.changed({"lr": None}) == s
+        assert s.changed({"cell": "gru", "lr": None}) == s
         with pytest.raises(ValueError, match="--dropout: a run that goes on keeps its settings"):
             s.changed({"dropout": 0.5})
 
