@@ -40,7 +40,7 @@ class Hypothesis(NamedTuple):
     """Whether a stop text came up; else the text was cut off."""
 
 
-class Path(NamedTuple):
+class Candidate(NamedTuple):
     """The tokens of a hypothesis."""
 
     ids: tuple[int, ...]
@@ -131,7 +131,7 @@ def search(
     alpha: float = 0.0,
     banned: Sequence[int] = (),
     ends: Callable[[Sequence[int]], bool] = lambda path: False,
-) -> list[Path]:
+) -> list[Candidate]:
     """Beam search over ids: the paths of at most `length` ids after `start`, the best first.
 
     Parameters
@@ -145,7 +145,7 @@ def search(
     ends
         told a path, says whether it is complete.
     """
-    ended: list[Path] = []
+    ended: list[Candidate] = []
     paths: list[tuple[int, ...]] = [()]
     totals = np.zeros(1)  # the log probability of each path
     ask = Reader(model)
@@ -175,8 +175,8 @@ def search(
     return sorted(ended + cut_off, key=lambda path: -path.score)
 
 
-def _path(ids: tuple[int, ...], log_probability: float, alpha: float, ended: bool) -> Path:
-    return Path(ids, log_probability, log_probability / length_penalty(len(ids), alpha), ended)
+def _path(ids: tuple[int, ...], log_probability: float, alpha: float, ended: bool) -> Candidate:
+    return Candidate(ids, log_probability, log_probability / length_penalty(len(ids), alpha), ended)
 
 
 def _best(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:

@@ -94,7 +94,7 @@ class Corpus(NamedTuple):
         unk = self.tokenizer.unk_id
         if unk is None or not len(part):
             return 0.0
-        return sum(int(np.count_nonzero(span == unk)) for span in _spans(part)) / len(part)
+        return sum(int(np.count_nonzero(span == unk)) for span in spans(part)) / len(part)
 
 
 def load_corpus(
@@ -296,12 +296,12 @@ def _first_tokens(tokenizer: Tokenizer, tokens: Tokens, count: int) -> Tokens:
     length = np.array([len(token) for token in tokenizer.token_bytes])
     characters = size = 0
     digest = hashlib.sha256()
-    for span in _spans(tokens.ids[:count]):
+    for span in spans(tokens.ids[:count]):
         characters += int(begin[span].sum())
         size += int(length[span].sum())
         digest.update(span.data)
     return Tokens(tokens.ids[:count], characters, size, digest.hexdigest())
 
 
-def _spans(ids: Ids) -> Iterator[Ids]:
+def spans(ids: Ids) -> Iterator[Ids]:
     return (ids[start : start + SPAN] for start in range(0, len(ids), SPAN))

@@ -182,10 +182,8 @@ class Run:
         with ExitStack() as stack:
             self.interrupts = stack.enter_context(deferred_interrupts())
             if self.settings.tensorboard:
-                step = self.trainer.step
-                self._events = TensorBoardLog(
-                    self.directory.events, step + 1 if step else None, self.reporter.unit
-                )
+                again = self.trainer.step + (not self.standing.due)  # the first step to be told
+                self._events = TensorBoardLog(self.directory.events, again, self.reporter.unit)
                 stack.callback(self._events.close)
             try:
                 with self.reporter.progress(self.total, self.settings.minutes):

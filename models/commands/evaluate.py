@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -16,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from minigrad.training import bits, perplexity
+from models.commands.arguments import Weights, option
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
-from models.corpus import Size, encode_file
+from models.corpus import Size, encode_file, spans
 from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
 from models.evaluation import Evaluation, Ids
 from models.evaluation import evaluate as plain_evaluate
@@ -27,13 +27,9 @@ from models.neural_cache import cache_evaluate
 from models.run_directory import LoadedRun, RunDirectory
 from models.units import bits_per
 
-Weights = StrEnum("Weights", ["best", "last"])
-
 Evaluator = Callable[[Ids, Callable[[Evaluation], object]], Evaluation | None]
 """An evaluation of a text, that tells how it goes on."""
 
-SPAN = 1 << 20
-"""How many ids are counted at once: they may be in a file, and more than fit into memory."""
 
 SEGMENT, THETA, WEIGHT = 20, 0.3, 0.1
 """Where nothing else is asked for: of dynamic evaluation, and of the cache."""
@@ -49,10 +45,6 @@ class Part(NamedTuple):
     size: Size
 
 
-def _option(help: str, panel: str | None, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
-
-
 def evaluate(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="The directory that a training run left.")
@@ -60,21 +52,21 @@ def evaluate(
     *,
     text: Annotated[
         str | None,
-        _option("A file in UTF-8. (default: what the run validates and tests on)", None),
+        option("A file in UTF-8. (default: what the run validates and tests on)", None),
     ] = None,
     weights: Annotated[
-        Weights, _option("Those that were best in validation, or the last.", None)
+        Weights, option("Those that were best in validation, or the last.", None)
     ] = Weights.best,
     streams: Annotated[
         int,
-        _option(
+        option(
             "Read the text in so many pieces side by side: faster, and nearly exact.", None, min=1
         ),
     ] = 1,
-    as_json: Annotated[bool, _option("Print one JSON object.", None, "--json")] = False,
+    as_json: Annotated[bool, option("Print one JSON object.", None, "--json")] = False,
     dynamic: Annotated[
         float | None,
-        _option(
+        option(
             "Go on learning from what has been predicted, with this learning rate: about 0.2, or "
             "0.001 with --rms.",
             DYNAMIC,
@@ -84,26 +76,26 @@ def evaluate(
     ] = None,
     dynamic_decay: Annotated[
         float | None,
-        _option("How fast it is forgotten again, from 0 to 1. (default: 0)", DYNAMIC, min=0, max=1),
+        option("How fast it is forgotten again, from 0 to 1. (default: 0)", DYNAMIC, min=0, max=1),
     ] = None,
     dynamic_segment: Annotated[
-        int | None, _option(f"Tokens between two steps. (default: {SEGMENT})", DYNAMIC, min=1)
+        int | None, option(f"Tokens between two steps. (default: {SEGMENT})", DYNAMIC, min=1)
     ] = None,
     rms: Annotated[
         bool,
-        _option("Scale the steps by the gradients in training, as Krause et al. (2018).", DYNAMIC),
+        option("Scale the steps by the gradients in training, as Krause et al. (2018).", DYNAMIC),
     ] = False,
     cache: Annotated[
         int | None,
-        _option("Look up what came next among so many last tokens.", CACHE, metavar="SIZE", min=1),
+        option("Look up what came next among so many last tokens.", CACHE, metavar="SIZE", min=1),
     ] = None,
     cache_theta: Annotated[
         float | None,
-        _option(f"How much similar moments are preferred. (default: {THETA})", CACHE),
+        option(f"How much similar moments are preferred. (default: {THETA})", CACHE),
     ] = None,
     cache_weight: Annotated[
         float | None,
-        _option(f"The part that it has in the result. (default: {WEIGHT})", CACHE, min=0, max=1),
+        option(f"The part that it has in the result. (default: {WEIGHT})", CACHE, min=0, max=1),
     ] = None,
 ) -> None:
     """Measure how well a trained model predicts a text.
@@ -257,8 +249,7 @@ def _occurrences(ids: Ids, id: int | None) -> int | None:
     """How many of the tokens that are predicted are `id`; None if there is no such token."""
     if id is None:
         return None
-    starts = range(1, len(ids), SPAN)
-    return sum(int(np.count_nonzero(ids[start : start + SPAN] == id)) for start in starts)
+    return sum(int(np.count_nonzero(span == id)) for span in spans(ids[1:]))
 
 
 def _told_method(method: str, options: dict[str, Any]) -> str:

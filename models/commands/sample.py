@@ -6,7 +6,6 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import typer
 
 from models.beam import beam_search
+from models.commands.arguments import Weights, option
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
 from models.prompts import named, read_prompt, unknown_symbols
@@ -21,14 +21,8 @@ from models.reporting import printable
 from models.run_directory import LoadedRun, RunDirectory
 from models.sampling import ROWS, generate_many
 
-Weights = StrEnum("Weights", ["best", "last"])
-
 TEMPERATURE = 0.8
 TEXT, CHOICE, OUTPUT = "The text", "How the tokens are chosen", "What comes out"
-
-
-def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
 
 def sample(
@@ -37,54 +31,52 @@ def sample(
     ],
     *,
     prompt: Annotated[
-        str, _option("The text to go on from; empty: from the start of a line.", TEXT)
+        str, option("The text to go on from; empty: from the start of a line.", TEXT)
     ] = "",
-    length: Annotated[int, _option("How many tokens to write, at most.", TEXT, min=0)] = 500,
+    length: Annotated[int, option("How many tokens to write, at most.", TEXT, min=0)] = 500,
     stop: Annotated[
         list[str] | None,
-        _option(
+        option(
             r"End before this text, in which `\n` is a line end; may be given several times.", TEXT
         ),
     ] = None,
     temperature: Annotated[
         float | None,
-        _option(
+        option(
             "Below 1 the text is more careful, above 1 more daring; 0 is --greedy. "
             f"(default: {TEMPERATURE})",
             CHOICE,
         ),
     ] = None,
     top_k: Annotated[
-        int | None, _option("Choose among the k likeliest tokens only.", CHOICE)
+        int | None, option("Choose among the k likeliest tokens only.", CHOICE)
     ] = None,
     top_p: Annotated[
         float | None,
-        _option("Choose among the likeliest tokens that together have probability p.", CHOICE),
+        option("Choose among the likeliest tokens that together have probability p.", CHOICE),
     ] = None,
-    greedy: Annotated[bool, _option("Always the likeliest token.", CHOICE, "--greedy")] = False,
+    greedy: Annotated[bool, option("Always the likeliest token.", CHOICE, "--greedy")] = False,
     beam: Annotated[
         int | None,
-        _option("Search for the likeliest text, with so many at a time.", CHOICE, min=1),
+        option("Search for the likeliest text, with so many at a time.", CHOICE, min=1),
     ] = None,
     length_penalty: Annotated[
         float | None,
-        _option(
+        option(
             "With --beam: how far longer texts are favoured (alpha of Wu et al. 2016). "
             "(default: 0)",
             CHOICE,
         ),
     ] = None,
     seed: Annotated[
-        int | None, _option("The same seed, the same text. (default: chance)", CHOICE, min=0)
+        int | None, option("The same seed, the same text. (default: chance)", CHOICE, min=0)
     ] = None,
     weights: Annotated[
-        Weights, _option("Those that were best in validation, or the last.", OUTPUT)
+        Weights, option("Those that were best in validation, or the last.", OUTPUT)
     ] = Weights.best,
-    samples: Annotated[
-        int, _option("How many texts; of --beam, the best ones.", OUTPUT, min=1)
-    ] = 1,
+    samples: Annotated[int, option("How many texts; of --beam, the best ones.", OUTPUT, min=1)] = 1,
     as_json: Annotated[
-        bool, _option("A JSON object for each text, one a line.", OUTPUT, "--json")
+        bool, option("A JSON object for each text, one a line.", OUTPUT, "--json")
     ] = False,
 ) -> None:
     """Let a trained model write.

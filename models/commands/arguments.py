@@ -1,0 +1,16 @@
+"""What several commands say about their options."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import typer
+
+Weights = StrEnum("Weights", ["best", "last"])
+"""Which weights of a run: those that were best in validation, or the last."""
+
+
+def option(help: str, panel: str | None, *names: str, **more: Any) -> Any:
+    """An option of a command, under the heading `panel` of its ``--help``."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
