@@ -25,6 +25,9 @@ from models.settings import Settings
 
 FORMAT, VERSION = "minigrad-rnnlm", 2
 
+PARTS = {"settings", "weights", "tokenizer", "step", "loss", "saw_unknown", "corpus"}
+"""What is said of a model besides; see `describe`."""
+
 RUN_VERSION = 1
 """Of what a run remembers in its checkpoint."""
 
@@ -273,10 +276,14 @@ def restore(described: Mapping[str, Any], tokenizer: Tokenizer, path: Path) -> R
     name = repr(str(path))
     if described.get("format") != FORMAT:
         raise ValueError(f"{name} holds no language model of minigrad")
-    if described["version"] != VERSION:
+    if described.get("version") != VERSION:
         raise ValueError(
-            f"{name} has version {described['version']!r}; this minigrad reads version {VERSION}"
+            f"{name} has version {described.get('version')!r}; this minigrad reads version "
+            f"{VERSION}"
         )
+    missing = PARTS - described.keys()
+    if missing:
+        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
     if described["tokenizer"] != tokenizer.fingerprint:
         raise ValueError(f"{name} and tokenizer.json are not of the same run")
     try:
