@@ -83,7 +83,7 @@ def main() -> None:
         results[part] = json.loads(done.stdout)
         results[part].setdefault("seconds", time.monotonic() - began)
     peers = [name for name in ("pytorch",) if name in results]
-    results["machine"] = describe([*peers, "minigrad"], a.threads)
+    results["machine"] = describe([*peers, "minigrad"], a.threads).replace("CPU", "wall")
     tell(results)
     if a.json is not None:
         a.json.parent.mkdir(parents=True, exist_ok=True)
