@@ -158,7 +158,7 @@ def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
     """Limits and ticks of an axis of losses: from just below the lowest.
 
     What is more than a few times that, the fall of the first steps or the end of a run that blew
-    up, takes no room; but of each line the best is in sight.
+    up, takes no room; but of each line the best is in sight, and how it rises again from there.
     """
     drawn = [line.y for line in lines if len(line.y)]
     bests = [unit.of(cut_off(float(y.min()))) for y in drawn]
@@ -172,7 +172,9 @@ def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
         log_ticks(axes, low / room, high * room**0.4, 7)
         return
     size = abs(low)
-    most = max(low + 1.3 * size + 1, worst + 0.1 * (worst - low))
+    ends = (unit.of(cut_off(float(y[int(y.argmin()) :].max()))) for y in drawn)
+    again = min(max(ends, default=0.0), 3 * abs(worst) + 1)
+    most = max(low + 1.3 * size + 1, worst + 0.1 * (worst - low), again)
     high = max(min(highest, most), low + 0.01 * size + 1e-3)
     low, high = low - 0.08 * (high - low), high + 0.03 * (high - low)
     ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)

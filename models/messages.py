@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minigrad.data import Tokenizer
 from models.corpus import Corpus
 from models.recipes import RECIPES
 from models.rnnlm import RNNLM
@@ -64,9 +63,13 @@ def title(s: Settings) -> str:
 
 
 def results(
-    records: Sequence[Mapping[str, Any]], unit: Unit, seconds: float, test: float | None
+    records: Sequence[Mapping[str, Any]],
+    unit: Unit,
+    seconds: float,
+    test: float | None,
+    stopped: str,
 ) -> str:
-    """What a run that has ended has reached."""
+    """What a run that has ended has reached; `stopped` says why it ended early, if it did."""
     valid = [record for record in records if record["split"] == "valid"]
     best, last = min(valid, key=lambda record: float(record["loss"])), valid[-1]
     minutes, rest = divmod(round(seconds), 60)
@@ -78,9 +81,11 @@ def results(
     if test is not None:
         told = f"test loss {test:.3f} · {unit.told(test)}"
         lines.append(f"{told}, of the same weights, on text never looked at before")
+    if stopped:
+        lines.insert(0, stopped)
     if best["step"] == 0 and last["step"]:
         lines.append("The validation is no better than before training; a lower --lr may help.")
-    elif last["loss"] > 1.01 * best["loss"]:
+    elif last["loss"] > 1.03 * best["loss"]:
         lines.append(
             f"From there on the model learnt the text by heart: the last validation was "
             f"{unit.told(last['loss'])}. A shorter training or more --dropout may help."
@@ -93,14 +98,16 @@ def resume_command(directory: RunDirectory) -> str:
     return f"{_python()} -m models train --resume {shlex.quote(str(directory.path))}"
 
 
-def whats_next(directory: RunDirectory, tokenizer: Tokenizer) -> str:
+def whats_next(directory: RunDirectory, corpus: Corpus) -> str:
     """Where the results lie, and what to do with them."""
     python, where = _python(), shlex.quote(str(directory.path))
-    prompt = shlex.quote(_prompt(tokenizer))
+    prompt, events = shlex.quote(_prompt(corpus)), shlex.quote(str(directory.events))
+    viewer = [f"events      tensorboard --logdir {events}"] if directory.events.is_dir() else []
     return "\n".join(
         [
             f"weights     {shlex.quote(str(directory.model))}",
             f"curves      {shlex.quote(str(directory.curves))}",
+            *viewer,
             "",
             "Try next:",
             f"  {python} -m models sample {where} --prompt {prompt} --temperature 0.8",
@@ -120,12 +127,10 @@ def _python() -> str:
         return "python"
 
 
-def _prompt(tokenizer: Tokenizer) -> str:
-    """Something that the model can go on from."""
-    prompt = "The " if tokenizer.level != "word" else "the"
-    unknown = tokenizer.unk_id
-    if unknown is None or unknown not in tokenizer.encode(prompt):
-        return prompt
-    special = (unknown, tokenizer.eos_id)
-    tokens = (tokenizer.decode([id]) for id in range(len(tokenizer)) if id not in special)
-    return next((token for token in tokens if token.strip()), "")
+def _prompt(corpus: Corpus) -> str:
+    """Something that the model can go on from: the first word of the text that it knows."""
+    tokenizer = corpus.tokenizer
+    beginning = corpus.train[:200]
+    known = beginning if tokenizer.unk_id is None else beginning[beginning != tokenizer.unk_id]
+    words = tokenizer.decode(known).replace("\ufffd", " ").split()
+    return next((word for word in words if word.isalpha()), "".join(words[:1]))[:20]

@@ -44,10 +44,11 @@ def read_prompt(tokenizer: Tokenizer, prompt: str, knows_unknown: bool = False) 
     """
     unknown = unknown_symbols(tokenizer, prompt)
     if unknown and (tokenizer.unk_id is None or not knows_unknown):
-        why = "" if tokenizer.unk_id is None else ", and in training it met none that it lacked"
+        kind = "characters" if tokenizer.level == "char" else "words"
         raise ValueError(
-            f"the prompt has {'characters' if tokenizer.level == 'char' else 'words'} that the "
-            f"model's vocabulary of {len(tokenizer):,} lacks{why}: {named(unknown)}"
+            f"the prompt has {kind} that the model's vocabulary of {len(tokenizer):,} lacks: "
+            f"{named(unknown)}; write it with {kind} of the text that the model was trained on "
+            "(a model of --level byte or bpe can read anything)"
         )
     ids: list[int] = tokenizer.encode(prompt).tolist()
     return ids

@@ -48,6 +48,7 @@ def _zaremba(
 ) -> dict[str, Any]:
     """Two LSTM layers, and SGD with a learning rate of 1 that falls from epoch to epoch."""
     return {
+        "text": ("ptb",),
         "level": "word",
         "max_vocab": 10_000,
         "min_count": 1,
@@ -105,6 +106,7 @@ RECIPES = {
         "Penn Treebank: test perplexity about 136 (no figure for valid)",
         "lr 20 and clip 0.25 of the mean, as here",
         {
+            "text": ("ptb",),
             "level": "word",
             "max_vocab": 10_000,
             "min_count": 1,
@@ -127,6 +129,7 @@ RECIPES = {
         "Penn Treebank: test perplexity 75.8 (no figure for valid)",
         "lr 20 and clip 0.25 of the mean, as here; lr / 4 after an epoch that was no better",
         {
+            "text": ("ptb",),
             "level": "word",
             "max_vocab": 10_000,
             "min_count": 1,
@@ -153,6 +156,7 @@ RECIPES = {
         "lr 0.002 with RMSprop, each element clipped to 5, of the loss summed over 50 time steps: "
         "clipped to 0.1 of its mean",
         {
+            "text": ("tinyshakespeare",),
             "level": "char",
             "split": (0.9, 0.1),
             "cell": "lstm",
@@ -183,6 +187,7 @@ RECIPES = {
         "lr 0.1 with Adagrad, each element clipped to 5, of the loss summed over 25 time steps: "
         "clipped to 0.2 of its mean",
         {
+            "text": ("tinyshakespeare",),
             "level": "char",
             "split": (0.9, 0.1),
             "cell": "rnn",

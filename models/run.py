@@ -133,12 +133,13 @@ class Run:
         corpus = corpus_of(settings, load_tokenizer(directory.tokenizer))
         if corpus.fingerprint != saved["corpus"]:
             raise ValueError(
-                f"{', '.join(settings.text)} is not what it was when the run in "
-                f"{str(directory.path)!r} began, so it can't go on"
+                f"{', '.join(settings.text)} is not the text that the run in "
+                f"{str(directory.path)!r} began with, so it can't go on"
             )
         run = cls(settings, corpus, directory, reporter)
         run._go_on_from(saved)
-        directory.save_settings(settings)
+        if not run.ended:
+            directory.save_settings(settings)
         return run
 
     def _go_on_from(self, saved: Mapping[str, Any]) -> None:
@@ -164,6 +165,12 @@ class Run:
                 f"the run began elsewhere ({differences}): it goes on, but not bit for bit as it "
                 "would have there"
             )
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to do: it is over, and has been tested if it can be."""
+        last = self.history.records[-1]["split"] if self.history.records else ""
+        return self.standing.finished and (self.corpus.test is None or last == "test")
 
     # ------------------------------------------------------------------ the run
 
@@ -209,9 +216,16 @@ class Run:
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}. Go on with:", "bold")
             tell(f"  {again}")
+            tell(
+                "Until then, sample and evaluate use the best weights so far; --weights last those"
+            )
+            tell("at which it was stopped.")
         else:
-            tell(messages.results(self.history.records, unit, self._seconds(), test), "bold")
-            tell("\n" + messages.whats_next(self.directory, self.corpus.tokenizer))
+            records, tired = self.history.records, ""
+            if self._fraction() < 1:
+                tired = f"Stopped early: {self.standing.worse} validations without a better one."
+            tell(messages.results(records, unit, self._seconds(), test, tired), "bold")
+            tell("\n" + messages.whats_next(self.directory, self.corpus))
 
     def _loop(self) -> None:
         s, trainer, standing = self.settings, self.trainer, self.standing

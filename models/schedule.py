@@ -61,9 +61,9 @@ def validation_is_due(
 ) -> bool:
     """Whether it is time for a validation.
 
-    After each epoch (by the clock, if a thirtieth of the run is over since the last one), and in a
-    run of less than five epochs after each tenth of it; or as often as the settings say; and in the
-    end.
+    After each epoch, where the run is counted in epochs or something else counts them; after each
+    tenth of a run of less than five epochs, or one that is counted otherwise; or as often as the
+    settings say; and in the end.
 
     Parameters
     ----------
@@ -80,12 +80,15 @@ def validation_is_due(
         return True
     if s.eval_every is not None:
         return step % s.eval_every == 0
-    by_epoch = s.schedule == "plateau" or s.optimizer == "nt-asgd"  # they count epochs
-    if epoch_ended and (by_epoch or s.minutes is None or fraction - before >= 1 / 30):
-        return True
-    return not (several or by_epoch) and int(10 * fraction) > int(10 * before)
+    if s.schedule == "plateau" or s.optimizer == "nt-asgd":  # they count epochs
+        return epoch_ended
+    if s.epochs is not None and (epoch_ended or several):
+        return epoch_ended
+    return int(10 * fraction) > int(10 * before)
 
 
 def samples_due(s: Settings, fraction: float) -> int:
     """How many samples should have been shown when so much of the run is done."""
+    if s.samples == 1:
+        return int(fraction >= 1)
     return 1 + int((s.samples - 1) * fraction) if s.samples else 0

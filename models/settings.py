@@ -213,7 +213,7 @@ class Settings:
     # ------------------------------------------------------------------ output
     recipe: str | None = option(
         None,
-        "Begin with the settings of a published model: see `recipes`.",
+        "Begin with the settings of a published model (see `recipes`); all others change them.",
         OUTPUT,
         metavar="NAME",
     )
@@ -222,7 +222,7 @@ class Settings:
         "Steps between validations.",
         OUTPUT,
         low=1,
-        shown="an epoch, or a tenth of all",
+        shown="with --epochs one, else a tenth of all",
         may_change=True,
     )
     eval_streams: int = option(
@@ -292,17 +292,17 @@ class Settings:
     def combined(cls, *layers: Mapping[str, Any]) -> Settings:
         """The settings that `layers` give, a later one before an earlier one.
 
-        A recipe that one of them names stands right below it, above the earlier ones.
+        A recipe that one of them names stands below all of them, and above the defaults.
         """
-        given: dict[str, Any] = {}
         for layer in layers:
             check_names(layer, option_types(), "settings")
-            name = layer.get("recipe")
-            recipe = RECIPES[name].settings if isinstance(name, str) and name in RECIPES else {}
-            for each in (recipe, layer):
-                if any(each.get(name) is not None for name in LENGTH):  # one choice, made anew
-                    given = {name: value for name, value in given.items() if name not in LENGTH}
-                given.update(each)
+        name = next((layer["recipe"] for layer in reversed(layers) if layer.get("recipe")), None)
+        recipe = RECIPES[name].settings if isinstance(name, str) and name in RECIPES else {}
+        given: dict[str, Any] = {}
+        for layer in (recipe, *layers):
+            if any(layer.get(name) is not None for name in LENGTH):  # one choice, made anew
+                given = {name: value for name, value in given.items() if name not in LENGTH}
+            given.update(layer)
         return cls(**given)
 
     @classmethod

@@ -152,7 +152,11 @@ def evaluate(
                 typer.echo("\n" + _told(result))
         if as_json:
             model = {"directory": str(directory), "weights": weights.value, "step": run.step}
-            typer.echo(json.dumps({**model, "method": method, **options, "texts": results}))
+            typer.echo(
+                json.dumps(
+                    {**model, "method": method, **options, "texts": results}, ensure_ascii=False
+                )
+            )
 
 
 def own_parts(run: LoadedRun) -> list[Part]:
@@ -272,7 +276,7 @@ def _told(figures: dict[str, Any]) -> str:
             figures["text"],
             f"  predicted    {figures['tokens']:,} tokens{among}",
             f"  loss         {figures['nats_per_token']:.4f} nats per token",
-            f"  perplexity   {figures['perplexity_per_token']:,.2f} per token",
+            f"  perplexity   {_short(figures['perplexity_per_token'])} per token",
             f"  bits         {figures['bits_per_character']:.4f} per character, "
             f"{figures['bits_per_byte']:.4f} per byte{spelled}",
             f"  time         {figures['seconds']:.1f} s, {speed:,.0f} tokens/s",
@@ -286,3 +290,8 @@ def _finite(figures: dict[str, Any]) -> dict[str, Any]:
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in figures.items()
     }
+
+
+def _short(value: float) -> str:
+    """A perplexity: `1,234.56`, or `2.2e+232`."""
+    return f"{value:,.2f}" if value < 1e9 else f"{value:.1e}"

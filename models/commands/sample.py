@@ -173,7 +173,8 @@ class _Output:
     def whole(self, number: int, *, text: str, **about: Any) -> None:
         """Write a text that there is all of."""
         if self.as_json:
-            self._write(json.dumps({"sample": number + 1, "text": text, **self.about, **about}))
+            told = {"sample": number + 1, "text": text, **self.about, **about}
+            self._write(json.dumps(told, ensure_ascii=False))
         else:
             self._begin(number)
             self._write(text)

@@ -16,10 +16,11 @@ from minigrad.data.downloads import REGISTRY
 from models.commands.errors import message, told_in_one_line
 from models.messages import resume_command
 from models.options import check_names, value_type
+from models.recipes import RECIPES
 from models.reporting import Reporter
 from models.run import Run
 from models.run_directory import RunDirectory, read_toml
-from models.settings import OUTPUT, Settings, option_types
+from models.settings import LENGTH, OUTPUT, Settings, option_types
 from models.units import UNITS
 
 OWN_OPTIONS = {
@@ -62,15 +63,19 @@ def _resumed(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     settings = _with_absolute_paths(settings.changed(given))
     with directory.locked():
         run = Run.resume(settings, directory, Reporter(Console(), UNITS[settings.level]))
-        _train(run)
+        if run.ended:
+            step = run.trainer.step
+            typer.echo(f"The run has ended, after step {step:,}; more --steps make it go on.")
+        else:
+            _train(run)
     return run
 
 
 def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     """A new run, until it has ended."""
     file = {} if own["config"] is None else read_toml(own["config"])
-    out, overwrite = own["out"] or file.pop("out", None), file.pop("overwrite", False)
-    overwrite = overwrite if own["overwrite"] is None else own["overwrite"]
+    out, overwrite = file.pop("out", None), file.pop("overwrite", False)
+    out, overwrite = own["out"] or out, own["overwrite"] or overwrite
     if not isinstance(overwrite, bool) or not isinstance(out, str | Path | None):
         raise ValueError(f"{str(own['config'])!r}: out must be a text, overwrite true or false")
     if not out:
@@ -78,6 +83,12 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     directory = RunDirectory(out)
     if not overwrite:
         directory.check_free()
+    recipe = RECIPES.get(given.get("recipe", ""))
+    if recipe is not None and recipe.settings.keys() - LENGTH <= file.keys():
+        raise ValueError(
+            f"--recipe {given['recipe']} would change nothing: {str(own['config'])!r} sets all that "
+            "it sets; leave out one of the two"
+        )
     try:
         check_names(file, option_types(), repr(str(own["config"])))
         settings = _with_absolute_paths(Settings.combined(file, given))
@@ -118,6 +129,10 @@ def _train(run: Run) -> None:
         raise typer.Exit(2) from error
 
 
+METAVARS = {int: "N", float: "X", str: "TEXT"}
+"""What stands for the value of an option, by its type: short, so that its name has room."""
+
+
 def _parameters() -> list[inspect.Parameter]:
     """The options of the command: those of a run's settings, and its own."""
     parameters = []
@@ -143,7 +158,7 @@ def _parameters() -> list[inspect.Parameter]:
             shown = str(field.default)
         about = typer.Option(
             help=field.metadata["help"] + (f" (default: {shown})" if shown else ""),
-            metavar=field.metadata.get("metavar"),
+            metavar=field.metadata.get("metavar", METAVARS.get(kind)),
             rich_help_panel=field.metadata["panel"],
             show_default=False,
             parser=parser,

@@ -290,12 +290,17 @@ class TestConfig:
             succeeds(call("train", "--config", file, *overwrite))
         fails(call("train", "--config", file), "already holds a run")
 
-    def test_a_recipe_beside_a_file_stands_above_it(self, tmp_path, text_file):
-        succeeds(train(tmp_path / "a", text_file))
-        options = ["--config", tmp_path / "a" / "config.toml", "--recipe", "min-char-rnn"]
-        succeeds(call("train", *options, "--steps", 1, "--out", tmp_path / "b"))
-        settings = RunDirectory(tmp_path / "b").read_settings()
-        assert (settings.cell, settings.optimizer, settings.steps) == ("rnn", "adagrad", 1)
+    def test_a_recipe_beside_a_file_lies_below_it(self, tmp_path, text_file):
+        file = tmp_path / "my.toml"
+        file.write_text(f"text = {str(text_file)!r}\nhidden_size = 6\nsteps = 1\nsamples = 0\n")
+        options = ["--recipe", "min-char-rnn", "--out", tmp_path / "a"]
+        succeeds(call("train", "--config", file, *options))
+        settings = RunDirectory(tmp_path / "a").read_settings()
+        assert (settings.cell, settings.optimizer, settings.hidden_size) == ("rnn", "adagrad", 6)
+        succeeds(train(tmp_path / "b", text_file))
+        options = ["--recipe", "min-char-rnn", "--out", tmp_path / "c"]
+        complete = tmp_path / "b" / "config.toml"
+        fails(call("train", "--config", complete, *options), "min-char-rnn would change nothing")
 
     def test_recipes_can_be_shown_and_changed(self, tmp_path):
         shown = succeeds(call("recipes", "zaremba-small"))
@@ -328,7 +333,10 @@ class TestResume:
         succeeds(train(tmp_path / "a", text_file))
         before = weights_of(tmp_path / "a"), records_of(tmp_path / "a")
         output = succeeds(call("train", "--resume", tmp_path / "a"))
-        assert "goes on     after step 12" in output
+        assert output == "The run has ended, after step 12; more --steps make it go on.\n"
+        output = succeeds(call("train", "--resume", tmp_path / "a", "--lr", 1, "--steps", 3))
+        assert "has ended" in output
+        assert RunDirectory(tmp_path / "a").read_settings().lr is None
         assert (weights_of(tmp_path / "a"), records_of(tmp_path / "a")) == before
 
     def test_before_the_first_checkpoint(self, tmp_path, text_file):
@@ -409,7 +417,7 @@ class TestResume:
         with RunDirectory(out).locked():
             fails(call("train", "--resume", out), "in use by another run")
         text_file.write_text(rhyme * 11, encoding="utf-8")
-        fails(call("train", "--resume", out), "is not what it was when the run")
+        fails(call("train", "--resume", out), "is not the text that the run")
         text_file.write_text(rhyme * 10, encoding="utf-8")
         checkpoint = out / "checkpoint.safetensors"
         damaged = bytearray(checkpoint.read_bytes())
@@ -656,7 +664,7 @@ def test_stopped_by_a_signal_it_keeps_the_model(tmp_path, text_file, number):
     step = RunDirectory(out).load("last").step
     assert step > 0
     assert sorted(file.name for file in out.iterdir()) == FILES
-    again = call("train", "--resume", out, "--steps", step)
+    again = call("train", "--resume", out, "--steps", step + 1)
     assert f"goes on     after step {step:,}" in succeeds(again)
 
 
@@ -703,7 +711,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("count", "shown"), [(0, []), (1, [0]), (2, [0, 12]), (3, [0, 6, 12])])
+@pytest.mark.parametrize(("count", "shown"), [(0, []), (1, [12]), (2, [0, 12]), (3, [0, 6, 12])])
 def test_samples_are_spread_over_the_run(tmp_path, text_file, count, shown):
     options = ["--samples", count, "--eval-every", 1]
     output = succeeds(train(tmp_path / "out", text_file, *options))

@@ -162,7 +162,7 @@ class TestPrompt:
         )
         assert call(words, "--prompt", "a b").stderr == ""
         unaware = leave_run(tmp_path / "run", WORDS)
-        fails("lacks, and in training it met none that it lacked: 'xy'", unaware, "--prompt", "xy")
+        fails("lacks: 'xy'; write it with words", unaware, "--prompt", "xy")
 
     def test_line_ends_of_words(self, words):
         for stop in ("<eos>", "\n", r"\n"):

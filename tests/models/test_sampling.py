@@ -256,10 +256,10 @@ class TestPrompt:
     @pytest.mark.parametrize(
         ("vocabulary", "prompt", "message"),
         [
-            (Vocabulary("ab", unk=None), "aXb한", "characters .* lacks: 'X', '한'$"),
-            (Vocabulary(["<unk>", "a"], unk="<unk>"), "xa\n", r"lacks.*met none.*: 'x', '\\n'$"),
-            (Vocabulary(["a", "b"], level="word"), "a c d\n", "words .* lacks: 'c', 'd'$"),
-            (Vocabulary("a", unk=None), "bcdefgh", "'b', 'c', 'd', 'e', 'f', ...$"),
+            (Vocabulary("ab", unk=None), "aXb한", "characters .* lacks: 'X', '한';"),
+            (Vocabulary(["<unk>", "a"], unk="<unk>"), "xa\n", r"lacks: 'x', '\\n';"),
+            (Vocabulary(["a", "b"], level="word"), "a c d\n", "words .* lacks: 'c', 'd';"),
+            (Vocabulary("a", unk=None), "bcdefgh", "'b', 'c', 'd', 'e', 'f', ...; .*--level byte"),
         ],
     )
     def test_unknown_symbols(self, vocabulary, prompt, message):
