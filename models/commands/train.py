@@ -16,11 +16,10 @@ from minigrad.data.downloads import REGISTRY
 from models.commands.errors import message, told_in_one_line
 from models.messages import resume_command
 from models.options import check_names, value_type
-from models.recipes import RECIPES
 from models.reporting import Reporter
 from models.run import Run
 from models.run_directory import RunDirectory, read_toml
-from models.settings import LENGTH, OUTPUT, Settings, option_types
+from models.settings import OUTPUT, Settings, option_types
 from models.units import UNITS
 
 OWN_OPTIONS = {
@@ -83,11 +82,10 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     directory = RunDirectory(out)
     if not overwrite:
         directory.check_free()
-    recipe = RECIPES.get(given.get("recipe", ""))
-    if recipe is not None and recipe.settings.keys() - LENGTH <= file.keys():
+    if given.get("recipe", file.get("recipe")) != file.get("recipe") and _is_complete(file):
         raise ValueError(
-            f"--recipe {given['recipe']} would change nothing: {str(own['config'])!r} sets all that "
-            "it sets; leave out one of the two"
+            f"--recipe {given['recipe']} would lie below {str(own['config'])!r}, which sets "
+            "everything; leave out one of the two"
         )
     try:
         check_names(file, option_types(), repr(str(own["config"])))
@@ -101,6 +99,11 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
         run.begin()
         _train(run)
     return run
+
+
+def _is_complete(options: Mapping[str, Any]) -> bool:
+    """Whether they are all options of a run, but for those that need not have a value."""
+    return all(name in options for name, kind in option_types().items() if not value_type(kind)[1])
 
 
 def _with_absolute_paths(s: Settings) -> Settings:

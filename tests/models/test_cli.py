@@ -300,7 +300,10 @@ class TestConfig:
         succeeds(train(tmp_path / "b", text_file))
         options = ["--recipe", "min-char-rnn", "--out", tmp_path / "c"]
         complete = tmp_path / "b" / "config.toml"
-        fails(call("train", "--config", complete, *options), "min-char-rnn would change nothing")
+        fails(
+            call("train", "--config", complete, *options),
+            "min-char-rnn would lie below .*config.toml",
+        )
 
     def test_recipes_can_be_shown_and_changed(self, tmp_path):
         shown = succeeds(call("recipes", "zaremba-small"))
