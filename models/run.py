@@ -216,10 +216,8 @@ class Run:
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}. Go on with:", "bold")
             tell(f"  {again}")
-            tell(
-                "Until then, sample and evaluate use the best weights so far; --weights last those"
-            )
-            tell("at which it was stopped.")
+            tell("Sample and evaluate take the best weights so far; the last ones with")
+            tell("--weights last.")
         else:
             records, tired = self.history.records, ""
             if self._fraction() < 1:
