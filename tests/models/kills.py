@@ -155,7 +155,7 @@ def ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="how many, in all")
-    parser.add_argument("--steps", type=int, default=1500, help="steps of each run")
+    parser.add_argument("--steps", type=int, default=6000, help="steps of each run")
     parser.add_argument("--longest", type=float, default=6.0, help="seconds until a kill, at most")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
