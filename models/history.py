@@ -53,6 +53,10 @@ class History:
         """The losses on a part of the text, in nats per token, from the first to the last."""
         return [record["loss"] for record in self.records if record["split"] == split]
 
+    def last(self, split: str) -> dict[str, Any] | None:
+        """The last record of a part of the text; None if there is none."""
+        return next((r for r in reversed(self.records) if r["split"] == split), None)
+
     @property
     def best_loss(self) -> float | None:
         """The lowest in validation; None if there was none yet."""

@@ -67,9 +67,12 @@ def results(
     unit: Unit,
     seconds: float,
     test: float | None,
-    stopped: str,
+    worse: int,
 ) -> str:
-    """What a run that has ended has reached; `stopped` says why it ended early, if it did."""
+    """What a run that has ended has reached.
+
+    `worse` is after how many validations without a better one it was ended early, or 0.
+    """
     valid = [record for record in records if record["split"] == "valid"]
     best, last = min(valid, key=lambda record: float(record["loss"])), valid[-1]
     minutes, rest = divmod(round(seconds), 60)
@@ -81,8 +84,8 @@ def results(
     if test is not None:
         told = f"test loss {test:.3f} · {unit.told(test)}"
         lines.append(f"{told}, of the same weights, on text never looked at before")
-    if stopped:
-        lines.insert(0, stopped)
+    if worse:
+        lines.insert(0, f"Stopped early: {worse} validations without a better one.")
     if best["step"] == 0 and last["step"]:
         lines.append("The validation is no better than before training; a lower --lr may help.")
     elif last["loss"] > 1.03 * best["loss"]:
@@ -96,6 +99,22 @@ def results(
 def resume_command(directory: RunDirectory) -> str:
     """How to go on with a run that was stopped."""
     return f"{_python()} -m models train --resume {shlex.quote(str(directory.path))}"
+
+
+def after_interruption(directory: RunDirectory) -> str:
+    """What to do with a run that was stopped."""
+    return (
+        f"Go on with:\n  {resume_command(directory)}\n"
+        "Sample and evaluate take the best weights so far; the last ones with\n--weights last."
+    )
+
+
+def after_divergence(directory: RunDirectory, step: int) -> str:
+    """What to do with a run that diverged, whose last checkpoint is of `step`."""
+    return (
+        f"The last checkpoint is of step {step:,}. To go on from there:\n"
+        f"  {resume_command(directory)} --lr LOWER"
+    )
 
 
 def whats_next(directory: RunDirectory, corpus: Corpus) -> str:

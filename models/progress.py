@@ -13,6 +13,10 @@ import numpy as np
 import psutil
 
 from minigrad import blas, optim, threads
+from models.reporting import Now
+from models.schedule import fraction_done, samples_due
+from models.settings import Settings
+from models.training import Step, Trainer
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at how much memory the process has."""
@@ -42,6 +46,35 @@ class Standing:
 
     finished: bool = False
     """Whether it is over."""
+
+    def adapt(
+        self,
+        s: Settings,
+        before: Mapping[str, Any],
+        fraction: float,
+        validation: Mapping[str, Any] | None,
+    ) -> None:
+        """Adapt to the settings that a run goes on with, which may make it longer or shorter.
+
+        Parameters
+        ----------
+        s
+            the settings from now on.
+        before
+            how long the run was to be until now: the options of that, by their names.
+        fraction
+            how much of the run is done, as it is measured from now on.
+        validation
+            the record of the last validation.
+        """
+        if any(getattr(s, name) != value for name, value in before.items()):
+            if validation is not None:  # how far it was then, as it is measured now
+                then = (validation[name] for name in ("step", "epoch", "seconds"))
+                self.validated = fraction_done(s, *then)
+            self.samples = min(self.samples, samples_due(s, fraction))
+        tired = s.patience is not None and self.worse >= s.patience
+        self.finished = self.finished and (fraction >= 1 or tired)
+        self.due = self.due or (fraction >= 1 and not self.finished)
 
 
 class Pace:
@@ -73,6 +106,32 @@ class Pace:
         if now - self._looked > LOOK_EVERY:
             self._memory, self._looked = self._process.memory_info().rss, now
         return self._memory
+
+
+def now(
+    trainer: Trainer,
+    step: Step,
+    lr: float,
+    total: int | None,
+    fraction: float,
+    pace: Pace,
+    seconds_left: float,
+) -> Now:
+    """How a run stands after a step, for the display."""
+    return Now(
+        trainer.step,
+        total,
+        trainer.epochs,
+        None if total is None else total / trainer.steps_per_epoch,
+        fraction,
+        step.loss,
+        step.grad_norm,
+        step.grad_norm_clipped,
+        lr,
+        pace.tokens_per_second,
+        pace.memory,
+        seconds_left,
+    )
 
 
 def averages(optimizer: optim.Optimizer) -> AbstractContextManager[Any]:

@@ -20,8 +20,8 @@ from models.evaluation import evaluate
 from models.history import History
 from models.making import corpus_of, make_model
 from models.plotting import curves
-from models.progress import Pace, Standing, averages, machine, machine_differences
-from models.reporting import Now, Reporter
+from models.progress import Pace, Standing, averages, machine, machine_differences, now
+from models.reporting import Reporter
 from models.rnnlm import RNNLM
 from models.run_directory import RUN_VERSION, RunDirectory, describe, restore
 from models.sampling import UnusableWeightsError, generate
@@ -149,16 +149,9 @@ class Run:
         self.trainer.load_state_dict(saved["trainer"])
         self.history.load_state_dict(saved["history"])
         self.watcher.load_state_dict(saved["watcher"])
-        s, standing = self.settings, Standing(**saved["standing"])
-        self.standing, fraction = standing, self._fraction()
-        if any(saved["settings"].get(name) != getattr(s, name) for name in LENGTH):
-            last = [r for r in self.history.records if r["split"] == "valid"][-1:]
-            for r in last:  # how far it was then, as it is measured now
-                standing.validated = fraction_done(s, r["step"], r["epoch"], r["seconds"])
-            standing.samples = min(standing.samples, samples_due(s, fraction))
-        tired = s.patience is not None and standing.worse >= s.patience
-        standing.finished = standing.finished and (fraction >= 1 or tired)
-        standing.due = standing.due or (fraction >= 1 and not standing.finished)
+        self.standing = Standing(**saved["standing"])
+        before = {name: saved["settings"].get(name) for name in LENGTH}
+        self.standing.adapt(self.settings, before, self._fraction(), self.history.last("valid"))
         self.reporter.best = self.history.best_loss
         if differences := machine_differences(saved["machine"]):
             self.reporter.warn(
@@ -208,21 +201,16 @@ class Run:
 
     def _conclude(self, test: float | None) -> None:
         tell, signal, unit = self.reporter.line, self.interrupts.signal, self.reporter.unit
-        again = messages.resume_command(self.directory)
         if self.diverged:
             tell(f"Stopped: {self.diverged}", "bold red")
-            tell(f"The last checkpoint is of step {self._saved_step:,}. To go on from there:")
-            tell(f"  {again} --lr LOWER")
+            tell(messages.after_divergence(self.directory, self._saved_step))
         elif signal is not None:
-            tell(f"Stopped by {signal.name} after step {self.trainer.step:,}. Go on with:", "bold")
-            tell(f"  {again}")
-            tell("Sample and evaluate take the best weights so far; the last ones with")
-            tell("--weights last.")
+            tell(f"Stopped by {signal.name} after step {self.trainer.step:,}.", "bold")
+            tell(messages.after_interruption(self.directory))
         else:
-            records, tired = self.history.records, ""
-            if self._fraction() < 1:
-                tired = f"Stopped early: {self.standing.worse} validations without a better one."
-            tell(messages.results(records, unit, self._seconds(), test, tired), "bold")
+            worse = self.standing.worse if self._fraction() < 1 else 0
+            records, seconds = self.history.records, self._seconds()
+            tell(messages.results(records, unit, seconds, test, worse), "bold")
             tell("\n" + messages.whats_next(self.directory, self.corpus))
 
     def _loop(self) -> None:
@@ -276,28 +264,12 @@ class Run:
                 raise Diverged(f"the last {GIVE_UP_AFTER} steps had to be skipped")
         elif warning := self.watcher.saw(step.loss):
             self.reporter.warn(f"{warning}, at step {trainer.step:,}; a lower --lr may help")
-        fraction, left = self._fraction(), math.inf
+        left = math.inf
         if self.total is not None:
             left = (self.total - trainer.step) * pace.seconds_per_step
         if self.settings.minutes is not None:
             left = min(left, 60 * self.settings.minutes - self._seconds())
-        epochs = None if self.total is None else self.total / trainer.steps_per_epoch
-        self.reporter.stepped(
-            Now(
-                trainer.step,
-                self.total,
-                trainer.epochs,
-                epochs,
-                fraction,
-                step.loss,
-                step.grad_norm,
-                step.grad_norm_clipped,
-                lr,
-                pace.tokens_per_second,
-                pace.memory,
-                left,
-            )
-        )
+        self.reporter.stepped(now(trainer, step, lr, self.total, self._fraction(), pace, left))
 
     # ------------------------------------------------------------------ measuring
 
