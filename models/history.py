@@ -57,6 +57,11 @@ class History:
         """The last record of a part of the text; None if there is none."""
         return next((r for r in reversed(self.records) if r["split"] == split), None)
 
+    def best(self, split: str) -> dict[str, Any] | None:
+        """The record of the lowest loss on a part of the text, the first one; None without any."""
+        records = (record for record in self.records if record["split"] == split)
+        return min(records, key=lambda record: float(record["loss"]), default=None)
+
     @property
     def best_loss(self) -> float | None:
         """The lowest in validation; None if there was none yet."""

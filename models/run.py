@@ -153,6 +153,7 @@ class Run:
         before = {name: saved["settings"].get(name) for name in LENGTH}
         self.standing.adapt(self.settings, before, self._fraction(), self.history.last("valid"))
         self.reporter.best = self.history.best_loss
+        self._keep_best()
         if differences := machine_differences(saved["machine"]):
             self.reporter.warn(
                 f"the run began elsewhere ({differences}): it goes on, but not bit for bit as it "
@@ -302,8 +303,6 @@ class Run:
             if loss is None:
                 return False
             is_best = self.history.best_loss is None or loss < self.history.best_loss
-            if is_best:
-                self.directory.save_model(self._described(loss))
             fraction = self._fraction()
             self.reporter.evaluated(
                 trainer.step, trainer.epochs, loss, time.monotonic() - began, is_best
@@ -323,7 +322,22 @@ class Run:
                 trainer.start_averaging()
                 self.reporter.line(f"step {trainer.step:,}: averages the weights from here on")
         self._save()
+        self._keep_best()
         return True
+
+    def _keep_best(self) -> None:
+        """Keep the weights if they are the best so far, and are not kept yet.
+
+        That is done after the checkpoint that tells of it, and again when a run goes on from there:
+        so the best weights are never of a validation that the records do not have.
+        """
+        best, kept = self.history.best("valid"), self.directory.model
+        if best is None or best["step"] != self.trainer.step:
+            return
+        if kept.is_file() and load_checkpoint(kept)["step"] == best["step"]:
+            return
+        with averages(self.trainer.optimizer):
+            self.directory.save_model(self._described(best["loss"]))
 
     def _measured(self, model: RNNLM, part: Ids) -> float | None:
         """The loss on a part of the text, in nats per token; None if it was interrupted."""

@@ -396,6 +396,31 @@ class TestResume:
         config.write_text(config.read_text("utf-8").replace("hidden_size = 8", "hidden_size = 9"))
         fails(call("train", "--resume", tmp_path / "a"), "--hidden-size from 8 to 9")
 
+    def test_stopped_before_the_best_weights_were_written(self, tmp_path, text_file, monkeypatch):
+        save, calls = RunDirectory.save_model, []
+
+        def full(self, described):
+            calls.append(described["step"])
+            if len(calls) > 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(self, described)
+
+        monkeypatch.setattr(RunDirectory, "save_model", full)
+        out, options = tmp_path / "a", ["--steps", 40, "--eval-every", 5]
+        assert train(out, text_file, *options).exit_code == 2
+        monkeypatch.undo()
+        assert RunDirectory(out).load("best").step == calls[2]
+        succeeds(call("train", "--resume", out, "--eval-every", 40))
+        valid = records_of(out, "valid")
+        assert [r["step"] for r in valid] == [0, 5, 10, 15, 40]
+        best = min(valid, key=lambda r: r["loss"])
+        loaded = RunDirectory(out).load("best")
+        assert loaded.step == best["step"]
+        assert (
+            evaluate(loaded.model, load_corpus(str(text_file)).valid, streams=16).nats
+            == best["loss"]
+        )
+
     def test_records_that_were_lost_or_too_many(self, tmp_path, text_file):
         succeeds(train(tmp_path / "a", text_file))
         before = records_of(tmp_path / "a")
