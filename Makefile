@@ -1,14 +1,15 @@
 # `make demo` and `make test` need Python >= 3.11 and make, and nothing else: the environment is made here.
+# `make test-gpu-dry` needs g++ besides.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint types pytest bench clean
+.PHONY: demo test lint types pytest pytest-double test-gpu-dry bench clean
 
 # One thread: two are a quarter faster, but many times slower while the machine does other work.
 demo: .venv/ready
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m models train --text python-docs --out runs/demo --overwrite
 
-test: lint types pytest
+test: lint types pytest pytest-double
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -19,6 +20,14 @@ types: .venv/ready
 
 pytest: .venv/ready
 	$(BIN)/pytest -n auto --dist worksteal
+
+# The same tests with a strict stand-in for CuPy as the device: tests/gpu/double.
+pytest-double: .venv/ready
+	$(BIN)/pytest -n auto --dist worksteal --device double tests/ops tests/engine tests/nn tests/optim tests/training tests/models tests/gpu
+
+# CuPy itself without a GPU, its kernels compiled by g++ and run on the processor: tests/gpu/dry.
+test-gpu-dry: .venv-gpu/ready
+	.venv-gpu/bin/pytest tests/gpu/dry tests/gpu/test_names.py --device host
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/overhead.py
@@ -33,5 +42,10 @@ bench: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@
 
+.venv-gpu/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[gpu-dry]"
+	touch $@
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-gpu runs

@@ -3,7 +3,7 @@
 C1 is a character RNN as in Karpathy's min-char-rnn, C2 a larger one in batches, C3 a small word
 LSTM, C4 and C5 the small and the medium LSTM of Zaremba, Sutskever and Vinyals, "Recurrent neural
 network regularization" (2014), without dropout. C4-GRU is C4 with another cell. "classifier" reads
-sentences of different lengths in both directions.
+sentences of different lengths in both directions. C6 is the large LSTM of Zaremba et al., for GPUs.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ CONFIGURATIONS = {
         Configuration("classifier", "lstm", V=10_000, D=128, H=128, L=2, T=100, N=32, classes=10),
     )
 }
+LARGE = Configuration("C6", "lstm", V=10_000, D=1500, H=1500, L=2, T=35, N=20)
+ON_GPUS = {"C4": CONFIGURATIONS["C4"], "C5": CONFIGURATIONS["C5"], "C6": LARGE}
 
 
 def initial_parameters(c: Configuration) -> dict[str, np.ndarray]:

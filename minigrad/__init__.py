@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from minigrad import ops
 from minigrad.anomaly import AnomalyError
 from minigrad.backend import array_module
-from minigrad.creation import full, ones, ones_like, tensor, zeros, zeros_like
+from minigrad.creation import from_dlpack, full, ones, ones_like, tensor, zeros, zeros_like
+from minigrad.devices import get_default_device, set_default_device
 from minigrad.fusing import fused, joint
 from minigrad.modes import detect_anomaly, enable_grad, no_grad
 from minigrad.ops import *  # noqa: F403 (the public face is flat; ops.__all__ lists the names)
@@ -31,7 +32,7 @@ from minigrad.tape import TapeError, grad
 from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from minigrad import data, nn, optim, testing, training
+    from minigrad import cuda, data, nn, optim, testing, training
 
 __version__ = "0.1.0"
 
@@ -42,12 +43,15 @@ __all__ = [
     "TapeError",
     "Tensor",
     "array_module",
+    "cuda",
     "data",
     "detect_anomaly",
     "differentiable",
     "enable_grad",
+    "from_dlpack",
     "full",
     "fused",
+    "get_default_device",
     "grad",
     "joint",
     "manual_seed",
@@ -56,6 +60,7 @@ __all__ = [
     "ones",
     "ones_like",
     "optim",
+    "set_default_device",
     "tensor",
     "testing",
     "training",
@@ -70,6 +75,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """``mg.nn`` and the other floors above the engine, imported when they are first asked for."""
-    if name in ("data", "nn", "optim", "testing", "training"):
+    if name in ("cuda", "data", "nn", "optim", "testing", "training"):
         return import_module(f"minigrad.{name}")
     raise AttributeError(f"module 'minigrad' has no attribute {name!r}")

@@ -1,8 +1,9 @@
-"""Which array library an array belongs to, devices, and the few places where libraries differ.
+"""Which array library an array belongs to, and the few places where the libraries differ.
 
-Nothing else in minigrad asks where an array lives: an op calls ``array_module(x)`` and gets NumPy
-for an array in the computer's memory, CuPy for one on a GPU. CuPy is imported only when somebody
-asks for a GPU, or hands over an array that is on one.
+An op calls ``array_module(x)`` and gets NumPy for an array in the computer's memory, CuPy for one
+on a GPU; nothing else in minigrad asks. CuPy is imported only when somebody asks for a GPU, or
+hands over an array that is on one. Where arrays are, and how they get elsewhere, is in
+`minigrad.devices`.
 """
 
 from __future__ import annotations
@@ -42,13 +43,8 @@ def is_array(x: Any) -> bool:
     return isinstance(x, np.ndarray | np.generic) or type(x).__module__.partition(".")[0] == "cupy"
 
 
-def device_of(x: Array) -> Device:
-    """Where the array `x` lives: ``"cpu"``, ``"cuda:0"`` ..."""
-    return "cpu" if array_module(x) is np else f"cuda:{x.device.id}"
-
-
-def as_array(value: Any, dtype: DType = None, device: Device | None = None) -> Array:
-    """`value` as an array on `device` (None: wherever it is), copied only where that is needed.
+def as_array(value: Any, dtype: DType = None) -> Array:
+    """`value` as an array where it is, copied only if that is needed.
 
     Python numbers, and lists of them, become float32 (lists of bools stay bool); arrays keep
     their dtype unless `dtype` says otherwise.
@@ -62,14 +58,14 @@ def as_array(value: Any, dtype: DType = None, device: Device | None = None) -> A
         sparse = getattr(value, "is_sparse", False)  # a RowSparse
         value = value.to_dense() if sparse else _from_python(value, dtype)
     xp = array_module(value)
-    if dtype is not None or type(value) is not xp.ndarray:
+    if type(value) is not xp.ndarray or (dtype is not None and value.dtype != dtype):
         value = xp.asarray(value, dtype=dtype)
     if value.dtype.kind not in "biuf":
         raise TypeError(
             f"tensor: expected real numbers, got an array of dtype {value.dtype}; minigrad "
             "differentiates real functions (floats) and counts with integers and bools"
         )
-    return value if device is None else to_device(value, device)
+    return value
 
 
 def _from_python(value: Any, dtype: DType) -> Array:
@@ -82,36 +78,3 @@ def _from_python(value: Any, dtype: DType) -> Array:
     if dtype is None and array.dtype.kind in "iuf":
         dtype = FLOAT32
     return array if dtype is None else array.astype(dtype)
-
-
-def to_device(x: Array, device: Device) -> Array:
-    """`x` on `device`: itself when it is there already, else a copy.
-
-    Raises
-    ------
-    ValueError
-        for a device that has no such name.
-    RuntimeError
-        if the device is not to be had on this machine.
-    """
-    name, _, index = device.partition(":")
-    if name not in ("cpu", "cuda") or (index and not index.isdecimal()):
-        raise ValueError(f'device: expected "cpu", "cuda" or "cuda:N", got {device!r}')
-    if name == "cpu":
-        return x if array_module(x) is np else x.get()
-    cupy = _cupy()
-    with cupy.cuda.Device(int(index)) if index else cupy.cuda.Device():
-        return cupy.asarray(x)
-
-
-def _cupy() -> Any:
-    try:
-        import cupy
-    except ImportError as error:
-        raise RuntimeError(
-            'device: "cuda" needs CuPy, which cannot be imported here '
-            f"({error}); install it with: pip install 'minigrad[gpu]'"
-        ) from None
-    if not cupy.cuda.is_available():
-        raise RuntimeError('device: "cuda" was asked for, but CuPy finds no usable GPU and driver')
-    return cupy

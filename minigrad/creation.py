@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import FLOAT32, ArrayLike, Device, DType, array_module, as_array
+from minigrad.backend import FLOAT32, ArrayLike, Device, DType, array_module
+from minigrad.devices import get_default_device, library_of, on_device_of, require_cupy
 from minigrad.tensor import Tensor
 
 
@@ -21,8 +22,10 @@ def tensor(
 
     Python numbers become float32, integers too: pass ``dtype=int`` for ids and indices.
     """
-    array = as_array(getattr(data, "_data", data), dtype, device)
-    return Tensor(array_module(array).array(array), requires_grad=requires_grad)
+    array = Tensor(data, dtype, device)._data
+    if array is getattr(data, "_data", data) or array_module(array) is np:
+        array = array.copy()
+    return Tensor(array, None, device, requires_grad=requires_grad)
 
 
 def full(
@@ -33,7 +36,9 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A Tensor of `shape` with every element equal to `fill_value`; float32 unless told."""
-    return Tensor(np.full(shape, fill_value, dtype), None, device, requires_grad)
+    device = get_default_device() if device is None else device
+    with library_of(device) as xp:
+        return Tensor(xp.full(shape, fill_value, dtype), None, device, requires_grad)
 
 
 def zeros(
@@ -67,5 +72,53 @@ def ones_like(a: Tensor) -> Tensor:
 
 
 def _like(maker: str, a: Any) -> Tensor:
-    array = as_array(getattr(a, "_data", a))
-    return Tensor(getattr(array_module(array), maker)(array))
+    array = Tensor(a)._data
+    with on_device_of(array):
+        return Tensor(getattr(array_module(array), maker)(array))
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """The array of another library as a Tensor, on the device where it is, without a copy.
+
+    ``minigrad.from_dlpack(torch_tensor)``, and back ``torch.from_dlpack(tensor)``, by the DLPack
+    protocol of the Python array API standard.
+
+    Parameters
+    ----------
+    x
+        what has ``__dlpack__``: arrays of PyTorch, JAX, CuPy, NumPy ..., on the CPU or an NVIDIA
+        GPU.
+
+    Returns
+    -------
+    Tensor
+        a constant. The two share their memory: what is changed in one changes in the other, and
+        the tape does not notice.
+
+    Raises
+    ------
+    TypeError
+        if `x` cannot be handed over so, or has a dtype that minigrad has not.
+    RuntimeError
+        if it is on a GPU that CuPy cannot reach.
+    ValueError
+        for another kind of device.
+    """
+    if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
+        raise TypeError(f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}")
+    kind = int(x.__dlpack_device__()[0])
+    if kind not in (_CPU, _CUDA):
+        raise ValueError(
+            f"from_dlpack: expected an array on the CPU or a CUDA GPU, got kind {kind}"
+        )
+    library = np if kind == _CPU else require_cupy()
+    try:
+        array = library.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:
+        raise TypeError(
+            f"from_dlpack: {type(x).__name__} cannot be handed over: {error}"
+        ) from error
+    return Tensor(array)
+
+
+_CPU, _CUDA = 1, 2  # kinds of devices, as DLPack numbers them

@@ -23,10 +23,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
-import numpy as np
-
 from minigrad import anomaly, tape
 from minigrad.backend import FLOAT32, array_module, as_array, is_array
+from minigrad.devices import beside, gpus, place, run
 from minigrad.modes import enable_grad, modes, watchers
 from minigrad.recording import (
     F,
@@ -140,13 +139,16 @@ def _declare(
         if not _all_alike(flat):
             tensors = any(isinstance(a, Variable) for a in flat)
             if not tensors and not any(map(is_array, flat)):
-                flat = [wrap(as_array(a)) if a is not None else a for a in flat]
+                flat = [wrap(place(a)) if a is not None else a for a in flat]
                 tensors = True
             if tensors:
-                flat = _same_floats([plain(a) for a in flat], numbers=has_lists)
+                flat = _same_floats([plain(a, flat) for a in flat], numbers=has_lists)
         values = op.rebuild(values, [getattr(a, "_data", a) for a in flat])
         try:
-            result, kept = op.forward(*values)
+            if gpus:
+                result, kept = run(op.name, op.parameters, op.forward, values)
+            else:
+                result, kept = op.forward(*values)
         except Exception as error:
             op.fail(error, args)
         if not tensors:
@@ -200,7 +202,10 @@ def _same_floats(flat: list[Any], numbers: bool) -> list[Any]:
         return flat
     target = float_dtype(dtypes)
     if numbers:
-        flat = [wrap(np.asarray(a, target)) if isinstance(a, int | float) else a for a in flat]
+        flat = [
+            wrap(beside([a], flat).astype(target).reshape(())) if isinstance(a, int | float) else a
+            for a in flat
+        ]
     return [
         wrap(_data(a).astype(target)) if hasattr(a, "dtype") and a.dtype.kind in "iub" else a
         for a in flat

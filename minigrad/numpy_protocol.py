@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import numpy as np
+
 from minigrad import ops
-from minigrad.backend import as_array
+from minigrad.backend import array_module, as_array
+from minigrad.devices import beside
 from minigrad.tape import wrap
 
 _SAME_OP = {
@@ -55,6 +58,10 @@ def call_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) 
 
 def _call(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if name in _WITHOUT_DERIVATIVE:
+        xp = array_module(*args)
+        if xp is not np:
+            args = [beside(a, args) if type(a) in (list, np.ndarray) else a for a in args]
+            function = getattr(xp, name)
         result = function(*map(_array, args), **{key: _array(a) for key, a in kwargs.items()})
         return wrap(as_array(result)) if hasattr(result, "dtype") else result
     op = _SAME_OP.get(name, name)

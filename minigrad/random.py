@@ -10,8 +10,9 @@ _own: np.random.Generator | None = None  # made when first used: it takes long t
 def manual_seed(seed: int) -> None:
     """Start the library's own generator anew, so that what follows is a function of `seed`.
 
-    It serves initialisers, dropout and sampling wherever no ``rng=`` is passed. The draws are made
-    on the CPU, so they are the same on every device.
+    It serves initialisers, dropout and sampling wherever no ``rng=`` is passed. Initial values are
+    drawn on the CPU, the same for every device; dropout on a GPU draws a key here, and by it the
+    mask on the device.
     """
     generator().bit_generator.state = np.random.default_rng(seed).bit_generator.state
 

@@ -29,7 +29,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from minigrad import anomaly, tape
-from minigrad.backend import FLOAT32, as_array, is_array
+from minigrad.backend import FLOAT32, is_array
+from minigrad.devices import beside, gpus, place, run
 from minigrad.modes import modes, watchers
 from minigrad.tape import Node, Useful, Variable, changed_error, memory_of, next_stamp, wrap
 
@@ -94,7 +95,7 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
                 args = op.plain(args)
                 values = [getattr(a, "_data", a) for a in args]
             try:
-                out = forward(*values)
+                out = run(op.name, op.parameters, forward, values) if gpus else forward(*values)
             except Exception as error:
                 op.fail(error, args)
             if not tensors:
@@ -253,7 +254,9 @@ class Op:
         dtype, just as a Python number does not; a list among the inputs is a float32 array.
         """
         return tuple(
-            plain(a) if is_input or (is_array(a) and a.ndim == 0) else a
+            plain(a, args)
+            if is_input or (is_array(a) and a.ndim == 0) or type(a) is np.ndarray
+            else a
             for a, is_input in zip(args, self.inputs, strict=True)
         )
 
@@ -263,7 +266,7 @@ class Op:
         if any(map(is_array, inputs)):
             return self.forward(*args)
         tensors = (
-            wrap(as_array(a)) if is_input and a is not None else a
+            wrap(place(a)) if is_input and a is not None else a
             for a, is_input in zip(args, self.inputs, strict=True)
         )
         return apply(*tensors)
@@ -307,20 +310,18 @@ class Op:
         )
 
 
-def plain(a: Any) -> Any:
-    """A number or list as what it means beside a Tensor; see `Op.plain`."""
+def plain(a: Any, args: Sequence[Any]) -> Any:
+    """A number, list or array as what it means beside the Tensors in `args`; see `Op.plain`."""
     if isinstance(a, Variable | int | float | None) and not isinstance(a, np.generic):
         return a
-    if not isinstance(a, np.generic):
-        a = as_array(a)
     if isinstance(a, np.ndarray | np.generic) and a.ndim == 0 and a.dtype.kind in "fiu":
         return a.item()
-    return a
+    return beside(a, args)
 
 
 def operand(x: Any) -> Any:
     """`x` itself if it is a Tensor or an array, else a Tensor made of it."""
-    return x if isinstance(x, Variable) or is_array(x) else wrap(as_array(x))
+    return x if isinstance(x, Variable) or is_array(x) else wrap(place(x))
 
 
 def float_dtype(dtypes: Iterable[Any]) -> Any:

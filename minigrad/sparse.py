@@ -10,7 +10,8 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from minigrad.backend import Array, array_module, to_device
+from minigrad.backend import Array, array_module
+from minigrad.devices import to_device
 
 LONG = 64
 """From this length on, rows are summed by a call for each id, which is then up to ten times as

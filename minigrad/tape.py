@@ -21,7 +21,8 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
 from minigrad import anomaly
-from minigrad.backend import Array, array_module, as_array, device_of
+from minigrad.backend import Array, array_module, as_array
+from minigrad.devices import beside, device_of, follow, gpus, staying, unit
 from minigrad.modes import modes, switched
 from minigrad.sparse import RowSparse, elements
 
@@ -163,7 +164,7 @@ def walk(
     useful = None if wanted is None else _leading_to(wanted, gradients)
     start, pending = set(gradients), gradients
     found: dict[Node, Any] = {}
-    watching = modes.anomaly
+    watching, several = modes.anomaly, len(gpus) > 1
     mine: set[Node] = set()  # nodes whose pending gradient is an array made here, by adding
     heap = [(-node.stamp, node) for node in pending]
     heapify(heap)
@@ -172,6 +173,8 @@ def walk(
         g = pending.pop(node)
         if node.hooks:
             g = _run_hooks(node, g)
+        if several:
+            follow(g)
         plan = node.plan
         if plan is None or wanted is not None:
             if wanted is None or node in wanted:
@@ -308,7 +311,7 @@ def backward(
         )
     start = {tensor._node: _seed("backward", tensor, gradient, create_graph)}
     keep = create_graph if retain_graph is None else retain_graph
-    with switched("recording", create_graph):
+    with switched("recording", create_graph), staying():
         found = walk(start, keep, create_graph)
         start.clear()
         while found:
@@ -363,7 +366,7 @@ def grad(
             if tensor._node is None:
                 raise TapeError(f"grad: {what} {i} is a constant; it does not require a gradient")
     start: dict[Node, Any] = {}
-    with switched("recording", create_graph):
+    with switched("recording", create_graph), staying():
         for tensor, weight in zip(outputs, weights, strict=True):
             g = _seed("grad", tensor, weight, create_graph)
             start[tensor._node] = start[tensor._node] + g if tensor._node in start else g
@@ -400,9 +403,9 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
                 f"{caller}: the tensor has shape {data.shape}, and only a single number has a "
                 "gradient of its own; reduce it (y.sum() ...), or pass a gradient of its shape"
             )
-        gradient = array_module(data).ones_like(data)
+        return wrap(unit(data)) if create_graph else unit(data)
     given = isinstance(gradient, Variable)
-    g = gradient._data if given else as_array(gradient, data.dtype)
+    g = gradient._data if given else as_array(beside(gradient, [tensor]), data.dtype)
     if g.shape != data.shape or g.dtype != data.dtype:
         raise TapeError(
             f"{caller}: the gradient is {_describe(gradient)}; expected an array or Tensor of "
@@ -423,6 +426,8 @@ def _own(g: Array, tensor: Variable) -> Any:
     """`g` as the gradient of `tensor`, in memory that nobody else can see."""
     base = getattr(g, "base", None)  # a RowSparse has memory of its own
     alone = base is None and sys.getrefcount(g) <= _ALONE
+    if len(gpus) > 1:
+        follow(g)
     if (on := device_of(elements(g))) != (expected := device_of(tensor._data)):
         raise TapeError(f"backward: a rule gave a gradient on {on} for a tensor on {expected}")
     g = g if alone else g.copy()

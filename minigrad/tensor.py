@@ -5,13 +5,15 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad import ops, tape
-from minigrad.backend import Array, ArrayLike, Device, DType, as_array, device_of
-from minigrad.backend import to_device as array_to_device
+from minigrad.backend import Array, ArrayLike, Device, DType, as_array
+from minigrad.devices import beside, device_of, gpus, is_on, place, run
+from minigrad.devices import to_device as array_to_device
 from minigrad.numpy_protocol import call_function, call_ufunc
 from minigrad.ops.indexing import At, as_index
 from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
@@ -23,7 +25,13 @@ def _constant(function: Callable[..., Any]) -> Callable[..., Tensor]:
     """A method for a result that has no derivative: bools and integers, off the tape."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = function(self._data, *[getattr(a, "_data", a) for a in args], **kwargs)
+        values = [self._data, *[getattr(a, "_data", a) for a in args]]
+        if gpus:
+            values = [beside(v, [self]) if type(v) in (list, np.ndarray) else v for v in values]
+            names = ["self", *["other"] * len(args)]
+            result = run(function.__name__, names, partial(function, **kwargs), values)
+        else:
+            result = function(*values, **kwargs)
         return NotImplemented if result is NotImplemented else wrap(as_array(result))
 
     method.__doc__ = f"NumPy's {function.__name__}, elementwise or over an axis; a constant."
@@ -45,7 +53,8 @@ class Tensor(Variable):
     dtype
         the dtype to convert to; None: an array's own.
     device
-        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; None: where the array is.
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; None: where the array is, and for data from the host
+        the default device (`minigrad.set_default_device`), which at first is the CPU.
     requires_grad
         whether to compute gradients for this tensor.
 
@@ -65,7 +74,10 @@ class Tensor(Variable):
         device: Device | None = None,
         requires_grad: bool = False,
     ) -> None:
-        self._data = as_array(getattr(data, "_data", data), dtype, device)
+        if isinstance(data, Variable) and device is None:
+            self._data = as_array(data._data, dtype)
+        else:
+            self._data = place(getattr(data, "_data", data), dtype, device)
         self._node = self._memory = self.grad = None
         if isinstance(data, Variable) and self._data is data._data:
             self._memory = tape.memory_of(data)
@@ -89,7 +101,7 @@ class Tensor(Variable):
 
     @data.setter
     def data(self, value: ArrayLike) -> None:
-        array = as_array(getattr(value, "_data", value), self.dtype, self.device)
+        array = place(getattr(value, "_data", value), self.dtype, self.device)
         if array.shape != self.shape:
             raise ValueError(f"data: assigned shape {array.shape} to a tensor of {self.shape}")
         if array is not self._data:
@@ -199,7 +211,9 @@ class Tensor(Variable):
     def to(self, device: Device | None = None, dtype: DType = None) -> Tensor:
         """The tensor on another device, or in another dtype; itself if it is so already."""
         result = self if dtype is None or self.dtype == dtype else self.astype(dtype)
-        return result if device in (None, self.device) else ops.to_device(result, device)
+        if device is None or is_on(result._data, device):
+            return result
+        return ops.to_device(result, device)
 
     def __array__(self, dtype: DType = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.requires_grad:
@@ -207,7 +221,23 @@ class Tensor(Variable):
                 "a Tensor that requires a gradient is not silently made an array, which the tape "
                 "cannot follow; use minigrad's ops, or .numpy() for the values alone"
             )
+        if self.device != "cpu":
+            raise TypeError(
+                f"a Tensor on {self.device} is not silently copied to the host; use .numpy()"
+            )
         return np.asarray(self.numpy(), dtype)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.requires_grad:
+            raise TypeError(
+                "a Tensor that requires a gradient is not handed to another library, which the "
+                "tape cannot follow; hand over x.detach()"
+            )
+        return self._data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        kind, index = self._data.__dlpack_device__()
+        return int(kind), int(index)
 
     __array_ufunc__ = call_ufunc
     __array_function__ = call_function
@@ -270,7 +300,7 @@ class Tensor(Variable):
                 "a tensor that an op made cannot be pickled or deep-copied with its place on the "
                 "tape; use detach() first, or copy() to stay on the tape"
             )
-        return type(self), (self._data, None, None, self.requires_grad)
+        return type(self), (self._data, None, self.device, self.requires_grad)
 
     def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index)
@@ -283,7 +313,19 @@ class Tensor(Variable):
             )
         if getattr(value, "_node", None) is not None:
             raise TapeError("x[i] = v with a v that requires a gradient: write x.at[i].set(v)")
-        self._data[as_index(index)] = getattr(value, "_data", value)
+        data = self._data
+        value = getattr(value, "_data", value)
+        if gpus:
+            value = beside(value, [self]) if type(value) in (list, np.ndarray) else value
+            index = as_index(index, data)
+            run(
+                "setitem",
+                ("self", "value"),
+                lambda *_: data.__setitem__(index, value),
+                (data, value),
+            )
+        else:
+            data[as_index(index, data)] = value
         mark_changed(self)
 
     at = property(At, doc="``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from minigrad import nn
 from minigrad.data import TextDecoder, Tokenizer
+from models.devices import moved
 from models.prompts import StopTexts, first_id, read_prompt
 from models.sampling import Reader, banned_ids, mapped, usable
 
@@ -197,7 +198,8 @@ def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _chosen(state: Any, rows: list[int]) -> Any:
     """The state of these rows of a batch."""
-    return mapped(state, lambda array: array.take(rows, axis=-2))
+    chosen = np.array(rows)
+    return mapped(state, lambda part: part.take(moved(chosen, part.device), axis=-2))
 
 
 def _written(

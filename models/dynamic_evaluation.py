@@ -19,7 +19,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minigrad import RowSparse, Tensor, enable_grad
+from minigrad.devices import on_device_of
 from minigrad.training import detach_state, evaluating
+from models.devices import device_of, moved
 from models.evaluation import (
     Evaluation,
     Ids,
@@ -28,12 +30,13 @@ from models.evaluation import (
     check_ids,
     check_share,
     quiet,
+    vocab_size_of,
     window_of,
 )
 from models.rnnlm import RNNLM
 
 Statistics = list[NDArray[Any]]
-"""For each parameter of a model, in their order, an array of its shape."""
+"""For each parameter of a model, in their order, a NumPy array of its shape."""
 
 
 def dynamic_evaluate(
@@ -65,7 +68,7 @@ def dynamic_evaluate(
     Parameters
     ----------
     model
-        asked out of training mode.
+        asked out of training mode, on the device where it is.
     ids
         shape (length,), of any integer dtype.
     lr
@@ -110,19 +113,20 @@ def dynamic_evaluate(
     if rms is not None:
         _check_statistics(caller, rms, trained)
         with quiet():
-            rates, pulls = _scaled(rms, lr, decay, epsilon)
-    with evaluating(learner), quiet():
+            scaled, device = _scaled(rms, lr, decay, epsilon), device_of(model)
+        rates, pulls = ([_array_on(device, x) for x in each] for each in scaled)
+    with evaluating(learner), quiet(), on_device_of(trained[0]):
         for loss, tokens, last in _segments(learner, ids, segment):
             if stop():
                 return None
-            tally.add(float(loss.item()) * tokens, tokens)
+            tally.note(loss, tokens)
             if not last:
                 loss.backward()
                 for parameter, start, rate, pull in zip(
                     parameters, trained, rates, pulls, strict=True
                 ):
                     _step(parameter, start, rate, pull)
-    return tally.result
+        return tally.result()
 
 
 def gradient_mean_squares(
@@ -144,7 +148,7 @@ def gradient_mean_squares(
     Returns
     -------
     list of ndarray
-        for each parameter, in their order, an array of its shape.
+        for each parameter, in their order, an array of its shape, in the memory of the host.
 
     Raises
     ------
@@ -155,9 +159,9 @@ def gradient_mean_squares(
     check_at_least("gradient_mean_squares", 1, segment=segment, batches=batches)
     learner = copy.deepcopy(model)
     parameters = learner.parameters()
-    sums: Statistics = [parameter.data * 0 for parameter in parameters]
     count = 0
-    with evaluating(learner), quiet():
+    with evaluating(learner), quiet(), on_device_of(parameters[0].data):
+        sums = [parameter.data * 0 for parameter in parameters]
         for loss, _, _ in islice(_segments(learner, ids, segment), batches):
             loss.backward()
             for parameter, total in zip(parameters, sums, strict=True):
@@ -166,20 +170,25 @@ def gradient_mean_squares(
                     gradient *= gradient
                     total += gradient
             count += 1
-    for total in sums:
-        total /= count
-    return sums
+        for total in sums:
+            total /= count
+        return [Tensor(total).numpy() for total in sums]
 
 
 def _segments(model: RNNLM, ids: Ids, segment: int) -> Iterator[tuple[Tensor, int, bool]]:
     """The loss of each segment, on the tape, its number of tokens, and whether it is the last."""
-    state = None
+    state, device, vocab_size = None, device_of(model), vocab_size_of(model)
     for start in range(0, len(ids) - 1, segment):
-        piece = window_of(ids, start, start + segment + 1)[:, None]
+        piece = moved(window_of(ids, start, start + segment + 1, vocab_size)[:, None], device)
         with enable_grad():
             loss, state = model.loss(piece[:-1], piece[1:], state)
         state = detach_state(state)
         yield loss, len(piece) - 1, start + segment >= len(ids) - 1
+
+
+def _array_on(device: str | None, value: NDArray[Any] | None) -> Any:
+    """An array of rates or pulls on `device`; None, where nothing is pulled, stays None."""
+    return None if value is None else Tensor(value, device=device).data
 
 
 def _step(parameter: Tensor, trained: Any, rate: Any, pull: Any) -> None:

@@ -13,11 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad import Tensor
 from minigrad.training import evaluating
+from models.devices import Readings, device_of, moved
 from models.rnnlm import RNNLM
 
 IGNORED = -100
 """The target of a time step whose prediction is not counted."""
+
+FETCH_EVERY = 50
+"""Losses on a GPU that are fetched together."""
 
 Ids = NDArray[np.integer[Any]]
 """A text as ids, shape (length,): in memory, or mapped from a file."""
@@ -34,28 +39,47 @@ class Evaluation(NamedTuple):
 
 
 class Tally:
-    """Adds up the losses of an evaluation, in float64.
+    """Adds up the losses of an evaluation, in float64 on the CPU.
 
     Parameters
     ----------
     progress
-        called with the evaluation so far, after each window.
+        called with the evaluation so far, for each window.
     """
 
     def __init__(self, progress: Callable[[Evaluation], object] | None = None) -> None:
         self._nats, self._tokens, self._progress = 0.0, 0, progress
+        self._readings, self._waiting = Readings(FETCH_EVERY), list[int]()
 
     def add(self, nats: float, tokens: int) -> None:
         """Count `tokens` tokens that together have a loss of `nats`."""
         self._nats += nats
         self._tokens += tokens
         if self._progress is not None:
-            self._progress(self.result)
+            self._progress(self._so_far())
 
-    @property
+    def note(self, loss: Tensor, tokens: int) -> None:
+        """Count `tokens` tokens with a mean loss of `loss`, later if it is on a GPU."""
+        if loss.device == "cpu":
+            self.add(float(loss.item()) * tokens, tokens)
+            return
+        self._readings.note(loss)
+        self._waiting.append(tokens)
+        if len(self._waiting) == FETCH_EVERY:
+            self._fetch()
+
     def result(self) -> Evaluation:
-        """The evaluation so far."""
+        """The evaluation of all that was counted."""
+        self._fetch()
+        return self._so_far()
+
+    def _so_far(self) -> Evaluation:
         return Evaluation(self._nats / self._tokens, self._tokens)
+
+    def _fetch(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for (loss,), tokens in zip(self._readings.fetch().tolist(), waiting, strict=True):
+            self.add(loss * tokens, tokens)
 
 
 def evaluate(
@@ -78,7 +102,8 @@ def evaluate(
     Parameters
     ----------
     model
-        asked out of training mode and off the tape, and left in the mode that it was in.
+        asked out of training mode and off the tape, and left in the mode that it was in; on the
+        device where it is.
     ids
         shape (length,), of any integer dtype. It is read window by window, never copied whole.
     streams
@@ -90,7 +115,8 @@ def evaluate(
     stop
         asked before each window; True ends the evaluation.
     progress
-        called with the evaluation so far, after each window.
+        called with the evaluation so far, for each window: at once, or, on a GPU, for many windows
+        together.
 
     Returns
     -------
@@ -106,20 +132,20 @@ def evaluate(
     check_ids("evaluate", ids)
     check_at_least("evaluate", 1, streams=streams, bptt=bptt)
     check_at_least("evaluate", 0, warm_up=warm_up)
-    tally, state = Tally(progress), None
+    tally, state, device = Tally(progress), None, device_of(model)
     with evaluating(model), quiet():
-        for inputs, targets in _windows(ids, streams, bptt, warm_up):
+        for inputs, targets in _windows(ids, streams, bptt, warm_up, vocab_size_of(model)):
             if stop():
                 return None
-            loss, state = model.loss(inputs, targets, state)
+            loss, state = model.loss(moved(inputs, device), moved(targets, device), state)
             counted = int(np.count_nonzero(targets != IGNORED))
             if counted:
-                tally.add(float(loss.item()) * counted, counted)
-    return tally.result
+                tally.note(loss, counted)
+        return tally.result()
 
 
 def _windows(
-    ids: Ids, streams: int, bptt: int, warm_up: int
+    ids: Ids, streams: int, bptt: int, warm_up: int, vocab_size: int | None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Inputs and targets of each window, shape (T, streams), each target of the text just once."""
     predicted = len(ids) - 1
@@ -136,25 +162,36 @@ def _windows(
             here = min(steps, length - row)
             if here <= 0:
                 continue
-            piece = window_of(ids, start + row, start + row + here + 1)
+            piece = window_of(ids, start + row, start + row + here + 1, vocab_size)
             inputs[:here, n] = piece[:-1]
             uncounted = min(here, max(0, cuts[n] - 1 - start - row))
             targets[uncounted:here, n] = piece[1 + uncounted :]
         yield inputs, targets
 
 
-def window_of(ids: Ids, start: int, stop: int) -> NDArray[np.int64]:
+def window_of(ids: Ids, start: int, stop: int, vocab_size: int | None) -> NDArray[np.int64]:
     """The ids from `start` to `stop`, as a model takes them.
 
     Raises
     ------
     IndexError
-        if one is negative: it would be taken for a target that is not to be counted.
+        if one is negative, which would be taken for a target that is not to be counted; or not
+        below `vocab_size` (None: that is not known), which a GPU would not notice.
     """
     window = np.asarray(ids[start:stop]).astype(np.int64)
     if window.min() < 0:
         raise IndexError(f"ids must not be negative, got {window.min()} after position {start - 1}")
+    if vocab_size is not None and window.max() >= vocab_size:
+        raise IndexError(
+            f"ids must be below {vocab_size}, the size of the vocabulary, got {window.max()} after "
+            f"position {start - 1}"
+        )
     return window
+
+
+def vocab_size_of(model: Any) -> int | None:
+    """How many tokens `model` knows; None if it does not say."""
+    return getattr(model, "vocab_size", None)
 
 
 def quiet() -> np.errstate:

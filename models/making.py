@@ -11,7 +11,10 @@ from models.settings import Settings
 
 
 def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
-    """The model that the settings ask for."""
+    """The model that the settings ask for, on their device.
+
+    Its weights are drawn on the CPU, so that they are the same wherever it computes.
+    """
     return RNNLM(
         vocab_size,
         s.vector_size or None,
@@ -32,7 +35,7 @@ def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
         init=s.init,
         init_scale=s.init_scale,
         rng=rng,
-    )
+    ).to(s.device)
 
 
 def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from minigrad import cross_entropy
 from minigrad.training import evaluating
+from models.devices import device_of, moved
 from models.evaluation import (
     Evaluation,
     Ids,
@@ -28,6 +29,7 @@ from models.evaluation import (
     check_ids,
     check_share,
     quiet,
+    vocab_size_of,
     window_of,
 )
 from models.rnnlm import RNNLM
@@ -51,7 +53,8 @@ def cache_evaluate(
     Parameters
     ----------
     model
-        asked out of training mode and off the tape, and left in the mode that it was in.
+        asked out of training mode and off the tape, and left in the mode that it was in; on the
+        device where it is. (The cache itself is on the CPU.)
     ids
         shape (length,), of any integer dtype.
     size
@@ -84,20 +87,22 @@ def cache_evaluate(
         raise ValueError(f"{caller}: theta must be a finite number, got {theta}")
     tally, state, cache = Tally(progress), None, _Cache(size, theta)
     with evaluating(model), quiet():
+        device, vocab_size = device_of(model), vocab_size_of(model)
         of_model, of_cache = np.log1p(-np.float64(weight)), np.log(np.float64(weight))
         for start in range(0, len(ids) - 1, block):
             if stop():
                 return None
-            piece = window_of(ids, start, start + block + 1)[:, None]
-            hidden, state = model.hidden(piece[:-1], state)
-            losses = cross_entropy(model.output(hidden), piece[1:], reduction="none").numpy()
+            piece = window_of(ids, start, start + block + 1, vocab_size)[:, None]
+            hidden, state = model.hidden(moved(piece[:-1], device), state)
+            targets = moved(piece[1:], device)
+            losses = cross_entropy(model.output(hidden), targets, reduction="none").numpy()
             log_p = -losses[:, 0].astype(np.float64)
             found = cache.log_probabilities(hidden.numpy()[:, 0], piece[1:, 0])
             mixed = np.logaddexp(of_model + log_p, of_cache + found)
             if start == 0:
                 mixed[0] = log_p[0]
             tally.add(-float(mixed.sum()), len(mixed))
-    return tally.result
+        return tally.result()
 
 
 class _Cache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from minigrad import blas, optim, threads
+from minigrad import blas, cuda, optim, threads
 from models.reporting import Now
 from models.schedule import fraction_done, samples_due
 from models.settings import Settings
@@ -80,6 +81,11 @@ class Standing:
 class Pace:
     """The speed of a run at present, and the memory that it has.
 
+    Parameters
+    ----------
+    device
+        whose memory to look at: that of the process, or of a GPU.
+
     Attributes
     ----------
     seconds_per_step : float
@@ -88,23 +94,39 @@ class Pace:
         the same of tokens; 0 before the first step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
         self.seconds_per_step = self.tokens_per_second = 0.0
+        self._began, self._tokens = time.monotonic(), 0
         self._process, self._memory, self._looked = psutil.Process(), 0, float("-inf")
 
-    def took(self, seconds: float, tokens: int) -> None:
-        """Take note of a step."""
-        first = self.seconds_per_step == 0
-        self.seconds_per_step += (1 if first else 0.05) * (seconds - self.seconds_per_step)
-        speed = tokens / max(seconds, 1e-9)
-        self.tokens_per_second += (1 if first else 0.05) * (speed - self.tokens_per_second)
+    def begins(self, tokens: int) -> None:
+        """Take note that steps begin now, after so many tokens."""
+        self._began, self._tokens = time.monotonic(), tokens
+
+    @property
+    def seconds(self) -> float:
+        """How long ago they began."""
+        return time.monotonic() - self._began
+
+    def ends(self, steps: int, tokens: int) -> None:
+        """Take note that so many steps are done now, after so many tokens."""
+        seconds = max(self.seconds, 1e-9)
+        weight = 1 if self.seconds_per_step == 0 else 1 - 0.95**steps
+        self.seconds_per_step += weight * (seconds / steps - self.seconds_per_step)
+        speed = (tokens - self._tokens) / seconds
+        self.tokens_per_second += weight * (speed - self.tokens_per_second)
 
     @property
     def memory(self) -> int:
-        """Bytes that the process holds."""
+        """Bytes that the process holds: on a GPU, of its memory."""
         now = time.monotonic()
         if now - self._looked > LOOK_EVERY:
-            self._memory, self._looked = self._process.memory_info().rss, now
+            self._looked = now
+            if self.device == "cpu":
+                self._memory = self._process.memory_info().rss
+            else:
+                self._memory = cuda.memory_stats(self.device)["reserved"]
         return self._memory
 
 
@@ -115,9 +137,14 @@ def now(
     total: int | None,
     fraction: float,
     pace: Pace,
-    seconds_left: float,
+    seconds: float,
 ) -> Now:
-    """How a run stands after a step, for the display."""
+    """How a run stands after a step, and after so many seconds, for the display."""
+    left, minutes = math.inf, trainer.settings.minutes
+    if total is not None:
+        left = (total - trainer.step) * pace.seconds_per_step
+    if minutes is not None:
+        left = min(left, 60 * minutes - seconds)
     return Now(
         trainer.step,
         total,
@@ -130,7 +157,7 @@ def now(
         lr,
         pace.tokens_per_second,
         pace.memory,
-        seconds_left,
+        left,
     )
 
 
@@ -139,10 +166,11 @@ def averages(optimizer: optim.Optimizer) -> AbstractContextManager[Any]:
     return optimizer.averaged() if isinstance(optimizer, optim.ASGD) else nullcontext()
 
 
-def machine() -> dict[str, Any]:
+def machine(device: str = "cpu") -> dict[str, Any]:
     """What the last bits of a result depend on, besides the run itself."""
     used = blas.in_use()
     return {
+        "device": "cpu" if device == "cpu" else cuda.device_name(device),
         "processor": blas.processor(),
         "python": ".".join(map(str, sys.version_info[:2])),
         "numpy": np.__version__,
@@ -152,9 +180,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def machine_differences(saved: Mapping[str, Any]) -> str:
-    """What of `machine()` is no longer as it was; empty if nothing is."""
-    here = machine()
+def machine_differences(saved: Mapping[str, Any], device: str = "cpu") -> str:
+    """What of `machine(device)` is no longer as it was; empty if nothing is."""
+    here, saved = machine(device), {"device": "cpu", **saved}
     return "; ".join(
         f"{name} {saved[name]}, now {here.get(name)}"
         for name in saved

@@ -63,7 +63,7 @@ class Now(NamedTuple):
     """Speed at present."""
 
     memory: int
-    """Bytes that the process holds."""
+    """Bytes that the process holds: on a GPU, of its memory."""
 
     seconds_left: float
     """How long the rest will take; infinity or NaN where nobody knows yet."""

@@ -96,11 +96,19 @@ class RNNLM(nn.Module):
     rng
         where the initial values, and all dropout, are drawn from; None: minigrad's own generator.
 
+    On a GPU (``model.to("cuda")``) it takes ids that are there, ``Tensor(ids, device="cuda")``, and
+    nothing looks whether they are in the vocabulary: check them before (`minigrad.data.batchify`
+    does, with a `vocab_size`). NumPy arrays it refuses, unless `minigrad.set_default_device` says
+    that host data goes there.
+
     Attributes
     ----------
+    vocab_size : int
+        the number of tokens.
     embedding, recurrent, output
         nn.Embedding (None for one-hot vectors), nn.ModuleList of layers, nn.Linear. Set
-        ``embedding.sparse`` for row-sparse gradients of a large vocabulary.
+        ``embedding.sparse`` for row-sparse gradients of a large vocabulary, on the CPU: a GPU would
+        have to be waited for to know the rows.
 
     Raises
     ------
@@ -170,6 +178,11 @@ class RNNLM(nn.Module):
                 forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # the gates are i, f, g, o
                 layer.bias_ih_l0.data[forget] = forget_bias
                 layer.bias_hh_l0.data[forget] = 0
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens."""
+        return int(self._settings["vocab_size"])
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make such a model again: ``RNNLM(**model.settings())``."""

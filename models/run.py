@@ -16,6 +16,7 @@ from minigrad.data import batchify, load_tokenizer
 from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
 from models import messages
 from models.corpus import Corpus, Ids
+from models.devices import check_available, using
 from models.evaluation import evaluate
 from models.history import History
 from models.making import corpus_of, make_model
@@ -30,6 +31,7 @@ from models.schedule import (
     fraction_done,
     rate,
     samples_due,
+    steps_between_records,
     validation_is_due,
 )
 from models.settings import LENGTH, Settings
@@ -37,18 +39,14 @@ from models.tensorboard import TensorBoardLog, library
 from models.training import Diverged, Step, Trainer
 from models.trouble import Watcher, likely_cause
 
-RECORDS = 200
-"""About how many records of the training loss a run makes, if it is known how long it is."""
-
-RECORD_EVERY = 50
-"""Steps between two records, if it is not."""
-
 SAMPLE = {"char": 300, "byte": 300, "word": 60, "bpe": 90}
 """How many tokens a sample along the way has."""
 
 DRAW_EVERY = 60.0
 """Seconds between two drawings of the curves while a run goes on."""
 
+TELL_EVERY = 1.0
+"""Seconds after which steps on a GPU are fetched and told, at the latest."""
 
 GIVE_UP_AFTER = 50
 """Steps in a row that are skipped before a run stops."""
@@ -76,12 +74,13 @@ class Run:
         corpus.check_length(s.batch_size)
         if s.tensorboard:
             library()  # now, before anything is written
-        rng = np.random.default_rng(s.seed)
-        self.model = make_model(s, len(corpus.tokenizer), rng)
-        self.trainer = Trainer(self.model, s, batchify(corpus.train, s.batch_size), rng)
+        rng, vocab_size = np.random.default_rng(s.seed), len(corpus.tokenizer)
+        self.model = make_model(s, vocab_size, rng)
+        streams = batchify(corpus.train, s.batch_size, vocab_size=vocab_size)
+        self.trainer = Trainer(self.model, s, streams, rng)
         self.total = expected_steps(s, self.trainer.steps_per_epoch)
         self.history, self.watcher = History(directory.log()), Watcher()
-        self.standing, self.pace = Standing(), Pace()
+        self.standing, self.pace = Standing(), Pace(s.device)
         self.interrupts, self.diverged = Interrupts(), ""
         self._events: TensorBoardLog | None = None
         self._saw_unknown = corpus.unknown(corpus.train) > 0
@@ -99,6 +98,7 @@ class Run:
         OSError, ValueError, ModuleNotFoundError
             if the text, or a setting, is not usable.
         """
+        check_available(settings.device)
         return cls(settings, corpus_of(settings), directory, reporter)
 
     def begin(self) -> None:
@@ -125,6 +125,7 @@ class Run:
             run = cls.new(settings, directory, reporter)  # it was stopped before it had begun
             run.begin()
             return run
+        check_available(settings.device)
         saved = directory.load_checkpoint()
         if changed := settings.fixed_differences(saved["settings"]):
             raise ValueError(
@@ -154,7 +155,7 @@ class Run:
         self.standing.adapt(self.settings, before, self._fraction(), self.history.last("valid"))
         self.reporter.best = self.history.best_loss
         self._keep_best()
-        if differences := machine_differences(saved["machine"]):
+        if differences := machine_differences(saved["machine"], self.settings.device):
             self.reporter.warn(
                 f"the run began elsewhere ({differences}): it goes on, but not bit for bit as it "
                 "would have there"
@@ -181,6 +182,7 @@ class Run:
         self._began = self._saved = self._drawn = time.monotonic()
         self._saved_step, test = self.trainer.step, None
         with ExitStack() as stack:
+            stack.enter_context(using(self.settings.device))
             self.interrupts = stack.enter_context(deferred_interrupts())
             if self.settings.tensorboard:
                 again = self.trainer.step + (not self.standing.due)  # the first step to be told
@@ -215,23 +217,28 @@ class Run:
             tell("\n" + messages.whats_next(self.directory, self.corpus))
 
     def _loop(self) -> None:
-        s, trainer, standing = self.settings, self.trainer, self.standing
-        every = RECORD_EVERY if self.total is None else max(1, self.total // RECORDS)
-        while not self.interrupts.requested:
+        s, trainer, standing, pace = self.settings, self.trainer, self.standing, self.pace
+        every = steps_between_records(self.total)
+        stopped = self.interrupts.requested
+        while not stopped:
             if standing.due and not self._evaluate():
                 return
             if standing.finished:
                 return
-            began, tokens = time.monotonic(), trainer.tokens
+            if not trainer.waiting:
+                pace.begins(trainer.tokens)
             fraction = self._fraction()
             lr = standing.factor * rate(s, trainer.step, trainer.epoch, fraction, self.total)
-            step = trainer.advance(lr)
-            self.pace.took(time.monotonic() - began, trainer.tokens - tokens)
-            self._note(step, lr)
-            if trainer.step % every == 0:
+            trainer.launch(lr)
+            stopped, standing.due = self.interrupts.requested, self._is_due()
+            to_record = trainer.step % every == 0
+            to_save = time.monotonic() - self._saved > 60 * s.save_every
+            late = trainer.full or pace.seconds > TELL_EVERY
+            if late or stopped or standing.due or to_record or to_save:
+                self._tell(lr)
+            if to_record:
                 self._record(lr)
-            standing.due = self._is_due()
-            if time.monotonic() - self._saved > 60 * s.save_every:
+            if to_save:
                 self._save()
 
     def _fraction(self) -> float:
@@ -255,22 +262,24 @@ class Run:
             self.total is not None and self.total >= 5 * trainer.steps_per_epoch,
         )
 
-    def _note(self, step: Step, lr: float) -> None:
-        """Take note of a step, and tell of it."""
-        trainer, pace = self.trainer, self.pace
+    def _note(self, step: Step) -> None:
+        """Take note of a step, and tell what is wrong with it."""
         self.history.took(step)
         if step.skipped:
-            self.reporter.warn(f"step {trainer.step:,} was skipped: something was not finite")
-            if trainer.skipped_in_a_row == GIVE_UP_AFTER:
+            self.reporter.warn(f"step {step.number:,} was skipped: something was not finite")
+            if self.trainer.skipped_in_a_row == GIVE_UP_AFTER:
                 raise Diverged(f"the last {GIVE_UP_AFTER} steps had to be skipped")
         elif warning := self.watcher.saw(step.loss):
-            self.reporter.warn(f"{warning}, at step {trainer.step:,}; a lower --lr may help")
-        left = math.inf
-        if self.total is not None:
-            left = (self.total - trainer.step) * pace.seconds_per_step
-        if self.settings.minutes is not None:
-            left = min(left, 60 * self.settings.minutes - self._seconds())
-        self.reporter.stepped(now(trainer, step, lr, self.total, self._fraction(), pace, left))
+            self.reporter.warn(f"{warning}, at step {step.number:,}; a lower --lr may help")
+
+    def _tell(self, lr: float) -> None:
+        """Fetch the steps since the last time, the last of which was at `lr`, and tell of them."""
+        trainer, pace, count = self.trainer, self.pace, self.trainer.waiting
+        for step in trainer.fetch():
+            self._note(step)
+        pace.ends(count, trainer.tokens)
+        seconds = self._seconds()
+        self.reporter.stepped(now(trainer, step, lr, self.total, self._fraction(), pace, seconds))
 
     # ------------------------------------------------------------------ measuring
 
@@ -362,9 +371,8 @@ class Run:
         known = [r for r in self.history.records if r["split"] == "test"]
         if known and known[-1]["best_step"] == described["step"]:
             return float(known[-1]["loss"])
-        loss = self._measured(
-            restore(described, self.corpus.tokenizer, self.directory.model), self.corpus.test
-        )
+        best = restore(described, self.corpus.tokenizer, self.directory.model)
+        loss = self._measured(best.to(self.settings.device), self.corpus.test)
         if loss is not None:
             self._write("test", {"loss": loss, "best_step": described["step"]})
         return loss
@@ -378,11 +386,9 @@ class Run:
         standing.samples = due
         self.reporter.doing("writing")
         when = "after training" if standing.finished else f"at step {step:,}"
-        rng = np.random.default_rng(s.seed)
+        tokenizer, rng = self.corpus.tokenizer, np.random.default_rng(s.seed)
         try:
-            pieces = generate(
-                self.model, self.corpus.tokenizer, "", SAMPLE[s.level], temperature=0.7, rng=rng
-            )
+            pieces = generate(self.model, tokenizer, "", SAMPLE[s.level], temperature=0.7, rng=rng)
             sample = "".join(pieces)
         except UnusableWeightsError:
             raise Diverged(f"the model's logits became nan or inf in step {step:,}") from None
@@ -391,14 +397,9 @@ class Run:
     # ------------------------------------------------------------------ keeping
 
     def _described(self, loss: float | None) -> dict[str, Any]:
-        return describe(
-            self.model,
-            self.corpus.tokenizer,
-            self.trainer.step,
-            loss,
-            self._saw_unknown,
-            self.corpus.fingerprint,
-        )
+        corpus, step = self.corpus, self.trainer.step
+        about = (self._saw_unknown, corpus.fingerprint)
+        return describe(self.model, corpus.tokenizer, step, loss, *about)
 
     def _save(self) -> None:
         """Write a checkpoint: all that the rest of the run depends on."""
@@ -413,7 +414,7 @@ class Run:
                 "watcher": self.watcher.state_dict(),
                 "standing": asdict(replace(self.standing, seconds=self._seconds())),
                 "corpus": self.corpus.fingerprint,
-                "machine": machine(),
+                "machine": machine(self.settings.device),
             }
         )
         self._saved, self._saved_step = time.monotonic(), self.trainer.step

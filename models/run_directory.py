@@ -190,13 +190,15 @@ class RunDirectory:
             )
         return saved
 
-    def load(self, which: str = "best") -> LoadedRun:
+    def load(self, which: str = "best", device: str | None = None) -> LoadedRun:
         """The model, its tokens and the settings, as they were written here.
 
         Parameters
         ----------
         which
             ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
+        device
+            where to put the model, wherever it was trained; None: on the default device.
 
         Raises
         ------
@@ -215,7 +217,7 @@ class RunDirectory:
         tokenizer = load_tokenizer(self.tokenizer)
         last = which == "last"
         described = self.load_checkpoint()["model"] if last else load_checkpoint(path)
-        model = restore(described, tokenizer, path)
+        model = restore(described, tokenizer, path).to(device)
         about = (described[name] for name in ("step", "saw_unknown", "corpus"))
         return LoadedRun(model, tokenizer, settings, *about)
 
@@ -293,6 +295,6 @@ def restore(described: Mapping[str, Any], tokenizer: Tokenizer, path: Path) -> R
     except (TypeError, ValueError, MemoryError) as error:
         faults = "; ".join(line.strip() for line in str(error).splitlines())
         raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
-    if not all(np.isfinite(p.data).all() for p in model.parameters()):
+    if not all(np.isfinite(weight).all() for weight in described["weights"].values()):
         raise ValueError(f"{name} holds NaN or infinite weights")
     return model

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad import Tensor, nn, no_grad, tensor
+from minigrad import Tensor, nn, no_grad
 from minigrad.data import TextDecoder, Tokenizer
+from models.devices import device_of, moved
+from models.evaluation import vocab_size_of, window_of
 from models.prompts import StopTexts, first_id, read_prompt
 
 ROWS = 8
@@ -134,8 +136,9 @@ def generate(
     ----------
     model
         called as ``logits, state = model(ids, state)``, ids of shape (T, N), logits of (T, N, V);
-        the tensors in its state have N on their axis -2. It is asked out of training mode, and is
-        left in the mode that it was in.
+        the tensors in its state have N on their axis -2. It is asked out of training mode, on the
+        device where it is, and is left in the mode that it was in. Only the logits come back from
+        there.
     tokenizer
         the tokens of the model.
     prompt
@@ -298,7 +301,7 @@ class Reader:
 
     def __init__(self, model: nn.Module) -> None:
         # looked for once: in a large model that takes as long as a small one takes to answer
-        self._model, self._parts = model, model.modules()
+        self._model, self._parts, self._device = model, model.modules(), device_of(model)
 
     def __call__(self, ids: NDArray[np.int64], state: Any) -> tuple[NDArray[Any], Any]:
         """The logits after the last of `ids`, shape (T, N), as an array (N, V); and the state."""
@@ -308,7 +311,7 @@ class Reader:
                 part.training = False
             # of weights that training has blown up; `usable` looks at what comes out
             with no_grad(), np.errstate(over="ignore", invalid="ignore"):
-                logits, state = self._model(ids, state)
+                logits, state = self._model(moved(ids, self._device), state)
         finally:
             for part, training in zip(self._parts, before, strict=True):
                 part.training = training
@@ -316,22 +319,22 @@ class Reader:
 
     def read(self, ids: Sequence[int]) -> tuple[NDArray[Any], Any]:
         """The logits after a text, shape (1, V), and its state, with N = 1."""
-        state = None
-        for start in range(0, len(ids), PROMPT_WINDOW):
-            window = np.array(ids[start : start + PROMPT_WINDOW])[:, None]
-            logits, state = self(window, state)
+        state, text, vocab_size = None, np.array(ids), vocab_size_of(self._model)
+        for start in range(0, len(text), PROMPT_WINDOW):
+            window = window_of(text, start, start + PROMPT_WINDOW, vocab_size)
+            logits, state = self(window[:, None], state)
         return logits, state
 
 
 def repeated(state: Any, times: int) -> Any:
     """A state of one text as that of so many texts."""
-    return mapped(state, lambda array: np.repeat(array, times, axis=-2))
+    return mapped(state, lambda part: part.repeat(times, axis=-2))
 
 
-def mapped(state: Any, function: Callable[[Any], Any]) -> Any:
-    """A state, nested tuples of Tensors, with `function` applied to each array."""
+def mapped(state: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """A state, nested tuples of Tensors, with `function` applied to each of them."""
     if isinstance(state, Tensor):
-        return tensor(function(state.data))
+        return function(state)
     if isinstance(state, tuple | list):
         return type(state)(mapped(part, function) for part in state)
     return state

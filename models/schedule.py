@@ -6,6 +6,12 @@ import math
 
 from models.settings import Settings
 
+RECORDS = 200
+"""About how many records of the training loss a run makes, if it is known how long it is."""
+
+RECORD_EVERY = 50
+"""Steps between two records, if it is not."""
+
 
 def fraction_done(s: Settings, step: int, epochs: float, seconds: float) -> float:
     """How much of the run is done, from 0 to 1, after so many steps, epochs and seconds.
@@ -25,6 +31,11 @@ def expected_steps(s: Settings, steps_per_epoch: int) -> int | None:
     totals = [s.steps] if s.steps is not None else []
     totals += [s.epochs * steps_per_epoch] if s.epochs is not None else []
     return min(totals, default=None)
+
+
+def steps_between_records(total: int | None) -> int:
+    """After how many steps there is a record of the training loss, in a run of so many steps."""
+    return RECORD_EVERY if total is None else max(1, total // RECORDS)
 
 
 def warmup_steps(s: Settings, total: int | None) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_type_hints
 
+from models.devices import NAME
 from models.options import check_names, checked, flag, option
 from models.recipes import RECIPES
 
@@ -181,6 +182,13 @@ class Settings:
         "stop", "What to do when a loss or gradient is NaN or infinite.", TRAINING, may_change=True
     )
     seed: int = option(0, "The same seed, the same model.", TRAINING, low=0)
+    device: str = option(
+        "cpu",
+        "Where to compute: cpu, cuda (a GPU), or cuda:N (the GPU of that number).",
+        TRAINING,
+        metavar="DEVICE",
+        may_change=True,
+    )
 
     # ------------------------------------------------------------------ the learning rate
     lr: float | None = option(
@@ -248,6 +256,8 @@ class Settings:
             raise ValueError(f"--recipe must be one of {', '.join(RECIPES)}, got {self.recipe!r}")
         if not self.text:
             raise ValueError("--text must name a text")
+        if not NAME.fullmatch(self.device):
+            raise ValueError(f"--device must be cpu, cuda or cuda:N, got {self.device!r}")
         if len(self.split) not in (2, 3) or not math.isclose(math.fsum(self.split), 1):
             raise ValueError(
                 "--split must be two or three parts that sum to 1, got "

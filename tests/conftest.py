@@ -1,8 +1,96 @@
-"""For all tests: the library's own generator starts the same, whatever ran before."""
+"""For all tests: on which device they run, and a generator that starts the same each time."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
 import minigrad as mg
+
+sys.path.insert(0, str(Path(__file__).parent / "gpu"))
+
+
+def _install_double():
+    import double
+
+    double.install()
+
+
+def _look_for_a_gpu():
+    try:
+        mg.set_default_device("cuda")
+    except RuntimeError as error:
+        raise pytest.UsageError(f"--device cuda: {error}") from None
+    mg.set_default_device("cpu")
+
+
+def _execute_on_the_host():
+    sys.path.insert(0, str(Path(__file__).parent / "gpu" / "dry"))
+    import host_execution
+
+    try:
+        host_execution.install()
+    except RuntimeError as error:
+        raise pytest.UsageError(f"--device host: {error}") from None
+
+
+INSTALLERS = {
+    "cpu": None,
+    "double": _install_double,
+    "host": _execute_on_the_host,
+    "cuda": _look_for_a_gpu,
+}
+"""For each --device, what is to be done before anything imports CuPy."""
+
+MARKERS = [
+    "host(reason): runs on the CPU alone, whatever --device says, because ...",
+    "device: needs a device that is not the CPU",
+    "gpu: needs a GPU",
+]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        choices=list(INSTALLERS),
+        default="cpu",
+        help="where the tests run: cpu; double: a strict stand-in for CuPy, to be had everywhere; "
+        "host: CuPy itself, run by the processor (for tests/gpu/dry); cuda: a GPU, through CuPy",
+    )
+
+
+def pytest_configure(config):
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
+    install = INSTALLERS[config.getoption("--device")]
+    if install:
+        install()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests that are not for this device."""
+    device = config.getoption("--device")
+    unwanted = {"device" if device == "cpu" else "host"} | ({"gpu"} if device != "cuda" else set())
+    left_out = {i for i in items if any(i.get_closest_marker(name) for name in unwanted)}
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig):
+    """ "cpu" or "cuda": where the tests run."""
+    return "cpu" if pytestconfig.getoption("--device") == "cpu" else "cuda"
+
+
+@pytest.fixture(autouse=True)
+def _on_device(device):
+    if device == "cpu":
+        yield
+    else:
+        mg.set_default_device(device)
+        yield
+        mg.set_default_device("cpu")
 
 
 @pytest.fixture(autouse=True)

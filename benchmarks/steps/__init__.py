@@ -17,6 +17,8 @@ starts as zeros and goes on from one call to the next, cut off from its past; th
 whose logits are a linear layer over the mean of the last layer's two final h, always starts as
 zeros. ``current()`` gives the parameters as `initial_parameters` lays them out, without the second
 biases.
+
+Modules in `ON_GPUS` take a fourth argument, the device: ``"cpu"`` or ``"cuda"``.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from configurations import Configuration
@@ -49,14 +52,21 @@ PEERS = (  # the first one that can do a task is what the others are compared wi
     "autograd:cells",
     "mygrad:cells",
 )
+ON_GPUS = ("pytorch", "minigrad")
 
 
 @dataclass(frozen=True)
 class Training:
-    """One model in training."""
+    """One model in training.
+
+    On a GPU ``step(*batch)`` copies the batch there and waits for the loss. What can be without is
+    in two: ``issue(*placed(*batch))`` gives the loss where it is, and waits for nothing.
+    """
 
     step: Callable[..., float]
     current: Callable[[], dict[str, np.ndarray]]
+    placed: Callable[..., tuple[Any, ...]] | None = None
+    issue: Callable[..., Any] | None = None
 
 
 def package(peer: str) -> str:
@@ -77,16 +87,20 @@ def installed(peers: Iterable[str]) -> list[str]:
     return here
 
 
-def load(peer: str, c: Configuration) -> Callable[..., Training]:
+def load(peer: str, c: Configuration, device: str = "cpu") -> Callable[..., Training]:
     """Import what `peer` needs, and return its ``make(c, parameters)``, for any `c` of the task.
 
     Raises
     ------
     NotImplementedError
-        if it cannot do the task.
+        if it cannot do the task, or not on that device.
     """
     framework, _, variant = peer.partition(":")
     module = import_module(f"steps.with_{framework}")
     if c.task not in module.VARIANTS[variant]:
         raise NotImplementedError(f"has no {c.task}")
+    if framework in ON_GPUS:
+        return lambda c, parameters: module.make(c, variant, parameters, device)
+    if device != "cpu":
+        raise NotImplementedError(f"runs on the CPU only, not on {device}")
     return lambda c, parameters: module.make(c, variant, parameters)

@@ -1,7 +1,7 @@
 """minigrad: recurrent layers as one op each, or unrolled on the tape.
 
-A large vocabulary gets row-sparse gradients; the output layer of a language model and its loss are
-one op.
+A large vocabulary gets row-sparse gradients, on the CPU: how many rows they have is a number that
+a GPU would have to be waited for. The output layer of a language model and its loss are one op.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SPARSE_FROM = 1000  # tokens in the vocabulary
 class Model(nn.Module):
     """Embedding, recurrent layers and a linear layer."""
 
-    def __init__(self, c: Configuration, unroll: bool) -> None:
-        self.embedding = nn.Embedding(c.V, c.D, sparse=c.V >= SPARSE_FROM)
+    def __init__(self, c: Configuration, unroll: bool, sparse: bool) -> None:
+        self.embedding = nn.Embedding(c.V, c.D, sparse=sparse)
         both = bool(c.classes)
         self.recurrent = LAYERS[c.cell](c.D, c.H, c.L, bidirectional=both, unroll=unroll)
         self.output = nn.Linear(c.H, c.classes or c.V)
@@ -42,9 +42,12 @@ class Model(nn.Module):
         return mg.cross_entropy(self.output((h[-2] + h[-1]) / 2), y)
 
 
-def make(c: Configuration, variant: str, parameters) -> Training:
+def make(c: Configuration, variant: str, parameters, device: str = "cpu") -> Training:
     """See `steps`."""
-    model = Model(c, unroll=variant == "unrolled")
+    sparse = c.V >= SPARSE_FROM and device == "cpu"
+    model = Model(c, unroll=variant == "unrolled", sparse=sparse)
+    if device != "cpu":
+        model.to(device)
     model.load_state_dict(parameters)
     trained = {name: p for name, p in model.named_parameters() if "bias_hh" not in name}
     for name, parameter in model.named_parameters():
@@ -52,12 +55,23 @@ def make(c: Configuration, variant: str, parameters) -> Training:
     optimizer = mg.optim.SGD(trained.values(), lr=c.lr)
     loss_of = model.of_sequences if c.classes else model.of_tokens
 
-    def step(*batch):
+    def placed(x, y, *lengths):
+        if device == "cpu":
+            return (x, y, *lengths)
+        return (mg.tensor(x, device=device), mg.tensor(y, device=device), *lengths)
+
+    def issue(*batch):
         loss = loss_of(*batch)
         optimizer.zero_grad()
         loss.backward()
         mg.optim.clip_grad_norm_(trained.values(), c.clip)
         optimizer.step()
-        return loss.item()
+        return loss.detach()
 
-    return Training(step, lambda: {name: p.numpy().copy() for name, p in trained.items()})
+    def step(*batch):
+        return issue(*placed(*batch)).item()
+
+    def current():
+        return {name: p.numpy().copy() for name, p in trained.items()}
+
+    return Training(step, current, placed, issue)

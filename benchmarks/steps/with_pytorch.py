@@ -67,9 +67,9 @@ def in_a_loop(c: Configuration, layers):
     return run
 
 
-def make(c: Configuration, variant: str, parameters) -> Training:
+def make(c: Configuration, variant: str, parameters, device: str = "cpu") -> Training:
     """See `steps`."""
-    model = Model(c)
+    model = Model(c).to(device)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in parameters.items()})
     trained = {name: p for name, p in model.named_parameters() if "bias_hh" not in name}
     for name, parameter in model.named_parameters():
@@ -79,12 +79,22 @@ def make(c: Configuration, variant: str, parameters) -> Training:
     optimizer = torch.optim.SGD(trained.values(), lr=c.lr)
     loss_of = model.of_sequences if c.classes else model.of_tokens
 
-    def step(*batch):
-        loss = loss_of(*map(torch.from_numpy, batch))
+    def placed(x, y, *lengths):  # PyTorch wants lengths on the CPU
+        on_device = (torch.from_numpy(ids).to(device) for ids in (x, y))
+        return (*on_device, *map(torch.from_numpy, lengths))
+
+    def issue(*batch):
+        loss = loss_of(*batch)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained.values(), c.clip)
         optimizer.step()
-        return loss.item()
+        return loss.detach()
 
-    return Training(step, lambda: {name: p.detach().numpy().copy() for name, p in trained.items()})
+    def step(*batch):
+        return issue(*placed(*batch)).item()
+
+    def current():
+        return {name: p.detach().cpu().numpy().copy() for name, p in trained.items()}
+
+    return Training(step, current, placed, issue)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, DType, array_module
+from minigrad.backend import ArrayLike, DType, is_array
+from minigrad.devices import place, zeros
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.recurrence import ACTIVATIONS, State
@@ -40,12 +41,17 @@ def check_share(layer: Module, **share: float) -> float:
 
 def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
     """`x` as a Tensor or an array; a ValueError unless its last axis is `features` long."""
-    x = operand(x)
+    x = as_input(x)
     if x.ndim == 0 or x.shape[-1] != features:
         raise ValueError(
             f"{type(layer).__name__}: x has shape {x.shape}, expected (..., {features})"
         )
     return x
+
+
+def as_input(x: ArrayLike) -> Any:
+    """What a layer is called with: a Tensor as it is, an array or a list where it belongs."""
+    return operand(place(x) if is_array(x) else x)
 
 
 # ------------------------------------------------------------------ of recurrent layers
@@ -86,12 +92,12 @@ def checked_state(
     """`state` as a tuple of parts of the given shapes; zeros of `like`'s dtype if it is None."""
     name, expected = type(layer).__name__, f"({', '.join(names)})" if len(names) > 1 else names[0]
     if state is None:
-        return tuple(Tensor(array_module(like).zeros(shape, like.dtype)) for shape in shapes)
+        return tuple(Tensor(zeros(shape, like)) for shape in shapes)
     is_pair = isinstance(state, tuple | list)
     if is_pair != (len(names) > 1) or (is_pair and len(state) != len(names)):
         got = f"a {type(state).__name__}" + (f" of {len(state)}" if is_pair else "")
         raise TypeError(f"{name}: the state must be {expected}, not {got}")
-    parts = tuple(map(operand, state)) if is_pair else (operand(state),)
+    parts = tuple(map(as_input, state)) if is_pair else (as_input(state),)
     for part_name, part, shape in zip(names, parts, shapes, strict=True):
         if part.shape != shape:
             raise ValueError(f"{name}: {part_name} has shape {part.shape}, expected {shape}")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import ArrayLike, DType, array_module
+from minigrad.backend import ArrayLike, DType
+from minigrad.devices import zeros
 from minigrad.nn import init
 from minigrad.nn.building import check_features, check_share, check_sizes, new_parameter
 from minigrad.nn.module import Module
@@ -138,7 +139,7 @@ class Embedding(Module):
         if not self.training or self.dropout == 0:
             return vectors
         # one number for each id of the vocabulary, rather than a mask of the whole matrix
-        each = array_module(vectors).ones((self.num_embeddings, 1), vectors.dtype)
+        each = Tensor(zeros((self.num_embeddings, 1), vectors)) + 1
         each = ops.dropout(each, self.dropout, True, self.rng)
         return vectors * ops.embedding(ids, each)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.backend import ArrayLike, Device, DType, as_array
+from minigrad.devices import device_of, to_device
 from minigrad.nn.loading import matched
 from minigrad.nn.walking import first_of_each, members
 from minigrad.tape import mark_changed
@@ -223,11 +224,12 @@ def _count(module: Module, counted: frozenset[int], unit: str) -> str:
 def _convert(tensor: Tensor, device: Device | None, dtype: DType) -> None:
     """Put a leaf's array and gradient elsewhere, or in another dtype, in the same Tensor."""
     dtype = dtype if tensor.dtype.kind == "f" else None
-    array, grad = as_array(tensor.data, dtype, device), tensor.grad
+    array, grad = as_array(tensor.data, dtype), tensor.grad
+    array = array if device is None else to_device(array, device)
     if array is not tensor.data:
         hooks = tensor._node.hooks if tensor._node is not None else None
-        Tensor.__init__(tensor, array, requires_grad=tensor.requires_grad)
+        Tensor.__init__(tensor, array, None, device_of(array), tensor.requires_grad)
         if tensor._node is not None:
             tensor._node.hooks = hooks
-        tensor.grad = None if grad is None else Tensor(grad, dtype, device)
+        tensor.grad = None if grad is None else Tensor(grad, dtype, tensor.device)
         mark_changed(tensor)  # a tape that has saved the old values must not go on with these

@@ -23,13 +23,13 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.backend import Array, ArrayLike, DType, array_module
-from minigrad.nn.building import check_nonlinearity, check_share, recurrent_parameters
+from minigrad.devices import near, own_copy
+from minigrad.nn.building import as_input, check_nonlinearity, check_share, recurrent_parameters
 from minigrad.nn.sequences import Layers
 from minigrad.ops.indexing import all_below
 from minigrad.ops.neural import columns
 from minigrad.ops.recurrence import State, unrolled_gru, unrolled_lstm, unrolled_rnn
 from minigrad.ops.recurrent import gru, lstm, rnn
-from minigrad.recording import operand
 
 KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -85,8 +85,9 @@ class _Fused(Layers):
     def _checked_input(self, x: ArrayLike) -> Any:
         if not self.one_hot:
             return super()._checked_input(x)
-        x = np.asarray(x, None if np.size(x) else np.int64) if isinstance(x, list | tuple) else x
-        x, axes = operand(x), "(N, T)" if self.batch_first else "(T, N)"
+        if isinstance(x, list | tuple):
+            x = near(np.asarray(x, None if np.size(x) else np.int64), self._like(x))
+        x, axes = as_input(x), "(N, T)" if self.batch_first else "(T, N)"
         if x.dtype.kind not in "iu":
             raise TypeError(
                 f"{type(self).__name__}: x must be integers, not {x.dtype} {x.shape}, since "
@@ -104,7 +105,7 @@ class _Fused(Layers):
 
     def _checked_ids(self, x: Any) -> Array:
         """The ids in `x` as they are now; an IndexError unless all are below `input_size`."""
-        ids: Array = getattr(x, "_data", x).copy()
+        ids: Array = own_copy(getattr(x, "_data", x))
         if array_module(ids) is np and not all_below(ids, self.input_size):
             wrong = ids[(ids < 0) | (ids >= self.input_size)]
             raise IndexError(

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import ArrayLike, array_module
-from minigrad.nn.building import check_floats, check_share, check_sizes, checked_state
+from minigrad.backend import ArrayLike
+from minigrad.nn.building import as_input, check_floats, check_share, check_sizes, checked_state
 from minigrad.nn.module import Module
 from minigrad.ops.packing import Packing
 from minigrad.ops.recurrence import State
-from minigrad.recording import operand
 from minigrad.tensor import Tensor
 
 
@@ -126,7 +125,7 @@ class Layers(Module):
 
     def _checked_input(self, x: ArrayLike) -> Any:
         """`x`, with the features of each time step on the last of its two or three axes."""
-        x = check_floats(self, operand(x))
+        x = check_floats(self, as_input(x))
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             batch = "N, T" if self.batch_first else "T, N"
             raise ValueError(
@@ -162,7 +161,7 @@ class Layers(Module):
         if wrong.size:
             raise ValueError(f"{name}: length {wrong[0]} is not from 0 to {T}, the time steps of x")
         given = given.astype(np.int64).reshape(N)
-        return None if (given == T).all() else Packing(given, array_module(x))
+        return None if (given == T).all() else Packing(given, x)
 
     def _run(self, x: Any, state: State, packing: Packing | None) -> tuple[Any, State]:
         """All layers, with `x` of shape (T, N, input) or packed, and a batch in each state."""

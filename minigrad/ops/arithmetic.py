@@ -312,7 +312,7 @@ def erf(x: ArrayLike) -> Tensor:
         return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(dtype)
     from cupyx.scipy import special
 
-    return special.erf(x)
+    return special.erf(x).astype(x.dtype if x.dtype.kind == "f" else np.float64, copy=False)
 
 
 def gelu(x: ArrayLike, approximate: str = "none") -> Tensor:

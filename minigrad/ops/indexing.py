@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.devices import beside, near, own_copy
 from minigrad.ops.shape import Shape, ravel
 from minigrad.recording import differentiable, operand
 from minigrad.tape import Variable
@@ -29,13 +30,16 @@ def all_below(ids: Array, limit: int) -> bool:
     return bool(np.minimum.reduce(ids, None) >= 0 and np.maximum.reduce(ids, None) < limit)
 
 
-def as_index(index: Any) -> Index:
-    """`index` with the Tensors in it replaced by copies of their arrays, as they are now."""
+def as_index(index: Any, a: Any) -> Index:
+    """`index`, of `a`, with arrays as they are now in the place of Tensors and lists."""
     if isinstance(index, tuple):
-        return tuple(as_index(i) for i in index)
+        return tuple([as_index(i, a) for i in index])
     if isinstance(index, list):
-        return np.asarray([getattr(i, "_data", i) for i in index], None if index else np.intp)
-    return index._data.copy() if isinstance(index, Variable) else index
+        items = [i._data.tolist() if isinstance(i, Variable) else i for i in index]
+        return near(np.asarray(items, None if items else np.intp), a)
+    if isinstance(index, Variable):
+        return own_copy(index._data)
+    return beside(index, [a]) if type(index) is np.ndarray else index
 
 
 def _is_basic(index: Index) -> bool:
@@ -69,7 +73,7 @@ def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Any:
 
 def getitem(a: ArrayLike, index: Index) -> Tensor:
     """``a[index]`` by NumPy's rules: slices, None, ..., integer and boolean arrays, mixtures."""
-    return _getitem(a, as_index(index))
+    return _getitem(a, as_index(index, a))
 
 
 @differentiable(
@@ -94,14 +98,17 @@ def scatter_add(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
     values
         a number or an array that broadcasts to the shape of ``a[index]``.
     """
-    return _scatter_add(a, as_index(index), values)
+    return _scatter_add(a, as_index(index, a), values)
 
 
 def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
     """For each element of ``a[index]``, whether it is the one that assignment leaves in `a`."""
     writer = xp.full(a_shape, -1)
     number = xp.arange(writer[index].size).reshape(writer[index].shape)
-    writer[index] = number
+    if xp is np or _is_basic(index):
+        writer[index] = number
+    else:
+        xp.maximum.at(writer, index, number)
     return writer[index] == number
 
 
@@ -118,8 +125,13 @@ def _erased(g: Any, index: Index) -> Any:
     ),
 )
 def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
-    result = a.copy()
-    result[index] = values
+    result, xp = a.copy(), array_module(a)
+    if xp is np or _is_basic(index):
+        result[index] = values
+    else:  # a GPU writes in any order: erase, and add the value that is to stay
+        result[index] = 0
+        last = _last_writers(xp, a.shape, index)
+        xp.add.at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
     return result
 
 
@@ -128,7 +140,7 @@ def scatter_set(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
 
     Where an element is named several times, the last value stays, and only that one has a gradient.
     """
-    return _scatter_set(a, as_index(index), values)
+    return _scatter_set(a, as_index(index, a), values)
 
 
 def take(
@@ -144,7 +156,7 @@ def take(
         raise TypeError("take: out must be None; minigrad's ops make new tensors")
     if axis is None:
         a, axis = ravel(a), 0
-    indices = as_index(indices if isinstance(indices, list) else (indices,))
+    indices = as_index(indices if isinstance(indices, list) else (indices,), a)
     indices = indices[0] if isinstance(indices, tuple) else indices
     if getattr(indices, "dtype", None) == np.bool_:
         indices = indices.astype(np.intp)
@@ -163,7 +175,7 @@ def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -
     `indices` is an integer array with as many axes as `arr`; the others broadcast together.
     """
     arr = operand(arr)
-    indices = as_index(indices)
+    indices = as_index(indices, arr)
     if axis is None:
         arr, axis = ravel(arr), 0
     if indices.ndim != arr.ndim:
@@ -184,7 +196,7 @@ def repeat(a: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     a = operand(a)
     if axis is None:
         a, axis = ravel(a), 0
-    return take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
+    return take(a, near(np.repeat(np.arange(a.shape[axis]), repeats), a), axis)
 
 
 def _unpadded(g: Any, a_shape: tuple[int, ...], pad_width: Any) -> Any:
@@ -219,7 +231,7 @@ def pad(
     """
     array = operand(array)
     if mode == "constant":
-        return _pad(array, pad_width, constant_values)
+        return _pad(array, np.asarray(pad_width).tolist(), constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(
             f"pad: mode {mode!r} is not supported; use constant, edge, reflect, symmetric or wrap"
@@ -227,7 +239,7 @@ def pad(
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
     for axis, width in enumerate(widths):
         indices = np.pad(np.arange(array.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
-        array = take(array, indices, axis)
+        array = take(array, near(indices, array), axis)
     return array
 
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import random
-from minigrad.backend import Array, ArrayLike, array_module, as_array
+from minigrad.backend import FLOAT32, Array, ArrayLike, array_module, as_array
+from minigrad.devices import beside, near, on_device_of, own_copy
 from minigrad.fusing import fused
+from minigrad.kernels.launch import THREADS, usable
+from minigrad.kernels.rows import CHUNK, add_rows, dropout_mask, take_rows
+from minigrad.ops.arithmetic import where
 from minigrad.ops.indexing import all_below
 from minigrad.ops.reduction import mean, var
 from minigrad.recording import differentiable, operand
 from minigrad.sparse import RowSparse, summed_rows
-from minigrad.tape import Leaf, Variable
+from minigrad.tape import Leaf, Variable, wrap
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -29,10 +33,10 @@ def _rows_gradient(
 ) -> Any:
     if padding_idx is not None:
         looked_up = ids != padding_idx
-        if array_module(ids) is np:
+        if array_module(ids) is np or sparse:
             ids, g = ids[looked_up], g[looked_up]
         else:  # a mask as an index would wait for the GPU
-            g = g * looked_up.astype(g.dtype)[..., None]
+            g = where(looked_up[..., None], g, 0.0)
     if sparse and not isinstance(g, Variable):
         return RowSparse(ids, g, weight_shape)
     return _sum_rows(g, ids, weight_shape)
@@ -40,7 +44,17 @@ def _rows_gradient(
 
 @differentiable(weight=_rows_gradient)
 def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: bool) -> Any:
-    return weight.take(ids, 0)
+    return _taken_by_kernel(ids, weight, 0) if usable(weight) else weight.take(ids, 0)
+
+
+def _taken_by_kernel(ids: Array, matrix: Array, axis: int) -> Array:
+    """Row (or with `axis` 1: column) `ids` of `matrix`; NaN for ids that it has not."""
+    xp = array_module(ids)
+    matrix, ids = xp.ascontiguousarray(matrix), ids.astype(np.int64, order="C", copy=False)
+    (by_id, along), width = ((matrix.shape[1], 1)[:: 1 - 2 * axis], matrix.shape[1 - axis])
+    out = xp.empty((*ids.shape, width), matrix.dtype)
+    take_rows.over(out.size, out.dtype, width, matrix.shape[axis], by_id, along, ids, matrix, out)
+    return out
 
 
 @differentiable(rows=lambda g, ids: _embedding(ids, g, None, False))
@@ -52,6 +66,14 @@ def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Any:
     if xp is np:
         ids, rows = summed_rows(ids, rows)
         result[ids] = rows
+    elif usable(rows):
+        ids, rows = ids.astype(np.int64, copy=False), xp.ascontiguousarray(rows)
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            add_rows(
+                len(some), THREADS, rows.dtype,
+                len(some), shape[1], shape[0], some, rows[start : start + CHUNK], result,
+            )  # fmt: skip
     else:
         xp.add.at(result, ids, rows)
     return result
@@ -84,10 +106,10 @@ def embedding(
     TypeError, IndexError
         if ids are not integers, or one is outside the rows (negative ones are).
     """
-    if isinstance(ids, list | tuple | int):
+    weight, listed = operand(weight), isinstance(ids, list | tuple | int)
+    if listed:
         ids = np.array(ids) if np.size(ids) else np.zeros(np.shape(ids), np.int64)
-    # the ids as they are now: the way back needs them again
-    ids, weight = as_array(getattr(ids, "_data", ids)).copy(), operand(weight)
+    where_from, ids = ids, as_array(getattr(ids, "_data", ids))
     if ids.dtype.kind not in "iu":
         raise TypeError(
             f"embedding: ids must be integers, not {ids.dtype} {ids.shape}; "
@@ -95,12 +117,15 @@ def embedding(
         )
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
-    if ids.ndim == 0:
-        return embedding(ids[None], weight, padding_idx, sparse)[0]
     rows = weight.shape[0]
     if array_module(ids) is np and not all_below(ids, rows):
         worst = ids.max() if ids.max() >= rows else ids.min()
         raise IndexError(f"embedding: id {worst} is outside the {rows} rows of weight")
+    if not isinstance(where_from, Variable):
+        ids = near(ids, weight) if listed else beside(ids, [weight])
+    if ids.ndim == 0:
+        return embedding(wrap(ids[None]), weight, padding_idx, sparse)[0]
+    ids = own_copy(ids)  # as they are now: the way back needs them again
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise IndexError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows")
     padding_idx = None if padding_idx is None else padding_idx % rows
@@ -112,13 +137,17 @@ def embedding(
 @differentiable(weight=lambda g, ids, weight_shape: _sum_columns(g, ids, weight_shape))
 def columns(ids: Array, weight: ArrayLike) -> Any:
     """Column `ids` of `weight`, for each id: the product of `weight` with a one-hot vector."""
+    if usable(weight):
+        return _taken_by_kernel(ids, weight, 1)
     return array_module(weight).moveaxis(weight.take(ids, 1), 0, -1)
 
 
 @differentiable(values=lambda g, ids: columns(ids, g))
 def _sum_columns(values: Array, ids: Array, shape: tuple[int, int]) -> Any:
     """A matrix of `shape` whose column i is the sum of the `values` with id i."""
-    result = array_module(values).zeros(shape, values.dtype)
+    if array_module(values) is not np:
+        return _sum_rows(values, ids, shape[::-1]).T
+    result = np.zeros(shape, values.dtype)
     ids, sums = summed_rows(ids.reshape(-1), values.reshape(ids.size, shape[0]))
     result[:, ids] = sums.T
     return result
@@ -144,7 +173,9 @@ def dropout(
     training
         False: `x` as it is.
     rng
-        where the draws come from; None: minigrad's own generator (see `minigrad.manual_seed`).
+        where the draws come from; None: minigrad's own generator (see `minigrad.manual_seed`). On
+        a GPU two numbers are drawn there, and the mask is made from them on the device: another
+        one than on the CPU, but the same each time.
     shared_axis
         along this axis there is one draw for all elements, which are dropped or kept together.
 
@@ -165,11 +196,31 @@ def dropout(
         if not -x.ndim <= shared_axis < x.ndim:
             raise ValueError(f"dropout: shared_axis {shared_axis} is no axis of {x.shape}")
         shape[shared_axis] = 1
-    # integers of 16 bits are drawn in half the time of floats, which most of it goes into
-    draws = random.generator(rng).integers(DRAWS, size=shape, dtype=np.uint16)
-    mask = (draws >= round(p * DRAWS)).astype(x.dtype)
-    mask *= 0.0 if p == 1 else 1 / (1 - p)
-    return x * array_module(x).asarray(mask)
+    return x * _dropout_mask(getattr(x, "_data", x), shape, round(p * DRAWS), p, rng)
+
+
+def _dropout_mask(
+    x: Array, shape: Sequence[int], drop: int, p: float, rng: np.random.Generator | None
+) -> Array:
+    """A mask of `shape`, for `x`: 0 with a probability of `drop` in `DRAWS`, else 1 / (1 - p).
+
+    On the CPU `rng` draws each number; on a GPU it draws a key, and the numbers are drawn there.
+    """
+    rng, scale = random.generator(rng), 0.0 if p == 1 else 1 / (1 - p)
+    if array_module(x) is np:
+        # integers of 16 bits are drawn in half the time of floats, which most of it goes into
+        draws = rng.integers(DRAWS, size=shape, dtype=np.uint16)
+        mask: Array = (draws >= drop).astype(x.dtype)
+        mask *= scale
+        return mask
+    low, high = rng.integers(1 << 32, size=2).tolist()
+    dtype = x.dtype if usable(x) else FLOAT32
+    with on_device_of(x):
+        mask = array_module(x).empty(shape, dtype)
+        blocks = -(-mask.size // (4 * THREADS))
+        options = (mask.size, low, high, drop << 16, scale)
+        dropout_mask(blocks, THREADS, dtype, *options, mask)
+        return mask.astype(x.dtype, copy=False)
 
 
 # ---------------------------------------------------------------------- layer normalisation

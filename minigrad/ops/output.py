@@ -16,7 +16,10 @@ import numpy as np
 from minigrad import threads
 from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.buffers import empty
+from minigrad.devices import is_unit
 from minigrad.fusing import fused
+from minigrad.kernels.launch import THREADS
+from minigrad.kernels.rows import cross_entropy_rows
 from minigrad.modes import modes
 from minigrad.ops.linalg import linear
 from minigrad.ops.softmax import (
@@ -34,6 +37,9 @@ BLOCK = 1 << 22
 """Logits in a block, at most, if the weights are not many: enough rows for the matrix products to
 run at full speed. A block may have twice as many logits as there are weights, however many those
 are, since each block costs the reading of all of them."""
+
+GPU_BLOCK = 1 << 27
+"""The same on a GPU, where a product takes many more rows to run at full speed."""
 
 PIECE = 160_000
 """Logits that one thread works on at a time: in float32 they fit into a core's cache."""
@@ -65,7 +71,7 @@ def composed_linear_cross_entropy(
 
 def _backward(g: Any, kept: list[Any]) -> list[Any]:
     """The gradients were made on the way forward, for a `g` of 1."""
-    if array_module(g) is np and g == 1:
+    if is_unit(g):
         return kept
     return [None if d is None else d * g for d in kept]
 
@@ -100,11 +106,82 @@ class _Rows:
         self.sums[start:stop] = sums
 
 
-def _blocks(M: int, weight: Array) -> list[tuple[int, int]]:
+def _blocks(M: int, weight: Array, block: int) -> list[tuple[int, int]]:
     """Where the blocks of M rows begin and end: at least one, and about equally long."""
-    count = -(-M * len(weight) // max(BLOCK, 2 * weight.size))
+    count = -(-M * len(weight) // max(block, 2 * weight.size))
     count = max(1, min(count, M))
     return list(pairwise(M * i // count for i in range(count + 1)))
+
+
+def _on_cpu(
+    h: Array, weight: Array, bias: Any, targets: Array, ignored: Array | None, share: Array,
+    smoothing: float, wanted: tuple[bool, ...],
+) -> tuple[Array, list[Any]]:  # fmt: skip
+    """The loss of each row of `h`, and the gradients of the loss; `share`: of a row in the loss."""
+    V, dtype = len(weight), h.dtype
+    blocks = _blocks(len(h), weight, BLOCK)
+    longest = max(stop - start for start, stop in blocks)
+    logits = empty(np, (longest, V), dtype)
+    rows = _Rows(
+        bias, targets if ignored is None else np.where(ignored, 0, targets), smoothing, logits
+    )
+    of_hidden, of_weight, of_bias = wanted
+    dh = empty(np, h.shape, dtype) if of_hidden else None
+    dW, db = None, None
+    for start, stop in blocks:
+        z = logits[: stop - start]
+        np.matmul(h[start:stop], weight.T, out=z)
+        step = max(1, PIECE // V)
+        threads.share(rows, [(start, i, min(i + step, stop)) for i in range(start, stop, step)])
+        if not any(wanted):
+            continue
+        # z is to be divided by the sums; what is smaller is, z or that which it is multiplied by
+        scale: Any = (share[start:stop] / rows.sums[start:stop])[:, None]
+        block, weights = h[start:stop], scale[:, 0]
+        if h.shape[1] >= V:
+            z *= scale
+            scale, weights = None, np.ones_like(weights)
+        if dh is not None:
+            of_block = np.matmul(z, weight, out=dh[start:stop])
+            if scale is not None:
+                of_block *= scale
+        if of_bias:
+            db = _added(db, weights @ z)
+        if of_weight:
+            if scale is not None:
+                block = np.multiply(block, scale, out=empty(np, block.shape, dtype))
+            dW = _added(dW, z.T @ block)
+    return rows.losses if ignored is None else np.where(ignored, 0, rows.losses), [dh, dW, db]
+
+
+def _on_gpu(
+    h: Array, weight: Array, bias: Any, targets: Array, ignore_index: int, share: Array,
+    smoothing: float, wanted: tuple[bool, ...],
+) -> tuple[Array, list[Any]]:  # fmt: skip
+    """The same with one kernel for each block, which makes the logits their gradient."""
+    xp, V, dtype = array_module(h), len(weight), h.dtype
+    of_hidden, of_weight, of_bias = wanted
+    blocks = _blocks(len(h), weight, GPU_BLOCK)
+    longest = max(stop - start for start, stop in blocks)
+    logits, ones = xp.empty((longest, V), dtype), xp.ones(longest if of_bias else 0, dtype)
+    targets, losses = targets.astype(np.int64, copy=False), xp.empty(len(h), dtype)
+    bias = None if bias is None else xp.ascontiguousarray(bias)
+    dh = xp.empty(h.shape, dtype) if of_hidden else None
+    dW, db = None, None
+    for start, stop in blocks:
+        z, here = logits[: stop - start], slice(start, stop)
+        xp.matmul(h[here], weight.T, out=z)
+        cross_entropy_rows(
+            len(z), THREADS, dtype,
+            V, z, bias, targets[here], ignore_index, smoothing, share[here], losses[here],
+        )  # fmt: skip
+        if dh is not None:
+            xp.matmul(z, weight, out=dh[here])
+        if of_bias:
+            db = _added(db, ones[: len(z)] @ z)
+        if of_weight:
+            dW = _added(dW, z.T @ h[here])
+    return losses, [dh, dW, db]
 
 
 @fused(
@@ -128,55 +205,30 @@ def _linear_cross_entropy(
 
     `any_ignored` says whether any target may be `ignore_index`.
     """
-    xp, V = array_module(hidden), len(weight)
+    xp = array_module(hidden)
     given = xp.result_type(*[x.dtype for x in (hidden, weight, bias) if x is not None])
     dtype = xp.result_type(given, np.float32)  # sums of so many terms would not fit into float16
-    weight = weight.astype(dtype, copy=False)
+    weight, bias = (None if x is None else x.astype(dtype, copy=False) for x in (weight, bias))
     h = hidden.reshape(targets.size, weight.shape[1]).astype(dtype, copy=False)
     targets = targets.reshape(-1)
     ignored = targets == ignore_index if any_ignored else None
     if ignored is None:
-        share, counted = xp.ones(len(h), dtype), max(len(h), 1)  # share: of a target in the loss
+        share, counted = xp.ones(len(h), dtype), max(len(h), 1)
     else:
-        share, targets = (~ignored).astype(dtype), xp.where(ignored, 0, targets)
+        share = (~ignored).astype(dtype)
         counted = xp.maximum(share.sum(), 1)
     if reduction == "mean":
         share /= counted
-    blocks = _blocks(len(h), weight)
-    longest = max(stop - start for start, stop in blocks)
-    logits = empty(xp, (longest, V), dtype)
-    rows = _Rows(bias, targets, label_smoothing, logits)
-    of_hidden, of_weight, of_bias = wanted
-    dh = empty(xp, h.shape, dtype) if of_hidden else None
-    dW, db = None, None
-    for start, stop in blocks:
-        z = logits[: stop - start]
-        xp.matmul(h[start:stop], weight.T, out=z)
-        step = max(1, PIECE // V if xp is np else stop - start)
-        threads.share(rows, [(start, i, min(i + step, stop)) for i in range(start, stop, step)])
-        if not any(wanted):
-            continue
-        # z is to be divided by the sums; what is smaller is, z or that which it is multiplied by
-        scale = (share[start:stop] / rows.sums[start:stop])[:, None]
-        block, weights = h[start:stop], scale[:, 0]
-        if h.shape[1] >= V:
-            z *= scale
-            scale, weights = None, xp.ones_like(weights)
-        if dh is not None:
-            of_block = xp.matmul(z, weight, out=dh[start:stop])
-            if scale is not None:
-                of_block *= scale
-        if of_bias:
-            db = _added(db, weights @ z)
-        if of_weight:
-            if scale is not None:
-                block = xp.multiply(block, scale, out=empty(xp, block.shape, dtype))
-            dW = _added(dW, z.T @ block)
-    losses = rows.losses if ignored is None else xp.where(ignored, 0, rows.losses)
-    gradients = [None if dh is None else dh.reshape(hidden.shape), dW, db]
+    shared = (share, float(label_smoothing), wanted)
+    if xp is np:
+        losses, gradients = _on_cpu(h, weight, bias, targets, ignored, *shared)
+    else:
+        losses, gradients = _on_gpu(h, weight, bias, targets, int(ignore_index), *shared)
+    if wanted[0]:
+        gradients[0] = gradients[0].reshape(hidden.shape)
     if given != dtype:
         gradients = [None if d is None else d.astype(given) for d in gradients]
-    return (losses @ share).astype(given), gradients
+    return (losses @ share).astype(given, copy=False), gradients
 
 
 def linear_cross_entropy(
@@ -233,7 +285,7 @@ def linear_cross_entropy(
             "target there is cross_entropy(linear(hidden, weight, bias), targets)"
         )
     check_smoothing(name, label_smoothing)
-    targets = as_class_ids(targets)
+    targets = as_class_ids(targets, hidden, weight)
     any_ignored = check_classes(name, targets, (*shape[:-1], classes), ignore_index)
     wanted = tuple(
         [modes.recording and getattr(x, "_node", None) is not None for x in (hidden, weight, bias)]

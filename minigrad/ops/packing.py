@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import Array, array_module
+from minigrad.devices import near
 from minigrad.recording import differentiable
 
 
@@ -41,19 +42,21 @@ def put_rows(rows: Any, index: Array, length: int) -> Any:
 class Packing:
     """How to pack N sequences of the given `lengths`, an array of N integers from 0 to T.
 
+    The lengths are on the host; `like` is a Tensor or array on the device of what is to be packed.
+
     Attributes
     ----------
     sizes : tuple of int
         how many sequences there are at each time step, up to the longest one's last.
     """
 
-    def __init__(self, lengths: Any, xp: Any) -> None:
+    def __init__(self, lengths: Any, like: Any) -> None:
         order = np.argsort(-lengths, kind="stable")
         at_time = np.arange(lengths.max(initial=0))[:, None] < lengths[order]
         time, place = np.nonzero(at_time)
         self.sizes: tuple[int, ...] = tuple(at_time.sum(1).tolist())
-        self._rows = xp.asarray(time * len(lengths) + order[place])
-        self._order, self._back = xp.asarray(order), xp.asarray(np.argsort(order))
+        self._rows = near(time * len(lengths) + order[place], like)
+        self._order, self._back = near(order, like), near(np.argsort(order), like)
 
     def pack(self, x: Any) -> Any:
         """The rows of `x` (T, N, features) that are no padding."""

@@ -15,9 +15,9 @@ from minigrad.backend import (
     Device,
     DType,
     array_module,
-    device_of,
 )
-from minigrad.backend import to_device as array_to_device
+from minigrad.devices import device_of
+from minigrad.devices import to_device as array_to_device
 from minigrad.fusing import joint
 from minigrad.recording import differentiable, operand
 from minigrad.tape import Variable, wrap

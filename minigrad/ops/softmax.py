@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backend import Array, ArrayLike, array_module, as_array
+from minigrad.devices import beside, near, own_copy
 from minigrad.fusing import fused
+from minigrad.kernels.launch import THREADS, usable
+from minigrad.kernels.rows import cross_entropy_rows
 from minigrad.ops.arithmetic import exp, softplus, square, subtract, where
 from minigrad.ops.indexing import all_below, take_along_axis
 from minigrad.ops.reduction import sum
@@ -81,7 +84,7 @@ def cross_entropy(
         for logits that are not floats, shapes that do not fit, class indices outside [0, C).
     """
     logits = as_floats("cross_entropy", "logits", logits)
-    targets = as_class_ids(targets)
+    targets = as_class_ids(targets, logits)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction must be mean, sum or none, not {reduction!r}")
     check_smoothing("cross_entropy", label_smoothing)
@@ -91,7 +94,7 @@ def cross_entropy(
         logits = moveaxis(logits, axis, -1)
         targets = moveaxis(targets, axis, -1) if targets.dtype.kind == "f" else targets
     classes = logits.shape[-1]
-    weight = _class_weights("cross_entropy", weight, classes, logits.dtype)
+    weight = _class_weights("cross_entropy", weight, classes, logits)
     if targets.dtype.kind == "f":
         return _soft_cross_entropy(logits, targets, weight, label_smoothing, reduction)
     check_classes("cross_entropy", targets, logits.shape, ignore_index)
@@ -99,11 +102,14 @@ def cross_entropy(
     return _cross_entropy(logits, targets, *options)
 
 
-def as_class_ids(targets: Any) -> Any:
-    """Class indices as an array of their own, or probabilities as they are."""
+def as_class_ids(targets: Any, *logits: Any) -> Any:
+    """Class indices, of `logits`, as an array of their own, or probabilities as they are."""
     if not hasattr(targets, "dtype"):
-        return np.array(targets)
-    return targets if targets.dtype.kind == "f" else getattr(targets, "_data", targets).copy()
+        return near(np.array(targets), logits[0])
+    if targets.dtype.kind == "f":
+        return targets
+    data = getattr(targets, "_data", None)
+    return own_copy(beside(targets, logits) if data is None else data)
 
 
 def as_floats(op: str, name: str, x: Any) -> Any:
@@ -120,13 +126,13 @@ def check_smoothing(op: str, label_smoothing: float) -> None:
         raise ValueError(f"{op}: label_smoothing must be in [0, 1], not {label_smoothing}")
 
 
-def _class_weights(op: str, weight: Any, classes: int, dtype: Any) -> Array | None:
-    """What each class counts, as an array of `dtype`."""
+def _class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | None:
+    """What each class counts, as an array of the dtype of `like`."""
     if weight is None:
         return None
     if getattr(weight, "_node", None) is not None:
         raise TypeError(f"{op}: weight requires a gradient, which it cannot have; detach() it")
-    weight = as_array(getattr(weight, "_data", weight), dtype)
+    weight = as_array(beside(getattr(weight, "_data", weight), [like]), like.dtype)
     if weight.shape != (classes,):
         raise ValueError(f"{op}: weight has shape {weight.shape}, expected ({classes},)")
     return weight
@@ -139,7 +145,7 @@ def _constant_like(logits: Any, name: str, weight: Any) -> Array:
             f"binary_cross_entropy_with_logits: {name} requires a gradient, which it cannot have; "
             "detach() it"
         )
-    return as_array(getattr(weight, "_data", weight), logits.dtype)
+    return as_array(beside(getattr(weight, "_data", weight), [logits]), logits.dtype)
 
 
 def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:
@@ -262,6 +268,20 @@ def _cross_entropy_backward(
     return [dz.reshape(probs.shape)]
 
 
+def _rows_by_kernel(
+    logits: Array, targets: Array, ignore_index: int, label_smoothing: float
+) -> tuple[Array, Array]:
+    """The softmax, and the loss of each target: 0 where it is ignored, NaN where it is no class."""
+    xp, dtype = array_module(logits), logits.dtype
+    probs, losses = logits.copy(order="C"), xp.empty(targets.shape, dtype)
+    targets = targets.astype(np.int64, order="C", copy=False)
+    cross_entropy_rows(
+        targets.size, THREADS, dtype,
+        logits.shape[-1], probs, None, targets, ignore_index, float(label_smoothing), None, losses,
+    )  # fmt: skip
+    return probs, losses
+
+
 @fused(twin=composed_cross_entropy, backward=_cross_entropy_backward, inputs=["logits"])
 def _cross_entropy(
     logits: Any,
@@ -274,6 +294,9 @@ def _cross_entropy(
     """Cross-entropy against class indices in one pass; keeps the softmax for the way back."""
     xp, classes = array_module(logits), logits.shape[-1]
     safe, counts = _target_weights(targets, classes, logits.dtype, weight, ignore_index)
+    if usable(logits) and weight is None:
+        probs, losses = _rows_by_kernel(logits, targets, int(ignore_index), label_smoothing)
+        return _reduce(losses, counts, reduction), (probs, safe, counts)
     shifted = logits - logits.max(-1, keepdims=True)
     picked = xp.take_along_axis(shifted, safe[..., None], -1)[..., 0]
     if label_smoothing:
@@ -314,8 +337,8 @@ def nll_loss(
         as `cross_entropy`.
     """
     as_floats("nll_loss", "log_probs", log_probs)
-    targets = as_class_ids(targets)
-    weight = _class_weights("nll_loss", weight, log_probs.shape[-1], log_probs.dtype)
+    targets = as_class_ids(targets, log_probs)
+    weight = _class_weights("nll_loss", weight, log_probs.shape[-1], log_probs)
     check_classes("nll_loss", targets, log_probs.shape, ignore_index)
     safe, counts = _target_weights(
         targets, log_probs.shape[-1], log_probs.dtype, weight, ignore_index
@@ -379,7 +402,7 @@ def binary_cross_entropy_with_logits(
     _same_shape("binary_cross_entropy_with_logits", logits, targets)
     as_floats("binary_cross_entropy_with_logits", "logits", logits)
     if targets.dtype.kind != "f":
-        targets = as_array(getattr(targets, "_data", targets), logits.dtype)
+        targets = as_array(beside(getattr(targets, "_data", targets), [logits]), logits.dtype)
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
     positive = softplus(-logits) * targets
     if pos_weight is not None:

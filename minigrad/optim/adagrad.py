@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.optim.optimizer import Optimizer, Parameters, descended
+from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
 
 class Adagrad(Optimizer):
@@ -64,20 +65,46 @@ class Adagrad(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(
-        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
-    ) -> None:
-        xp = array_module(parameter)
+    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         if not state:
             state["step"] = 0
+            xp = array_module(parameter)
             state["sum"] = xp.full_like(parameter, o.initial_accumulator_value)
         lr = o.lr / (1 + state["step"] * o.lr_decay)
         state["step"] += 1
-        for p, g, v, s, t in self._pieces(2, parameter, gradient, state["sum"]):
-            g = descended(p, g, o.weight_decay, o.maximize, out=s)
-            v += xp.multiply(g, g, out=t)
-            xp.sqrt(v, out=t)
-            t += o.eps
-            xp.divide(g, t, out=t)
-            t *= lr
-            p -= t
+        return (state["sum"],), (lr, o.eps, o.weight_decay, o.maximize)
+
+    @staticmethod
+    def _change(
+        p: Array,
+        g: Array,
+        v: Array,
+        s: Array,
+        t: Array,
+        lr: float,
+        eps: float,
+        weight_decay: float,
+        maximize: bool,
+    ) -> None:
+        xp = array_module(p)
+        if weight_decay or maximize:
+            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        v += xp.multiply(g, g, out=t)
+        xp.sqrt(v, out=t)
+        t += eps
+        xp.divide(g, t, out=t)
+        t *= lr
+        p -= t
+
+    kernel = UpdateKernel(
+        "adagrad",
+        _change,
+        scratch=2,
+        states="sum",
+        numbers="double lr, double eps, double weight_decay, bool maximize",
+        code="""
+        g = descended(p, g, weight_decay, maximize);
+        T v = *sum += g * g;
+        p -= g / (sqrt(v) + T(eps)) * T(lr);
+        """,
+    )

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.backend import Array, array_module
+from minigrad.kernels.updates import UpdateKernel
 from minigrad.optim.checks import check_number
-from minigrad.optim.optimizer import Optimizer, Parameters, descended
+from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
 
 class Adam(Optimizer):
@@ -80,9 +81,7 @@ class Adam(Optimizer):
         for i, beta in enumerate(betas):
             check_number(beta, f"{where}: betas[{i}]", high=1.0)
 
-    def _update(
-        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
-    ) -> None:
+    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         xp = array_module(parameter)
         if not state:
             state["step"] = 0
@@ -98,24 +97,62 @@ class Adam(Optimizer):
         # lr m̂ / (√v̂ + eps) = rate m / (√v + eps root)
         root = sqrt(1 - beta2 ** state["step"])
         rate = o.lr * root / (1 - beta1 ** state["step"])
-        moments = state["exp_avg"], state["exp_avg_sq"]
         largest = state["max_exp_avg_sq"] if o.amsgrad else None
-        for p, g, m, v, w, s, t in self._pieces(2, parameter, gradient, *moments, largest):
-            g = descended(p, g, added, o.maximize, out=s)
-            if shrink != 1:
-                p *= shrink
-            xp.subtract(g, m, out=t)
-            t *= 1 - beta1
-            m += t
-            v *= beta2
-            xp.multiply(g, g, out=t)
-            t *= 1 - beta2
-            v += t
-            xp.sqrt(v if w is None else xp.maximum(w, v, out=w), out=t)
-            t += o.eps * root
-            xp.divide(m, t, out=t)
-            t *= rate
-            p -= t
+        return (
+            (state["exp_avg"], state["exp_avg_sq"], largest),
+            (rate, beta1, beta2, o.eps * root, shrink, added, o.maximize),
+        )
+
+    @staticmethod
+    def _change(
+        p: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        w: Array | None,
+        s: Array,
+        t: Array,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        shrink: float,
+        weight_decay: float,
+        maximize: bool,
+    ) -> None:
+        xp = array_module(p)
+        if weight_decay or maximize:
+            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        if shrink != 1:
+            p *= shrink
+        xp.subtract(g, m, out=t)
+        t *= 1 - beta1
+        m += t
+        v *= beta2
+        xp.multiply(g, g, out=t)
+        t *= 1 - beta2
+        v += t
+        xp.sqrt(v if w is None else xp.maximum(w, v, out=w), out=t)
+        t += eps
+        xp.divide(m, t, out=t)
+        t *= rate
+        p -= t
+
+    kernel = UpdateKernel(
+        "adam",
+        _change,
+        scratch=2,
+        states="exp_avg exp_avg_sq max_exp_avg_sq",
+        numbers="double rate, double beta1, double beta2, double eps, double shrink, "
+        "double weight_decay, bool maximize",
+        code="""
+        g = descended(p, g, weight_decay, maximize);
+        T m = *exp_avg += (g - *exp_avg) * T(1 - beta1);
+        T v = *exp_avg_sq = *exp_avg_sq * T(beta2) + g * g * T(1 - beta2);
+        if (max_exp_avg_sq) v = *max_exp_avg_sq = larger(*max_exp_avg_sq, v);
+        p = p * T(shrink) - m / (sqrt(v) + T(eps)) * T(rate);
+        """,
+    )
 
 
 class AdamW(Adam):

@@ -8,8 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.optim.optimizer import Optimizer, Parameters, descended
+from minigrad.devices import on_device_of
+from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 from minigrad.tape import mark_changed
+from minigrad.tensor import Tensor
 
 
 class ASGD(Optimizer):
@@ -74,33 +77,61 @@ class ASGD(Optimizer):
         super().__init__(params, defaults)
         self._averages_in = False
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(
+        self, closure: Callable[[], Any] | None = None, *, if_finite: Tensor | None = None
+    ) -> Any:
         """See `Optimizer.step`; a RuntimeError within `averaged`."""
         if self._averages_in:
             raise RuntimeError("ASGD.step: the averages are in the parameters; leave averaged()")
-        return super().step(closure)
+        return super().step(closure, if_finite=if_finite)
 
-    def _update(
-        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
-    ) -> None:
-        xp = array_module(parameter)
+    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         if not state:
             state["step"] = 0
-            state["ax"] = xp.zeros_like(parameter)
+            state["ax"] = array_module(parameter).zeros_like(parameter)
         eta = o.lr / (1 + o.lambd * o.lr * state["step"]) ** o.alpha
         mu = 1 / max(1.0, state["step"] - o.t0)
         state["step"] += 1
-        for p, g, ax, s in self._pieces(1, parameter, gradient, state["ax"]):
-            g = descended(p, g, o.weight_decay, o.maximize, out=s)
-            if o.lambd:
-                p *= 1 - o.lambd * eta
-            p -= xp.multiply(g, eta, out=s)
-            if mu == 1:
-                ax[...] = p
-            else:
-                xp.subtract(p, ax, out=s)
-                s *= mu
-                ax += s
+        return (state["ax"],), (eta, 1 - o.lambd * eta, mu, o.weight_decay, o.maximize)
+
+    @staticmethod
+    def _change(
+        p: Array,
+        g: Array,
+        ax: Array,
+        s: Array,
+        eta: float,
+        shrink: float,
+        mu: float,
+        weight_decay: float,
+        maximize: bool,
+    ) -> None:
+        xp = array_module(p)
+        if weight_decay or maximize:
+            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        if shrink != 1:
+            p *= shrink
+        p -= xp.multiply(g, eta, out=s)
+        if mu == 1:
+            ax[...] = p
+        else:
+            xp.subtract(p, ax, out=s)
+            s *= mu
+            ax += s
+
+    kernel = UpdateKernel(
+        "asgd",
+        _change,
+        scratch=1,
+        states="ax",
+        numbers="double eta, double shrink, double mu, double weight_decay, bool maximize",
+        code="""
+        g = descended(p, g, weight_decay, maximize);
+        T changed = p * T(shrink) - g * T(eta);
+        *ax = mu == 1 ? changed : *ax + (changed - *ax) * T(mu);
+        p = changed;
+        """,
+    )
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -117,15 +148,24 @@ class ASGD(Optimizer):
         """
         if self._averages_in:
             raise RuntimeError("ASGD.averaged: the averages are in the parameters already")
-        kept = [(p, p._data.copy()) for p in self.state]
+        kept = [(p, _copied(p)) for p in self.state]
         self._averages_in = True
         try:
             for p, state in self.state.items():
-                p._data[...] = state["ax"]
-                mark_changed(p)
+                _put(p, state["ax"])
             yield
         finally:
             for p, values in kept:
-                p._data[...] = values
-                mark_changed(p)
+                _put(p, values)
             self._averages_in = False
+
+
+def _copied(p: Tensor) -> Array:
+    with on_device_of(p):
+        return p._data.copy()
+
+
+def _put(p: Tensor, values: Array) -> None:
+    with on_device_of(p):
+        p._data[...] = values
+    mark_changed(p)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
 
 from minigrad.backend import FLOAT32, Array, array_module
+from minigrad.devices import gpus, on_device_of, zeros
+from minigrad.optim import norms
 from minigrad.optim.blocks import is_one_piece, pieces
 from minigrad.optim.checks import check_number, in_order, told
 from minigrad.sparse import RowSparse, elements
-from minigrad.tape import mark_changed
+from minigrad.tape import mark_changed, wrap
 from minigrad.tensor import Tensor
 
 
@@ -41,20 +42,22 @@ def clip_grad_norm_(
     error_if_nonfinite
         raise, and leave the gradients as they are, if the norm is infinite or NaN. Without it an
         infinite norm makes the gradients 0 (the infinite elements NaN), a norm of NaN makes all of
-        them NaN. On a GPU the question costs a transfer.
+        them NaN. On a GPU the host waits for the answer; for all else it does not, and
+        ``optimizer.step(if_finite=norm)`` has the question answered there.
 
     Returns
     -------
     Tensor
         the norm before scaling, a single number, of the dtype and on the device of the gradients.
-        It is exact to about the precision of that dtype, since the pieces of a gradient are summed
-        in float64 (so a float32 norm is right from 1e-38 to 1e38, where the squares would not fit
-        into float32); on a GPU all is computed in the gradients' dtype.
+        It is exact to about the precision of that dtype, since the sums are in float64, on a GPU
+        too (so a float32 norm is right from 1e-38 to 1e38, where the squares would not fit into
+        float32).
 
     Raises
     ------
     ValueError
-        if there are no parameters (an iterator that was used up?), or a number is out of range.
+        if there are no parameters (an iterator that was used up?), a number is out of range, or the
+        gradients are not all on one device.
     RuntimeError
         if `error_if_nonfinite`, and the norm is infinite or NaN.
     """
@@ -63,26 +66,30 @@ def clip_grad_norm_(
         check_number(max_norm, "clip_grad_norm_: max_norm")
     if norm_type != math.inf:
         check_number(norm_type, "clip_grad_norm_: norm_type", positive=True)
-    gradients = _gradients(parameters, "clip_grad_norm_")
+    tensors = _tensors(parameters, "clip_grad_norm_")
+    gradients = _gradients(tensors)
     if not gradients:
-        return Tensor(np.zeros((), FLOAT32))
+        return _tensor(zeros((), like=tensors[0], dtype=FLOAT32))
+    arrays = [elements(g) for g in gradients]
+    on_gpu = _on_gpu(arrays)
     with np.errstate(over="ignore"):  # it is then summed again in float64
-        norm = _norm([elements(g) for g in gradients], norm_type)
-    xp = array_module(norm)
-    if error_if_nonfinite and not bool(xp.isfinite(norm)):
+        norm = norms.common_norm(arrays, norm_type) if on_gpu else _norm(arrays, norm_type)
+    if error_if_nonfinite and not bool(array_module(norm).isfinite(norm)):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of the gradients is {float(norm)}; nothing was scaled "
             f"({_first_culprit(gradients)})"
         )
-    with np.errstate(invalid="ignore"):  # infinity times 0, as documented
-        factor = max_norm / (norm + 1e-6)
-        # The factor is looked at only where that costs nothing.
-        if max_norm != math.inf and not (xp is np and factor >= 1):
-            factor = xp.minimum(factor, 1.0)
-            for gradient in gradients:
-                g = _to_change(gradient)
-                g *= factor.astype(g.dtype)
-    return Tensor(xp.asarray(norm, dtype=gradients[0].dtype))
+    if max_norm != math.inf and on_gpu:
+        norms.scale_all([_to_change(g) for g in gradients], norm, max_norm)
+    elif max_norm != math.inf:
+        with np.errstate(invalid="ignore"):  # infinity times 0, as documented
+            factor = max_norm / (norm + 1e-6)
+            if not factor >= 1:
+                for gradient in gradients:
+                    g = _to_change(gradient)
+                    g *= factor.astype(g.dtype)
+    with on_device_of(norm):
+        return _tensor(array_module(norm).asarray(norm, dtype=gradients[0].dtype))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -102,19 +109,27 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """
     check_number(clip_value, "clip_grad_value_: clip_value")
     bound = float(clip_value)
-    for gradient in _gradients(parameters, "clip_grad_value_"):
-        g = _to_change(gradient)
-        xp = array_module(g)
-        xp.minimum(g, bound, out=g)
-        xp.maximum(g, -bound, out=g)
+    gradients = _gradients(_tensors(parameters, "clip_grad_value_"))
+    arrays = [_to_change(g) for g in gradients]
+    if _on_gpu(arrays):
+        norms.clamp_all(arrays, bound)
+        return
+    for g in arrays:
+        np.minimum(g, bound, out=g)
+        np.maximum(g, -bound, out=g)
 
 
-def _gradients(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor | RowSparse]:
+def _tensors(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
+    """The parameters, each of them once."""
     items = [parameters] if isinstance(parameters, Tensor) else in_order(parameters, where)
     for i, p in enumerate(items):
         if not isinstance(p, Tensor):
             raise TypeError(f"{where}: parameter {i} is no Tensor but {told(p)}")
-    return [p.grad for p in dict.fromkeys(items) if p.grad is not None]
+    return list(dict.fromkeys(items))
+
+
+def _gradients(tensors: list[Tensor]) -> list[Tensor | RowSparse]:
+    return [p.grad for p in tensors if p.grad is not None]
 
 
 def _to_change(gradient: Tensor | RowSparse) -> Array:
@@ -124,20 +139,27 @@ def _to_change(gradient: Tensor | RowSparse) -> Array:
     return elements(gradient)
 
 
+def _tensor(array: Array) -> Tensor:
+    """A Tensor of `array`, where that is; ``Tensor(array)`` would go to the default device."""
+    tensor: Tensor = wrap(array)
+    return tensor
+
+
+def _on_gpu(arrays: list[Array]) -> bool:
+    return bool(gpus) and any(type(x) is not np.ndarray for x in arrays)
+
+
 def _norm(gradients: list[Array], p: float) -> Any:
-    """The p-norm of all elements: a float64 number of NumPy's, or an array on the device."""
-    xp = array_module(gradients[0])
+    """The p-norm of all elements, in NumPy."""
     if p == math.inf:
-        parts = [xp.maximum(g.max(), -g.min()) for g in gradients if g.size]
-        return reduce(xp.maximum, parts, xp.zeros((), FLOAT32))
-    if xp is np:
-        return np.float64(sum(_power_sum(g, p) for g in gradients)) ** (1 / p)
-    return reduce(add, [_power(g, p) for g in gradients]) ** (1 / p)
+        parts = [np.maximum(g.max(), -g.min()) for g in gradients if g.size]
+        return reduce(np.maximum, parts, np.zeros((), FLOAT32))
+    return np.float64(sum(_power_sum(g, p) for g in gradients)) ** (1 / p)
 
 
 def _power(g: Array, p: float) -> Any:
     """The sum of |x|ᵖ over all elements x of `g`, in one read of it if p is 2."""
-    return array_module(g).vdot(g, g) if p == 2 else (abs(g) ** p).sum()
+    return np.vdot(g, g) if p == 2 else (abs(g) ** p).sum()
 
 
 def _power_sum(g: Array, p: float) -> float:

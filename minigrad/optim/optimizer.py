@@ -6,17 +6,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
-from minigrad.backend import Array, array_module
+import numpy as np
+
+from minigrad.backend import Array
+from minigrad.devices import device_of, gpus, on_device_of, zeros
+from minigrad.kernels.updates import UpdateKernel, Updates
 from minigrad.modes import enable_grad
 from minigrad.optim import saving
 from minigrad.optim.blocks import Scratch, is_one_piece, pieces
 from minigrad.optim.checks import check_names, check_number, check_parameter, in_order, told
 from minigrad.sparse import RowSparse, elements
-from minigrad.tape import mark_changed
+from minigrad.tape import mark_changed, wrap
 from minigrad.tensor import Tensor
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]]
 """What an optimiser takes: Tensors, or groups of them: ``{"params": tensors, "lr": 0.1}``."""
+Prepared: TypeAlias = tuple[tuple[Array | None, ...], tuple[float, ...]]
+"""What `Optimizer._prepare` returns: arrays of a parameter's state, and numbers."""
 
 
 class Optimizer:
@@ -58,7 +64,9 @@ class Optimizer:
     remembered: tuple[str, ...] = ()
     """The names of what may be in the state of a parameter."""
     takes_sparse: bool = False
-    """Whether the update goes through `_pieces` alone, so that it can be of some rows."""
+    """Whether the update changes each element by itself, so that it can be of some rows."""
+    kernel: UpdateKernel
+    """The update's arithmetic, in NumPy and for a GPU."""
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -122,15 +130,25 @@ class Optimizer:
             elif isinstance(g := p.grad, RowSparse):
                 p.grad = RowSparse(g.rows[:0], g.values[:0], g.shape)
             elif g is not None:
-                p.grad = Tensor(array_module(p).zeros_like(p._data))
+                p.grad = wrap(zeros(p.shape, like=p._data))
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(
+        self, closure: Callable[[], Any] | None = None, *, if_finite: Tensor | None = None
+    ) -> Any:
         """Change each parameter that has a gradient, in place, by its group's options.
+
+        On a GPU one kernel steps all parameters of a group, and nothing comes to the host.
 
         Parameters
         ----------
         closure
             if given, called first, to compute the loss and its gradients.
+        if_finite
+            if given, a single number, such as the norm that `clip_grad_norm_` returns; unless it is
+            finite, nothing changes. On a GPU only the kernels look at it, so ``state["step"]``,
+            and all that goes by it, counts that step too. Parameters that are not float32 or
+            float64, or not contiguous, and row-sparse gradients have no kernel; for them the host
+            looks, and waits for the GPU.
 
         Returns
         -------
@@ -139,9 +157,10 @@ class Optimizer:
         Raises
         ------
         ValueError
-            if a ``.grad`` was replaced by one of another shape or dtype than its parameter's; if
-            one is row-sparse, and the group has weight decay or the optimiser does not take it.
-            Nothing is changed then.
+            if a ``.grad`` was replaced by one of another shape, dtype or device than its
+            parameter's; if one is row-sparse, and the group has weight decay or the optimiser does
+            not take it; if `if_finite` is no single number, or on another device. Nothing is
+            changed then.
         """
         loss = None
         if closure is not None:
@@ -155,18 +174,35 @@ class Optimizer:
             ]
             for group in self.param_groups
         ]  # all of them are looked at before the first is changed
+        finite = None if if_finite is None else self._number(if_finite, stepped)
+        if isinstance(finite, np.ndarray) and not np.isfinite(finite).all():
+            return loss
+        updates = Updates(finite) if gpus else None
         for group, parameters in zip(self.param_groups, stepped, strict=True):
-            options = SimpleNamespace(**{name: _plain(group[name]) for name in self.defaults})
+            options = SimpleNamespace(
+                **{name: _plain(group[name], default) for name, default in self.defaults.items()}
+            )
             for p, gradient in parameters:
-                self._update(p._data, gradient, self.state.setdefault(p, {}), options)
+                data, state = p._data, self.state.setdefault(p, {})
+                if updates is None or type(data) is np.ndarray:
+                    self._update(data, gradient, state, options)
+                else:
+                    self._update_on_gpu(data, gradient, state, options, updates)
                 mark_changed(p)
+        if updates is not None:
+            updates.launch()
         return loss
 
     def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
-        g: Any = p.grad if isinstance(p.grad, RowSparse) else elements(p.grad)
-        if g.shape != p._data.shape or g.dtype != p._data.dtype:
+        g: Any = getattr(p.grad, "_data", p.grad)  # a Tensor's array; a RowSparse as it is
+        data = p._data
+        if g.shape != data.shape or g.dtype != data.dtype:
             raise ValueError(
                 f"step: a parameter is {p.dtype} {p.shape}, but its .grad is {g.dtype} {g.shape}"
+            )
+        if gpus and (here := device_of(data)) != (there := device_of(elements(g))):
+            raise ValueError(
+                f"step: a parameter of shape {p.shape} is on {here}, but its .grad on {there}"
             )
         if isinstance(g, RowSparse) and (group.get("weight_decay") or not self.takes_sparse):
             name = type(self).__name__
@@ -182,10 +218,51 @@ class Optimizer:
             )
         return g
 
+    def _number(self, if_finite: Any, stepped: list[list[tuple[Tensor, Any]]]) -> Array:
+        """The array of `if_finite`, which is looked at first."""
+        where = f"{type(self).__name__}.step: if_finite"
+        if not isinstance(if_finite, Tensor) or if_finite.size != 1 or if_finite.dtype.kind != "f":
+            raise ValueError(f"{where} must be a Tensor of one float, got {told(if_finite)}")
+        for p, _ in (item for parameters in stepped for item in parameters):
+            if p.device != if_finite.device:
+                raise ValueError(
+                    f"{where} is on {if_finite.device}, but a parameter of shape {p.shape} is on "
+                    f"{p.device}"
+                )
+        number: Array = if_finite._data
+        return number
+
     def _update(
         self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
     ) -> None:
         """Step `parameter`, in place, with `gradient`, which stays as it is, by the options `o`."""
+        kernel, (states, numbers) = self.kernel, self._prepare(parameter, state, o)
+        for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
+            kernel.change(*arrays, *numbers)
+
+    def _update_on_gpu(
+        self,
+        parameter: Array,
+        gradient: Array | RowSparse,
+        state: dict[str, Any],
+        o: SimpleNamespace,
+        updates: Updates,
+    ) -> None:
+        """The same, now or when `updates` are launched."""
+        with on_device_of(parameter):
+            if type(self)._update is not Optimizer._update:  # an update of its own has no kernel
+                if updates.is_finite():
+                    self._update(parameter, gradient, state, o)
+                return
+            kernel, (states, numbers) = self.kernel, self._prepare(parameter, state, o)
+            if updates.add(kernel, parameter, gradient, states, numbers):
+                return
+            if updates.is_finite():
+                for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
+                    kernel.change(*arrays, *numbers)
+
+    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
+        """Count a step in `state`; the arrays in it that change, made if need be, and numbers."""
         raise NotImplementedError
 
     def _pieces(
@@ -252,17 +329,18 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array) -> Array:
-    """The gradient to go down: `g` itself, or with weight decay or a change of sign, in `out`."""
-    xp = array_module(p)
+def descended(
+    xp: Any, p: Array, g: Array, weight_decay: float, maximize: bool, out: Array
+) -> Array:
+    """The gradient to go down, with weight decay, a change of sign, or both: in `out`."""
     if weight_decay:
         xp.multiply(p, weight_decay, out=out)
         return (xp.subtract if maximize else xp.add)(out, g, out=out)
-    return xp.negative(g, out=out) if maximize else g
+    return xp.negative(g, out=out)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, default: Any) -> Any:
     """An option as Python floats: an np.float64 would make float32 arrays float64 on the way."""
-    if isinstance(value, bool):
-        return value
+    if isinstance(default, bool):
+        return bool(value)
     return tuple(map(float, value)) if isinstance(value, tuple | list) else float(value)

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.backend import Array, array_module
+from minigrad.kernels.updates import UpdateKernel
 from minigrad.optim.checks import check_number
-from minigrad.optim.optimizer import Optimizer, Parameters, descended
+from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
 
 class RMSprop(Optimizer):
@@ -75,35 +76,71 @@ class RMSprop(Optimizer):
         super().check_options(options, where)
         check_number(options["alpha"], f"{where}: alpha", high=1.0)
 
-    def _update(
-        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
-    ) -> None:
-        xp = array_module(parameter)
+    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         wanted = {"square_avg": True, "grad_avg": o.centered, "momentum_buffer": o.momentum > 0}
         for name, want in wanted.items():
             if want and name not in state:
-                state[name] = xp.zeros_like(parameter)
-        arrays = [state[name] if want else None for name, want in wanted.items()]
-        for p, g, v, m, b, s, t in self._pieces(2, parameter, gradient, *arrays):
-            g = descended(p, g, o.weight_decay, o.maximize, out=s)
-            v *= o.alpha
-            xp.multiply(g, g, out=t)
-            t *= 1 - o.alpha
-            v += t
-            if m is None:
-                xp.sqrt(v, out=t)
-            else:
-                xp.subtract(g, m, out=t)
-                t *= 1 - o.alpha
-                m += t
-                xp.multiply(m, m, out=t)
-                xp.subtract(v, t, out=t)
-                xp.maximum(t, 0, out=t)  # rounding can make v - m² a little less than 0
-                xp.sqrt(t, out=t)
-            t += o.eps
-            d = xp.divide(g, t, out=t)
-            if b is not None:
-                b *= o.momentum
-                b += d
-                d = b
-            p -= xp.multiply(d, o.lr, out=t)
+                state[name] = array_module(parameter).zeros_like(parameter)
+        arrays = tuple([state[name] if want else None for name, want in wanted.items()])
+        return arrays, (o.lr, o.alpha, o.eps, o.momentum, o.weight_decay, o.maximize)
+
+    @staticmethod
+    def _change(
+        p: Array,
+        g: Array,
+        v: Array,
+        m: Array | None,
+        b: Array | None,
+        s: Array,
+        t: Array,
+        lr: float,
+        alpha: float,
+        eps: float,
+        momentum: float,
+        weight_decay: float,
+        maximize: bool,
+    ) -> None:
+        xp = array_module(p)
+        if weight_decay or maximize:
+            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        v *= alpha
+        xp.multiply(g, g, out=t)
+        t *= 1 - alpha
+        v += t
+        if m is None:
+            xp.sqrt(v, out=t)
+        else:
+            xp.subtract(g, m, out=t)
+            t *= 1 - alpha
+            m += t
+            xp.multiply(m, m, out=t)
+            xp.subtract(v, t, out=t)
+            xp.maximum(t, 0, out=t)  # rounding can make v - m² a little less than 0
+            xp.sqrt(t, out=t)
+        t += eps
+        d = xp.divide(g, t, out=t)
+        if b is not None:
+            b *= momentum
+            b += d
+            d = b
+        p -= xp.multiply(d, lr, out=t)
+
+    kernel = UpdateKernel(
+        "rmsprop",
+        _change,
+        scratch=2,
+        states="square_avg grad_avg velocity",
+        numbers="double lr, double alpha, double eps, double momentum, double weight_decay, "
+        "bool maximize",
+        code="""
+        g = descended(p, g, weight_decay, maximize);
+        T v = *square_avg = *square_avg * T(alpha) + g * g * T(1 - alpha);
+        if (grad_avg) {
+            T m = *grad_avg += (g - *grad_avg) * T(1 - alpha);
+            v = larger(v - m * m, 0);
+        }
+        T d = g / (sqrt(v) + T(eps));
+        if (velocity) d = *velocity = *velocity * T(momentum) + d;
+        p -= d * T(lr);
+        """,
+    )

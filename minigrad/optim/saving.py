@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import device_of, is_array, to_device
+from minigrad.backend import is_array
+from minigrad.devices import device_of, to_device
 from minigrad.optim.checks import check_names
 from minigrad.tensor import Tensor
 

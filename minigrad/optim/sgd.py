@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.backend import Array, array_module
-from minigrad.optim.optimizer import Optimizer, Parameters, descended
+from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
 
 class SGD(Optimizer):
@@ -74,23 +75,54 @@ class SGD(Optimizer):
                 f"{options['momentum']!r} and {options['dampening']!r}"
             )
 
-    def _update(
-        self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
-    ) -> None:
-        xp = array_module(parameter)
+    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         velocity, kept = None, 1 - o.dampening
         if o.momentum:
             if "momentum_buffer" not in state:
-                state["momentum_buffer"], kept = xp.zeros_like(parameter), 1.0
+                state["momentum_buffer"], kept = array_module(parameter).zeros_like(parameter), 1.0
             velocity = state["momentum_buffer"]
-        for p, g, b, s, t in self._pieces(2, parameter, gradient, velocity):
-            g = descended(p, g, o.weight_decay, o.maximize, out=s)
-            if b is not None:
-                b *= o.momentum
-                b += g if kept == 1 else xp.multiply(g, kept, out=t)
-                if o.nesterov:
-                    xp.multiply(b, o.momentum, out=t)
-                    g = xp.add(g, t, out=s)
-                else:
-                    g = b
-            p -= xp.multiply(g, o.lr, out=s)
+        return (velocity,), (o.lr, o.momentum, kept, o.nesterov, o.weight_decay, o.maximize)
+
+    @staticmethod
+    def _change(
+        p: Array,
+        g: Array,
+        b: Array | None,
+        s: Array,
+        t: Array,
+        lr: float,
+        momentum: float,
+        kept: float,
+        nesterov: bool,
+        weight_decay: float,
+        maximize: bool,
+    ) -> None:
+        xp = array_module(p)
+        if weight_decay or maximize:
+            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        if b is not None:
+            b *= momentum
+            b += g if kept == 1 else xp.multiply(g, kept, out=t)
+            if nesterov:
+                xp.multiply(b, momentum, out=t)
+                g = xp.add(g, t, out=s)
+            else:
+                g = b
+        p -= xp.multiply(g, lr, out=s)
+
+    kernel = UpdateKernel(
+        "sgd",
+        _change,
+        scratch=2,
+        states="velocity",
+        numbers="double lr, double momentum, double kept, bool nesterov, double weight_decay, "
+        "bool maximize",
+        code="""
+        g = descended(p, g, weight_decay, maximize);
+        if (velocity) {
+            T b = *velocity = *velocity * T(momentum) + g * T(kept);
+            g = nesterov ? g + b * T(momentum) : b;
+        }
+        p -= g * T(lr);
+        """,
+    )

@@ -49,8 +49,9 @@ def check_gradients(
         a function of Tensors that returns a Tensor, or a tuple or list of them (nested, or with
         None or integer tensors among them, which are left out). It must be deterministic.
     *inputs
-        its arguments. Floating Tensors, arrays and Python floats are checked, as float64 copies;
-        all others (integers, bools, None, strings) are passed on as they are.
+        its arguments. Floating Tensors, arrays and Python floats are checked, as float64 copies on
+        the device where they are; all others (integers, bools, None, strings) are passed on as
+        they are.
     order
         1: first derivatives; 2: also the derivatives of those (with respect to the inputs and to
         the gradient that came in), as ``create_graph=True`` gives them.
@@ -127,7 +128,9 @@ def _derivative(
 ) -> tuple[Callable[..., Any], list[Any]]:
     """The gradients of `f` as a function of its arguments and of the gradients coming in."""
     outputs = flatten(f(*args))
-    seeds = [tensor(rng.uniform(0.5, 1.5, y.shape), requires_grad=True) for y in outputs]
+    seeds = [
+        tensor(rng.uniform(0.5, 1.5, y.shape), device=y.device, requires_grad=True) for y in outputs
+    ]
 
     def derivative(*args_and_seeds: Any) -> tuple[Tensor, ...]:
         with enable_grad():  # also where the numbers are taken, which need no second derivative
@@ -211,7 +214,8 @@ def _gradients(
     used = [(y, w) for y, w in zip(outputs, weights, strict=True) if y.requires_grad]
     found: Sequence[Tensor | None] = [None] * len(inputs)
     if used and inputs:
-        ys, ws = zip(*used, strict=True)
+        ys = [y for y, _ in used]
+        ws = [Tensor(w, device=y.device) for y, w in used]
         found = grad(ys, inputs, ws, retain_graph=keep, allow_unused=True)
     return [
         np.zeros(x.shape) if g is None else g.numpy() for x, g in zip(inputs, found, strict=True)

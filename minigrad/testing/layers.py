@@ -24,8 +24,8 @@ def check_layer(layer: Module, *inputs: Any, order: int = 1) -> None:
         the layer. It is not changed: the checks run on copies, in the mode (training or not) that
         it is in, and with the same random draws each time.
     *inputs
-        what to call it with: Tensors, arrays, integers, or nested tuples of them (a state), on the
-        CPU, in any dtype; None is passed on.
+        what to call it with: Tensors, arrays, integers, or nested tuples of them (a state), where
+        the layer is, in any dtype; None is passed on.
     order
         as in `check_gradients`.
 
@@ -59,7 +59,7 @@ def _check_derivatives(layer: Module, inputs: tuple[Any, ...], name: str, order:
     run.__signature__ = _signature(  # type: ignore[attr-defined]
         [*parameters, *(f"input_{i}" for i in range(len(leaves)))]
     )
-    check_gradients(run, *[p.numpy() for p in parameters.values()], *leaves, order=order)
+    check_gradients(run, *[p.detach() for p in parameters.values()], *leaves, order=order)
 
 
 def _signature(names: list[str]) -> Any:

@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import is_array, to_device
+from minigrad.backend import is_array
+from minigrad.devices import to_device
 from minigrad.files import write_atomically
 from minigrad.tensor import Tensor
 

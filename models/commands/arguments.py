@@ -10,6 +10,9 @@ import typer
 Weights = StrEnum("Weights", ["best", "last"])
 """Which weights of a run: those that were best in validation, or the last."""
 
+DEVICE = "Where to compute: cpu, cuda (a GPU), or cuda:N; wherever the model was trained."
+"""What the option ``--device`` does."""
+
 
 def option(help: str, panel: str | None, *names: str, **more: Any) -> Any:
     """An option of a command, under the heading `panel` of its ``--help``."""

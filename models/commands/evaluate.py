@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from minigrad.training import bits, perplexity
-from models.commands.arguments import Weights, option
+from models.commands.arguments import DEVICE, Weights, option
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
 from models.corpus import Size, encode_file, spans
+from models.devices import using
 from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
 from models.evaluation import Evaluation, Ids
 from models.evaluation import evaluate as plain_evaluate
@@ -57,6 +58,7 @@ def evaluate(
     weights: Annotated[
         Weights, option("Those that were best in validation, or the last.", None)
     ] = Weights.best,
+    device: Annotated[str, option(DEVICE, None, metavar="DEVICE")] = "cpu",
     streams: Annotated[
         int,
         option(
@@ -105,7 +107,7 @@ def evaluate(
     et al. 2018) and of the neural cache (Grave et al. 2017) are to be chosen on the validation
     text, not on the one to report.
     """
-    with told_in_one_line(), ended_by_ctrl_c():
+    with told_in_one_line(), ended_by_ctrl_c(), using(device):
         _check_combinations(
             streams,
             {
@@ -116,7 +118,7 @@ def evaluate(
             },
             {"--cache": cache, "--cache-theta": cache_theta, "--cache-weight": cache_weight},
         )
-        run = RunDirectory(directory).load(which=weights.value)
+        run = RunDirectory(directory).load(weights.value, device)
         parts = own_parts(run) if text is None else [_read(run, text)]
         method = "plain"
         options: dict[str, Any] = {"streams": streams}

@@ -13,9 +13,10 @@ import numpy as np
 import typer
 
 from models.beam import beam_search
-from models.commands.arguments import Weights, option
+from models.commands.arguments import DEVICE, Weights, option
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
+from models.devices import using
 from models.prompts import named, read_prompt, unknown_symbols
 from models.reporting import printable
 from models.run_directory import LoadedRun, RunDirectory
@@ -74,6 +75,7 @@ def sample(
     weights: Annotated[
         Weights, option("Those that were best in validation, or the last.", OUTPUT)
     ] = Weights.best,
+    device: Annotated[str, option(DEVICE, OUTPUT, metavar="DEVICE")] = "cpu",
     samples: Annotated[int, option("How many texts; of --beam, the best ones.", OUTPUT, min=1)] = 1,
     as_json: Annotated[
         bool, option("A JSON object for each text, one a line.", OUTPUT, "--json")
@@ -84,10 +86,10 @@ def sample(
     The text goes to the standard output, and nothing else does. Of several, each stands below a
     line `── sample 1 ──`, and number i is the same however many there are with one `--seed`.
     """
-    with told_in_one_line():
+    with told_in_one_line(), using(device):
         drawing = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
         _check_combinations(drawing, greedy, seed, samples, beam, length_penalty)
-        run = RunDirectory(directory).load(which=weights.value)
+        run = RunDirectory(directory).load(weights.value, device)
         if run.settings.lowercase:
             prompt = prompt.lower()
         read_prompt(run.tokenizer, prompt, run.saw_unknown)  # finds what is wrong with it
@@ -95,7 +97,7 @@ def sample(
     stops = [text.replace(r"\n", "\n") for text in stop or []]
     where = (run.model, run.tokenizer, prompt, length)
     how: dict[str, Any] = {"stop": stops, "knows_unknown": run.saw_unknown}
-    with told_in_one_line(), ended_by_ctrl_c(err=False):
+    with told_in_one_line(), ended_by_ctrl_c(err=False), using(device):
         if beam is not None:
             found = beam_search(*where, width=beam, alpha=length_penalty or 0.0, **how)
             output = _Output(samples, as_json)

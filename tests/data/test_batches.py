@@ -3,9 +3,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from double import budget
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad as mg
 import minigrad.data
 from minigrad.data import Windows, batchify, checks, split, windows
 
@@ -280,6 +282,16 @@ class TestWindows:
 
         for pair in windows(numbered(11, 2).view(OnDevice), 4):
             assert all(type(array) is OnDevice for array in pair)
+
+    @pytest.mark.device
+    def test_streams_on_a_gpu_stay_there(self):
+        streams = mg.Tensor(numbered(11, 2).astype(np.uint16)).data
+        with budget():
+            pairs = list(windows(streams, 4))
+        for (inputs, targets), expected in zip(pairs, windows(numbered(11, 2), 4), strict=True):
+            assert inputs.dtype == targets.dtype == np.int64
+            assert np.array_equal(inputs.get(), expected[0])
+            assert np.array_equal(targets.get(), expected[1])
 
     def test_list(self):
         inputs, targets = windows([[1, 2], [3, 4]], 5)[0]

@@ -55,7 +55,18 @@ def test_the_docstring_of_the_package_runs():
 def test_the_floors_import_downwards_only():
     """As docs/architecture.md promises; `TYPE_CHECKING` blocks are for type checkers alone."""
     floors = [
-        {"backend", "blas", "buffers", "files", "random", "sparse", "threads"},
+        {
+            "backend",
+            "blas",
+            "buffers",
+            "cuda",
+            "devices",
+            "files",
+            "kernels",
+            "random",
+            "sparse",
+            "threads",
+        },
         {"anomaly", "modes"},
         {"tape"},
         {"recording"},

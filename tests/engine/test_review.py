@@ -254,7 +254,7 @@ def test_a_mode_can_be_entered_again():
 
 
 def test_rules_and_joint_ops_that_give_bare_numbers():
-    @mg.differentiable(x=lambda g, x_shape: np.ones(x_shape))
+    @mg.differentiable(x=lambda g, x_shape: mg.ones(x_shape, dtype=np.float64).data)
     def total(x):
         return x.sum()
 
@@ -265,7 +265,7 @@ def test_rules_and_joint_ops_that_give_bare_numbers():
     def sums(x):
         return (x.sum(), x.max()), None
 
-    assert all(isinstance(y.data, np.ndarray) for y in sums(x))
+    assert all(type(y.data) is type(x.data) for y in sums(x))
 
 
 @mg.differentiable(x=lambda g: g * 0.0 + 7.0)

@@ -88,6 +88,7 @@ class TestGradient:
         for earlier, then in handed_out:  # nothing was added into memory that was handed out
             np.testing.assert_array_equal(earlier.numpy(), then)
 
+    @pytest.mark.host(reason="its rules make arrays of NumPy")
     @pytest.mark.parametrize("order", ["sd", "ds", "ss", "ssd", "dds", "sdds", "ddss", "dsds"])
     def test_sums_within_a_walk_leave_the_parts_alone(self, order):
         """The gradients that the engine adds up stay as the rules made them."""
@@ -108,6 +109,7 @@ class TestGradient:
         for d, then in made:
             np.testing.assert_array_equal(getattr(d, "numpy", lambda d=d: d)(), then)
 
+    @pytest.mark.host(reason="its rules make arrays of NumPy")
     def test_two_leaves_given_one_get_memory_of_their_own(self):
         _, both = dense_and_sparse()
         op = mg.differentiable(x=lambda g: both, y=lambda g: both)(lambda x, y: (x + y).sum())
@@ -260,6 +262,7 @@ class TestRowSparse:
         np.testing.assert_array_equal(c.to_dense(), one + other)
         np.testing.assert_array_equal(a.to_dense(), one)
 
+    @pytest.mark.host(reason="its parts are arrays of NumPy")
     @pytest.mark.parametrize("make", [np.array, mg.tensor])
     def test_adds_to_dense_arrays_and_tensors_in_both_orders(self, make):
         dense, sparse = dense_and_sparse()

@@ -44,7 +44,7 @@ def test_numbers_become_float32_and_arrays_keep_their_dtype(data, dtype):
 
 
 def test_tensor_copies_and_Tensor_does_not():
-    a = np.zeros(2)
+    a = mg.zeros(2).data
     assert not np.shares_memory(mg.tensor(a).data, a)
     assert mg.Tensor(a).data is a
 
@@ -53,21 +53,6 @@ def test_tensor_copies_and_Tensor_does_not():
 def test_what_is_not_numeric_is_refused(data):
     with pytest.raises(TypeError, match="tensor: "):
         mg.tensor(data)
-
-
-def test_devices():
-    x = mg.tensor([1.0])
-    assert x.device == "cpu"
-    assert x.to("cpu") is x
-    with pytest.raises(ValueError, match="'gpu'"):
-        x.to("gpu")
-    with pytest.raises(ValueError, match="'cuda:x'"):
-        mg.zeros(2, device="cuda:x")
-
-
-def test_cuda_without_cupy_or_gpu_says_what_is_missing():
-    with pytest.raises(RuntimeError, match="CuPy"):
-        mg.tensor([1.0], device="cuda")
 
 
 def test_zeros_ones_full():
@@ -126,7 +111,8 @@ def test_comparisons_are_bool_constants(op):
         assert isinstance(y, mg.Tensor)
         assert y.dtype == np.bool_
         assert not y.requires_grad
-        np.testing.assert_array_equal(y.numpy(), op(x.numpy(), getattr(other, "data", other)))
+        other = other.numpy() if isinstance(other, mg.Tensor) else other
+        np.testing.assert_array_equal(y.numpy(), op(x.numpy(), other))
 
 
 def test_bool_logic_and_truth():
@@ -227,6 +213,7 @@ def test_methods_take_numpys_positional_arguments():
         mg.sum(x, 0, None, np.zeros(2))
 
 
+@pytest.mark.host(reason="it shows what is not said of the CPU")
 def test_repr_shows_values_dtype_and_maker():
     x = leaf([1.0, 2.5], np.float32)
     assert repr(x) == "Tensor([1. , 2.5], dtype=float32, requires_grad=True)"
@@ -397,6 +384,7 @@ def test_numpy_functions_with_bool_or_integer_results():
     assert np.shape(x) == (2,)
 
 
+@pytest.mark.host(reason="what is on a GPU is not silently copied")
 def test_a_constant_can_be_an_array():
     assert np.asarray(mg.tensor([1.0])).tolist() == [1.0]
 
@@ -425,7 +413,11 @@ def test_a_constant_can_be_an_array():
             lambda x: mg.embedding(x, np.ones((2, 2))),
             "embedding: ids must be integers, not float64",
         ),
-        (lambda x: mg.cross_entropy(x, 2), "cross_entropy: target 2 .* outside the 2 classes"),
+        pytest.param(
+            lambda x: mg.cross_entropy(x, 2),
+            "cross_entropy: target 2 .* outside the 2 classes",
+            marks=pytest.mark.host(reason="on a GPU nobody looks"),
+        ),
         (lambda x: mg.cross_entropy(x, [0, 1]), r"targets has shape \(2,\), expected \(\)"),
         (lambda x: mg.cross_entropy(x, 0, reduction="avg"), "'avg'"),
         (lambda x: mg.cross_entropy(mg.tensor(np.arange(3)), 0), "logits must be .* not int64"),

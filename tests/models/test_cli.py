@@ -23,6 +23,8 @@ from models.evaluation import evaluate
 from models.recipes import RECIPES
 from models.run_directory import RunDirectory
 
+pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
+
 ROOT = Path(__file__).parents[2]
 TINY = ["--hidden-size", "8", "--batch-size", "4", "--bptt", "8", "--embedding-size", "4"]
 FILES = [

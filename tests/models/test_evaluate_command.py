@@ -21,6 +21,8 @@ from models.settings import Settings
 app = typer.Typer()
 app.command()(command)
 
+pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
+
 TEXT = "나는 봄바람\nthe quick brown fox\n" * 40
 
 

@@ -61,7 +61,7 @@ def test_the_last_weights_are_in_the_checkpoint(run):
     run.save_checkpoint({"run_version": RUN_VERSION, "model": described})
     loaded = run.load("last")
     assert loaded.step == 9
-    assert np.array_equal(loaded.model.output.bias.data, last.output.bias.data)
+    assert np.array_equal(loaded.model.output.bias.numpy(), last.output.bias.numpy())
 
 
 def test_only_its_own_files_are_replaced(run):

@@ -25,6 +25,8 @@ from models.settings import Settings
 app = typer.Typer()
 app.command()(sample)
 
+pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
+
 CHARACTERS = Vocabulary([*"abcd ", "\n"], unk=None)
 WORDS = Vocabulary(["<unk>", "<eos>", "a", "b"], level="word", unk="<unk>", eos="<eos>")
 

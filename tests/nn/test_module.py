@@ -149,6 +149,7 @@ class TestTied:
 
 
 class TestParameter:
+    @pytest.mark.host(reason="it shows a repr, which names other devices")
     def test_is_a_leaf_that_requires_a_gradient(self):
         parameter = Parameter([1.0, 2.0])
         assert parameter.requires_grad
@@ -273,16 +274,16 @@ class TestTo:
         assert not module.mask.requires_grad
         assert module.parts[0].dtype == np.int64
 
-    def test_frozen_stays_frozen_and_nothing_moves_needlessly(self):
+    def test_frozen_stays_frozen_and_nothing_moves_needlessly(self, device):
         module = nn.Linear(2, 2).requires_grad_(False)
         array = module.weight.data
-        assert module.to(dtype="float32", device="cpu").weight.data is array
+        assert module.to(dtype="float32", device=device).weight.data is array
         assert not module.to(dtype="float64").weight.requires_grad
 
-    def test_what_is_in_place_already_is_not_touched(self):
+    def test_what_is_in_place_already_is_not_touched(self, device):
         module = nn.Linear(2, 2)
         y = module(mg.tensor([[1.0, 2.0]], requires_grad=True)).sum()
-        module.to(device="cpu", dtype="float32")
+        module.to(device=device, dtype="float32")
         y.backward()
         assert module.weight.grad.tolist() == [[1, 2], [1, 2]]
 

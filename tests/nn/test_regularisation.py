@@ -160,7 +160,7 @@ class TestWeightDropout:
         x = generator(2).normal(size=(6, 2, 3)).astype(np.float32)
         layer.rng = generator(9)
         output, _ = layer(x)
-        dropped = mg.dropout(weights["weight_hh_l0"], 0.5, rng=generator(9))
+        dropped = mg.dropout(mg.tensor(weights["weight_hh_l0"]), 0.5, rng=generator(9))
         plain.load_state_dict({**weights, "weight_hh_l0": dropped})
         assert np.array_equal(output.numpy(), plain(x)[0].numpy())
         assert list(weights) == list(plain.state_dict())
@@ -168,7 +168,7 @@ class TestWeightDropout:
     def test_dropped_weights_get_no_gradient_and_the_others_a_scaled_one(self, kind):
         layer, x = kind(3, 4, weight_dropout=0.5, rng=generator()), np.ones((6, 2, 3), np.float32)
         layer.rng = generator(9)
-        mask = mg.dropout(np.ones(layer.weight_hh_l0.shape), 0.5, rng=generator(9))
+        mask = mg.dropout(mg.ones(layer.weight_hh_l0.shape), 0.5, rng=generator(9)).numpy()
         layer(x)[0].sum().backward()
         gradient = layer.weight_hh_l0.grad.numpy()
         assert ((gradient != 0) == (mask != 0)).all()

@@ -142,7 +142,7 @@ def astype(d):
 
 @case("to_device")
 def to_device(d):
-    return Case([d(draw.arrays())], lambda x: mg.to_device(x, "cpu"), lambda x: x)
+    return Case([d(draw.arrays())], lambda x: mg.to_device(x, x.device), lambda x: x)
 
 
 # ---------------------------------------------------------------------------- two operands

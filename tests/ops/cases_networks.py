@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from cases import Case, case, np_softmax
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
+from minigrad.kernels.rows import philox
 from minigrad.testing import strategies as draw
 
 # ---------------------------------------------------------------------------- softmax, losses
@@ -179,7 +182,15 @@ def dropout(d):
         if p == 0:
             return x
         shape = [1 if axis is not None and k == axis % x.ndim else n for k, n in enumerate(x.shape)]
-        keep = np.random.default_rng(seed).integers(2**16, size=shape, dtype=np.uint16) / 2**16 >= p
+        rng = np.random.default_rng(seed)
+        if mg.get_default_device() == "cpu":
+            keep = rng.integers(2**16, size=shape, dtype=np.uint16) / 2**16 >= p
+        else:  # 32 bits each, from a key that the generator has drawn
+            low, high = rng.integers(2**32, size=2).tolist()
+            counter = np.arange(math.prod(shape), dtype=np.uint64)
+            words = philox([counter // 4, *[np.zeros_like(counter)] * 3], high << 32 | low)
+            draws = np.choose(counter.astype(int) % 4, words).reshape(shape) / 2**32
+            keep = draws >= round(p * 2**16) / 2**16
         return np.where(keep, x / (1 - p if p < 1 else 1), 0)
 
     def call(x):

@@ -101,6 +101,7 @@ def test_inputs_are_not_changed_and_need_not_be_contiguous(name, data):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.host(reason="NumPy's arrays are on the CPU")
 @every_op
 @thorough
 @given(data=st.data())

@@ -112,6 +112,7 @@ def test_a_state_saved_within_goes_on_from_the_averages():
 
 def test_sparse_gradients_are_refused():
     run = Run()
-    run.p.grad = mg.RowSparse(np.array([1]), np.ones((1, 2)), (3, 2))
+    rows, values = mg.tensor(np.array([1])), mg.tensor(np.ones((1, 2)))
+    run.p.grad = mg.RowSparse(rows.data, values.data, (3, 2))
     with pytest.raises(ValueError, match="row-sparse, which ASGD does not take"):
         run.optimizer.step()

@@ -97,6 +97,7 @@ class TestNorm:
         norm = clip_grad_norm_(with_gradients([g]), math.inf)
         assert abs(norm.item() - exact) < rtol * exact
 
+    @pytest.mark.host(reason="it measures the memory of the host")
     @pytest.mark.parametrize("p", NORMS)
     def test_no_temporaries_of_the_size_of_a_gradient(self, p):
         parameters = with_gradients([np.ones((1000, 500), "float32")])
@@ -140,7 +141,32 @@ class TestNorm:
 
     def test_no_gradients(self):
         p = mg.tensor([1.0], requires_grad=True)
-        assert clip_grad_norm_([p], 1.0).item() == 0
+        norm = clip_grad_norm_([p], 1.0)
+        assert norm.item() == 0
+        assert norm.device == p.device
+
+    @pytest.mark.parametrize("p", NORMS)
+    def test_many_gradients(self, p):
+        arrays = [np.random.default_rng(i).normal(size=i % 5) for i in range(150)]
+        parameters = with_gradients(arrays)
+        np.testing.assert_allclose(
+            clip_grad_norm_(parameters, 1.0, p).item(), norm_of(arrays, p), rtol=1e-12
+        )
+        total = norm_of([parameter.grad.numpy() for parameter in parameters], p)
+        np.testing.assert_allclose(total, 1.0, rtol=1e-5)
+
+    @pytest.mark.parametrize("p", NORMS)
+    @pytest.mark.parametrize("dtypes", ["efd", "dfe", "ef", "ff"])
+    def test_gradients_of_several_dtypes(self, p, dtypes):
+        parameters = [with_gradients([[3.0, -4.0]], dtype)[0] for dtype in dtypes]
+        norm = clip_grad_norm_(parameters, 1.0, p)
+        assert norm.dtype == dtypes[0]
+        np.testing.assert_allclose(norm.item(), norm_of([[3, 4]] * len(dtypes), p), rtol=1e-3)
+        for parameter, dtype in zip(parameters, dtypes, strict=True):
+            assert parameter.grad.dtype == dtype
+            np.testing.assert_allclose(
+                parameter.grad.numpy(), np.array([3, -4]) / norm.item(), rtol=2e-3
+            )
 
     def test_a_parameter_without_a_gradient_and_one_that_is_there_twice(self):
         (p,) = with_gradients([[3.0, 4.0]])

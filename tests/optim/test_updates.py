@@ -298,6 +298,7 @@ class TestHow:
             for name in state:
                 np.testing.assert_array_equal(kept[i][name], state[name])
 
+    @pytest.mark.host(reason="it measures the memory of the host")
     def test_no_temporaries_of_the_size_of_a_parameter(self, kind, options):
         p = with_gradient(np.random.default_rng(0), (1000, 1000), "float32")
         optimizer = kind([p], lr=0.1, **options)

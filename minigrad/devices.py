@@ -1,0 +1,297 @@
+"""Where arrays are: the CPU or a GPU, moving them from one to the other, and never mixing the two.
+
+A device is named ``"cpu"``, ``"cuda"`` (the current GPU) or ``"cuda:1"``. What is on a GPU is
+computed there, by CuPy and by `minigrad.kernels`; nothing moves unless somebody says so: by
+``Tensor.to``, ``device=``, or a default device for data that comes from the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minigrad.backend import Array, Device, DType, array_module, as_array, is_array
+
+gpus: list[int] = []
+"""The GPUs of this machine by number, once one has been asked for; while it is empty, no array can
+be on one, and nobody needs to look."""
+
+_default: Device = "cpu"
+
+
+def device_of(x: Array) -> Device:
+    """Where the array `x` lives: ``"cpu"``, ``"cuda:0"`` ..."""
+    return "cpu" if array_module(x) is np else f"cuda:{x.device.id}"
+
+
+def checked_device(device: Device) -> tuple[str, int | None]:
+    """A device's kind, ``"cpu"`` or ``"cuda"``, and its number if it names one.
+
+    Raises
+    ------
+    ValueError
+        if it is no name of a device.
+    """
+    name, colon, index = str(device).partition(":")
+    if name not in ("cpu", "cuda") or (colon and (name == "cpu" or not index.isdecimal())):
+        raise ValueError(f'device: expected "cpu", "cuda" or "cuda:N", got {device!r}')
+    return name, int(index) if index else None
+
+
+def is_on(x: Array, device: Device) -> bool:
+    """Whether the array `x` is on `device` already; raises as `checked_device`."""
+    name, index = checked_device(device)
+    if name == "cpu" or array_module(x) is np:
+        return name == "cpu" and array_module(x) is np
+    return bool(x.device.id == (require_cupy().cuda.Device().id if index is None else index))
+
+
+def to_device(x: Array, device: Device) -> Array:
+    """`x` on `device`: itself when it is there already, else a copy.
+
+    Raises
+    ------
+    ValueError
+        for a device that has no such name, or a number that no GPU has.
+    RuntimeError
+        if there is no GPU, no driver, or no CuPy to reach it by.
+    """
+    if is_on(x, device):
+        return x
+    with library_of(device) as xp:
+        if xp is np:
+            return x.get()
+        return xp.asarray(x) if array_module(x) is np else x.copy()
+
+
+def require_cupy() -> Any:
+    """The module ``cupy``; a RuntimeError that says what is missing if no GPU can be used."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            'device: "cuda" needs CuPy, which cannot be imported here '
+            f"({error}); install it with: pip install 'minigrad[gpu]'"
+        ) from None
+    if not gpus:
+        if not cupy.cuda.is_available():
+            raise RuntimeError(_why_unavailable(cupy))
+        gpus.extend(range(cupy.cuda.runtime.getDeviceCount()))
+    return cupy
+
+
+def _why_unavailable(cupy: Any) -> str:
+    """What keeps CuPy from using a GPU."""
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # of CUDA's own types; a wheel for another CUDA raises ImportError
+        reason = str(error)
+    else:
+        reason = f"{count} GPUs were found"
+    return (
+        f'device: "cuda" was asked for, but CuPy {cupy.__version__} cannot use a GPU here '
+        f"({reason}). It needs an NVIDIA GPU, a driver for the CUDA version that the wheel is made "
+        "for (cupy-cuda13x: CUDA 13), and no second CuPy beside it; `nvidia-smi` shows the first "
+        "two, `pip list` the last"
+    )
+
+
+def told_gpus() -> str:
+    """The GPUs of this machine, as an error message shows them."""
+    return ", ".join(f'"cuda:{i}"' for i in gpus)
+
+
+# ----------------------------------------------------------------------- the default device
+
+
+def set_default_device(device: Device) -> None:
+    """Say where data from the host goes that is given no device; at first that is the CPU.
+
+    It holds for Tensors made of numbers, lists and NumPy arrays, for new layers, and for lists and
+    NumPy arrays beside a Tensor in an op (each of which is then copied, each time). What is on a
+    GPU stays there.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        for a device that does not exist, or is not to be had here.
+    """
+    global _default
+    to_device(np.zeros(0), device)  # raises if it is not to be had
+    _default = device
+
+
+def get_default_device() -> Device:
+    """Where data from the host goes that is given no device; see `set_default_device`."""
+    return _default
+
+
+def place(value: Any, dtype: DType = None, device: Device | None = None) -> Array:
+    """`value` as an array on `device`; None: host data on the default device, others where it is.
+
+    Raises what `as_array` and `to_device` raise.
+    """
+    array = as_array(value, dtype)
+    on_gpu = array_module(array) is not np
+    if on_gpu and not gpus:
+        require_cupy()
+    if device is None:
+        if _default == "cpu" or on_gpu:
+            return array
+        device = _default
+    return to_device(array, device)
+
+
+_units: dict[Any, Array] = {}
+
+
+def unit(like: Array) -> Array:
+    """Ones of the shape, dtype and device of `like`.
+
+    For a single number on a GPU it is the same array each time, not to be changed, which is known
+    as 1 (by `is_unit`) without a look at it.
+    """
+    xp = array_module(like)
+    if xp is np:
+        return np.ones_like(like)
+    with on_device_of(like):
+        if like.ndim:
+            return xp.ones_like(like)
+        key = like.device.id, like.dtype
+        if key not in _units:
+            _units[key] = xp.ones_like(like)
+        return _units[key]
+
+
+def is_unit(g: Array) -> bool:
+    """Whether the array `g`, a single number, is known to be 1, without waiting for a GPU."""
+    if array_module(g) is np:
+        return bool(g == 1)
+    return g is _units.get((g.device.id, g.dtype))
+
+
+def own_copy(x: Array) -> Array:
+    """A copy of the array `x`, on its device, contiguous."""
+    with on_device_of(x):
+        return x.copy(order="C")
+
+
+@contextmanager
+def library_of(device: Device) -> Iterator[Any]:
+    """The array library of `device`, which within it is the current one; raises as `to_device`."""
+    name, index = checked_device(device)
+    if name == "cpu":
+        yield np
+        return
+    cupy = require_cupy()
+    if index is not None and index not in gpus:
+        raise ValueError(f"device: there is no {device!r} here, only {told_gpus()}")
+    with cupy.cuda.Device(index) if index is not None else cupy.cuda.Device():
+        yield cupy
+
+
+def near(array: Array, x: Any) -> Array:
+    """`array` on the device of `x`, a Tensor or an array."""
+    return to_device(array, device_of(getattr(x, "_data", x))) if gpus else array
+
+
+def beside(value: Any, neighbours: Sequence[Any]) -> Any:
+    """A list or NumPy array where it belongs beside `neighbours`, among them Tensors or arrays.
+
+    A list goes where the first of those is; an array beside a Tensor to the default device, if that
+    is a GPU. What is on a GPU stays there.
+    """
+    if is_array(value):
+        among_tensors = any(hasattr(x, "_data") for x in neighbours)
+        return place(value) if gpus and among_tensors else value
+    array = as_array(value)
+    for x in neighbours:
+        if is_array(getattr(x, "_data", x)):
+            return near(array, x)
+    return array
+
+
+# --------------------------------------------------------------------------- no mixing
+
+
+def run(op: str, names: Sequence[str], function: Callable[..., Any], values: Sequence[Any]) -> Any:
+    """``function(*values)``, on the GPU that the arrays among `values` are on.
+
+    Raises
+    ------
+    ValueError
+        if they are not on one device; it names two of them.
+    """
+    index = _common(op, names, values)
+    if index is None or len(gpus) == 1:
+        return function(*values)
+    with require_cupy().cuda.Device(index):
+        return function(*values)
+
+
+def _common(op: str, names: Sequence[str], values: Sequence[Any]) -> int | None:
+    """The number of the GPU that all arrays are on; None for the CPU."""
+    first: Any = None
+    for name, value in zip(names, values, strict=True):
+        for array in value if type(value) in (tuple, list) else (value,):
+            if type(array) is np.ndarray:
+                where: Any = "cpu"
+            elif type(array).__module__ == "cupy":
+                where = array.device.id
+            else:
+                continue
+            if first is None:
+                first, first_name, first_array = where, name, array
+            elif where != first:
+                _refuse(op, first_name, first_array, name, array)
+    return None if first == "cpu" else first
+
+
+def _refuse(op: str, one: str, a: Array, other: str, b: Array) -> NoReturn:
+    raise ValueError(
+        f"{op}: {one} ({a.dtype} {a.shape}) is on {device_of(a)}, {other} ({b.dtype} {b.shape}) on "
+        f"{device_of(b)}; nothing moves by itself: Tensor({other}).to({device_of(a)!r}), or "
+        "minigrad.set_default_device for all data from the host"
+    )
+
+
+@contextmanager
+def on_device_of(x: Array) -> Iterator[None]:
+    """Within it, the GPU that `x` is on is the current one, where new arrays are made."""
+    if len(gpus) < 2 or array_module(x) is np:  # with one GPU that is the current one
+        yield
+        return
+    data: Any = getattr(x, "_data", x)
+    with data.device:
+        yield
+
+
+def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:
+    """Zeros of the dtype (unless told) and on the device of `like`."""
+    with on_device_of(like):
+        return array_module(like).zeros(shape, like.dtype if dtype is None else dtype)
+
+
+def follow(x: Any) -> None:
+    """Make the GPU that `x` is on the current one: an array, a Tensor, or a list of them."""
+    for item in x if isinstance(x, list) else (x,):
+        data: Any = getattr(item, "_data", getattr(item, "values", item))
+        if data is not None and array_module(data) is not np:
+            data.device.use()
+            return
+
+
+def staying() -> Any:
+    """``with staying():`` after it the GPU is the current one that was so before."""
+    return _NOTHING if len(gpus) < 2 else require_cupy().cuda.Device()
+
+
+_NOTHING = nullcontext()

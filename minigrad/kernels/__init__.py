@@ -1,0 +1,1 @@
+"""CUDA kernels, each beside the NumPy version that is its oracle; see `minigrad.kernels.launch`."""

@@ -1,0 +1,215 @@
+"""Clipping on a GPU: kernels that work on all gradients at once, and leave the norm where it is.
+
+The norm takes two launches (one more for each further 64 gradients). In the first, each block of
+threads finds the norm of its share of the elements; in the second, one block finds the norm of
+those norms. Which thread sums what, and in which order, goes by the number of elements alone, so
+the result is the same, bit for bit, in each run.
+
+Both sum in float64, so squares of float32 neither overflow nor vanish. What goes from the first to
+the second has the gradients' dtype all the same: as norms, not squares, the parts are in its range
+whenever the result is, and rounding them changes the result by no more than rounding it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Array, array_module
+from minigrad.devices import device_of, on_device_of
+from minigrad.kernels.launch import DTYPES, THREADS, Kernel, tables, usable
+from minigrad.kernels.updates import blocks_for, each_element
+
+
+def common_norm(gradients: Sequence[Array], p: float) -> Array:
+    """The p-norm of all elements, as an array () on their GPU: float64 if one of them is that.
+
+    Raises
+    ------
+    ValueError
+        if they are not on one GPU.
+    """
+    first = device_of(gradients[0])
+    for g in gradients:
+        if device_of(g) != first:
+            raise ValueError(
+                f"clip_grad_norm_: one gradient is on {first}, another on {device_of(g)}; clip "
+                "those of each device by themselves"
+            )
+    with on_device_of(gradients[0]):
+        return _norm_here([_readable(g) for g in gradients if g.size], p, gradients[0])
+
+
+def _norm_here(gradients: Sequence[Array], p: float, like: Array) -> Array:
+    xp = array_module(like)
+    jobs = [
+        (dtype, table, blocks_for(total))
+        for dtype in DTYPES
+        for table, total in tables([[g for g in gradients if g.dtype == dtype]])
+    ]
+    if not jobs:
+        return xp.zeros((), like.dtype)
+    widest = jobs[-1][0]
+    parts = xp.empty(sum(blocks for *_, blocks in jobs), widest)
+    start = 0
+    for dtype, table, blocks in jobs:
+        part = parts[start : start + blocks]
+        target = part if dtype == widest else xp.empty(blocks, dtype)
+        norm_parts(blocks, THREADS, dtype, table, target, p)
+        if target is not part:
+            part[...] = target
+        start += blocks
+    norm = xp.empty((), widest)
+    norm_of_parts(1, THREADS, widest, parts, parts.size, norm, p)
+    return norm
+
+
+def _readable(g: Array) -> Array:
+    """The elements of `g`, in any order, as kernels can read them."""
+    return array_module(g).ascontiguousarray(_in_order(g), None if g.dtype in DTYPES else DTYPES[0])
+
+
+def _in_order(g: Array) -> Array:
+    """`g`, or its transpose if that is what is contiguous."""
+    return g.T if g.flags.f_contiguous and not g.flags.c_contiguous else g
+
+
+def scale_all(gradients: Sequence[Array], norm: Array, max_norm: float) -> None:
+    """Multiply all by min(1, max_norm / (norm + 1e-6)), in place; the host does not wait for it."""
+    others = _launch(scale, gradients, lambda dtype: (norm.astype(dtype, copy=False), max_norm))
+    for g in others:
+        with on_device_of(g):
+            factor = array_module(g).minimum(max_norm / (norm + 1e-6), 1.0)
+            g *= factor.astype(g.dtype)
+
+
+def clamp_all(gradients: Sequence[Array], bound: float) -> None:
+    """Move all elements into [-bound, bound], in place."""
+    for g in _launch(clamp, gradients, lambda dtype: (bound,)):
+        with on_device_of(g):
+            xp = array_module(g)
+            xp.minimum(g, bound, out=g)
+            xp.maximum(g, -bound, out=g)
+
+
+def _launch(
+    kernel: Kernel, gradients: Sequence[Array], arguments: Callable[[Any], tuple[Any, ...]]
+) -> list[Array]:
+    """Change `gradients` by a kernel, with arguments for each dtype; returns those it cannot do.
+
+    Those are of float16, or not contiguous.
+    """
+    taken: dict[tuple[int, Any], list[Array]] = {}
+    others = []
+    for g in gradients:
+        if not g.size:
+            continue
+        ordered = _in_order(g)
+        if usable(ordered) and ordered.flags.c_contiguous:
+            taken.setdefault((g.device.id, g.dtype), []).append(ordered)
+        else:
+            others.append(g)
+    for (_, dtype), arrays in taken.items():
+        with on_device_of(arrays[0]):
+            for table, total in tables([arrays]):
+                kernel(blocks_for(total), THREADS, dtype, table, *arguments(dtype))
+    return others
+
+
+# ---------------------------------------------------------------------------- the kernels
+
+_NORM = """
+    const bool is_largest = isinf(p);
+    auto power = [&](double x) {
+        return p == 2 ? x * x : p == 1 || is_largest ? fabs(x) : pow(fabs(x), p);
+    };
+    auto sum = [&](double a, double b) {  // or the larger of them; NaN if one of them is
+        return !is_largest ? a + b : a > b || a != a ? a : b;
+    };
+    auto root = [&](double x) {
+        return p == 2 ? sqrt(x) : p == 1 || is_largest ? x : pow(x, 1 / p);
+    };
+    __shared__ double sums[256];
+    double mine = 0;
+"""
+_NORM_OF_BLOCK = """
+    sums[threadIdx.x] = mine;
+    for (int half = 128; half; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half)
+            sums[threadIdx.x] = sum(sums[threadIdx.x], sums[threadIdx.x + half]);
+    }
+"""
+assert THREADS == 256
+
+
+def _norm_parts(columns: list[list[Array]], parts: Array, p: float) -> None:
+    flat = np.concatenate([g.astype(np.float64) for g in columns[0]])
+    rounds = -(-flat.size // (parts.size * THREADS))
+    shares = np.zeros((rounds, parts.size, THREADS))
+    shares.reshape(-1)[: flat.size] = flat
+    parts[...] = np.linalg.norm(np.swapaxes(shares, 0, 1).reshape(parts.size, -1), p, axis=1)
+
+
+norm_parts = Kernel(
+    "norm_parts",
+    "const Table table, T* parts, double p",
+    _NORM
+    + each_element("mine = sum(mine, power(table.pointers[0][row][i]));")
+    + _NORM_OF_BLOCK
+    + "    if (threadIdx.x == 0) parts[blockIdx.x] = (T)root(sums[0]);",
+    _norm_parts,
+)
+
+
+def _norm_of_parts(parts: Array, count: int, norm: Array, p: float) -> None:
+    norm[...] = np.linalg.norm(parts[:count].astype(np.float64), p)
+
+
+norm_of_parts = Kernel(
+    "norm_of_parts",
+    "const T* parts, long long count, T* norm, double p",
+    _NORM
+    + "    for (int k = threadIdx.x; k < count; k += 256) mine = sum(mine, power(parts[k]));"
+    + _NORM_OF_BLOCK
+    + "    if (threadIdx.x == 0) *norm = (T)root(sums[0]);",
+    _norm_of_parts,
+)
+
+
+def _scale(columns: list[list[Array]], norm: Array, max_norm: float) -> None:
+    factor = max_norm / (norm.astype(np.float64) + 1e-6)
+    if not factor >= 1:
+        for g in columns[0]:
+            g *= factor.astype(g.dtype)
+
+
+scale = Kernel(
+    "scale",
+    "const Table table, const T* norm, double max_norm",
+    """
+    const double factor = max_norm / (*norm + 1e-6);
+    if (factor >= 1) return;
+"""
+    + each_element("table.pointers[0][row][i] *= (T)factor;"),
+    _scale,
+)
+
+
+def _clamp(columns: list[list[Array]], bound: float) -> None:
+    for g in columns[0]:
+        np.minimum(g, bound, out=g)
+        np.maximum(g, -bound, out=g)
+
+
+clamp = Kernel(
+    "clamp",
+    "const Table table, double bound",
+    each_element(
+        "T& g = table.pointers[0][row][i];\n"
+        "g = g > T(bound) ? T(bound) : g < -T(bound) ? -T(bound) : g;"
+    ),
+    _clamp,
+)

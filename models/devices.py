@@ -1,0 +1,110 @@
+"""Where a model computes, and how ids get there and losses come back.
+
+A number that is fetched from a GPU makes the program wait until the GPU has done all that it was
+given to do; then the GPU waits for the program. So losses stay where they are made, and come back
+many at a time: see `Readings`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad import Tensor, get_default_device, nn, ones, set_default_device
+from minigrad.devices import on_device_of, zeros
+
+NAME = re.compile(r"cpu|cuda(:[0-9]+)?")
+"""What devices are called."""
+
+
+def check_available(device: str) -> None:
+    """Raise a ValueError, which says what is missing, if `device` is not to be had here."""
+    try:
+        ones(1, device=device)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+
+
+@contextmanager
+def using(device: str) -> Iterator[None]:
+    """Within it, data from the host goes to `device`, and a GPU of that name is the current one.
+
+    Raises
+    ------
+    ValueError
+        as `check_available` does.
+    """
+    check_available(device)
+    before = get_default_device()
+    set_default_device(device)
+    try:
+        with on_device_of(ones(1).data):
+            yield
+    finally:
+        set_default_device(before)
+
+
+def device_of(model: nn.Module) -> str | None:
+    """Where the parameters of `model` are; None if it has none."""
+    parameters = model.parameters()
+    return str(parameters[0].device) if parameters else None
+
+
+def moved(ids: NDArray[Any], device: str | None) -> Any:
+    """`ids` as a model on `device` takes them; None: as they are."""
+    return ids if device is None else Tensor(ids, device=device)
+
+
+class Readings:
+    """Numbers that are measured on a device, moment by moment, and fetched together.
+
+    Parameters
+    ----------
+    capacity
+        how many moments there is room for.
+
+    Attributes
+    ----------
+    count : int
+        how many there are since the last `fetch`.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.count = capacity, 0
+        self._values: Tensor | None = None
+
+    def note(self, *values: Tensor) -> None:
+        """Take note of the numbers of a moment, each time as many. Nothing is waited for.
+
+        Raises
+        ------
+        RuntimeError
+            if there is no room, until those that there are have been fetched.
+        """
+        if self.count == self.capacity:
+            raise RuntimeError(f"Readings.note: all {self.capacity} are to be fetched first")
+        if self._values is None:
+            self._values = Tensor(zeros((self.capacity, len(values)), like=values[0].data))
+        for column, value in enumerate(values):
+            self._values[self.count, column] = value.detach()
+        self.count += 1
+
+    def check(self) -> Tensor:
+        """0 as long as all since the last `fetch` are finite, else NaN; a number on the device."""
+        assert self._values is not None  # there are some
+        return (self._values * 0).sum()
+
+    def fetch(self) -> NDArray[Any]:
+        """The numbers since the last time, a row for each moment; there is room again then."""
+        if self._values is None:
+            return np.zeros((0, 0))
+        values, count = self._values.numpy(), self.count
+        self.count = 0
+        if not np.isfinite(values).all():
+            self._values = None  # or `check` would go on seeing it
+        return values[:count]
