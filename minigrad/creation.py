@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import FLOAT32, ArrayLike, Device, DType, array_module
-from minigrad.devices import get_default_device, library_of, on_device_of, require_cupy
+from minigrad.devices import (
+    device_of,
+    get_default_device,
+    library_of,
+    on_device_of,
+    own_copy,
+    require_cupy,
+)
 from minigrad.tensor import Tensor
 
 
@@ -24,8 +31,8 @@ def tensor(
     """
     array = Tensor(data, dtype, device)._data
     if array is getattr(data, "_data", data) or array_module(array) is np:
-        array = array.copy()
-    return Tensor(array, None, device, requires_grad=requires_grad)
+        array = own_copy(array)
+    return Tensor(array, None, device_of(array), requires_grad)
 
 
 def full(
@@ -37,6 +44,8 @@ def full(
 ) -> Tensor:
     """A Tensor of `shape` with every element equal to `fill_value`; float32 unless told."""
     device = get_default_device() if device is None else device
+    if device == "cpu":
+        return Tensor(np.full(shape, fill_value, dtype), None, device, requires_grad)
     with library_of(device) as xp:
         return Tensor(xp.full(shape, fill_value, dtype), None, device, requires_grad)
 
@@ -74,7 +83,7 @@ def ones_like(a: Tensor) -> Tensor:
 def _like(maker: str, a: Any) -> Tensor:
     array = Tensor(a)._data
     with on_device_of(array):
-        return Tensor(getattr(array_module(array), maker)(array))
+        return Tensor(getattr(array_module(array), maker)(array), None, device_of(array))
 
 
 def from_dlpack(x: Any) -> Tensor:
@@ -118,7 +127,7 @@ def from_dlpack(x: Any) -> Tensor:
         raise TypeError(
             f"from_dlpack: {type(x).__name__} cannot be handed over: {error}"
         ) from error
-    return Tensor(array)
+    return Tensor(array, None, device_of(array))
 
 
 _CPU, _CUDA = 1, 2  # kinds of devices, as DLPack numbers them

@@ -7,6 +7,7 @@ computed there, by CuPy and by `minigrad.kernels`; nothing moves unless somebody
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn
@@ -19,7 +20,8 @@ gpus: list[int] = []
 """The GPUs of this machine by number, once one has been asked for; while it is empty, no array can
 be on one, and nobody needs to look."""
 
-_default: Device = "cpu"
+VARIABLE = "MINIGRAD_DEVICE"
+"""Of the environment: the default device to begin with."""
 
 
 def device_of(x: Array) -> Device:
@@ -79,7 +81,7 @@ def require_cupy() -> Any:
     if not gpus:
         if not cupy.cuda.is_available():
             raise RuntimeError(_why_unavailable(cupy))
-        gpus.extend(range(cupy.cuda.runtime.getDeviceCount()))
+        gpus[:] = range(cupy.cuda.runtime.getDeviceCount())
     return cupy
 
 
@@ -108,11 +110,14 @@ def told_gpus() -> str:
 
 
 def set_default_device(device: Device) -> None:
-    """Say where data from the host goes that is given no device; at first that is the CPU.
+    """Say where data from the host goes that is given no device.
 
-    It holds for Tensors made of numbers, lists and NumPy arrays, for new layers, and for lists and
-    NumPy arrays beside a Tensor in an op (each of which is then copied, each time). What is on a
-    GPU stays there.
+    At first that is the CPU, or what the environment variable MINIGRAD_DEVICE says:
+    ``MINIGRAD_DEVICE=cuda python program.py``.
+
+    It holds for Tensors made of numbers, lists and NumPy arrays, for new layers, and for NumPy
+    arrays beside a Tensor that is on a GPU (each of which is then copied, each time). What is on a
+    GPU stays there, and so does a Tensor on the CPU.
 
     Parameters
     ----------
@@ -129,6 +134,10 @@ def set_default_device(device: Device) -> None:
     _default = device
 
 
+_default: Device = os.environ.get(VARIABLE) or "cpu"
+checked_device(_default)
+
+
 def get_default_device() -> Device:
     """Where data from the host goes that is given no device; see `set_default_device`."""
     return _default
@@ -139,15 +148,18 @@ def place(value: Any, dtype: DType = None, device: Device | None = None) -> Arra
 
     Raises what `as_array` and `to_device` raise.
     """
-    array = as_array(value, dtype)
-    on_gpu = array_module(array) is not np
-    if on_gpu and not gpus:
+    if array_module(value) is np:
+        array = as_array(value, dtype)
+        if device is None:
+            if _default == "cpu":
+                return array
+            device = _default
+        return to_device(array, device)
+    if not gpus:
         require_cupy()
-    if device is None:
-        if _default == "cpu" or on_gpu:
-            return array
-        device = _default
-    return to_device(array, device)
+    with on_device_of(value):
+        array = as_array(value, dtype)
+    return array if device is None else to_device(array, device)
 
 
 _units: dict[Any, Array] = {}
@@ -184,6 +196,12 @@ def own_copy(x: Array) -> Array:
         return x.copy(order="C")
 
 
+def cast(x: Array, dtype: DType) -> Array:
+    """A copy of the array `x` in another dtype, on its device."""
+    with on_device_of(x):
+        return x.astype(dtype)
+
+
 @contextmanager
 def library_of(device: Device) -> Iterator[Any]:
     """The array library of `device`, which within it is the current one; raises as `to_device`."""
@@ -206,12 +224,16 @@ def near(array: Array, x: Any) -> Array:
 def beside(value: Any, neighbours: Sequence[Any]) -> Any:
     """A list or NumPy array where it belongs beside `neighbours`, among them Tensors or arrays.
 
-    A list goes where the first of those is; an array beside a Tensor to the default device, if that
-    is a GPU. What is on a GPU stays there.
+    A list goes where the first of those is; an array beside a Tensor on a GPU to the default
+    device. Tensors, and what is on a GPU, stay where they are.
     """
+    if hasattr(value, "_data"):
+        return value
     if is_array(value):
-        among_tensors = any(hasattr(x, "_data") for x in neighbours)
-        return place(value) if gpus and among_tensors else value
+        for x in neighbours if gpus else ():
+            if hasattr(x, "_data"):
+                return value if array_module(x) is np else place(value)
+        return value
     array = as_array(value)
     for x in neighbours:
         if is_array(getattr(x, "_data", x)):
@@ -228,50 +250,67 @@ def run(op: str, names: Sequence[str], function: Callable[..., Any], values: Seq
     Raises
     ------
     ValueError
-        if they are not on one device; it names two of them.
+        if they are not on one device (it names two of them), or the result is not on it.
     """
     index = _common(op, names, values)
-    if index is None or len(gpus) == 1:
+    if index is None:
         return function(*values)
-    with require_cupy().cuda.Device(index):
-        return function(*values)
+    if len(gpus) == 1:
+        result = function(*values)
+    else:
+        with require_cupy().cuda.Device(index):
+            result = function(*values)
+    output = result[0] if type(result) is tuple else result  # beside it what the op keeps
+    for x in output if type(output) is tuple else (output,):
+        if type(x) is np.ndarray and op != "to_device":
+            raise ValueError(
+                f"{op}: its arrays are on cuda:{index}, but it gave one on the CPU; an op asks "
+                "minigrad.array_module(x) for the library to use"
+            )
+    return result
 
 
 def _common(op: str, names: Sequence[str], values: Sequence[Any]) -> int | None:
     """The number of the GPU that all arrays are on; None for the CPU."""
     first: Any = None
     for name, value in zip(names, values, strict=True):
-        for array in value if type(value) in (tuple, list) else (value,):
+        several = type(value) in (tuple, list)
+        for i, array in enumerate(value if several else (value,)):
             if type(array) is np.ndarray:
                 where: Any = "cpu"
             elif type(array).__module__ == "cupy":
                 where = array.device.id
             else:
                 continue
+            told = (f"{name}[{i}]" if several else name, array)
             if first is None:
-                first, first_name, first_array = where, name, array
+                first, known = where, told
             elif where != first:
-                _refuse(op, first_name, first_array, name, array)
+                _refuse(op, *known, *told)
     return None if first == "cpu" else first
 
 
 def _refuse(op: str, one: str, a: Array, other: str, b: Array) -> NoReturn:
+    on_a, on_b = device_of(a), device_of(b)
+    advice = "put one where the other is, by .to"
+    if "cpu" in (on_a, on_b):
+        name, gpu = (one, on_b) if on_a == "cpu" else (other, on_a)
+        advice = (
+            f"put {name} on {gpu}: a Tensor or a whole model by .to({gpu!r}), a NumPy array by "
+            f"minigrad.tensor(..., device={gpu!r})"
+        )
     raise ValueError(
-        f"{op}: {one} ({a.dtype} {a.shape}) is on {device_of(a)}, {other} ({b.dtype} {b.shape}) on "
-        f"{device_of(b)}; nothing moves by itself: Tensor({other}).to({device_of(a)!r}), or "
-        "minigrad.set_default_device for all data from the host"
+        f"{op}: {one} ({a.dtype} {a.shape}) is on {on_a}, {other} ({b.dtype} {b.shape}) on {on_b}; "
+        f"nothing moves by itself; {advice}"
     )
 
 
-@contextmanager
-def on_device_of(x: Array) -> Iterator[None]:
-    """Within it, the GPU that `x` is on is the current one, where new arrays are made."""
+def on_device_of(x: Array) -> Any:
+    """``with on_device_of(x):`` the GPU that `x` is on is the current one, where arrays go."""
     if len(gpus) < 2 or array_module(x) is np:  # with one GPU that is the current one
-        yield
-        return
+        return _NOTHING
     data: Any = getattr(x, "_data", x)
-    with data.device:
-        yield
+    return data.device
 
 
 def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:

@@ -25,7 +25,7 @@ from typing import Any
 
 from minigrad import anomaly, tape
 from minigrad.backend import FLOAT32, array_module, as_array, is_array
-from minigrad.devices import beside, gpus, place, run
+from minigrad.devices import beside, cast, gpus, place, run
 from minigrad.modes import enable_grad, modes, watchers
 from minigrad.recording import (
     F,
@@ -203,11 +203,11 @@ def _same_floats(flat: list[Any], numbers: bool) -> list[Any]:
     target = float_dtype(dtypes)
     if numbers:
         flat = [
-            wrap(beside([a], flat).astype(target).reshape(())) if isinstance(a, int | float) else a
+            wrap(cast(beside([a], flat), target).reshape(())) if isinstance(a, int | float) else a
             for a in flat
         ]
     return [
-        wrap(_data(a).astype(target)) if hasattr(a, "dtype") and a.dtype.kind in "iub" else a
+        wrap(cast(_data(a), target)) if hasattr(a, "dtype") and a.dtype.kind in "iub" else a
         for a in flat
     ]
 

@@ -7,13 +7,15 @@ nothing turns a Tensor into an array behind the user's back.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minigrad import ops
 from minigrad.backend import array_module, as_array
-from minigrad.devices import beside
+from minigrad.devices import run
+from minigrad.recording import plain
 from minigrad.tape import wrap
 
 _SAME_OP = {
@@ -58,11 +60,15 @@ def call_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) 
 
 def _call(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if name in _WITHOUT_DERIVATIVE:
-        xp = array_module(*args)
-        if xp is not np:
-            args = [beside(a, args) if type(a) in (list, np.ndarray) else a for a in args]
-            function = getattr(xp, name)
-        result = function(*map(_array, args), **{key: _array(a) for key, a in kwargs.items()})
+        values = [_array(a) for a in args]
+        options = {key: _array(a) for key, a in kwargs.items()}
+        if any(array_module(a) is not np for a in values):
+            values = [_array(plain(a, args)) for a in args]
+            xp = next(xp for xp in map(array_module, values) if xp is not np)
+            names = [f"argument {i}" for i in range(len(values))]
+            result = run(name, names, partial(getattr(xp, name), **options), values)
+        else:
+            result = function(*values, **options)
         return wrap(as_array(result)) if hasattr(result, "dtype") else result
     op = _SAME_OP.get(name, name)
     if op not in ops.__all__:

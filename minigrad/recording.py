@@ -30,7 +30,7 @@ import numpy as np
 
 from minigrad import anomaly, tape
 from minigrad.backend import FLOAT32, is_array
-from minigrad.devices import beside, gpus, place, run
+from minigrad.devices import beside, cast, gpus, place, run
 from minigrad.modes import modes, watchers
 from minigrad.tape import Node, Useful, Variable, changed_error, memory_of, next_stamp, wrap
 
@@ -288,7 +288,7 @@ class Op:
         if all(dtype.kind == "f" for dtype in dtypes) or result == target:
             return None
         return [
-            wrap(x.astype(target)) if hasattr(x, "dtype") and x.dtype.kind in "iub" else a
+            wrap(cast(x, target)) if hasattr(x, "dtype") and x.dtype.kind in "iub" else a
             for x, a in zip(arrays, args, strict=True)
         ]
 
@@ -314,7 +314,7 @@ def plain(a: Any, args: Sequence[Any]) -> Any:
     """A number, list or array as what it means beside the Tensors in `args`; see `Op.plain`."""
     if isinstance(a, Variable | int | float | None) and not isinstance(a, np.generic):
         return a
-    if isinstance(a, np.ndarray | np.generic) and a.ndim == 0 and a.dtype.kind in "fiu":
+    if isinstance(a, np.ndarray | np.generic) and a.ndim == 0 and a.dtype.kind in "fiub":
         return a.item()
     return beside(a, args)
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from minigrad import anomaly
 from minigrad.backend import Array, array_module, as_array
-from minigrad.devices import beside, device_of, follow, gpus, staying, unit
+from minigrad.devices import beside, device_of, follow, gpus, own_copy, staying, unit
 from minigrad.modes import modes, switched
 from minigrad.sparse import RowSparse, elements
 
@@ -164,7 +164,7 @@ def walk(
     useful = None if wanted is None else _leading_to(wanted, gradients)
     start, pending = set(gradients), gradients
     found: dict[Node, Any] = {}
-    watching, several = modes.anomaly, len(gpus) > 1
+    watching, on_gpu, several = modes.anomaly, bool(gpus), len(gpus) > 1
     mine: set[Node] = set()  # nodes whose pending gradient is an array made here, by adding
     heap = [(-node.stamp, node) for node in pending]
     heapify(heap)
@@ -194,6 +194,8 @@ def walk(
             node.saved, node.parents = FREED, ()
         if watching:
             anomaly.check_backward(plan.name, node, inputs)
+        if on_gpu and plan.name != "to_device":
+            _check_devices(plan.name, g, inputs)
         for parent, d in zip(parents, inputs):  # noqa: B905 (strict costs, and each is a plan's)
             if d is None:
                 continue
@@ -213,6 +215,18 @@ def walk(
                 if not create_graph:
                     mine.add(parent)
     return found
+
+
+def _check_devices(op: str, g: Any, gradients: Iterable[Any]) -> None:
+    """Raise unless a rule's `gradients` are on the device of the gradient `g` that it was given."""
+    given = next((x for x in (g if type(g) is list else [g]) if x is not None), None)
+    expected = None if given is None else device_of(elements(given))
+    for d in gradients:
+        if hasattr(d, "dtype") and (on := device_of(elements(d))) != expected:
+            raise TapeError(
+                f"{op}: a rule gave a gradient on {on}, but its op is on {expected}; it asks "
+                "minigrad.array_module(g) for the library to use"
+            )
 
 
 def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
@@ -403,7 +417,7 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
                 f"{caller}: the tensor has shape {data.shape}, and only a single number has a "
                 "gradient of its own; reduce it (y.sum() ...), or pass a gradient of its shape"
             )
-        return wrap(unit(data)) if create_graph else unit(data)
+        return wrap(own_copy(unit(data))) if create_graph else unit(data)  # a hook may change it
     given = isinstance(gradient, Variable)
     g = gradient._data if given else as_array(beside(gradient, [tensor]), data.dtype)
     if g.shape != data.shape or g.dtype != data.dtype:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad import ops, tape
 from minigrad.backend import Array, ArrayLike, Device, DType, as_array
-from minigrad.devices import beside, device_of, gpus, is_on, place, run
+from minigrad.devices import beside, device_of, gpus, is_on, on_device_of, own_copy, place, run
 from minigrad.devices import to_device as array_to_device
 from minigrad.numpy_protocol import call_function, call_ufunc
 from minigrad.ops.indexing import At, as_index
@@ -75,9 +75,8 @@ class Tensor(Variable):
         requires_grad: bool = False,
     ) -> None:
         if isinstance(data, Variable) and device is None:
-            self._data = as_array(data._data, dtype)
-        else:
-            self._data = place(getattr(data, "_data", data), dtype, device)
+            device = device_of(data._data)
+        self._data = place(getattr(data, "_data", data), dtype, device)
         self._node = self._memory = self.grad = None
         if isinstance(data, Variable) and self._data is data._data:
             self._memory = tape.memory_of(data)
@@ -233,7 +232,10 @@ class Tensor(Variable):
                 "a Tensor that requires a gradient is not handed to another library, which the "
                 "tape cannot follow; hand over x.detach()"
             )
-        return self._data.__dlpack__(**options)
+        if any(step < 0 for step in self._data.strides):  # PyTorch aborts the process
+            raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
+        with on_device_of(self._data):
+            return self._data.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         kind, index = self._data.__dlpack_device__()
@@ -289,7 +291,7 @@ class Tensor(Variable):
 
     def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
         cls, *state = self.__reduce__()
-        result: Self = cls(*[x.copy() if hasattr(x, "copy") else x for x in state[0]])
+        result: Self = cls(*[own_copy(x) if hasattr(x, "copy") else x for x in state[0]])
         result.grad = None if self.grad is None else self.grad.copy()
         memo[id(self)] = result
         return result
@@ -317,13 +319,8 @@ class Tensor(Variable):
         value = getattr(value, "_data", value)
         if gpus:
             value = beside(value, [self]) if type(value) in (list, np.ndarray) else value
-            index = as_index(index, data)
-            run(
-                "setitem",
-                ("self", "value"),
-                lambda *_: data.__setitem__(index, value),
-                (data, value),
-            )
+            names, index = ("self", "index", "value"), as_index(index, self)
+            run("setitem", names, operator.setitem, (data, index, value))
         else:
             data[as_index(index, data)] = value
         mark_changed(self)

@@ -26,8 +26,9 @@ def check_available(device: str) -> None:
     """Raise a ValueError, which says what is missing, if `device` is not to be had here."""
     try:
         ones(1, device=device)
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).removeprefix("device: ")
+        raise ValueError(f"--device {device}: {reason}. On the CPU: --device cpu") from error
 
 
 @contextmanager

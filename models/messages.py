@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minigrad import cuda
 from models.corpus import Corpus
 from models.recipes import RECIPES
 from models.rnnlm import RNNLM
@@ -34,6 +35,8 @@ def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) ->
         f"training    {_length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}",
         f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
     ]
+    if s.device != "cpu":
+        lines.append(f"device      {s.device}: {cuda.device_name(s.device)}")
     if s.recipe is not None:
         recipe = RECIPES[s.recipe]
         lines += [

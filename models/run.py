@@ -157,8 +157,8 @@ class Run:
         self._keep_best()
         if differences := machine_differences(saved["machine"], self.settings.device):
             self.reporter.warn(
-                f"the run began elsewhere ({differences}): it goes on, but not bit for bit as it "
-                "would have there"
+                f"the run was elsewhere before ({differences}): it goes on, but not bit for bit as "
+                "it would have there"
             )
 
     @property
@@ -233,7 +233,8 @@ class Run:
             stopped, standing.due = self.interrupts.requested, self._is_due()
             to_record = trainer.step % every == 0
             to_save = time.monotonic() - self._saved > 60 * s.save_every
-            late = trainer.full or pace.seconds > TELL_EVERY
+            queued = trainer.waiting * pace.seconds_per_step  # what a fetch has to wait for
+            late = trainer.full or max(pace.seconds, queued) > TELL_EVERY
             if late or stopped or standing.due or to_record or to_save:
                 self._tell(lr)
             if to_record:

@@ -83,14 +83,18 @@ def device(pytestconfig):
     return "cpu" if pytestconfig.getoption("--device") == "cpu" else "cuda"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _begin_on_device(device):
+    """For fixtures that are made once for several tests."""
+    mg.set_default_device(device)
+    yield
+    mg.set_default_device("cpu")
+
+
 @pytest.fixture(autouse=True)
 def _on_device(device):
-    if device == "cpu":
-        yield
-    else:
-        mg.set_default_device(device)
-        yield
-        mg.set_default_device("cpu")
+    """Whatever the test before has set."""
+    mg.set_default_device(device)
 
 
 @pytest.fixture(autouse=True)

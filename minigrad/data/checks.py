@@ -78,7 +78,8 @@ def sequence_of_ids(
     IndexError
         If an id is negative, or not below `vocab_size` where there is one.
     """
-    array = np.asarray(ids)
+    fetch = getattr(ids, "numpy", None)  # of a Tensor, which may be on a GPU
+    array = np.asarray(ids if fetch is None else fetch())
     if array.ndim != 1:
         raise ValueError(f"{caller}: ids must have one axis, got shape {array.shape}")
     if array.size == 0:

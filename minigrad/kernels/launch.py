@@ -116,7 +116,7 @@ def _short(dtype: Any) -> str:
 
 
 def usable(*arrays: Array | None) -> bool:
-    """Whether kernels can work on `arrays`: all on a GPU, of one dtype that they run in."""
+    """Whether kernels can work on `arrays` of one device: a GPU's, in a dtype that they run in."""
     given = [x for x in arrays if x is not None]
     dtype = given[0].dtype
     return (

@@ -95,7 +95,6 @@ cross_entropy_rows = Kernel(
     T kept = T(1 - smoothing), spread = T(smoothing / V);
     if (smoothing != 0) all = reduced(all, false);
     if (thread == 0) losses[row] = log(sum) - kept * picked - spread * all;
-    __syncthreads();                                // all have read z[y]
     T inverse = T(1) / sum;
     for (long long v = thread; v < V; v += blockDim.x) {
         T p = exp(z[v] - top) * inverse;
@@ -162,18 +161,22 @@ add_rows = Kernel(
     for (long long k = threadIdx.x; k < mine; k += blockDim.x) if (ids[k] == row) earlier = 1;
     __syncthreads();
     if (earlier) return;                            // the block of that one adds mine up too
-    __shared__ int same[{THREADS}];
+    __shared__ int same[{THREADS}], list[{THREADS}];
     for (long long start = mine; start < many; start += blockDim.x) {{
         long long k = start + threadIdx.x;
         same[threadIdx.x] = k < many && ids[k] == row;
-        int any = __syncthreads_or(same[threadIdx.x]);
-        if (any) {{
-            for (long long column = threadIdx.x; column < width; column += blockDim.x) {{
-                T sum = total[row * width + column];
-                for (int j = 0; j < blockDim.x; j++)
-                    if (same[j]) sum += values[(start + j) * width + column];
-                total[row * width + column] = sum;
-            }}
+        int found = __syncthreads_count(same[threadIdx.x]);
+        if (same[threadIdx.x]) {{                   // list those of this id, in their order
+            int before = 0;
+            for (int j = 0; j < threadIdx.x; j++) before += same[j];
+            list[before] = threadIdx.x;
+        }}
+        __syncthreads();
+        for (long long column = threadIdx.x; column < width; column += blockDim.x) {{
+            if (!found) break;
+            T sum = total[row * width + column];
+            for (int n = 0; n < found; n++) sum += values[(start + list[n]) * width + column];
+            total[row * width + column] = sum;
         }}
         __syncthreads();
     }}

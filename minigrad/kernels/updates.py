@@ -50,6 +50,9 @@ _BEFORE = """
 """
 
 
+_TYPES: dict[str, Callable[[float], float]] = {"double": float, "bool": bool}
+
+
 class UpdateKernel(Kernel):
     """A step of an optimiser, for all elements of up to 64 parameters at once.
 
@@ -84,6 +87,7 @@ class UpdateKernel(Kernel):
     ) -> None:
         self.change, self.scratch = change, scratch
         self._states = states.split()
+        self._types = [_TYPES[number.split()[0]] for number in numbers.split(", ")]
         pointers = [
             f"T* {state} = table.pointers[{k}][row]; if ({state}) {state} += i;"
             for k, state in enumerate(self._states, 2)
@@ -96,6 +100,10 @@ class UpdateKernel(Kernel):
         ]
         body = _BEFORE + each_element("\n".join(lines))
         super().__init__(name, f"const Table table, const T* finite, {numbers}", body, self._oracle)
+
+    def typed(self, numbers: tuple[float, ...]) -> tuple[float, ...]:
+        """`numbers` as the CUDA code declares them: an option may be 1 or np.True_ for True."""
+        return tuple([kind(n) for kind, n in zip(self._types, numbers, strict=True)])
 
     def _oracle(self, columns: list[list[Array]], finite: Array | None, *numbers: float) -> None:
         if finite is not None and not array_module(finite).isfinite(finite).all():
@@ -144,7 +152,8 @@ class Updates:
             return False
         if p.size:
             row = [p, array_module(g).ascontiguousarray(g), *states]
-            self._rows.setdefault((kernel, p.device.id, p.dtype, numbers), []).append(row)
+            key = kernel, p.device.id, p.dtype, kernel.typed(numbers)
+            self._rows.setdefault(key, []).append(row)
         return True
 
     def launch(self) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, DType, is_array
-from minigrad.devices import place, zeros
+from minigrad.backend import ArrayLike, DType
+from minigrad.devices import beside, gpus, zeros
 from minigrad.nn import init
 from minigrad.nn.module import Module, Parameter
 from minigrad.ops.recurrence import ACTIVATIONS, State
 from minigrad.recording import operand
+from minigrad.tape import wrap
 from minigrad.tensor import Tensor
 
 
@@ -41,7 +42,7 @@ def check_share(layer: Module, **share: float) -> float:
 
 def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
     """`x` as a Tensor or an array; a ValueError unless its last axis is `features` long."""
-    x = as_input(x)
+    x = as_input(layer, x)
     if x.ndim == 0 or x.shape[-1] != features:
         raise ValueError(
             f"{type(layer).__name__}: x has shape {x.shape}, expected (..., {features})"
@@ -49,9 +50,11 @@ def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
     return x
 
 
-def as_input(x: ArrayLike) -> Any:
-    """What a layer is called with: a Tensor as it is, an array or a list where it belongs."""
-    return operand(place(x) if is_array(x) else x)
+def as_input(layer: Module, x: ArrayLike) -> Any:
+    """What `layer` is called with: a Tensor as it is, an array or a list where it belongs."""
+    if gpus and not isinstance(x, Tensor):
+        x = beside(x, layer.parameters())
+    return operand(x)
 
 
 # ------------------------------------------------------------------ of recurrent layers
@@ -92,12 +95,12 @@ def checked_state(
     """`state` as a tuple of parts of the given shapes; zeros of `like`'s dtype if it is None."""
     name, expected = type(layer).__name__, f"({', '.join(names)})" if len(names) > 1 else names[0]
     if state is None:
-        return tuple(Tensor(zeros(shape, like)) for shape in shapes)
+        return tuple(wrap(zeros(shape, like)) for shape in shapes)
     is_pair = isinstance(state, tuple | list)
     if is_pair != (len(names) > 1) or (is_pair and len(state) != len(names)):
         got = f"a {type(state).__name__}" + (f" of {len(state)}" if is_pair else "")
         raise TypeError(f"{name}: the state must be {expected}, not {got}")
-    parts = tuple(map(as_input, state)) if is_pair else (as_input(state),)
+    parts = tuple([as_input(layer, part) for part in (state if is_pair else (state,))])
     for part_name, part, shape in zip(names, parts, shapes, strict=True):
         if part.shape != shape:
             raise ValueError(f"{name}: {part_name} has shape {part.shape}, expected {shape}")

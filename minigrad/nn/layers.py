@@ -13,6 +13,7 @@ from minigrad.devices import zeros
 from minigrad.nn import init
 from minigrad.nn.building import check_features, check_share, check_sizes, new_parameter
 from minigrad.nn.module import Module
+from minigrad.tape import wrap
 from minigrad.tensor import Tensor
 
 
@@ -139,7 +140,7 @@ class Embedding(Module):
         if not self.training or self.dropout == 0:
             return vectors
         # one number for each id of the vocabulary, rather than a mask of the whole matrix
-        each = Tensor(zeros((self.num_embeddings, 1), vectors)) + 1
+        each = wrap(zeros((self.num_embeddings, 1), vectors)) + 1
         each = ops.dropout(each, self.dropout, True, self.rng)
         return vectors * ops.embedding(ids, each)
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, Device, DType, as_array
-from minigrad.devices import device_of, to_device
+from minigrad.backend import ArrayLike, Device, DType
+from minigrad.devices import device_of, place
 from minigrad.nn.loading import matched
 from minigrad.nn.walking import first_of_each, members
 from minigrad.tape import mark_changed
@@ -124,8 +124,8 @@ class Module:
         """Move all tensors to `device`, and convert the floating-point ones to `dtype`.
 
         The parameters and their gradients change where they are: they stay the same objects, so
-        what is tied stays tied, and an optimiser keeps its hold on them. (The averages that an
-        optimiser has made by then are its own: move the model first, then make the optimiser.)
+        what is tied stays tied, and an optimiser keeps its hold on them: with its next step what it
+        remembers (velocities, moments) follows to their device, though not to another dtype.
 
         Raises
         ------
@@ -224,8 +224,8 @@ def _count(module: Module, counted: frozenset[int], unit: str) -> str:
 def _convert(tensor: Tensor, device: Device | None, dtype: DType) -> None:
     """Put a leaf's array and gradient elsewhere, or in another dtype, in the same Tensor."""
     dtype = dtype if tensor.dtype.kind == "f" else None
-    array, grad = as_array(tensor.data, dtype), tensor.grad
-    array = array if device is None else to_device(array, device)
+    device = tensor.device if device is None else device
+    array, grad = place(tensor.data, dtype, device), tensor.grad
     if array is not tensor.data:
         hooks = tensor._node.hooks if tensor._node is not None else None
         Tensor.__init__(tensor, array, None, device_of(array), tensor.requires_grad)

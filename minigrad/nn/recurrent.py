@@ -87,7 +87,7 @@ class _Fused(Layers):
             return super()._checked_input(x)
         if isinstance(x, list | tuple):
             x = near(np.asarray(x, None if np.size(x) else np.int64), self._like(x))
-        x, axes = as_input(x), "(N, T)" if self.batch_first else "(T, N)"
+        x, axes = as_input(self, x), "(N, T)" if self.batch_first else "(T, N)"
         if x.dtype.kind not in "iu":
             raise TypeError(
                 f"{type(self).__name__}: x must be integers, not {x.dtype} {x.shape}, since "

@@ -125,7 +125,7 @@ class Layers(Module):
 
     def _checked_input(self, x: ArrayLike) -> Any:
         """`x`, with the features of each time step on the last of its two or three axes."""
-        x = check_floats(self, as_input(x))
+        x = check_floats(self, as_input(self, x))
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             batch = "N, T" if self.batch_first else "T, N"
             raise ValueError(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, array_module, as_array
+from minigrad.backend import ArrayLike, array_module, as_array, is_array
+from minigrad.devices import beside, near
 from minigrad.recording import differentiable, operand
 from minigrad.tape import Variable
 
@@ -106,6 +107,8 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
     An element that is not chosen gets the gradient 0. If the other branch's own derivative is
     infinite there, 0 times infinity is NaN all the same: keep its argument in its domain.
     """
+    if isinstance(condition, list | bool):
+        condition = near(np.asarray(condition), x if is_array(x) else y)
     return array_module(condition, x, y).where(condition, x, y)
 
 
@@ -362,5 +365,7 @@ def clip(a: ArrayLike, a_min: ArrayLike = None, a_max: ArrayLike = None) -> Tens
     limits = []
     for limit in (a_min, a_max):
         is_number = limit is None or isinstance(limit, int | float | Variable)
+        if not is_number:
+            limit = beside(limit, [a])
         limits.append(limit if is_number or a.dtype.kind != "f" else as_array(limit, a.dtype))
     return _clip(a, *limits)

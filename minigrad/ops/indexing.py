@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backend import Array, ArrayLike, array_module
-from minigrad.devices import beside, near, own_copy
+from minigrad.devices import beside, cast, near, on_device_of, own_copy
 from minigrad.ops.shape import Shape, ravel
 from minigrad.recording import differentiable, operand
 from minigrad.tape import Variable
@@ -52,8 +52,13 @@ def add_at(target: Array, index: Index, values: Array) -> None:
     """``target[index] += values`` in place, where an index that is repeated adds up."""
     if _is_basic(index):
         target[index] += values
-    else:
+    elif array_module(target) is np or target.dtype.kind == "f":
         array_module(target).add.at(target, index, values)
+    else:  # CuPy adds up integers of 32 and 64 bits alone
+        total = target.astype(np.int64)
+        total_at = getattr(values, "astype", lambda _: values)(np.int64)
+        array_module(target).add.at(total, index, total_at)
+        target[...] = total.astype(target.dtype)
 
 
 @differentiable(a=lambda g, a_shape, index: _put(g, index, a_shape))
@@ -131,7 +136,7 @@ def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
     else:  # a GPU writes in any order: erase, and add the value that is to stay
         result[index] = 0
         last = _last_writers(xp, a.shape, index)
-        xp.add.at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
+        add_at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
     return result
 
 
@@ -148,8 +153,8 @@ def take(
 ) -> Tensor:
     """The elements (with `axis`: the slices along it) at integer `indices`, of any shape.
 
-    `mode` says what an index outside the axis does: ``"raise"`` an IndexError, ``"wrap"`` around,
-    or ``"clip"`` to the nearest.
+    `mode` says what an index outside the axis does: ``"raise"`` an IndexError (on a GPU, where
+    nobody looks, it wraps around), ``"wrap"`` around, or ``"clip"`` to the nearest.
     """
     a = operand(a)
     if out is not None:
@@ -159,13 +164,14 @@ def take(
     indices = as_index(indices if isinstance(indices, list) else (indices,), a)
     indices = indices[0] if isinstance(indices, tuple) else indices
     if getattr(indices, "dtype", None) == np.bool_:
-        indices = indices.astype(np.intp)
-    if mode == "wrap":
-        indices = indices % a.shape[axis]
-    elif mode == "clip":
-        indices = array_module(indices).clip(indices, 0, a.shape[axis] - 1)
-    elif mode != "raise":
+        indices = cast(indices, np.intp)
+    if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f'take: mode must be "raise", "wrap" or "clip", not {mode!r}')
+    with on_device_of(indices):
+        if mode == "wrap":
+            indices = indices % a.shape[axis]
+        elif mode == "clip":
+            indices = array_module(indices).clip(indices, 0, a.shape[axis] - 1)
     return _getitem(a, (slice(None),) * (axis % a.ndim) + (indices,))
 
 
@@ -183,10 +189,11 @@ def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -
             f"take_along_axis: indices has {indices.ndim} axes, expected {arr.ndim} like arr"
         )
     xp, axis = array_module(indices), axis % arr.ndim
-    index = [
-        xp.arange(n).reshape([-1 if i == k else 1 for k in range(arr.ndim)])
-        for i, n in enumerate(arr.shape)
-    ]
+    with on_device_of(indices):
+        index = [
+            xp.arange(n).reshape([-1 if i == k else 1 for k in range(arr.ndim)])
+            for i, n in enumerate(arr.shape)
+        ]
     index[axis] = indices
     return _getitem(arr, tuple(index))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backend import Array, ArrayLike, Axis, array_module
+from minigrad.devices import beside
 from minigrad.fusing import joint
 from minigrad.ops.arithmetic import abs, multiply, power, where
 from minigrad.ops.reduction import kept_shape, max, min, sum
@@ -170,7 +171,7 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
     ValueError
         where subscripts and operands do not fit each other.
     """
-    operands = tuple(map(operand, operands))
+    operands = tuple([operand(beside(x, operands)) for x in operands])
     terms, arrow, result = subscripts.replace(" ", "").partition("->")
     labels = terms.split(",")
     if len(labels) != len(operands):

@@ -44,7 +44,14 @@ def _rows_gradient(
 
 @differentiable(weight=_rows_gradient)
 def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: bool) -> Any:
-    return _taken_by_kernel(ids, weight, 0) if usable(weight) else weight.take(ids, 0)
+    if usable(weight):
+        return _taken_by_kernel(ids, weight, 0)
+    xp, rows = array_module(weight), weight.shape[0]
+    if xp is np or isinstance(weight, Variable):
+        return weight.take(ids, 0)
+    inside = (ids >= 0) & (ids < rows)
+    nan = xp.full((), np.nan, weight.dtype)
+    return xp.where(inside[..., None], weight.take(xp.where(inside, ids, 0), 0), nan)
 
 
 def _taken_by_kernel(ids: Array, matrix: Array, axis: int) -> Array:
@@ -104,7 +111,8 @@ def embedding(
     Raises
     ------
     TypeError, IndexError
-        if ids are not integers, or one is outside the rows (negative ones are).
+        if ids are not integers, or one is outside the rows (negative ones are). On a GPU nobody
+        looks: the row of such an id is NaN.
     """
     weight, listed = operand(weight), isinstance(ids, list | tuple | int)
     if listed:

@@ -16,7 +16,7 @@ from minigrad.backend import (
     DType,
     array_module,
 )
-from minigrad.devices import device_of
+from minigrad.devices import cast, device_of
 from minigrad.devices import to_device as array_to_device
 from minigrad.fusing import joint
 from minigrad.recording import differentiable, operand
@@ -94,7 +94,7 @@ def astype(x: ArrayLike, dtype: DType) -> Tensor:
     """
     x = operand(x)
     if np.dtype(dtype).kind != "f" and isinstance(x, Variable):
-        return wrap(x._data.astype(dtype))
+        return wrap(cast(x._data, dtype))
     return _astype(x, dtype)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backend import Array, ArrayLike, array_module, as_array
-from minigrad.devices import beside, near, own_copy
+from minigrad.devices import beside, near, on_device_of, own_copy
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
 from minigrad.kernels.rows import cross_entropy_rows
@@ -16,6 +16,7 @@ from minigrad.ops.indexing import all_below, take_along_axis
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
 from minigrad.recording import differentiable, operand
+from minigrad.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -82,6 +83,7 @@ def cross_entropy(
     ------
     TypeError, ValueError, IndexError
         for logits that are not floats, shapes that do not fit, class indices outside [0, C).
+        On a GPU nobody looks at class indices: the loss of such a target is NaN.
     """
     logits = as_floats("cross_entropy", "logits", logits)
     targets = as_class_ids(targets, logits)
@@ -132,10 +134,17 @@ def _class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | Non
         return None
     if getattr(weight, "_node", None) is not None:
         raise TypeError(f"{op}: weight requires a gradient, which it cannot have; detach() it")
-    weight = as_array(beside(getattr(weight, "_data", weight), [like]), like.dtype)
+    weight = _constant_array(weight, like)
     if weight.shape != (classes,):
         raise ValueError(f"{op}: weight has shape {weight.shape}, expected ({classes},)")
     return weight
+
+
+def _constant_array(value: Any, like: Any) -> Array:
+    """`value` as an array of the dtype of `like`, beside which it stands."""
+    array = beside(value, [like]) if not isinstance(value, Variable) else value._data
+    with on_device_of(array):
+        return as_array(array, like.dtype)
 
 
 def _constant_like(logits: Any, name: str, weight: Any) -> Array:
@@ -145,7 +154,7 @@ def _constant_like(logits: Any, name: str, weight: Any) -> Array:
             f"binary_cross_entropy_with_logits: {name} requires a gradient, which it cannot have; "
             "detach() it"
         )
-    return as_array(beside(getattr(weight, "_data", weight), [logits]), logits.dtype)
+    return _constant_array(weight, logits)
 
 
 def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:
@@ -198,13 +207,24 @@ def _soft_cross_entropy(
     return total if reduction == "sum" else total / (losses.size or 1)
 
 
+def _nan(xp: Any, dtype: Any) -> Array:
+    """An array of no axes, since a Python float would not keep to float16."""
+    return xp.full((), np.nan, dtype)
+
+
 def _target_weights(
     targets: Array, classes: int, dtype: Any, weight: Array | None, ignore_index: int
 ) -> tuple[Array, Array]:
-    """Class indices that are safe to use, and what each target counts: 0 where it is ignored."""
-    ignored = targets == ignore_index
-    safe = array_module(targets).where(ignored, 0, targets)
+    """Class indices that are safe to use, and what each target counts: 0 where it is ignored.
+
+    On a GPU, where nobody has looked, what is no class counts NaN.
+    """
+    xp, ignored = array_module(targets), targets == ignore_index
+    safe = xp.where(ignored, 0, targets)
     counts = (~ignored).astype(dtype)
+    if xp is not np:
+        inside = (safe >= 0) & (safe < classes)
+        safe, counts = xp.where(inside, safe, 0), xp.where(inside, counts, _nan(xp, dtype))
     if weight is not None:
         counts *= weight[safe]
     return safe, counts
@@ -217,8 +237,10 @@ def _reduce(losses: Any, counts: Array, reduction: str) -> Any:
     total = losses.sum()
     if reduction == "sum":
         return total
-    weights = counts.sum()
-    return total / array_module(counts).where(weights == 0, 1.0, weights).astype(counts.dtype)
+    with on_device_of(counts):
+        weights = counts.sum()
+        weights = array_module(counts).where(weights == 0, 1.0, weights).astype(counts.dtype)
+    return total / weights
 
 
 def composed_cross_entropy(
@@ -340,11 +362,13 @@ def nll_loss(
     targets = as_class_ids(targets, log_probs)
     weight = _class_weights("nll_loss", weight, log_probs.shape[-1], log_probs)
     check_classes("nll_loss", targets, log_probs.shape, ignore_index)
-    safe, counts = _target_weights(
-        targets, log_probs.shape[-1], log_probs.dtype, weight, ignore_index
-    )
+    with on_device_of(targets):
+        safe, counts = _target_weights(
+            targets, log_probs.shape[-1], log_probs.dtype, weight, ignore_index
+        )
+        ignored = targets == ignore_index
     picked = take_along_axis(log_probs, safe[..., None], -1)[..., 0]
-    losses = where(targets == ignore_index, 0.0, -picked * counts)
+    losses = where(ignored, 0.0, -picked * counts)
     return _reduce(losses, counts, _known_reduction("nll_loss", reduction))
 
 
@@ -363,6 +387,10 @@ def _reduced(op: str, losses: Any, reduction: str) -> Any:
     return losses.sum() if reduction == "sum" else losses.mean()
 
 
+def _beside_each_other(a: Any, b: Any) -> tuple[Any, Any]:
+    return operand(beside(a, [b])), operand(beside(b, [a]))
+
+
 def _same_shape(op: str, predictions: Any, targets: Any) -> None:
     if predictions.shape != targets.shape:
         raise ValueError(
@@ -373,7 +401,7 @@ def _same_shape(op: str, predictions: Any, targets: Any) -> None:
 
 def mse_loss(predictions: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Tensor:
     """Squared difference of predictions and targets of one shape, reduced as asked."""
-    predictions, targets = operand(predictions), operand(targets)
+    predictions, targets = _beside_each_other(predictions, targets)
     _same_shape("mse_loss", predictions, targets)
     return _reduced("mse_loss", square(subtract(predictions, targets)), reduction)
 
@@ -398,11 +426,11 @@ def binary_cross_entropy_with_logits(
     pos_weight
         what a positive target counts, against 1 for a negative one; broadcasts likewise.
     """
-    logits, targets = operand(logits), operand(targets)
+    logits, targets = _beside_each_other(logits, targets)
     _same_shape("binary_cross_entropy_with_logits", logits, targets)
     as_floats("binary_cross_entropy_with_logits", "logits", logits)
     if targets.dtype.kind != "f":
-        targets = as_array(beside(getattr(targets, "_data", targets), [logits]), logits.dtype)
+        targets = _constant_array(targets, logits)
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
     positive = softplus(-logits) * targets
     if pos_weight is not None:

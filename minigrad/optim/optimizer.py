@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.backend import Array
-from minigrad.devices import device_of, gpus, on_device_of, zeros
+from minigrad.backend import Array, is_array
+from minigrad.devices import device_of, gpus, on_device_of, to_device, zeros
 from minigrad.kernels.updates import UpdateKernel, Updates
 from minigrad.modes import enable_grad
 from minigrad.optim import saving
@@ -146,7 +146,8 @@ class Optimizer:
         if_finite
             if given, a single number, such as the norm that `clip_grad_norm_` returns; unless it is
             finite, nothing changes. On a GPU only the kernels look at it, so ``state["step"]``,
-            and all that goes by it, counts that step too. Parameters that are not float32 or
+            and all that goes by it, counts that step too (and the first velocity of SGD is then
+            zeros, not the gradient). Parameters that are not float32 or
             float64, or not contiguous, and row-sparse gradients have no kernel; for them the host
             looks, and waits for the GPU.
 
@@ -184,6 +185,8 @@ class Optimizer:
             )
             for p, gradient in parameters:
                 data, state = p._data, self.state.setdefault(p, {})
+                if gpus:
+                    _bring_along(state, data)
                 if updates is None or type(data) is np.ndarray:
                     self._update(data, gradient, state, options)
                 else:
@@ -327,6 +330,13 @@ class Optimizer:
             options = ", ".join(f"{name}={group[name]!r}" for name in group if name != "params")
             lines.append(f"  group {i}: {len(group['params'])} parameters, {options}")
         return "\n".join([*lines, ")"])
+
+
+def _bring_along(state: dict[str, Any], parameter: Array) -> None:
+    """Move what is remembered of a parameter to where that is now, if it has been moved."""
+    for name, value in state.items():
+        if is_array(value) and value.device != parameter.device:
+            state[name] = to_device(value, device_of(parameter))
 
 
 def descended(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import re
 import subprocess
@@ -125,6 +126,10 @@ class TestDLPack:
         with pytest.raises(TypeError, match="detach"):
             np.from_dlpack(mg.tensor([1.0], requires_grad=True))
 
+    def test_what_runs_backwards_is_not_handed_over(self):
+        with pytest.raises(BufferError, match=r"\.copy\(\)"):
+            np.from_dlpack(mg.tensor([1.0, 2.0])[::-1])
+
     def test_what_is_no_array(self):
         with pytest.raises(TypeError, match="expected an array with __dlpack__, got list"):
             mg.from_dlpack([1.0])
@@ -207,7 +212,7 @@ MIXED = {
     "multiply: x1 (float32 (2,)) is on cpu, x2 (float32 (2,)) on cuda:0": lambda c, g: c * g,
     "add: x1 (float32 (2,)) is on cuda:0, x2 (float32 (2,)) on cpu": lambda c, g: g + c,
     "add: x1 (float32 (2,)) is on cuda:0, x2 (float64 (2,)) on cpu": lambda c, g: g + np.ones(2),
-    "concatenate: arrays (float32 (2,)) is on cuda:0, arrays (float32 (2,)) on cpu": (
+    "concatenate: arrays[0] (float32 (2,)) is on cuda:0, arrays[1] (float32 (2,)) on cpu": (
         lambda c, g: mg.concatenate([g, c])
     ),
     "getitem: a (float32 (2,)) is on cuda:0, index (int64 (1,)) on cpu": (
@@ -226,6 +231,15 @@ MIXED = {
     "setitem: self (float32 (2,)) is on cuda:0, value (float32 (2,)) on cpu": (
         lambda c, g: g.__setitem__(slice(None), c)
     ),
+    "setitem: self (float32 (2,)) is on cuda:0, index (int64 (1,)) on cpu": (
+        lambda c, g: g.__setitem__(np.array([0]), 1.0)
+    ),
+    "equal: argument 0 (float64 (2,)) is on cpu, argument 1 (float32 (2,)) on cuda:0": (
+        lambda c, g: np.ones(2) == g
+    ),
+    "allclose: argument 0 (float32 (2,)) is on cuda:0, argument 1 (float64 (2,)) on cpu": (
+        lambda c, g: np.allclose(g, np.ones(2))
+    ),
 }
 
 
@@ -235,6 +249,43 @@ MIXED = {
 def test_mixed_devices_raise_and_name_both(message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}; nothing moves by itself"):
         MIXED[message](mg.ones(2), mg.ones(2, device="cuda"))
+
+
+@on_a_device
+@pytest.mark.usefixtures("explicit")
+def test_the_advice_is_to_move_what_is_on_the_cpu():
+    net = nn.Linear(2, 3)
+    for call in (
+        lambda: net(mg.ones((1, 2), device="cuda")),
+        lambda: nn.Linear(2, 3).to("cuda")(mg.ones((1, 2))),
+    ):
+        with pytest.raises(ValueError, match=r"put (weight|x) on cuda:0: .* by \.to\('cuda:0'\)"):
+            call()
+
+
+@on_a_device
+class TestOwnOps:
+    def test_one_that_gives_an_array_of_the_host_is_told_so(self):
+        @mg.differentiable(x=lambda g: g)
+        def fetched(x):
+            return mg.Tensor(x).numpy()
+
+        @mg.joint(backward=lambda g: g, inputs=["x"])
+        def fetched_twice(x):
+            return (x, mg.Tensor(x).numpy()), None
+
+        for op in (fetched, fetched_twice):
+            with pytest.raises(ValueError, match=rf"{op.__name__}: .*gave one on the CPU.*array_m"):
+                op(mg.ones(2))
+
+    def test_a_rule_that_does_is_named(self):
+        @mg.differentiable(x=lambda g: mg.Tensor(g).numpy())
+        def wrong(x):
+            return x * 1
+
+        y = wrong(mg.tensor([1.0], requires_grad=True)).sum()
+        with pytest.raises(mg.TapeError, match="wrong: a rule gave a gradient on cpu, but its op"):
+            y.backward()
 
 
 @on_a_device
@@ -255,6 +306,14 @@ def test_lists_and_numbers_go_where_they_are_needed():
         mg.embedding([0, 1], x),
         mg.cross_entropy(x, [0, 1], weight=[1.0, 2.0]),
         mg.where(x > [2.0, 1.0], x, 0.0),
+        mg.where([True, False], x, 0.0),
+        mg.where(True, x, 0.0),
+        x * np.bool_(True),
+        mg.mse_loss(x, [[1.0, 2.0], [3.0, 4.0]]),
+        mg.clip(x, [1.0, 2.0], None),
+        mg.einsum("ij,j->i", x, [1.0, 2.0]),
+        nn.Linear(2, 3).to("cuda")([[1.0, 2.0]]),
+        nn.GRU(2, 3).to("cuda")([[[1.0, 2.0]]])[0],
         x.at[[0, 0]].add(1.0),
     ):
         assert (y.device, y.dtype) == ("cuda:0", np.float32)
@@ -272,9 +331,17 @@ def test_the_default_device_is_for_what_comes_from_the_host():
     made += [mg.tensor([1.0, 2.0])[np.array([1])]]
     assert {x.device for x in made} == {"cuda:0"}
     with pytest.raises(ValueError, match="is on cpu"):
-        c + mg.ones(2)
+        operator.add(c, mg.ones(2))
     assert mg.tensor([1.0], device="cpu").device == "cpu"
     assert isinstance(mg.tanh(np.ones(2)), np.ndarray)  # bare arrays stay what they are
+    here = [c + np.ones(2), c[np.array([0])], mg.tensor(c), copy.deepcopy(c), c == np.ones(2)]
+    here += [mg.zeros_like(c), nn.LSTM(2, 3).to("cpu")(c.reshape(1, 1, 2))[0]]
+    here += [nn.Embedding(3, 2, dropout=0.5).to("cpu")(mg.tensor([1], int, device="cpu"))]
+    shared = np.zeros(2)
+    here.append(mg.from_dlpack(shared))
+    assert {x.device for x in here} == {"cpu"}  # and so do Tensors, and what is beside them
+    shared[0] = 1
+    assert here[-1][0].item() == 1
 
 
 @on_a_device
@@ -316,6 +383,46 @@ class TestIdsOutOfRange:
         loss.backward()
         np.testing.assert_allclose(loss.item(), np.log(3), rtol=1e-6)
         assert not logits.grad.numpy()[1].any()
+
+    def test_with_weights_in_float16_and_as_log_probabilities(self):
+        targets = mg.tensor([0, 7], int, device="cuda")
+        logits = mg.tensor(np.zeros((2, 3), np.float32), device="cuda")
+        for losses in (
+            mg.cross_entropy(logits, targets, weight=[1.0, 2.0, 3.0], reduction="none"),
+            mg.cross_entropy(logits.astype("float16"), targets, reduction="none"),
+            mg.nll_loss(logits, targets, reduction="none"),
+        ):
+            np.testing.assert_array_equal(np.isnan(losses.numpy()), [False, True])
+        rows = mg.embedding(targets, mg.ones((3, 2), dtype=np.float16, device="cuda")).numpy()
+        np.testing.assert_array_equal(np.isnan(rows).any(1), [False, True])
+
+    def test_the_derivative_under_create_graph_shows_it_too(self):
+        logits = mg.tensor(np.zeros((2, 3), np.float32), device="cuda", requires_grad=True)
+        loss = mg.cross_entropy(logits, mg.tensor([0, 7], int, device="cuda"))
+        (g,) = mg.grad(loss, logits, create_graph=True)
+        assert np.isnan(g.numpy()).any()
+
+
+@on_a_device
+def test_a_hook_cannot_change_the_one_that_walks_begin_with():
+    x = mg.tensor(2.0, requires_grad=True)
+    y = x * 3
+    y.register_hook(lambda g: g.__setitem__(..., 7.0))
+    y.backward(create_graph=True)
+    assert x.grad.item() == 21.0
+    z = mg.tensor(5.0, requires_grad=True)
+    (z * 1).backward()
+    assert z.grad.item() == 1.0
+
+
+@on_a_device
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64"])
+def test_integers_of_any_size_are_scattered(dtype):
+    x = mg.tensor(np.zeros(3, dtype))
+    index = mg.tensor([0, 2, 2], int)
+    np.testing.assert_array_equal(x.at[index].set(1).numpy(), np.array([1, 0, 1], dtype))
+    if dtype != "bool":
+        np.testing.assert_array_equal(x.at[index].add(1).numpy(), np.array([1, 0, 2], dtype))
 
 
 @on_a_device
@@ -370,6 +477,21 @@ class TestTwoDevices:
         assert first.weight.grad.device == "cuda:0"
         assert second.weight.grad.device == "cuda:1"
         assert mg.ones(1, device="cuda").device == "cuda:0"  # the current one is what it was
+
+    def test_nothing_lands_on_the_current_one_by_itself(self):
+        x = mg.tensor(np.arange(1.0, 4), device="cuda:1")
+        i = mg.tensor([1, 2, 0], int, device="cuda:1")
+        made = [mg.Tensor(x, np.float32), mg.tensor(x), mg.tensor(x, device="cuda:1"), i / 2]
+        made += [mg.exp(i), i.mean(), i * x, mg.stack([x[0], 1.0]), i.astype(bool), x[i]]
+        made += [mg.take(x, i, mode="wrap"), mg.take(x, i, mode="clip"), copy.deepcopy(x)]
+        made += [mg.take_along_axis(x, i), mg.nll_loss(x[None], i[:1]), mg.zeros_like(x)]
+        made += [mg.cross_entropy(x[None], i[:1], weight=[1.0, 2.0, 3.0])]
+        made += [nn.Linear(2, 3).to("cuda:1").to(dtype="float64").weight]
+        assert {y.device for y in made} == {"cuda:1"}
+        x.requires_grad_()
+        (x**3).sum().backward(create_graph=True)
+        assert x.grad.device == "cuda:1"
+        check_layer(nn.GRU(3, 2).to("cuda:1"), mg.ones((2, 1, 3), device="cuda:1"))
 
     def test_they_do_not_mix(self):
         with pytest.raises(ValueError, match=r"x1 .* is on cuda:0, x2 .* on cuda:1"):

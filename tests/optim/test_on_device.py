@@ -339,3 +339,30 @@ class TestClipping:
         run.backward()
         with pytest.raises(ValueError, match="one gradient is on cpu, another on cuda:0; clip"):
             clip_grad_norm_(run.parameters, 1.0)
+
+
+@pytest.mark.parametrize("yes", [1, np.True_, True])
+def test_options_that_are_true_in_another_way(yes):
+    """They are handed to the kernel as what it takes them for."""
+    p = mg.tensor([1.0], requires_grad=True)
+    p.grad = mg.tensor([1.0])
+    SGD([p], lr=0.1, maximize=yes).step()
+    assert p.item() == pytest.approx(1.1)
+
+
+@each_optimizer
+@pytest.mark.parametrize("way", ["cpu cuda", "cuda cpu", "cuda:0 cuda:1"])
+@pytest.mark.usefixtures("two_devices")
+def test_what_is_remembered_follows_the_parameters(kind, options, way):
+    (first, then), results = way.split(), []
+    for where in ((first, first), (first, then)):
+        net = mg.nn.Linear(3, 2, rng=np.random.default_rng(0))
+        optimizer = kind(net.parameters(), lr=0.1, **options)
+        for device in where:
+            net.to(device)
+            net(mg.ones((1, 3), device=device)).sum().backward()
+            optimizer.step()
+        assert {p.device for p in net.parameters()} == {mg.ones(1, device=where[-1]).device}
+        results.append(net.state_dict())
+    for name, value in results[0].items():
+        np.testing.assert_allclose(results[1][name], value, rtol=1e-5)

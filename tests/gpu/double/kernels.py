@@ -34,6 +34,8 @@ class RawKernel:
         if not re.search(rf"\b{name}\b", code):
             raise ValueError(f"RawKernel: no function {name} in the code")
         self.code, self.name, self.options = code, name, options
+        declared = re.search(rf"\b{name}\s*\(([^)]*)\)", code)
+        self._declared = [p.split() for p in declared[1].split(",") if p] if declared else []
         self._kernel, self._dtype = found[1], np.dtype(found[2])
 
     def compile(self, log_stream=None):
@@ -46,11 +48,22 @@ class RawKernel:
         if not isinstance(args, tuple):
             raise TypeError(f"{self.name}: expected a tuple of arguments, got {type(args)}")
         on_current_device(self.name, [x for x in args if isinstance(x, ndarray)])
+        self._check_scalars(args)
         values = [self._value(i, x) for i, x in enumerate(args)]
         count("kernels", self.name)
         registry = importlib.import_module("minigrad.kernels.launch").KERNELS
         with np.errstate(all="ignore"):
             registry[self._kernel].oracle(*values)
+
+    def _check_scalars(self, args):
+        """CuPy hands scalars over by their own type: a float for a bool would be read as bytes."""
+        expected = {"bool": bool, "double": float, "long": int}
+        for i, (words, x) in enumerate(zip(self._declared, args, strict=False)):
+            kind = expected.get(words[0]) if "*" not in " ".join(words) else None
+            if kind is not None and type(x) is not kind:
+                raise TypeError(
+                    f"{self.name}: argument {i} is declared as {' '.join(words)}, got {x!r}"
+                )
 
     def _value(self, i, x):
         """Argument number `i` for the oracle."""
