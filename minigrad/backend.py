@@ -2,8 +2,7 @@
 
 An op calls ``array_module(x)`` and gets NumPy for an array in the computer's memory, CuPy for one
 on a GPU; nothing else in minigrad asks. CuPy is imported only when somebody asks for a GPU, or
-hands over an array that is on one. Where arrays are, and how they get elsewhere, is in
-`minigrad.devices`.
+hands over an array that is on one. Where arrays are, and moving them: `minigrad.devices`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,21 @@ from typing import Any
 from minigrad.backend import FLOAT32, Device
 from minigrad.devices import checked_device, gpus, require_cupy, told_gpus
 
+__all__ = [
+    "PRECISIONS",
+    "device_count",
+    "device_name",
+    "empty_cache",
+    "is_available",
+    "memory_stats",
+    "set_float32_matmul_precision",
+    "synchronize",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def is_available() -> bool:
     """Whether there is a GPU, with a driver, that CuPy can use."""

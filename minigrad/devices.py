@@ -319,13 +319,41 @@ def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:
         return array_module(like).zeros(shape, like.dtype if dtype is None else dtype)
 
 
-def follow(x: Any) -> None:
-    """Make the GPU that `x` is on the current one: an array, a Tensor, or a list of them."""
-    for item in x if isinstance(x, list) else (x,):
-        data: Any = getattr(item, "_data", getattr(item, "values", item))
-        if data is not None and array_module(data) is not np:
-            data.device.use()
+def _arrays(gradients: Any) -> Iterator[Array]:
+    """The arrays of a gradient, or of a list of them: of Tensors, RowSparse, or themselves."""
+    for x in gradients if isinstance(gradients, list | tuple) else (gradients,):
+        data: Any = getattr(x, "_data", getattr(x, "values", x))
+        if is_array(data):
+            yield data
+
+
+def follow(g: Any) -> None:
+    """Make the GPU that the gradient `g`, or one of a list of them, is on the current one."""
+    for array in _arrays(g):
+        if array_module(array) is not np:
+            array.device.use()
             return
+
+
+def strays(g: Any, gradients: Any) -> str:
+    """What to say if one of `gradients` is not on the device of `g`, which they were made from."""
+    for first in _arrays(g):
+        for array in _arrays(gradients):
+            if (on := device_of(array)) != (expected := device_of(first)):
+                return (
+                    f"on {on}, but its op is on {expected}; it asks minigrad.array_module(g) for "
+                    "the library to use"
+                )
+        break
+    return ""
+
+
+def exported(x: Array, **options: Any) -> Any:
+    """``x.__dlpack__(**options)`` of an array, on its device."""
+    if any(step < 0 for step in x.strides):  # PyTorch aborts the process
+        raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
+    with on_device_of(x):
+        return x.__dlpack__(**options)
 
 
 def staying() -> Any:

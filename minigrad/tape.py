@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from minigrad import anomaly
 from minigrad.backend import Array, array_module, as_array
-from minigrad.devices import beside, device_of, follow, gpus, own_copy, staying, unit
+from minigrad.devices import beside, device_of, follow, gpus, own_copy, staying, strays, unit
 from minigrad.modes import modes, switched
 from minigrad.sparse import RowSparse, elements
 
@@ -194,8 +194,8 @@ def walk(
             node.saved, node.parents = FREED, ()
         if watching:
             anomaly.check_backward(plan.name, node, inputs)
-        if on_gpu and plan.name != "to_device":
-            _check_devices(plan.name, g, inputs)
+        if on_gpu and plan.name != "to_device" and (strayed := strays(g, inputs)):
+            raise TapeError(f"{plan.name}: a rule gave a gradient {strayed}")
         for parent, d in zip(parents, inputs):  # noqa: B905 (strict costs, and each is a plan's)
             if d is None:
                 continue
@@ -215,18 +215,6 @@ def walk(
                 if not create_graph:
                     mine.add(parent)
     return found
-
-
-def _check_devices(op: str, g: Any, gradients: Iterable[Any]) -> None:
-    """Raise unless a rule's `gradients` are on the device of the gradient `g` that it was given."""
-    given = next((x for x in (g if type(g) is list else [g]) if x is not None), None)
-    expected = None if given is None else device_of(elements(given))
-    for d in gradients:
-        if hasattr(d, "dtype") and (on := device_of(elements(d))) != expected:
-            raise TapeError(
-                f"{op}: a rule gave a gradient on {on}, but its op is on {expected}; it asks "
-                "minigrad.array_module(g) for the library to use"
-            )
 
 
 def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad import ops, tape
 from minigrad.backend import Array, ArrayLike, Device, DType, as_array
-from minigrad.devices import beside, device_of, gpus, is_on, on_device_of, own_copy, place, run
+from minigrad.devices import beside, device_of, exported, gpus, is_on, own_copy, place, run
 from minigrad.devices import to_device as array_to_device
 from minigrad.numpy_protocol import call_function, call_ufunc
 from minigrad.ops.indexing import At, as_index
@@ -25,17 +25,18 @@ def _constant(function: Callable[..., Any]) -> Callable[..., Tensor]:
     """A method for a result that has no derivative: bools and integers, off the tape."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        values = [self._data, *[getattr(a, "_data", a) for a in args]]
-        if gpus:
-            values = [beside(v, [self]) if type(v) in (list, np.ndarray) else v for v in values]
-            names = ["self", *["other"] * len(args)]
-            result = run(function.__name__, names, partial(function, **kwargs), values)
-        else:
-            result = function(*values, **kwargs)
+        values = [self._data, *[_beside(self, a) for a in args]]
+        names = ["self", *["other"] * len(args)]
+        result = run(function.__name__, names, partial(function, **kwargs), values)
         return NotImplemented if result is NotImplemented else wrap(as_array(result))
 
     method.__doc__ = f"NumPy's {function.__name__}, elementwise or over an axis; a constant."
     return method
+
+
+def _beside(tensor: Tensor, a: Any) -> Any:
+    a = getattr(a, "_data", a)
+    return beside(a, [tensor]) if gpus and type(a) in (list, np.ndarray) else a
 
 
 def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
@@ -232,10 +233,7 @@ class Tensor(Variable):
                 "a Tensor that requires a gradient is not handed to another library, which the "
                 "tape cannot follow; hand over x.detach()"
             )
-        if any(step < 0 for step in self._data.strides):  # PyTorch aborts the process
-            raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
-        with on_device_of(self._data):
-            return self._data.__dlpack__(**options)
+        return exported(self._data, **options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         kind, index = self._data.__dlpack_device__()
@@ -315,14 +313,8 @@ class Tensor(Variable):
             )
         if getattr(value, "_node", None) is not None:
             raise TapeError("x[i] = v with a v that requires a gradient: write x.at[i].set(v)")
-        data = self._data
-        value = getattr(value, "_data", value)
-        if gpus:
-            value = beside(value, [self]) if type(value) in (list, np.ndarray) else value
-            names, index = ("self", "index", "value"), as_index(index, self)
-            run("setitem", names, operator.setitem, (data, index, value))
-        else:
-            data[as_index(index, data)] = value
+        values = self._data, as_index(index, self), _beside(self, value)
+        run("setitem", ("self", "index", "value"), operator.setitem, values)
         mark_changed(self)
 
     at = property(At, doc="``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape.")

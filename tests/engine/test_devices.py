@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import os
 import re
 import subprocess
 import sys
@@ -93,6 +94,26 @@ class TestWithoutAGPU:
             "assert 'cupy' not in sys.modules"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
+
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("", "cpu"),
+            ("cpu", "cpu"),
+            ("cuda:3", "cuda:3"),
+            ("gpu", "device: expected"),
+        ],
+    )
+    def test_the_environment_says_what_the_default_is(self, value, told):
+        code = "import minigrad as mg; print(mg.get_default_device())"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "MINIGRAD_DEVICE": value},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told in done.stdout + done.stderr
 
     def test_matmul_precision_is_one_of_two_words(self):
         with pytest.raises(ValueError, match=r"expected one of.*'highest', 'high'.*'medium'"):

@@ -187,3 +187,16 @@ def test_memory_of_another_dtype_is_noticed(calls):
     with pytest.raises(TypeError, match="a pointer to float64 where float32"):
         kernel("collect")((1,), (32,), (table_of([x]),))
     kernel("collect", "f8")((1,), (32,), (table_of([x]),))
+
+
+@pytest.mark.parametrize(
+    ("declared", "given"),
+    [("bool yes", 1.0), ("bool yes", 1), ("double x", 1), ("double x", True), ("long long n", 1.0)],
+)
+def test_scalars_are_of_the_declared_types(calls, declared, given):
+    """CuPy hands them over as they are, and the kernel reads other bytes."""
+    name = "minigrad_collect_f4"
+    function = xp.RawKernel(f"void {name}(const T* a, {declared}) {{}}", name)
+    with pytest.raises(TypeError, match=f"argument 1 is declared as {declared}, got {given}"):
+        function((1,), (1,), (xp.ones(1, "f"), given))
+    assert not calls
