@@ -27,7 +27,8 @@ pytest-double: .venv/ready
 
 # CuPy itself without a GPU, its kernels compiled by g++ and run on the processor: tests/gpu/dry.
 test-gpu-dry: .venv-gpu/ready
-	.venv-gpu/bin/pytest tests/gpu/dry tests/gpu/test_names.py --device host
+	.venv-gpu/bin/pytest tests/gpu/test_names.py
+	.venv-gpu/bin/pytest tests/gpu/dry --device host
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/overhead.py

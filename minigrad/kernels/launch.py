@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import Array, array_module
+from minigrad.devices import gpus
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 """What kernels run in. Whatever else there is (float16) goes through CuPy's own functions."""
@@ -117,6 +118,8 @@ def _short(dtype: Any) -> str:
 
 def usable(*arrays: Array | None) -> bool:
     """Whether kernels can work on `arrays` of one device: a GPU's, in a dtype that they run in."""
+    if not gpus:
+        return False
     given = [x for x in arrays if x is not None]
     dtype = given[0].dtype
     return (

@@ -103,7 +103,7 @@ def rnn(
     z = products(x, W_ih, both(b_ih, b_hh), dtype)
     h, W = States(steps, h_0, dtype), W_hh.T if steps.few else xp.ascontiguousarray(W_hh.T)
     tanh, relu = xp.tanh, nonlinearity == "relu"
-    for z_t, before, after, move in zip(steps.of(z), h.before, h.after, h.moves(), strict=True):
+    for z_t, before, after, move in zip(steps.of(z), h.before(), h.after(), h.moves(), strict=True):
         if move is not None:
             xp.copyto(*move)
         before.dot(W, after)
@@ -197,7 +197,7 @@ def lstm(
     multiply, tanh = xp.multiply, xp.tanh
     for gates_t, product_t, i_t, f_t, candidate_t, o_t, ig_t, tanh_c_t, *states in zip(
         steps.of(gates), steps.rows(product), i, f, candidate, o, steps.rows(ig), steps.of(tanh_c),
-        h.before, h.after, h.moves(), c.before, c.after, c.moves(), strict=True,
+        h.before(), h.after(), h.moves(), c.before(), c.after(), c.moves(), strict=True,
     ):  # fmt: skip
         before, after, move, c_before, c_after, c_move = states
         if move is not None:
@@ -294,7 +294,7 @@ def gru(
     add, multiply, tanh = xp.add, xp.multiply, xp.tanh
     for product_t, Wh_rz, Wh, change_t, rz_t, r_t, z_t, n_t, Wh_n_t, before, after, move in zip(
         steps.rows(product), *rows, *(steps.of(a) for a in (rz, r, z, n, Wh_n)),
-        h.before, h.after, h.moves(), strict=True,
+        h.before(), h.after(), h.moves(), strict=True,
     ):  # fmt: skip
         if move is not None:
             xp.copyto(*move)

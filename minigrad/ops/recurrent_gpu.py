@@ -48,7 +48,7 @@ def rnn_forward(
     z, h, W = products(x, W_ih, both(b_ih, b_hh), dtype), States(steps, h_0, dtype), W_hh.T
     product = room_for(h_0)
     for (first, n), before, p, move in zip(
-        steps.spans(), h.before, steps.rows(product), h.moves(), strict=True
+        steps.spans(), h.before(), steps.rows(product), h.moves(), strict=True
     ):
         _move((move,))
         before.dot(W, p)
@@ -89,7 +89,7 @@ def lstm_forward(
     h, c = (States(steps, start, dtype) for start in (h_0, c_0))
     product = array_module(x).empty((N, 4 * H), dtype)
     for (first, n), before, p, *moves in zip(
-        steps.spans(), h.before, steps.rows(product), h.moves(), c.moves(), strict=True
+        steps.spans(), h.before(), steps.rows(product), h.moves(), c.moves(), strict=True
     ):
         _move(tuple(moves))
         before.dot(W, p)
@@ -130,7 +130,7 @@ def gru_forward(
     h, product = States(steps, h_0, dtype), array_module(x).empty((N, 3 * H), dtype)
     Wh_n = room_for(h.all_after)
     for (first, n), before, p, move in zip(
-        steps.spans(), h.before, steps.rows(product), h.moves(), strict=True
+        steps.spans(), h.before(), steps.rows(product), h.moves(), strict=True
     ):
         _move((move,))
         before.dot(W, p)

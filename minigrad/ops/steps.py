@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -71,12 +70,10 @@ class States:
             self.all_before = empty(xp, (*steps.lead, H), dtype)
             self.all_after = empty(xp, (*steps.lead, H), dtype)
 
-    @cached_property
     def before(self) -> list[Array]:
         """The state before each step."""
         return self.steps.of(self.all_before)
 
-    @cached_property
     def after(self) -> list[Array]:
         """The state after each step."""
         return self.steps.of(self.all_after)
@@ -86,13 +83,13 @@ class States:
         moves: list[Any] = [None] * self.steps.count
         if self.steps.sizes is None:
             return moves
-        known = 0
-        for i, before in enumerate(self.before):
+        known, after_all = 0, self.after()
+        for i, before in enumerate(self.before()):
             m, n = min(known, len(before)), len(before)
             if m < n:
                 before[m:] = self.start[m:n]
             if m:
-                moves[i] = (before[:m], self.after[i - 1][:m])
+                moves[i] = (before[:m], after_all[i - 1][:m])
             known = n
         return moves
 
@@ -101,7 +98,7 @@ class States:
         if self.steps.sizes is None:
             return self.all_after[0 if self.steps.reverse else -1].copy()
         last = self.start.astype(self.all_after.dtype)
-        for after in self.after:
+        for after in self.after():
             last[: len(after)] = after
         return last
 
