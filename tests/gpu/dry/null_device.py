@@ -68,8 +68,8 @@ class Launch:
 execute: list[Callable[[Launch], None]] = []
 """Called for each launch: empty, or what `host_execution` puts there."""
 
-_memory: dict[int, Any] = {}  # of the device, by address
-_pinned: dict[int, Any] = {}  # of the host, likewise
+_memory: dict[int, tuple[Any, int]] = {}  # of the device, by address: itself, and its size
+_pinned: dict[int, tuple[Any, int]] = {}  # of the host, likewise
 modules: dict[int, Source] = {}  # what was loaded, by handle
 _functions: dict[int, tuple[str, int, bool]] = {}  # name, module, has arrays of float64
 _handles = itertools.count(0x1000)  # small ones are special: 1 and 2 are the default streams
@@ -95,7 +95,7 @@ def _block(size: int, kept: dict[int, Any]) -> int:
     address = ctypes.addressof(block)
     address += -address % ALIGNMENT
     ctypes.memset(address, fresh, size)
-    kept[address] = block
+    kept[address] = block, size
     return address
 
 
@@ -108,7 +108,7 @@ def _free_pinned(address: int, *_: Any) -> None:
 
 
 def _is_on_device(address: int) -> bool:
-    return any(start <= address < start + len(block) for start, block in _memory.items())
+    return any(start <= address < start + max(size, 1) for start, (_, size) in _memory.items())
 
 
 _DIRECTIONS = {
@@ -179,7 +179,7 @@ def _properties(device: int) -> dict[str, Any]:
 
 def _memory_info() -> tuple[int, int]:
     """Bytes free, and in all."""
-    return TOTAL_MEMORY - sum(len(block) for block in _memory.values()), TOTAL_MEMORY
+    return TOTAL_MEMORY - sum(size for _, size in _memory.values()), TOTAL_MEMORY
 
 
 def _nothing(*_: Any) -> None:
