@@ -20,8 +20,8 @@ gpus: list[int] = []
 """The GPUs of this machine by number, once one has been asked for; while it is empty, no array can
 be on one, and nobody needs to look."""
 
-VARIABLE = "MINIGRAD_DEVICE"
-"""Of the environment: the default device to begin with."""
+
+# -------------------------------------------------------------------------------- names, and moving
 
 
 def device_of(x: Array) -> Device:
@@ -69,6 +69,20 @@ def to_device(x: Array, device: Device) -> Array:
         return xp.asarray(x) if array_module(x) is np else x.copy()
 
 
+@contextmanager
+def library_of(device: Device) -> Iterator[Any]:
+    """The array library of `device`, which within it is the current one; raises as `to_device`."""
+    name, index = checked_device(device)
+    if name == "cpu":
+        yield np
+        return
+    cupy = require_cupy()
+    if index is not None and index not in gpus:
+        raise ValueError(f"device: there is no {device!r} here, only {told_gpus()}")
+    with cupy.cuda.Device(index) if index is not None else cupy.cuda.Device():
+        yield cupy
+
+
 def require_cupy() -> Any:
     """The module ``cupy``; a RuntimeError that says what is missing if no GPU can be used."""
     try:
@@ -106,7 +120,14 @@ def told_gpus() -> str:
     return ", ".join(f'"cuda:{i}"' for i in gpus)
 
 
-# ----------------------------------------------------------------------- the default device
+# ------------------------------------------------------------------------------- the default device
+
+
+VARIABLE = "MINIGRAD_DEVICE"
+"""Of the environment: the default device to begin with."""
+
+_default: Device = os.environ.get(VARIABLE) or "cpu"
+checked_device(_default)
 
 
 def set_default_device(device: Device) -> None:
@@ -134,10 +155,6 @@ def set_default_device(device: Device) -> None:
     _default = device
 
 
-_default: Device = os.environ.get(VARIABLE) or "cpu"
-checked_device(_default)
-
-
 def get_default_device() -> Device:
     """Where data from the host goes that is given no device; see `set_default_device`."""
     return _default
@@ -162,65 +179,6 @@ def place(value: Any, dtype: DType = None, device: Device | None = None) -> Arra
     return array if device is None else to_device(array, device)
 
 
-_units: dict[Any, Array] = {}
-
-
-def unit(like: Array) -> Array:
-    """Ones of the shape, dtype and device of `like`.
-
-    For a single number on a GPU it is the same array each time, not to be changed, which is known
-    as 1 (by `is_unit`) without a look at it.
-    """
-    xp = array_module(like)
-    if xp is np:
-        return np.ones_like(like)
-    with on_device_of(like):
-        if like.ndim:
-            return xp.ones_like(like)
-        key = like.device.id, like.dtype
-        if key not in _units:
-            _units[key] = xp.ones_like(like)
-        return _units[key]
-
-
-def is_unit(g: Array) -> bool:
-    """Whether the array `g`, a single number, is known to be 1, without waiting for a GPU."""
-    if array_module(g) is np:
-        return bool(g == 1)
-    return g is _units.get((g.device.id, g.dtype))
-
-
-def own_copy(x: Array) -> Array:
-    """A copy of the array `x`, on its device, contiguous."""
-    with on_device_of(x):
-        return x.copy(order="C")
-
-
-def cast(x: Array, dtype: DType) -> Array:
-    """A copy of the array `x` in another dtype, on its device."""
-    with on_device_of(x):
-        return x.astype(dtype)
-
-
-@contextmanager
-def library_of(device: Device) -> Iterator[Any]:
-    """The array library of `device`, which within it is the current one; raises as `to_device`."""
-    name, index = checked_device(device)
-    if name == "cpu":
-        yield np
-        return
-    cupy = require_cupy()
-    if index is not None and index not in gpus:
-        raise ValueError(f"device: there is no {device!r} here, only {told_gpus()}")
-    with cupy.cuda.Device(index) if index is not None else cupy.cuda.Device():
-        yield cupy
-
-
-def near(array: Array, x: Any) -> Array:
-    """`array` on the device of `x`, a Tensor or an array."""
-    return to_device(array, device_of(getattr(x, "_data", x))) if gpus else array
-
-
 def beside(value: Any, neighbours: Sequence[Any]) -> Any:
     """A list or NumPy array where it belongs beside `neighbours`, among them Tensors or arrays.
 
@@ -241,7 +199,12 @@ def beside(value: Any, neighbours: Sequence[Any]) -> Any:
     return array
 
 
-# --------------------------------------------------------------------------- no mixing
+def near(array: Array, x: Any) -> Array:
+    """`array` on the device of `x`, a Tensor or an array."""
+    return to_device(array, device_of(getattr(x, "_data", x))) if gpus else array
+
+
+# ---------------------------------------------------------------------------------------- no mixing
 
 
 def run(op: str, names: Sequence[str], function: Callable[..., Any], values: Sequence[Any]) -> Any:
@@ -305,6 +268,12 @@ def _refuse(op: str, one: str, a: Array, other: str, b: Array) -> NoReturn:
     )
 
 
+# ---------------------------------------------------------------- work on the GPU where an array is
+
+
+_NOTHING = nullcontext()
+
+
 def on_device_of(x: Array) -> Any:
     """``with on_device_of(x):`` the GPU that `x` is on is the current one, where arrays go."""
     if len(gpus) < 2 or array_module(x) is np:  # with one GPU that is the current one
@@ -313,10 +282,66 @@ def on_device_of(x: Array) -> Any:
     return data.device
 
 
+def staying() -> Any:
+    """``with staying():`` after it the GPU is the current one that was so before."""
+    return _NOTHING if len(gpus) < 2 else require_cupy().cuda.Device()
+
+
+def own_copy(x: Array) -> Array:
+    """A copy of the array `x`, on its device, contiguous."""
+    with on_device_of(x):
+        return x.copy(order="C")
+
+
+def cast(x: Array, dtype: DType) -> Array:
+    """A copy of the array `x` in another dtype, on its device."""
+    with on_device_of(x):
+        return x.astype(dtype)
+
+
 def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:
     """Zeros of the dtype (unless told) and on the device of `like`."""
     with on_device_of(like):
         return array_module(like).zeros(shape, like.dtype if dtype is None else dtype)
+
+
+def exported(x: Array, **options: Any) -> Any:
+    """``x.__dlpack__(**options)`` of an array, on its device."""
+    if any(step < 0 for step in x.strides):  # PyTorch aborts the process
+        raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
+    with on_device_of(x):
+        return x.__dlpack__(**options)
+
+
+# ---------------------------------------------------------------------------------------- gradients
+
+
+_units: dict[Any, Array] = {}
+
+
+def unit(like: Array) -> Array:
+    """Ones of the shape, dtype and device of `like`.
+
+    For a single number on a GPU it is the same array each time, not to be changed, which is known
+    as 1 (by `is_unit`) without a look at it.
+    """
+    xp = array_module(like)
+    if xp is np:
+        return np.ones_like(like)
+    with on_device_of(like):
+        if like.ndim:
+            return xp.ones_like(like)
+        key = like.device.id, like.dtype
+        if key not in _units:
+            _units[key] = xp.ones_like(like)
+        return _units[key]
+
+
+def is_unit(g: Array) -> bool:
+    """Whether the array `g`, a single number, is known to be 1, without waiting for a GPU."""
+    if array_module(g) is np:
+        return bool(g == 1)
+    return g is _units.get((g.device.id, g.dtype))
 
 
 def _arrays(gradients: Any) -> Iterator[Array]:
@@ -346,19 +371,3 @@ def strays(g: Any, gradients: Any) -> str:
                 )
         break
     return ""
-
-
-def exported(x: Array, **options: Any) -> Any:
-    """``x.__dlpack__(**options)`` of an array, on its device."""
-    if any(step < 0 for step in x.strides):  # PyTorch aborts the process
-        raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
-    with on_device_of(x):
-        return x.__dlpack__(**options)
-
-
-def staying() -> Any:
-    """``with staying():`` after it the GPU is the current one that was so before."""
-    return _NOTHING if len(gpus) < 2 else require_cupy().cuda.Device()
-
-
-_NOTHING = nullcontext()
