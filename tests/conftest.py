@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import minigrad as mg
 
@@ -62,8 +63,11 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for line in MARKERS:
         config.addinivalue_line("markers", line)
-    install = INSTALLERS[config.getoption("--device")]
-    if install:
+    device = config.getoption("--device")
+    if device != "cpu":  # where an example may take longer, or wait for a kernel to be compiled
+        settings.register_profile("device", deadline=None)
+        settings.load_profile("device")
+    if install := INSTALLERS[device]:
         install()
 
 
