@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -103,9 +104,13 @@ def _spoil_reused_memory(cupy: Any) -> None:
 
 @cache
 def cache_directory() -> Path:
-    """Where compiled kernels are kept; made when it is not there."""
+    """Where compiled kernels are kept; for this run alone if the user's cache can't be written."""
     path = cache_dir() / "kernels-for-the-host"
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "written").touch()
+    except OSError:
+        return Path(tempfile.mkdtemp())
     return path
 
 
