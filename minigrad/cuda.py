@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.backend import FLOAT32, Device
-from minigrad.devices import checked_device, gpus, require_cupy, told_gpus
+from minigrad.devices import checked_device, gpu, gpus, require_cupy
 
 __all__ = [
     "PRECISIONS",
@@ -123,7 +123,4 @@ def _gpu(device: Device) -> Any:
     name, index = checked_device(device)
     if name != "cuda":
         raise ValueError(f'device: expected "cuda" or "cuda:N", got {device!r}')
-    cupy = require_cupy()
-    if index is not None and index not in gpus:
-        raise ValueError(f"device: there is no {device!r} here, only {told_gpus()}")
-    return cupy.cuda.Device(index) if index is not None else cupy.cuda.Device()
+    return gpu(index)

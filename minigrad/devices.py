@@ -76,11 +76,17 @@ def library_of(device: Device) -> Iterator[Any]:
     if name == "cpu":
         yield np
         return
+    with gpu(index):
+        yield require_cupy()
+
+
+def gpu(index: int | None) -> Any:
+    """CuPy's object for the GPU of that number (None: the current one); raises as `to_device`."""
     cupy = require_cupy()
     if index is not None and index not in gpus:
-        raise ValueError(f"device: there is no {device!r} here, only {told_gpus()}")
-    with cupy.cuda.Device(index) if index is not None else cupy.cuda.Device():
-        yield cupy
+        here = ", ".join(f'"cuda:{i}"' for i in gpus)
+        raise ValueError(f"device: there is no 'cuda:{index}' here, only {here}")
+    return cupy.cuda.Device(index)
 
 
 def require_cupy() -> Any:
@@ -113,11 +119,6 @@ def _why_unavailable(cupy: Any) -> str:
         "for (cupy-cuda13x: CUDA 13), and no second CuPy beside it; `nvidia-smi` shows the first "
         "two, `pip list` the last"
     )
-
-
-def told_gpus() -> str:
-    """The GPUs of this machine, as an error message shows them."""
-    return ", ".join(f'"cuda:{i}"' for i in gpus)
 
 
 # ------------------------------------------------------------------------------- the default device

@@ -7,7 +7,6 @@ many at a time: see `Readings`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,10 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import Tensor, get_default_device, nn, ones, set_default_device
-from minigrad.devices import on_device_of, zeros
+from minigrad.devices import checked_device, on_device_of, zeros
 
-NAME = re.compile(r"cpu|cuda(:[0-9]+)?")
-"""What devices are called."""
+
+def check_name(device: str) -> None:
+    """Raise a ValueError if `device` is no name of one."""
+    try:
+        checked_device(device)
+    except ValueError:
+        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {device!r}") from None
 
 
 def check_available(device: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_type_hints
 
-from models.devices import NAME
+from models.devices import check_name
 from models.options import check_names, checked, flag, option
 from models.recipes import RECIPES
 
@@ -256,8 +256,7 @@ class Settings:
             raise ValueError(f"--recipe must be one of {', '.join(RECIPES)}, got {self.recipe!r}")
         if not self.text:
             raise ValueError("--text must name a text")
-        if not NAME.fullmatch(self.device):
-            raise ValueError(f"--device must be cpu, cuda or cuda:N, got {self.device!r}")
+        check_name(self.device)
         if len(self.split) not in (2, 3) or not math.isclose(math.fsum(self.split), 1):
             raise ValueError(
                 "--split must be two or three parts that sum to 1, got "

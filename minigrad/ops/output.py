@@ -22,13 +22,8 @@ from minigrad.kernels.launch import THREADS
 from minigrad.kernels.rows import cross_entropy_rows
 from minigrad.modes import modes
 from minigrad.ops.linalg import linear
-from minigrad.ops.softmax import (
-    as_class_ids,
-    as_floats,
-    check_classes,
-    check_smoothing,
-    composed_cross_entropy,
-)
+from minigrad.ops.softmax import composed_cross_entropy
+from minigrad.ops.targets import as_class_ids, as_floats, check_classes, check_smoothing
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -6,17 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import Array, ArrayLike, array_module, as_array
-from minigrad.devices import beside, near, on_device_of, own_copy
+from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.devices import beside, on_device_of
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
 from minigrad.kernels.rows import cross_entropy_rows
 from minigrad.ops.arithmetic import exp, softplus, square, subtract, where
-from minigrad.ops.indexing import all_below, take_along_axis
+from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
+from minigrad.ops.targets import (
+    as_class_ids,
+    as_floats,
+    check_classes,
+    check_smoothing,
+    class_weights,
+    constant_array,
+)
 from minigrad.recording import differentiable, operand
-from minigrad.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -96,55 +103,12 @@ def cross_entropy(
         logits = moveaxis(logits, axis, -1)
         targets = moveaxis(targets, axis, -1) if targets.dtype.kind == "f" else targets
     classes = logits.shape[-1]
-    weight = _class_weights("cross_entropy", weight, classes, logits)
+    weight = class_weights("cross_entropy", weight, classes, logits)
     if targets.dtype.kind == "f":
         return _soft_cross_entropy(logits, targets, weight, label_smoothing, reduction)
     check_classes("cross_entropy", targets, logits.shape, ignore_index)
     options = (weight, ignore_index, label_smoothing, reduction)
     return _cross_entropy(logits, targets, *options)
-
-
-def as_class_ids(targets: Any, *logits: Any) -> Any:
-    """Class indices, of `logits`, as an array of their own, or probabilities as they are."""
-    if not hasattr(targets, "dtype"):
-        return near(np.array(targets), logits[0])
-    if targets.dtype.kind == "f":
-        return targets
-    data = getattr(targets, "_data", None)
-    return own_copy(beside(targets, logits) if data is None else data)
-
-
-def as_floats(op: str, name: str, x: Any) -> Any:
-    """`x`, if it consists of floating-point numbers."""
-    if not hasattr(x, "dtype") or x.dtype.kind != "f":
-        what = f"{x.dtype} {x.shape}" if hasattr(x, "dtype") else type(x).__name__
-        raise TypeError(f"{op}: {name} must be a floating-point Tensor or array, not {what}")
-    return x
-
-
-def check_smoothing(op: str, label_smoothing: float) -> None:
-    """Raise a ValueError unless it is from 0 to 1."""
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{op}: label_smoothing must be in [0, 1], not {label_smoothing}")
-
-
-def _class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | None:
-    """What each class counts, as an array of the dtype of `like`."""
-    if weight is None:
-        return None
-    if getattr(weight, "_node", None) is not None:
-        raise TypeError(f"{op}: weight requires a gradient, which it cannot have; detach() it")
-    weight = _constant_array(weight, like)
-    if weight.shape != (classes,):
-        raise ValueError(f"{op}: weight has shape {weight.shape}, expected ({classes},)")
-    return weight
-
-
-def _constant_array(value: Any, like: Any) -> Array:
-    """`value` as an array of the dtype of `like`, beside which it stands."""
-    array = beside(value, [like]) if not isinstance(value, Variable) else value._data
-    with on_device_of(array):
-        return as_array(array, like.dtype)
 
 
 def _constant_like(logits: Any, name: str, weight: Any) -> Array:
@@ -154,35 +118,7 @@ def _constant_like(logits: Any, name: str, weight: Any) -> Array:
             f"binary_cross_entropy_with_logits: {name} requires a gradient, which it cannot have; "
             "detach() it"
         )
-    return _constant_array(weight, logits)
-
-
-def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:
-    """Raise unless `targets` are class indices for predictions of `shape`, classes last.
-
-    Returns whether any of them may be `ignore_index`.
-    """
-    if targets.dtype.kind not in "iu":
-        raise TypeError(f"{op}: targets has dtype {targets.dtype}; expected integer class indices")
-    if not isinstance(ignore_index, int | np.integer):
-        raise TypeError(f"{op}: ignore_index must be an integer, not {ignore_index!r:.60}")
-    if targets.shape != shape[:-1]:
-        raise ValueError(
-            f"{op}: targets has shape {targets.shape}, expected {shape[:-1]} for predictions of "
-            f"shape {shape}"
-        )
-    if array_module(targets) is not np:
-        return True  # looking would fetch from the GPU; ids are checked where batches are made
-    if all_below(targets, shape[-1]):
-        return 0 <= ignore_index < shape[-1]
-    wrong = (targets != ignore_index) & ((targets < 0) | (targets >= shape[-1]))
-    if wrong.any():
-        where = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise IndexError(
-            f"{op}: target {targets[where]} at {where} is outside the {shape[-1]} classes "
-            f"(ignore_index is {ignore_index})"
-        )
-    return True
+    return constant_array(weight, logits)
 
 
 def _soft_cross_entropy(
@@ -360,7 +296,7 @@ def nll_loss(
     """
     as_floats("nll_loss", "log_probs", log_probs)
     targets = as_class_ids(targets, log_probs)
-    weight = _class_weights("nll_loss", weight, log_probs.shape[-1], log_probs)
+    weight = class_weights("nll_loss", weight, log_probs.shape[-1], log_probs)
     check_classes("nll_loss", targets, log_probs.shape, ignore_index)
     with on_device_of(targets):
         safe, counts = _target_weights(
@@ -430,7 +366,7 @@ def binary_cross_entropy_with_logits(
     _same_shape("binary_cross_entropy_with_logits", logits, targets)
     as_floats("binary_cross_entropy_with_logits", "logits", logits)
     if targets.dtype.kind != "f":
-        targets = _constant_array(targets, logits)
+        targets = constant_array(targets, logits)
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
     positive = softplus(-logits) * targets
     if pos_weight is not None:

@@ -1,0 +1,83 @@
+"""What the losses ask of their arguments: floats, class indices, weights; where they belong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Array, array_module, as_array
+from minigrad.devices import beside, near, on_device_of, own_copy
+from minigrad.ops.indexing import all_below
+from minigrad.tape import Variable
+
+
+def as_floats(op: str, name: str, x: Any) -> Any:
+    """`x`, if it consists of floating-point numbers."""
+    if not hasattr(x, "dtype") or x.dtype.kind != "f":
+        what = f"{x.dtype} {x.shape}" if hasattr(x, "dtype") else type(x).__name__
+        raise TypeError(f"{op}: {name} must be a floating-point Tensor or array, not {what}")
+    return x
+
+
+def check_smoothing(op: str, label_smoothing: float) -> None:
+    """Raise a ValueError unless it is from 0 to 1."""
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{op}: label_smoothing must be in [0, 1], not {label_smoothing}")
+
+
+def as_class_ids(targets: Any, *logits: Any) -> Any:
+    """Class indices, of `logits`, as an array of their own, or probabilities as they are."""
+    if not hasattr(targets, "dtype"):
+        return near(np.array(targets), logits[0])
+    if targets.dtype.kind == "f":
+        return targets
+    data = getattr(targets, "_data", None)
+    return own_copy(beside(targets, logits) if data is None else data)
+
+
+def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:
+    """Raise unless `targets` are class indices for predictions of `shape`, classes last.
+
+    Returns whether any of them may be `ignore_index`.
+    """
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"{op}: targets has dtype {targets.dtype}; expected integer class indices")
+    if not isinstance(ignore_index, int | np.integer):
+        raise TypeError(f"{op}: ignore_index must be an integer, not {ignore_index!r:.60}")
+    if targets.shape != shape[:-1]:
+        raise ValueError(
+            f"{op}: targets has shape {targets.shape}, expected {shape[:-1]} for predictions of "
+            f"shape {shape}"
+        )
+    if array_module(targets) is not np:
+        return True  # looking would fetch from the GPU; ids are checked where batches are made
+    if all_below(targets, shape[-1]):
+        return 0 <= ignore_index < shape[-1]
+    wrong = (targets != ignore_index) & ((targets < 0) | (targets >= shape[-1]))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise IndexError(
+            f"{op}: target {targets[where]} at {where} is outside the {shape[-1]} classes "
+            f"(ignore_index is {ignore_index})"
+        )
+    return True
+
+
+def class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | None:
+    """What each class counts, as an array of the dtype of `like`."""
+    if weight is None:
+        return None
+    if getattr(weight, "_node", None) is not None:
+        raise TypeError(f"{op}: weight requires a gradient, which it cannot have; detach() it")
+    weight = constant_array(weight, like)
+    if weight.shape != (classes,):
+        raise ValueError(f"{op}: weight has shape {weight.shape}, expected ({classes},)")
+    return weight
+
+
+def constant_array(value: Any, like: Any) -> Array:
+    """`value` as an array of the dtype of `like`, beside which it stands."""
+    array = beside(value, [like]) if not isinstance(value, Variable) else value._data
+    with on_device_of(array):
+        return as_array(array, like.dtype)
