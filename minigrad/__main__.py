@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import subprocess
 import sys
 import textwrap
 import warnings
 from importlib.util import find_spec
-from statistics import geometric_mean
-from time import perf_counter
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import blas, threads
 
-SHAPES = ((1024, 1024, 1024), (20, 650, 2600))  # a large product; a step of a recurrent layer
-SECONDS = 0.08  # of measuring for each shape, up to three times
-GAIN = 1.1  # no more than this is not worth a variable
 OPTIONAL = ("threadpoolctl", "matplotlib", "safetensors", "rich", "typer", "hypothesis")
 THREADS = (
     "OPENBLAS_NUM_THREADS",
@@ -47,20 +40,20 @@ def main() -> None:
 
     name = used.kernel or used.name
     with blas.one_thread():
-        alone = speeds()
+        alone = blas.speeds()
     columns = {f"{name} x 1" if used.threads else name: alone}
     advice = _advice_on_cores()
     if used.threads and used.threads > 1:
-        together = speeds()
+        together = blas.speeds()
         own = f"{used.name.upper()}_NUM_THREADS"
         variable = own if own in THREADS else "OMP_NUM_THREADS"
         if _advice(variable, "1", alone, together):  # other work may have been in the way: again
-            together = list(map(max, together, speeds()))
+            together = list(map(max, together, blas.speeds()))
         columns[f"{name} x {used.threads}"] = together
         advice += _advice(variable, "1", alone, together)
-    if kernel := blas.better_kernel(used, blas.vector_instructions()):
+    if kernel := blas.newer_kernel(used, blas.vector_instructions()):
         try:
-            columns[f"{kernel} x 1"] = better = speeds_with(kernel)
+            columns[f"{kernel} x 1"] = better = blas.speeds_with(kernel)
             advice += _advice("OPENBLAS_CORETYPE", kernel, better, alone)
         except RuntimeError as error:
             advice.append(f"{kernel} kernels would suit this processor, but {error}.")
@@ -118,61 +111,17 @@ def _gpu() -> str:
     return f"CuPy {cupy.__version__}: {', '.join(devices) or 'no device'}"
 
 
-def speeds() -> list[float]:
-    """GFLOP/s of a float32 product of each of `SHAPES`: of the fastest that fits in the time."""
-    result = []
-    for rows, inner, columns in SHAPES:
-        a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
-        out = a @ b  # the first one warms up
-        fastest, end = float("inf"), perf_counter() + SECONDS
-        while (start := perf_counter()) < end:
-            np.matmul(a, b, out=out)
-            fastest = min(fastest, perf_counter() - start)
-        result.append(2e-9 * rows * inner * columns / fastest)
-    return result
-
-
-def speeds_with(kernel: str) -> list[float]:
-    """`speeds` of a process of its own that is told to use `kernel` and one thread.
-
-    One, as threads wait for each other on a busy machine, which would hide what kernels are worth.
-
-    Raises
-    ------
-    RuntimeError
-        if that can't be had here.
-    """
-    code = (
-        "import json; from minigrad import blas; from minigrad.__main__ import speeds; "
-        "print(json.dumps([blas.in_use().kernel, speeds()]))"
-    )
-    try:
-        worker = subprocess.run(
-            [sys.executable, "-c", code],
-            env=os.environ | {"OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": "1"},
-            capture_output=True,
-            check=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise RuntimeError(f"trying them failed ({type(error).__name__})") from error
-    taken, result = json.loads(worker.stdout)
-    if taken != kernel:
-        raise RuntimeError(f"this {blas.in_use().name} has none")
-    return [float(speed) for speed in result]
-
-
 def _print_speeds(columns: dict[str, list[float]]) -> None:
     print(f"\n{'GFLOP/s, kernels x threads':29}" + "".join(f"{name:>17}" for name in columns))
-    for i, (rows, inner, width) in enumerate(SHAPES):
+    for i, (rows, inner, width) in enumerate(blas.SHAPES):
         product = f"({rows} x {inner}) @ ({inner} x {width})"
         print(f"{product:29}" + "".join(f"{speed[i]:17,.0f}" for speed in columns.values()))
 
 
 def _advice(variable: str, value: str, then: list[float], now: list[float]) -> list[str]:
     """To set `variable`, if the speeds `then` are worth it."""
-    gain = geometric_mean(new / old for new, old in zip(then, now, strict=True))
-    if gain <= GAIN:
+    gain = blas.gain(then, now)
+    if gain <= blas.GAIN:
         return []
     return [f"{_assignment(variable, value)}  makes products {gain:.1f} times as fast here."]
 

@@ -1,13 +1,17 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and the directory for those that can be made again."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
+
+CACHE = "MINIGRAD_CACHE"
+"""Of the environment: the directory for what can be fetched or made again."""
 
 
 @contextmanager
@@ -57,3 +61,21 @@ def sync_directory(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def cache_dir() -> Path:
+    """Return the directory for what can be fetched or made again; it need not be there yet.
+
+    It is what the environment variable `MINIGRAD_CACHE` says, or else the user's own cache as the
+    system has it, the same as `pooch.os_cache("minigrad")`. Whatever is in it may be deleted.
+    """
+    chosen = os.environ.get(CACHE)
+    if chosen:
+        return Path(os.path.abspath(os.path.expanduser(chosen)))
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
+        return Path(local) / "minigrad" / "minigrad" / "Cache"
+    if sys.platform == "darwin":
+        return Path(os.path.expanduser("~/Library/Caches")) / "minigrad"
+    caches = os.environ.get("XDG_CACHE_HOME", "").strip() or os.path.expanduser("~/.cache")
+    return Path(caches) / "minigrad"

@@ -24,7 +24,6 @@ Everything here runs on the host, in NumPy, before a model sees it.
 from minigrad.data.batches import Windows, batchify, split, windows
 from minigrad.data.byte_pairs import BytePairVocabulary
 from minigrad.data.byte_vocabulary import ByteVocabulary
-from minigrad.data.cache import cache_dir
 from minigrad.data.corpora import Found, find_text, load_text, python_docs
 from minigrad.data.decoding import TextDecoder
 from minigrad.data.excerpts import cut
@@ -32,6 +31,7 @@ from minigrad.data.texts import read_text
 from minigrad.data.token_files import Tokens, tokenized
 from minigrad.data.tokenizer import Tokenizer, TokenLevel, load_tokenizer
 from minigrad.data.vocabulary import Vocabulary
+from minigrad.files import cache_dir
 
 __all__ = [
     "BytePairVocabulary",

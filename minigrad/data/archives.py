@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from minigrad.data.cache import cache_dir
 from minigrad.data.downloads import sha256_of
-from minigrad.files import sync_directory, write_atomically
+from minigrad.files import cache_dir, sync_directory, write_atomically
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 CONTENTS = ".contents.json"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from minigrad.data.cache import VARIABLE, cache_dir, make_directory
-from minigrad.files import replacement
+from minigrad.data.cache import make_directory
+from minigrad.files import CACHE, cache_dir, replacement
 
 TIMEOUT = 30.0
 """Seconds that a server may keep silent."""
@@ -232,7 +232,7 @@ def _reason(error: Any) -> str:
 def _unwritable(path: Path, error: OSError) -> OSError:
     what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
     return DownloadError(
-        f"{path} can't be written: {what}; the environment variable {VARIABLE} says in which "
+        f"{path} can't be written: {what}; the environment variable {CACHE} says in which "
         "directory texts are kept"
     )
 

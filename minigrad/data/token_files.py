@@ -11,10 +11,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from minigrad.data.cache import cache_dir, make_directory
+from minigrad.data.cache import make_directory
 from minigrad.data.texts import PIECE, Text, as_text, hash_of, recut
 from minigrad.data.tokenizer import Tokenizer
-from minigrad.files import replacement, write_atomically
+from minigrad.files import cache_dir, replacement, write_atomically
 
 VERSION = 1
 """Raised whenever the ids of a text, or the way they are kept, change."""

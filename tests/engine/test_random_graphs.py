@@ -186,4 +186,4 @@ class RandomGraphs(RuleBasedStateMachine):
 
 
 TestRandomGraphs = RandomGraphs.TestCase
-TestRandomGraphs.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestRandomGraphs.settings = settings(max_examples=60, stateful_step_count=25)

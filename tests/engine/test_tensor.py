@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.testing import strategies as draw
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 
 
 def leaf(values, dtype=np.float64):

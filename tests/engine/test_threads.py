@@ -46,7 +46,7 @@ def test_every_piece_is_done_once(count, pieces, kind, use):
 @pytest.mark.parametrize("count", [2, 4])
 def test_it_runs_at_the_same_time_in_so_many_threads(count, use):
     use(count)
-    meeting, seen = threading.Barrier(count, timeout=10), set()
+    meeting, seen = threading.Barrier(count, timeout=60), set()
 
     def piece(_):
         meeting.wait()  # breaks unless `count` threads come
@@ -172,7 +172,7 @@ def test_a_forked_child_shares_work_too(use):
     if child == 0:
         try:
             signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
-            signal.alarm(5)
+            signal.alarm(60)
             done = []
             threads.share(done.append, range(6))
             os._exit(0 if sorted(done) == list(range(6)) else 2)

@@ -53,7 +53,6 @@ def _explicit():
 def some(count):
     return settings(
         max_examples=count,
-        deadline=None,
         database=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

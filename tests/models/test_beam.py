@@ -57,7 +57,7 @@ class TestSearch:
                 assert found.log_probability == pytest.approx(p, abs=1e-5)
                 assert found.score == pytest.approx(score, abs=1e-5)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(width=st.integers(1, 6), seed=st.integers(0, 5), length=st.integers(1, 5))
     def test_narrow_it_follows_the_best_so_far(self, width, seed, length):
         lm, beam = model(seed), [((), 0.0)]

@@ -69,7 +69,6 @@ class TestEvaluate:
         assert result.tokens == 99
         assert result.nats == pytest.approx(exact(lm, ids).mean(), rel=1e-6)
 
-    @settings(deadline=None)
     @given(
         length=st.integers(2, 60),
         streams=st.integers(1, 12),
@@ -89,7 +88,6 @@ class TestEvaluate:
         assert result.nats == pytest.approx(np.arange(1, length).mean())
         assert all(steps <= bptt and n <= streams for steps, n in witness.windows)
 
-    @settings(deadline=None)
     @given(bptt=st.integers(1, 40), streams=st.sampled_from([1, 3]))
     def test_bptt_changes_nothing(self, bptt, streams):
         lm, ids = model(num_layers=1), text(50)
@@ -269,7 +267,7 @@ class TestDynamicEvaluate:
         scaled = dynamic_evaluate(lm, ids, lr=0.1, segment=12, rms=rms, epsilon=1e-5)
         assert scaled.nats < 0.85 * plain
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(changed=st.integers(1, 39), segment=st.integers(1, 9))
     def test_only_the_past_is_used(self, changed, segment):
         lm, ids = model(num_layers=1), text(40)
@@ -354,7 +352,7 @@ class TestCacheEvaluate:
                 losses.append(-np.log(p[ids[t + 1]]))
         return np.array(losses)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         length=st.integers(2, 60),
         size=st.integers(1, 70),
@@ -394,7 +392,7 @@ class TestCacheEvaluate:
         lm, ids = model(), text(60)
         assert math.isfinite(cache_evaluate(lm, ids, size=20, theta=1e6, weight=0.3).nats)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(changed=st.integers(1, 39), block=st.integers(1, 9))
     def test_only_the_past_is_used(self, changed, block):
         lm, ids = model(num_layers=1), text(40)

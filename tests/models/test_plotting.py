@@ -157,7 +157,7 @@ class TestBadRecords:
         records = [{"step": step, **bad} for step in range(2 * POINTS)]
         assert size(curves(records, WORD, "")) == (400, 410)
 
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     @given(
         st.lists(
             st.fixed_dictionaries(
@@ -289,7 +289,7 @@ class TestDrawing:
         if all(b - a >= gap for a, b in itertools.pairwise(places)):
             assert result == pytest.approx(places)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.floats(1e-12, 1e15), st.floats(1.01, 1e6))
     def test_ticks_of_a_logarithmic_axis(self, low, ratio):
         axes = Figure().subplots()

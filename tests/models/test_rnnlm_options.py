@@ -224,7 +224,7 @@ class TestInitialValues:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_the_options_settings_are_json_and_make_it_again(data):
     share = st.sampled_from([0.0, 0.3, 1.0])
     tied = data.draw(st.booleans())

@@ -93,7 +93,7 @@ def gradients(results, inputs):
 
 
 @every_kind
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
     T=st.integers(1, 5),

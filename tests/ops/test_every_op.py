@@ -22,7 +22,7 @@ import cases_networks  # noqa: F401
 from cases import CASES
 
 every_op = pytest.mark.parametrize("name", sorted(mg.ops.__all__))
-thorough = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 def draw_case(data, name):

@@ -66,7 +66,7 @@ def value_and_gradients(f, arrays, targets, *options, scale=1.0, wanted=(True, T
 ALL = {"lead": (7, 5), "classes": 6, "features": 3, "bias": True, "ignored": 0.2}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     lead=st.lists(st.integers(0, 7), max_size=3),

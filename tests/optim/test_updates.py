@@ -147,7 +147,7 @@ def with_gradient(rng, shape, dtype="float64"):
 class TestEquations:
     @pytest.mark.parametrize("kind", ALL)
     @given(data=st.data())
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_steps_of_two_groups(self, kind, data):
         rng = np.random.default_rng(data.draw(st.integers(0, 999)))
         common = data.draw(options(kind))

@@ -90,7 +90,7 @@ class Pair:
 @pytest.mark.parametrize("kind", KINDS)
 class TestOptimizers:
     @given(data=st.data())
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_many_steps(self, kind, data):
         rng = np.random.default_rng(data.draw(st.integers(0, 999)))
         common, other = data.draw(options(kind)), data.draw(options(kind))
@@ -147,7 +147,6 @@ class TestClipping:
         st.sampled_from([1.0, 2.0, 3.0, math.inf]),
         st.floats(-3, 3),
     )
-    @settings(deadline=None)
     def test_norm(self, seed, max_norm, norm_type, exponent):
         rng = np.random.default_rng(seed)
         pair = Pair("SGD", {}, {}, rng)
@@ -244,7 +243,6 @@ def test_schedules(make):
         }
     ),
 )
-@settings(deadline=None)
 def test_plateau(metrics, options):
     pair = Pair("SGD", {"lr": 0.5}, {"lr": 2.0}, np.random.default_rng(0))
     ours = optim.ReduceLROnPlateau(pair.optimizers[0], **options)

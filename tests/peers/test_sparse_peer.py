@@ -43,7 +43,7 @@ def backward(ours, theirs, ids, g):
 
 
 @given(steps_of_ids, st.none() | st.integers(-9, 8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_gradients(steps, padding_idx):
     """Of several lookups together; PyTorch's rows are brought together by `coalesce`."""
     ours, theirs = pair(padding_idx)
@@ -58,7 +58,7 @@ def test_gradients(steps, padding_idx):
 
 @pytest.mark.parametrize(("our_kind", "their_kind", "options"), KINDS)
 @given(steps=steps_of_ids)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_steps(our_kind, their_kind, options, steps):
     ours, theirs = pair()
     rng = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def test_what_they_refuse_so_do_we(kind, options):
 
 
 @given(steps_of_ids, st.sampled_from([1.0, 2.0, 3.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_clipping(steps, norm_type):
     """PyTorch clips sparse gradients not at all, so it is given the dense ones."""
     ours, theirs = pair()

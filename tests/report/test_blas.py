@@ -1,5 +1,6 @@
 """Which kernels the BLAS uses, which would be better, and a process that starts anew with them."""
 
+import json
 import os
 import platform
 import re
@@ -13,18 +14,19 @@ import pytest
 
 from minigrad import blas
 from minigrad.blas import Blas
+from minigrad.files import CACHE
 
 ROOT = Path(__file__).parents[2]
 OLD = "Nehalem"  # kernels from before AVX, which every OpenBLAS for x86 has
-BETTER = blas.better_kernel(Blas("openblas", kernel=OLD), blas.vector_instructions())
+NEWER = blas.newer_kernel(Blas("openblas", kernel=OLD), blas.vector_instructions())
 needs_better = pytest.mark.skipif(
-    os.name != "posix" or BETTER is None or blas.in_use().name != "openblas",
+    os.name != "posix" or NEWER is None or blas.in_use().name != "openblas",
     reason="needs POSIX, threadpoolctl, OpenBLAS, and a processor with AVX2",
 )
 BOTH = {"AVX2", "AVX-512"}
 
 
-class TestBetterKernel:
+class TestNewerKernel:
     @pytest.mark.parametrize(
         ("kernel", "instructions", "better"),
         [
@@ -47,11 +49,79 @@ class TestBetterKernel:
         ],
     )
     def test_of_openblas(self, kernel, instructions, better):
-        assert blas.better_kernel(Blas("openblas", kernel=kernel), instructions) == better
+        assert blas.newer_kernel(Blas("openblas", kernel=kernel), instructions) == better
 
     @pytest.mark.parametrize("name", ["mkl", "blis", "flexiblas", "accelerate", "unknown"])
     def test_other_libraries_choose_for_themselves(self, name):
-        assert blas.better_kernel(Blas(name, kernel="Haswell"), BOTH) is None
+        assert blas.newer_kernel(Blas(name, kernel="Haswell"), BOTH) is None
+
+
+class TestBetterKernel:
+    """By invented speeds."""
+
+    USED = Blas("openblas", "0.3", "Haswell", 1)
+
+    @pytest.fixture(autouse=True)
+    def measured(self, monkeypatch, tmp_path):
+        """For each kernel its speeds, which a test may change, and what has been measured."""
+        monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+        self.speeds = {"Haswell": [100.0, 10.0], "SkylakeX": [200.0, 10.0]}
+        asked = []
+
+        def speeds_with(kernel):
+            asked.append(kernel)
+            if kernel not in self.speeds:
+                raise RuntimeError("this openblas has none")
+            return self.speeds[kernel]
+
+        monkeypatch.setattr(blas, "speeds_with", speeds_with)
+        return asked
+
+    @pytest.mark.parametrize(
+        ("newer", "better"),
+        [
+            ([200.0, 10.0], "SkylakeX"),
+            ([100.0, 13.0], "SkylakeX"),
+            ([110.0, 11.0], None),  # as on AMD's Zen 4: not worth it
+            ([300.0, 3.0], None),
+            ([50.0, 5.0], None),
+        ],
+    )
+    def test_is_the_newer_one_where_that_is_faster(self, newer, better):
+        self.speeds["SkylakeX"] = newer
+        assert blas.better_kernel(self.USED, BOTH) == better
+
+    def test_is_measured_once_for_each_pair(self, measured):
+        for _ in range(3):
+            assert blas.better_kernel(self.USED, BOTH) == "SkylakeX"
+        self.speeds["SkylakeX"] = [1.0, 1.0]
+        assert blas.better_kernel(self.USED, BOTH) == "SkylakeX"
+        assert sorted(measured) == ["Haswell", "SkylakeX"]
+        assert blas.better_kernel(Blas("openblas", "0.4", "Haswell", 1), BOTH) is None
+        assert len(measured) == 4
+
+    @pytest.mark.parametrize("content", ["", "[1]", '{"a": "b"}', "\xff", "null"])
+    def test_a_damaged_memory_is_measured_anew(self, measured, tmp_path, content):
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache" / "kernels.json").write_text(content, "latin-1")
+        for _ in range(2):
+            assert blas.better_kernel(self.USED, BOTH) == "SkylakeX"
+        assert len(measured) == 2
+
+    def test_where_nothing_can_be_remembered(self, measured, tmp_path):
+        (tmp_path / "cache").write_text("a file")
+        for _ in range(2):
+            assert blas.better_kernel(self.USED, BOTH) == "SkylakeX"
+        assert len(measured) == 4
+
+    def test_none_where_they_cannot_be_tried(self):
+        del self.speeds["SkylakeX"]
+        assert blas.better_kernel(self.USED, BOTH) is None
+
+    def test_nothing_is_measured_where_there_is_none(self, measured):
+        assert blas.better_kernel(Blas("openblas", "0.3", "SkylakeX", 1), BOTH) is None
+        assert blas.better_kernel(Blas("mkl", "1", None, 1), BOTH) is None
+        assert measured == []
 
 
 class TestVectorInstructions:
@@ -120,6 +190,7 @@ def haswell(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     monkeypatch.setattr(blas, "in_use", lambda: Blas("openblas", "0.3", "Haswell", 1))
     monkeypatch.setattr(blas, "vector_instructions", lambda: frozenset(BOTH))
+    monkeypatch.setattr(blas, "better_kernel", blas.newer_kernel)  # as if it were faster
 
 
 @pytest.mark.usefixtures("haswell")
@@ -185,7 +256,8 @@ class TestWhenToRestart:
 
 class TestRealProcesses:
     """`sitecustomize` loads NumPy with old kernels and takes the variable away: as if OpenBLAS had
-    picked them itself. It also notes every start of Python."""
+    picked them itself. It also notes every start of Python. The cache says that newer ones are
+    faster: nothing is measured here."""
 
     CUSTOMIZE = f"""\
 import os
@@ -208,6 +280,9 @@ os.kill(os.getpid(), 15) if "die" in sys.argv else sys.exit(3)
         """A call of Python: its result, and at each start its process id and its variable."""
         (tmp_path / "sitecustomize.py").write_text(self.CUSTOMIZE)
         (tmp_path / "script.py").write_text(self.SCRIPT)
+        used = blas.in_use()
+        key = f"{blas.processor()}, {used.name} {used.version}: {NEWER} for {OLD}"
+        (tmp_path / "kernels.json").write_text(json.dumps({key: 2.0}))
 
         def call(*arguments, **environment):
             process = subprocess.Popen(
@@ -223,6 +298,7 @@ os.kill(os.getpid(), 15) if "die" in sys.argv else sys.exit(3)
                     "OPENBLAS_NUM_THREADS": "1",
                     "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
                     "STARTS": str(tmp_path / "starts"),
+                    CACHE: str(tmp_path),
                 }
                 | environment,
             )
@@ -237,14 +313,14 @@ os.kill(os.getpid(), 15) if "die" in sys.argv else sys.exit(3)
     @needs_better
     def test_restarts_once_as_the_same_command(self, call):
         status, output, kernels = call("-W", "error", "script.py", "--a", "b c", "")
-        assert kernels == [OLD, BETTER]
-        assert output == f"['--a', 'b c', ''] from stdin {BETTER}\n"
+        assert kernels == [OLD, NEWER]
+        assert output == f"['--a', 'b c', ''] from stdin {NEWER}\n"
         assert status == 3
 
     @needs_better
     def test_a_signal_is_seen_outside(self, call):
         status, _, kernels = call("script.py", "die")
-        assert kernels == [OLD, BETTER]
+        assert kernels == [OLD, NEWER]
         assert status == -15
 
     @needs_better
@@ -256,7 +332,7 @@ os.kill(os.getpid(), 15) if "die" in sys.argv else sys.exit(3)
     @needs_better
     def test_the_command_line_of_the_models_restarts(self, call):
         status, output, kernels = call("-m", "models", "--help")
-        assert kernels == [OLD, BETTER]
+        assert kernels == [OLD, NEWER]
         assert status == 0
         assert "sample" in output
 

@@ -12,7 +12,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import __main__, blas
-from minigrad.__main__ import OPTIONAL, speeds_with
+from minigrad.__main__ import OPTIONAL
+from minigrad.blas import speeds_with
 
 ROOT = Path(__file__).parents[2]
 openblas = pytest.mark.skipif(blas.in_use().name != "openblas", reason="needs a known OpenBLAS")
@@ -79,23 +80,21 @@ def test_tells_the_threads_and_who_set_them():
 
 def test_measures_both_shapes():
     _, lines = report()
-    speeds = [float(line.split()[-1].replace(",", "")) for line in lines[1:3]]
     assert lines[0].startswith("GFLOP/s, kernels x threads")
-    assert all(1 < speed < 100_000 for speed in speeds)
+    for line, (rows, inner, columns) in zip(lines[1:3], blas.SHAPES, strict=True):
+        product = rf"\({rows} x {inner}\) @ \({inner} x {columns}\) +[\d,]+"
+        assert re.fullmatch(product, line)
 
 
 @openblas
 @needs_avx512
 class TestKernels:
-    def test_says_what_to_set_and_what_is_gained(self):
+    def test_measures_the_newer_ones_beside_the_older(self):
+        """Whether they are faster is the machine's affair; `TestAdvice` has what is said then."""
         rows, lines = report(OPENBLAS_CORETYPE="Haswell")
         assert rows["kernels"] == "Haswell (OPENBLAS_CORETYPE=Haswell)"
         assert lines[0].endswith(" Haswell x 1     SkylakeX x 1")
-        advice = r"export OPENBLAS_CORETYPE=SkylakeX  makes products (\d\.\d) times as fast here\."
-        gain = float(re.fullmatch(advice, lines[-1])[1])
-        (old, new), (small_old, small_new) = [map(float, x.split()[-2:]) for x in lines[1:3]]
-        assert gain == pytest.approx((new / old * small_new / small_old) ** 0.5, abs=0.1)
-        assert gain > 1.1
+        assert [len(line.split()) for line in lines[1:3]] == [9, 9]
 
     def test_all_is_well_with_the_right_ones(self):
         rows, lines = report(OPENBLAS_CORETYPE="SkylakeX")
@@ -116,8 +115,8 @@ class TestAdvice:
             monkeypatch.setattr(sys, "argv", ["minigrad"])
             monkeypatch.setattr(blas, "in_use", lambda: used)
             monkeypatch.setattr(blas, "vector_instructions", lambda: {"AVX2", "AVX-512"})
-            monkeypatch.setattr(__main__, "speeds", lambda: next(measured))
-            monkeypatch.setattr(__main__, "speeds_with", lambda kernel: [better(), 100.0])
+            monkeypatch.setattr(blas, "speeds", lambda: next(measured))
+            monkeypatch.setattr(blas, "speeds_with", lambda kernel: [better(), 100.0])
             monkeypatch.setattr(__main__, "THREADS", ["OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"])
             monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
             monkeypatch.delenv("MKL_NUM_THREADS", raising=False)

@@ -63,7 +63,7 @@ SIZES = st.tuples(st.integers(1, 9), st.integers(1, 10), st.integers(0, 10)).map
 
 class TestAgainstTheFullGradient:
     @given(st.integers(1, 9), st.integers(1, 10), st.integers(0, 5), st.integers(0, 99))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_k2_of_the_length_or_more_gives_the_full_gradient(self, steps, k1, more, seed):
         rng = np.random.default_rng(seed)
         model, (x, weights) = TanhRNN(rng), sequence(rng, steps)
@@ -130,7 +130,7 @@ class TestAgainstGradientsByHand:
         assert w.grad.item() == 5 + (11 + 2 * 5) + (32 + 2 * 11)
 
     @given(SIZES, st.floats(-1.2, 1.2), st.integers(0, 99))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_any_k1_and_k2_by_the_double_sum(self, sizes, w, seed):
         steps, k1, k2 = sizes
         rng = np.random.default_rng(seed)
@@ -147,7 +147,7 @@ class TestAgainstGradientsByHand:
         np.testing.assert_allclose(weight.grad.item(), expected, rtol=1e-10, atol=1e-10)
 
     @given(SIZES, st.integers(0, 99))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_tanh_by_a_sum_over_pairs_of_steps(self, sizes, seed):
         steps, k1, k2 = sizes
         rng = np.random.default_rng(seed)

@@ -61,7 +61,7 @@ TREES = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tree=TREES)
 def test_comes_back_as_it_was(tree, tmp_path_factory):
     path = tmp_path_factory.mktemp("any") / "c.safetensors"

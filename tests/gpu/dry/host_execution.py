@@ -30,7 +30,7 @@ import null_device
 import null_libraries
 from null_device import Launch, Source
 
-from minigrad.data.cache import cache_dir
+from minigrad.files import cache_dir
 
 INCLUDE = Path(__file__).parent / "include"
 

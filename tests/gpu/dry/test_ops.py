@@ -17,7 +17,6 @@ from cases import CASES
 
 a_few = settings(
     max_examples=10,
-    deadline=None,
     database=None,
     derandomize=True,  # the same cases in each run, so that their kernels are compiled already
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
