@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import weakref
@@ -23,8 +24,9 @@ class AnomalyError(FloatingPointError):
 
 def check_forward(name: str, inputs: Iterable[Any], outputs: Iterable[Any], node: Any) -> None:
     """Raise if an output is worse than every input; else remember where `node` comes from."""
-    inputs = [x for x in inputs if is_array(x)]
-    shapes = ", ".join(f"{x.dtype} {x.shape}" for x in inputs) or "no arrays"
+    inputs = list(inputs)
+    arrays = [x for x in inputs if is_array(x)]
+    shapes = ", ".join(f"{x.dtype} {x.shape}" for x in arrays) or "no arrays"
     origin = f"{name} of {shapes}, called at {_calling_line()}"
     trouble = _trouble(inputs, outputs)
     if trouble:
@@ -35,8 +37,7 @@ def check_forward(name: str, inputs: Iterable[Any], outputs: Iterable[Any], node
 
 def check_backward(name: str, node: Any, gradients: Iterable[Any]) -> None:
     """Raise if a gradient that `node` passes on is not finite."""
-    arrays = [elements(d) for d in gradients if d is not None]
-    trouble = _trouble([], arrays)
+    trouble = _trouble([], gradients)
     if trouble:
         origin = _origins.get(node, f"{name} (recorded outside detect_anomaly: line unknown)")
         raise AnomalyError(f"detect_anomaly: the backward pass made {trouble} in {origin}")
@@ -51,13 +52,24 @@ def _trouble(inputs: Iterable[Any], outputs: Iterable[Any]) -> str:
     return "an infinity" if inf and not (inf_before or nan_before) else ""
 
 
-def _has(arrays: Iterable[Any]) -> tuple[bool, bool]:
+def _has(values: Iterable[Any]) -> tuple[bool, bool]:
+    """Whether there is a NaN, and an infinity, among numbers, arrays, gradients and lists of them.
+
+    An infinity that an op was given as a number, as a mask of -inf, was put in and not made.
+    """
     nan = inf = False
-    for x in arrays:
-        if x.dtype.kind == "f" and x.size:
+    for value in values:
+        x = elements(value)
+        if isinstance(x, list | tuple):
+            has_nan, has_inf = _has(x)
+        elif isinstance(x, float):
+            has_nan, has_inf = math.isnan(x), math.isinf(x)
+        elif is_array(x) and x.dtype.kind == "f" and x.size:
             xp = array_module(x)
-            nan = nan or bool(xp.isnan(x).any())
-            inf = inf or bool(xp.isinf(x).any())
+            has_nan, has_inf = bool(xp.isnan(x).any()), bool(xp.isinf(x).any())
+        else:
+            continue
+        nan, inf = nan or has_nan, inf or has_inf
     return nan, inf
 
 

@@ -28,6 +28,7 @@ from minigrad.backend import FLOAT32, array_module, as_array, is_array
 from minigrad.devices import beside, cast, gpus, place, run
 from minigrad.modes import enable_grad, modes, watchers
 from minigrad.recording import (
+    NUMBERS,
     F,
     Op,
     Rule,
@@ -35,6 +36,7 @@ from minigrad.recording import (
     float_dtype,
     load,
     names_wanted,
+    own,
     plain,
     share_memory,
 )
@@ -143,7 +145,11 @@ def _declare(
                 tensors = True
             if tensors:
                 flat = _same_floats([plain(a, flat) for a in flat], numbers=has_lists)
-        values = op.rebuild(values, [getattr(a, "_data", a) for a in flat])
+        parents = [a._node for a in flat if isinstance(a, Variable) and a._node is not None]
+        if recorded := modes.recording and bool(parents):
+            flat = [a if isinstance(a, Variable) else own(a) for a in flat]
+            args = plan.own_arrays(args, values)
+        values = op.rebuild(values, [_data(a) for a in flat])
         try:
             if gpus:
                 result, kept = run(op.name, op.parameters, op.forward, values)
@@ -159,23 +165,21 @@ def _declare(
         for tensor in outputs:
             share_memory(tensor, flat)
         node = None
-        if modes.recording:
-            parents = [a._node for a in flat if isinstance(a, Variable) and a._node is not None]
-            if parents:
-                active = [isinstance(a, Variable) and a._node is not None for a in flat]
-                node = Node()
-                node.stamp, node.plan, node.hooks, node.memory = next_stamp(), plan, None, None
-                node.parents = parents
-                node.saved = (plan.select(op.rebuild(args, flat)), kept, active)
-                node.shape, node.dtype = arrays[0].shape, arrays[0].dtype
-                if several:
-                    node.shape, node.dtype = [x.shape for x in arrays], [x.dtype for x in arrays]
-                if kept_outputs != ():
-                    node.memory = Memory()
-                    for i in range(len(outputs)) if kept_outputs is None else kept_outputs:
-                        outputs[i]._memory = outputs[i]._memory or node.memory
-                for i, tensor in enumerate(outputs):
-                    tensor._node = Output(node, i, tensor._data) if several else node
+        if recorded:
+            active = [isinstance(a, Variable) and a._node is not None for a in flat]
+            node = Node()
+            node.stamp, node.plan, node.hooks, node.memory = next_stamp(), plan, None, None
+            node.parents = parents
+            node.saved = (plan.select(op.rebuild(args, flat)), kept, active)
+            node.shape, node.dtype = arrays[0].shape, arrays[0].dtype
+            if several:
+                node.shape, node.dtype = [x.shape for x in arrays], [x.dtype for x in arrays]
+            if kept_outputs != ():
+                node.memory = Memory()
+                for i in range(len(outputs)) if kept_outputs is None else kept_outputs:
+                    outputs[i]._memory = outputs[i]._memory or node.memory
+            for i, tensor in enumerate(outputs):
+                tensor._node = Output(node, i, tensor._data) if several else node
         if watchers and modes.anomaly:
             anomaly.check_forward(op.name, op.flatten(values), arrays, node)
         return tuple(outputs) if several else outputs[0]
@@ -228,6 +232,19 @@ class JointPlan:
         self.wants = [known.index(name) for name in names_wanted(backward)]
         self.kept_at, self.needs_at = len(known) - 2, len(known) - 1
         self.keeps = [twin is not None or i in self.wants for i in range(len(op.parameters))]
+        self.kept_options = [
+            i
+            for i, (keep, is_input) in enumerate(zip(self.keeps, op.inputs, strict=True))
+            if keep and not is_input
+        ]
+
+    def own_arrays(self, args: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
+        """`args`, and `values`, with copies of the plain arrays among the options that are kept."""
+        owned = list(args)
+        for i in self.kept_options:
+            if type(owned[i]) not in NUMBERS and not isinstance(owned[i], Variable):
+                owned[i] = values[i] = own(owned[i])
+        return tuple(owned)
 
     def select(self, args: Sequence[Any]) -> list[Any]:
         """The arguments, None in the place of those that nobody will ask for."""

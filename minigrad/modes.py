@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType
+from typing import Any
+
+Entry = tuple[bool, FrameType | None]
+"""Where a switch stands since somebody entered `switched`, and his frame if it can be suspended."""
 
 
 class Modes(threading.local):
     """The switches of the tape; each thread has its own."""
 
-    recording = True
-    anomaly = False
+    def __init__(self) -> None:
+        self.recording: Any = True  # true or false; a bool, unless a generator has a say
+        self.anomaly: Any = False
+        self.entered: dict[str, list[Entry]] = {
+            "recording": [(True, None)],
+            "anomaly": [(False, None)],
+        }
+
+    def settle(self, mode: str) -> None:
+        """Put the switch `mode` where the last of those who entered wants it."""
+        entries = self.entered[mode]
+        value, frame = entries[-1]
+        setattr(self, mode, value if frame is None else _Now(entries))
+
+
+class _Now:
+    """Where a switch stands at this moment: those that are suspended have no say."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+
+    def __bool__(self) -> bool:
+        for value, frame in reversed(self.entries):
+            if frame is None or frame.f_back is not None:  # a suspended frame has no caller
+                return value
+        raise AssertionError("the first entry has no frame")
 
 
 modes = Modes()
@@ -20,26 +52,100 @@ watchers: list[int] = []
 """The threads that are inside `detect_anomaly`: a glance at a list is cheaper than at `modes`."""
 
 
-class switched(ContextDecorator):  # noqa: N801 (used like a function)
-    """Within it, the switch `mode` stands at `value` in this thread; restored on any exit."""
+class switched(contextlib.ContextDecorator):  # noqa: N801 (used like a function)
+    """Within it, the switch `mode` stands at `value` in this thread; restored on any exit.
+
+    It works with ``with``, and as a decorator of functions, generator functions and coroutines. In
+    a generator or coroutine it holds while that runs, not while that is suspended. A context
+    manager made with `contextlib.contextmanager` hands it on to the block that it is used for.
+    """
 
     def __init__(self, mode: str, value: bool) -> None:
         self._mode, self._value = mode, value
-        self._before: list[bool] = []  # a stack: one object may be entered again
+        self._entries: list[Entry] = []  # a stack: one object may be entered again
 
     def _recreate_cm(self) -> switched:  # for each call of a decorated function
         return switched(self._mode, self._value)
 
+    def __call__(self, function: Any) -> Any:
+        for is_kind, held in _SUSPENDABLE:
+            if is_kind(function):
+                return wraps(function)(held(function, self._recreate_cm))
+        return super().__call__(function)
+
     def __enter__(self) -> None:
-        self._before.append(getattr(modes, self._mode))
-        setattr(modes, self._mode, self._value)
+        # a tuple of its own, by which it is found again
+        entry = (self._value, _suspendable(sys._getframe(1)))
+        self._entries.append(entry)
+        modes.entered[self._mode].append(entry)
+        modes.settle(self._mode)
+        if self._mode == "anomaly" and self._value:
+            watchers.append(threading.get_ident())
 
     def __exit__(self, *error: object) -> None:
-        setattr(modes, self._mode, self._before.pop())
+        entry, entries = self._entries.pop(), modes.entered[self._mode]
+        # the last one, unless generators are interleaved
+        entries[:] = [other for other in entries if other is not entry]
+        modes.settle(self._mode)
+        if self._mode == "anomaly" and self._value:
+            watchers.remove(threading.get_ident())
+
+
+def _suspendable(frame: FrameType | None) -> FrameType | None:
+    """The caller's `frame` if it is a generator's or coroutine's, which may be suspended."""
+    while frame is not None and frame.f_code.co_filename == contextlib.__file__:  # ExitStack
+        frame = frame.f_back
+    kinds = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+    if frame is None or not frame.f_code.co_flags & kinds:
+        return None
+    caller = frame.f_back
+    is_context_manager = caller is not None and caller.f_code.co_filename == contextlib.__file__
+    return None if is_context_manager else frame
+
+
+# ---------------------------------------------------- decorated functions that can be suspended
+
+
+def _generator(function: Any, switch: Callable[[], switched]) -> Any:
+    def held(*args: Any, **kwargs: Any) -> Any:
+        with switch():
+            return (yield from function(*args, **kwargs))
+
+    return held
+
+
+def _coroutine(function: Any, switch: Callable[[], switched]) -> Any:
+    async def held(*args: Any, **kwargs: Any) -> Any:
+        with switch():
+            return await function(*args, **kwargs)
+
+    return held
+
+
+def _async_generator(function: Any, switch: Callable[[], switched]) -> Any:
+    async def held(*args: Any, **kwargs: Any) -> Any:
+        with switch():
+            async for item in function(*args, **kwargs):
+                yield item
+
+    return held
+
+
+_SUSPENDABLE = (
+    (inspect.isgeneratorfunction, _generator),
+    (inspect.iscoroutinefunction, _coroutine),
+    (inspect.isasyncgenfunction, _async_generator),
+)
+
+
+# --------------------------------------------------------------------------------- by their names
 
 
 def no_grad() -> switched:
-    """Within ``with no_grad():`` (or a function decorated with it) nothing is recorded."""
+    """Within ``with no_grad():`` (or a function decorated with it) nothing is recorded.
+
+    There ``p -= 0.1 * p.grad`` and ``p[i] = v`` change a tensor in place.
+    """
     return switched("recording", False)
 
 
@@ -48,17 +154,12 @@ def enable_grad() -> switched:
     return switched("recording", True)
 
 
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
+def detect_anomaly() -> switched:
     """Within ``with detect_anomaly():`` the first NaN or infinity that an op makes raises.
 
     The error (an `AnomalyError`) names the op, the shapes of its inputs and the line of the forward
-    pass, whether the value appeared in the forward or in the backward pass. Every result is
-    looked at, which costs time and, on a GPU, a transfer for each op: it is for finding a fault.
+    pass, whether the value appeared in the forward or in the backward pass. An infinity that was
+    put in, as a mask of -inf, is none. Every result is looked at, which costs time and, on a GPU, a
+    transfer for each op: it is for finding a fault.
     """
-    watchers.append(threading.get_ident())
-    try:
-        with switched("anomaly", True):
-            yield
-    finally:
-        watchers.remove(threading.get_ident())
+    return switched("anomaly", True)

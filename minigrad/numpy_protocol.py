@@ -16,7 +16,7 @@ from minigrad import ops
 from minigrad.backend import array_module, as_array
 from minigrad.devices import run
 from minigrad.recording import plain
-from minigrad.tape import wrap
+from minigrad.tape import Variable, wrap
 
 _SAME_OP = {
     "absolute": "abs",
@@ -45,9 +45,25 @@ def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any)
     name = ufunc.__name__
     if method != "__call__":
         _refuse(f"{name}.{method}", "use minigrad's reductions: mg.sum, mg.max, mg.cumsum ...")
-    if options:
+    outs = options.pop("out", ())
+    if outs and not options and not any(isinstance(out, Variable) for out in outs):
+        return _into(name, ufunc, inputs, outs)
+    if options or outs:
+        options |= {"out": outs} if outs else {}
         _refuse(name, f"call it without {', '.join(options)}; minigrad's ops make new tensors")
     return _call(name, ufunc, inputs, {})
+
+
+def _into(name: str, ufunc: Any, inputs: Any, outs: Any) -> Any:
+    """``array -= tensor``, as in ``w.data -= 0.1 * w.grad``: off the tape, into an array."""
+    for x in inputs:
+        if getattr(x, "_node", None) is not None:
+            _refuse(
+                name,
+                "its result would go into an array, where the tape cannot follow; write x.detach() "
+                "in the place of the Tensor that requires a gradient",
+            )
+    return ufunc(*[_array(x) for x in inputs], out=outs)
 
 
 def call_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 _own: np.random.Generator | None = None  # made when first used: it takes long to import
+_forks = 0  # how many children were made since it was started
 
 
 def manual_seed(seed: int) -> None:
@@ -13,7 +16,12 @@ def manual_seed(seed: int) -> None:
     It serves initialisers, dropout and sampling wherever no ``rng=`` is passed. Initial values are
     drawn on the CPU, the same for every device; dropout on a GPU draws a key here, and by it the
     mask on the device.
+
+    A forked process draws other numbers than its parent and its sisters; which ones follows from
+    the parent's generator and from how many forks came before.
     """
+    global _forks
+    _forks = 0
     generator().bit_generator.state = np.random.default_rng(seed).bit_generator.state
 
 
@@ -27,3 +35,19 @@ def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
     if _own is None:
         _own = np.random.default_rng()
     return _own
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+def _start_anew_in_child() -> None:
+    """Workers that all draw the same dropout masks would be a fault that nobody sees."""
+    if _own is not None:
+        drawn = _own.integers(1 << 32, size=4).tolist()
+        _own.bit_generator.state = np.random.default_rng([*drawn, _forks]).bit_generator.state
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_count_fork, after_in_child=_start_anew_in_child)

@@ -30,7 +30,7 @@ import numpy as np
 
 from minigrad import anomaly, tape
 from minigrad.backend import FLOAT32, is_array
-from minigrad.devices import beside, cast, gpus, place, run
+from minigrad.devices import beside, cast, gpus, own_copy, place, run
 from minigrad.modes import modes, watchers
 from minigrad.tape import Node, Useful, Variable, changed_error, memory_of, next_stamp, wrap
 
@@ -75,7 +75,7 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
             values = list(args)
             parents = []
             mask = i = 0
-            tensors = others = False
+            tensors = others = tuples = False
             arrays: Any = False
             for a in args:
                 if isinstance(a, Variable):
@@ -85,7 +85,9 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
                     if node is not None:
                         mask |= bits[i] or op.refuse(i)
                         parents.append(node)
-                elif type(a) not in NUMBERS or (bits[i] and type(a) is tuple):
+                elif type(a) is tuple and not bits[i]:
+                    tuples = True
+                elif type(a) not in NUMBERS:
                     others = True
                     arrays = arrays or (bits[i] and isinstance(a, array_types))
                 i += 1  # noqa: SIM113 (enumerate is slower, and every op passes here)
@@ -94,6 +96,13 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
             if others and tensors:
                 args = op.plain(args)
                 values = [getattr(a, "_data", a) for a in args]
+            plan = None
+            if mask and modes.recording:
+                plan = plans.get(mask)
+                if plan is None:
+                    plan = plans[mask] = RulePlan(op, rules, mask)
+                if others or (tuples and plan.keeps_options):
+                    args = plan.own_arrays(args, values)
             try:
                 out = run(op.name, op.parameters, forward, values) if gpus else forward(*values)
             except Exception as error:
@@ -109,10 +118,7 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
             tensor._node = tensor._memory = tensor.grad = None
             if data.base is not None or data is values[0] or data is values[-1]:
                 share_memory(tensor, args)
-            if mask and modes.recording and dtype.kind == "f":
-                plan = plans.get(mask)
-                if plan is None:
-                    plan = plans[mask] = RulePlan(op, rules, mask)
+            if plan is not None and dtype.kind == "f":
                 node = tensor._node = new(Node)
                 node.stamp = next_stamp()
                 node.plan = plan
@@ -154,7 +160,17 @@ class RulePlan:
                 known.append(name)
         self.pick = _picker([known.index(name) for name in names]) if names else None
         self.out_at = names.index("out") if "out" in names else None
+        self.kept = [i for i, p in enumerate(op.parameters) if p in names]
+        self.keeps_options = not all(op.inputs[i] for i in self.kept)
         self.rules = [(rules[p], _picker([names.index(n) for n in wants[p]])) for p in active]
+
+    def own_arrays(self, args: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
+        """`args`, and `values`, with copies of the plain arrays that the tape is to keep."""
+        owned = list(args)
+        for i in self.kept:
+            if not isinstance(owned[i], Variable):
+                owned[i] = values[i] = own(owned[i])
+        return tuple(owned)
 
     def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
         """See `minigrad.tape.Plan`."""
@@ -197,6 +213,17 @@ def load(saved: Iterable[Any], node: Node, create_graph: bool) -> list[Any]:
     return loaded
 
 
+def own(value: Any) -> Any:
+    """A copy of a plain array, or of those in a list or tuple; whatever else is not copied.
+
+    Who hands in an array may fill it anew before the walk back, and it has no clock that would
+    tell. So what the tape keeps of it is a copy of its own.
+    """
+    if type(value) in (list, tuple):
+        return type(value)([own(item) for item in value])
+    return own_copy(value) if is_array(value) else value
+
+
 def share_memory(tensor: Variable, args: Iterable[Any]) -> None:
     """Let a result that is a view of an input be known as such: one memory, one clock."""
     data = tensor._data
@@ -208,7 +235,7 @@ def share_memory(tensor: Variable, args: Iterable[Any]) -> None:
                 return
 
 
-NUMBERS = frozenset({float, int, bool, type(None), str, tuple, slice})
+NUMBERS = frozenset({float, int, bool, type(None), str, slice})
 """The types of arguments that mean the same beside a Tensor as anywhere else."""
 
 _REPEATABLE = (ValueError, TypeError, IndexError, np.exceptions.AxisError)

@@ -145,8 +145,8 @@ def changed_error(node: Node, what: str) -> TapeError:
     """The error for a saved value that was changed in place before the walk back came to it."""
     return TapeError(
         f"backward: {what}, which {node.plan.name} saved for its derivative, was changed in place "
-        "since (by optimizer.step() or an assignment to .data); call backward before the change, "
-        "or compute the forward pass again after it"
+        "since (by optimizer.step(), an assignment to .data, or x += v within no_grad); call "
+        "loss.backward() before the change, or compute loss anew after it"
     )
 
 
@@ -308,8 +308,9 @@ def backward(
     """Add d tensor / d leaf to the ``.grad`` of every leaf; see `Tensor.backward`."""
     if tensor._node is None:
         raise TapeError(
-            "backward: this tensor is a constant, nothing on the tape leads to it; set "
-            "requires_grad=True on an input before computing, and compute outside no_grad()"
+            "backward: this tensor is a constant, nothing on the tape leads to it; make an input "
+            "with x = mg.tensor(..., requires_grad=True), or ask with x.requires_grad_(), before "
+            "computing, and compute outside no_grad()"
         )
     start = {tensor._node: _seed("backward", tensor, gradient, create_graph)}
     keep = create_graph if retain_graph is None else retain_graph
@@ -366,7 +367,11 @@ def grad(
             if not isinstance(tensor, Variable):
                 raise TypeError(f"grad: {what} {i} is no Tensor but {_describe(tensor)}")
             if tensor._node is None:
-                raise TapeError(f"grad: {what} {i} is a constant; it does not require a gradient")
+                raise TapeError(
+                    f"grad: {what} {i} is a constant, which has no place on the tape; write "
+                    "x.requires_grad_() before computing with an input, and compute outside "
+                    "no_grad()"
+                )
     start: dict[Node, Any] = {}
     with switched("recording", create_graph), staying():
         for tensor, weight in zip(outputs, weights, strict=True):
@@ -403,7 +408,8 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
         if data.size != 1:
             raise TapeError(
                 f"{caller}: the tensor has shape {data.shape}, and only a single number has a "
-                "gradient of its own; reduce it (y.sum() ...), or pass a gradient of its shape"
+                "gradient of its own; reduce it, as in y.sum().backward(), or pass a gradient of "
+                "its shape, as in y.backward(mg.ones_like(y))"
             )
         return wrap(own_copy(unit(data))) if create_graph else unit(data)  # a hook may change it
     given = isinstance(gradient, Variable)
@@ -411,13 +417,17 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
     if g.shape != data.shape or g.dtype != data.dtype:
         raise TapeError(
             f"{caller}: the gradient is {_describe(gradient)}; expected an array or Tensor of "
-            f"shape {data.shape} and dtype {data.dtype}, like the tensor itself"
+            f"shape {data.shape} and dtype {data.dtype}, like the tensor itself: such as "
+            "mg.ones_like(y)"
         )
     if (on := device_of(g)) != device_of(data):
-        raise TapeError(f"{caller}: the gradient is on {on}, the tensor on {device_of(data)}")
+        raise TapeError(
+            f"{caller}: the gradient is on {on}, the tensor on {device_of(data)}; move it there "
+            f"with gradient.to({device_of(data)!r})"
+        )
     if not create_graph:
         return g
-    return gradient if given else wrap(g)
+    return gradient if given else wrap(own_copy(g))  # it comes to be on the tape
 
 
 # How many references `_own` counts if nobody but its caller has `g`.

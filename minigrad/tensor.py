@@ -14,6 +14,7 @@ from minigrad import ops, tape
 from minigrad.backend import Array, ArrayLike, Device, DType, as_array
 from minigrad.devices import beside, device_of, exported, gpus, is_on, own_copy, place, run
 from minigrad.devices import to_device as array_to_device
+from minigrad.modes import modes
 from minigrad.numpy_protocol import call_function, call_ufunc
 from minigrad.ops.indexing import At, as_index
 from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
@@ -41,6 +42,41 @@ def _beside(tensor: Tensor, a: Any) -> Any:
 
 def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
     return lambda self, other: op(other, self)
+
+
+def _in_place(op: Callable[..., Tensor], sign: str) -> Callable[[Tensor, Any], Tensor]:
+    """``x += v``: under `no_grad` a change of `x` itself, otherwise a new tensor on the tape."""
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        recording = bool(modes.recording)
+        if self._node is not None and recording == self.is_leaf:
+            raise TapeError(
+                f"x {sign}= v on a tensor that requires a gradient: to change it, as a step of "
+                f"training does, write it within `with mg.no_grad():`; for a new tensor on the "
+                f"tape write y = x {sign} v"
+                if recording
+                else f"x {sign}= v within no_grad would change the result of a "
+                f"{self._node.plan.name}, which is on the tape; write x = x {sign} v, which makes "
+                "a new tensor"
+            )
+        result = op(self, other)
+        if recording or result is NotImplemented:
+            return result
+        if result.shape != self.shape:
+            raise ValueError(
+                f"x {sign}= v: the result has shape {result.shape}, x itself {self.shape}; write "
+                f"x = x {sign} v for a new tensor"
+            )
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise TypeError(
+                f"x {sign}= v: the result is {result.dtype}, x itself {self.dtype}; write "
+                f"x = x {sign} v for a new tensor"
+            )
+        self._data[...] = result._data
+        mark_changed(self)
+        return self
+
+    return method
 
 
 class Tensor(Variable):
@@ -122,7 +158,10 @@ class Tensor(Variable):
         """Ask for gradients of this tensor (or no longer); returns the tensor."""
         if not self.is_leaf:
             if not requires_grad:
-                raise TapeError("requires_grad_: a result of an op; use detach() to cut it off")
+                raise TapeError(
+                    f"requires_grad_: this tensor is the result of a {self._node.plan.name}; "  # type: ignore[union-attr]
+                    "to cut it off from the tape write y = y.detach()"
+                )
         elif not requires_grad:
             self._node = None
         elif self.dtype.kind != "f":
@@ -167,7 +206,10 @@ class Tensor(Variable):
         """
         node = self._node
         if node is None:
-            raise TapeError("register_hook: this tensor is a constant; no gradient will reach it")
+            raise TapeError(
+                "register_hook: this tensor is a constant, and no gradient will reach it; before "
+                "computing with it write x.requires_grad_()"
+            )
         hooks = node.hooks = {} if node.hooks is None else node.hooks
         key, keeping = tape.next_stamp(), hooks.pop(0, None)
         hooks[key] = hook
@@ -306,13 +348,17 @@ class Tensor(Variable):
         return ops.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if self._node is not None:
+        if self._node is not None and (modes.recording or not self.is_leaf):
             raise TapeError(
                 "x[i] = v would change a value that is on the tape; write x = x.at[i].set(v), or "
                 "x.at[i].add(v), which make a new tensor and are differentiable in both"
+                + ("; to change a leaf, write it within `with mg.no_grad():`" * self.is_leaf)
             )
-        if getattr(value, "_node", None) is not None:
-            raise TapeError("x[i] = v with a v that requires a gradient: write x.at[i].set(v)")
+        if getattr(value, "_node", None) is not None and modes.recording:
+            raise TapeError(
+                "x[i] = v with a v that requires a gradient: write x = x.at[i].set(v), which the "
+                "tape can follow, or x[i] = v.detach() for its values alone"
+            )
         values = self._data, as_index(index, self), _beside(self, value)
         run("setitem", ("self", "index", "value"), operator.setitem, values)
         mark_changed(self)
@@ -347,6 +393,10 @@ class Tensor(Variable):
     __rpow__ = _reflected(ops.power)
     __matmul__ = ops.matmul
     __rmatmul__ = _reflected(ops.matmul)
+    __iadd__, __isub__ = _in_place(ops.add, "+"), _in_place(ops.subtract, "-")
+    __imul__, __itruediv__ = _in_place(ops.multiply, "*"), _in_place(ops.divide, "/")
+    __ifloordiv__, __imod__ = _in_place(ops.floor_divide, "//"), _in_place(ops.remainder, "%")
+    __ipow__ = _in_place(ops.power, "**")
     __neg__ = ops.negative
     __pos__ = ops.copy
     __abs__ = ops.abs

@@ -63,7 +63,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for line in MARKERS:
         config.addinivalue_line("markers", line)
-    settings.register_profile("any machine")  # however slow or busy it is
+    settings.register_profile("any machine", deadline=None)  # however slow or busy it is
     settings.load_profile("any machine")
     device = config.getoption("--device")
     if install := INSTALLERS[device]:

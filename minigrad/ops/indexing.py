@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.backend import Array, ArrayLike, array_module, is_array
 from minigrad.devices import beside, cast, near, on_device_of, own_copy
 from minigrad.ops.shape import Shape, ravel
 from minigrad.recording import differentiable, operand
-from minigrad.tape import Variable
+from minigrad.tape import Variable, wrap
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -81,6 +81,12 @@ def getitem(a: ArrayLike, index: Index) -> Tensor:
     return _getitem(a, as_index(index, a))
 
 
+def _changeable(a: ArrayLike, values: ArrayLike) -> Any:
+    """`a` as what a copy can be changed of: beside Tensors an array without axes is a number."""
+    a = operand(a)
+    return wrap(own_copy(a)) if isinstance(values, Variable) and is_array(a) else a
+
+
 @differentiable(
     a=lambda g: g,
     values=lambda g, index: _getitem(g, index),
@@ -103,7 +109,7 @@ def scatter_add(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
     values
         a number or an array that broadcasts to the shape of ``a[index]``.
     """
-    return _scatter_add(a, as_index(index, a), values)
+    return _scatter_add(_changeable(a, values), as_index(index, a), values)
 
 
 def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
@@ -145,7 +151,7 @@ def scatter_set(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
 
     Where an element is named several times, the last value stays, and only that one has a gradient.
     """
-    return _scatter_set(a, as_index(index, a), values)
+    return _scatter_set(_changeable(a, values), as_index(index, a), values)
 
 
 def take(

@@ -51,6 +51,25 @@ def test_infinities_that_were_there_before_are_nobodys_fault():
     assert p.tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    "put_in",
+    [
+        lambda x: mg.where(np.array([True, False]), x, -np.inf),
+        lambda x: mg.maximum(x, np.float32(-np.inf)),
+        lambda x: mg.add(x, [0.0, -np.inf]),
+        lambda x: mg.pad(x, 1, constant_values=np.inf),
+        lambda x: x.at[0].set(-np.inf),
+        lambda x: mg.concatenate([x, [np.inf]]),
+    ],
+)
+def test_infinities_that_are_put_in_as_numbers_are_nobodys_fault(put_in):
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with mg.detect_anomaly():
+        y = put_in(x)
+        y.sum().backward()
+    assert np.isfinite(x.grad.numpy()).all()
+
+
 def test_off_again_after_the_block_and_after_an_error():
     x = mg.tensor([0.0])
     with pytest.raises(mg.AnomalyError), mg.detect_anomaly():
