@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.axes import one_axis
 from minigrad.backend import Array, ArrayLike, array_module, is_array
 from minigrad.devices import beside, cast, near, on_device_of, own_copy
+from minigrad.ops.arithmetic import where
 from minigrad.ops.shape import Shape, ravel
 from minigrad.recording import differentiable, operand
+from minigrad.sums import wide
 from minigrad.tape import Variable, wrap
 
 if TYPE_CHECKING:
@@ -31,14 +34,14 @@ def all_below(ids: Array, limit: int) -> bool:
 
 
 def as_index(index: Any, a: Any) -> Index:
-    """`index`, of `a`, with arrays as they are now in the place of Tensors and lists."""
+    """`index`, of `a`, with arrays in the place of Tensors and lists."""
     if isinstance(index, tuple):
         return tuple([as_index(i, a) for i in index])
     if isinstance(index, list):
         items = [i._data.tolist() if isinstance(i, Variable) else i for i in index]
         return near(np.asarray(items, None if items else np.intp), a)
     if isinstance(index, Variable):
-        return own_copy(index._data)
+        return index._data
     return beside(index, [a]) if type(index) is np.ndarray else index
 
 
@@ -48,17 +51,24 @@ def _is_basic(index: Index) -> bool:
     return all(type(part) in (int, slice, type(None), type(...)) for part in parts)
 
 
-def add_at(target: Array, index: Index, values: Array) -> None:
-    """``target[index] += values`` in place, where an index that is repeated adds up."""
+def _add_at(target: Array, index: Index, values: ArrayLike) -> None:
+    """``target[index] += values`` in place, where an index that is repeated adds up.
+
+    `values` is a number, or of the shape of what is indexed: of less, NumPy's add.at reads past the
+    end.
+    """
     if _is_basic(index):
         target[index] += values
-    elif array_module(target) is np or target.dtype.kind == "f":
-        array_module(target).add.at(target, index, values)
-    else:  # CuPy adds up integers of 32 and 64 bits alone
-        total = target.astype(np.int64)
-        total_at = getattr(values, "astype", lambda _: values)(np.int64)
-        array_module(target).add.at(total, index, total_at)
-        target[...] = total.astype(target.dtype)
+        return
+    xp, sums = array_module(target), target
+    if target.dtype.kind == "f":
+        sums = target.astype(wide(target.dtype), copy=False)
+    elif xp is not np:  # CuPy adds up integers of 32 and 64 bits alone
+        sums = target.astype(np.int64)
+        values = getattr(values, "astype", lambda _: values)(np.int64)
+    xp.add.at(sums, index, values)
+    if sums is not target:
+        target[...] = sums.astype(target.dtype)
 
 
 @differentiable(a=lambda g, a_shape, index: _put(g, index, a_shape))
@@ -72,7 +82,7 @@ def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Any:
     if _is_basic(index):
         result[index] = values
     else:
-        add_at(result, index, values)
+        _add_at(result, index, values)
     return result
 
 
@@ -93,7 +103,9 @@ def _changeable(a: ArrayLike, values: ArrayLike) -> Any:
 )
 def _scatter_add(a: Array, index: Index, values: ArrayLike) -> Any:
     result = a.copy()
-    add_at(result, index, values)
+    if hasattr(values, "shape"):
+        values = array_module(a).broadcast_to(values, a[index].shape)
+    _add_at(result, index, values)
     return result
 
 
@@ -123,16 +135,10 @@ def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
     return writer[index] == number
 
 
-def _erased(g: Any, index: Index) -> Any:
-    keep = array_module(g).ones(g.shape, g.dtype)
-    keep[index] = 0
-    return g * keep
-
-
 @differentiable(
-    a=lambda g, index: _erased(g, index),
-    values=lambda g, index, a_shape: (
-        _getitem(g, index) * _last_writers(array_module(g), a_shape, index)
+    a=lambda g, index: _scatter_set(g, index, 0.0),
+    values=lambda g, index, a_shape: where(
+        _last_writers(array_module(g), a_shape, index), _getitem(g, index), 0.0
     ),
 )
 def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
@@ -142,7 +148,7 @@ def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
     else:  # a GPU writes in any order: erase, and add the value that is to stay
         result[index] = 0
         last = _last_writers(xp, a.shape, index)
-        add_at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
+        _add_at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
     return result
 
 
@@ -167,6 +173,7 @@ def take(
         raise TypeError("take: out must be None; minigrad's ops make new tensors")
     if axis is None:
         a, axis = ravel(a), 0
+    axis = one_axis(a.ndim, axis, "take")
     indices = as_index(indices if isinstance(indices, list) else (indices,), a)
     indices = indices[0] if isinstance(indices, tuple) else indices
     if getattr(indices, "dtype", None) == np.bool_:
@@ -178,7 +185,7 @@ def take(
             indices = indices % a.shape[axis]
         elif mode == "clip":
             indices = array_module(indices).clip(indices, 0, a.shape[axis] - 1)
-    return _getitem(a, (slice(None),) * (axis % a.ndim) + (indices,))
+    return _getitem(a, (slice(None),) * axis + (indices,))
 
 
 def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> Tensor:
@@ -190,11 +197,12 @@ def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -
     indices = as_index(indices, arr)
     if axis is None:
         arr, axis = ravel(arr), 0
+    axis = one_axis(arr.ndim, axis, "take_along_axis")
     if indices.ndim != arr.ndim:
         raise ValueError(
             f"take_along_axis: indices has {indices.ndim} axes, expected {arr.ndim} like arr"
         )
-    xp, axis = array_module(indices), axis % arr.ndim
+    xp = array_module(indices)
     with on_device_of(indices):
         index = [
             xp.arange(n).reshape([-1 if i == k else 1 for k in range(arr.ndim)])
@@ -209,6 +217,7 @@ def repeat(a: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     a = operand(a)
     if axis is None:
         a, axis = ravel(a), 0
+    axis = one_axis(a.ndim, axis, "repeat")
     return take(a, near(np.repeat(np.arange(a.shape[axis]), repeats), a), axis)
 
 

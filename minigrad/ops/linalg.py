@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.axes import kept_shape, one_axis
 from minigrad.backend import Array, ArrayLike, Axis, array_module
 from minigrad.devices import beside
 from minigrad.fusing import joint
-from minigrad.ops.arithmetic import abs, multiply, power, where
-from minigrad.ops.reduction import kept_shape, max, min, sum
-from minigrad.ops.shape import broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
+from minigrad.ops.arithmetic import abs, multiply, power, selected, where
+from minigrad.ops.reduction import max, min, sum
+from minigrad.ops.shape import astype, broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
 from minigrad.recording import differentiable, operand
+from minigrad.sums import total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -115,11 +117,16 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
     """
     a, b = operand(a), operand(b)
     if isinstance(axes, int | np.integer):
+        if not 0 <= axes <= np.minimum(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: axes={axes} of shapes {a.shape} and {b.shape}")
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    over_a, over_b = ([n] if isinstance(n, int) else list(n) for n in axes)
-    over_a, over_b = [n % a.ndim for n in over_a], [n % b.ndim for n in over_b]
+    over_a, over_b = (
+        [one_axis(x.ndim, n, "tensordot") for n in (over if np.iterable(over) else [over])]
+        for x, over in zip((a, b), axes, strict=True)
+    )
     shared = [a.shape[n] for n in over_a]
-    if shared != [b.shape[n] for n in over_b]:
+    twice = len(set(over_a)) < len(over_a) or len(set(over_b)) < len(over_b)
+    if twice or shared != [b.shape[n] for n in over_b]:
         raise ValueError(
             f"tensordot: axes {over_a} of a shape {a.shape} do not match axes {over_b} of {b.shape}"
         )
@@ -182,7 +189,7 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
         letters = [c for c in map(chr, range(65, 123)) if c.isalpha() and c not in subscripts]
         spare = "".join(letters[: np.max([0, *dots]).item()])
         labels = [
-            s.replace("...", spare[len(spare) - n :] if n else "")
+            s.replace("...", spare[len(spare) - n :] if n else "", 1)
             for s, n in zip(labels, dots, strict=True)
         ]
         if not arrow:
@@ -190,9 +197,13 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
             result = "..." + "".join(
                 c for c in sorted(set(joined)) if joined.count(c) == 1 and c not in spare
             )
-        result = result.replace("...", spare)
+        elif spare and "..." not in result:
+            raise ValueError("the result leaves out the axes that ... stands for")
+        result = result.replace("...", spare, 1)
         reduced = list(operands)
         for k in range(len(labels)):
+            if "." in labels[k] + result:
+                raise ValueError("a . that is no part of the one ... of a term")
             if len(labels[k]) != reduced[k].ndim:
                 raise ValueError(
                     f"term {k} has {len(labels[k])} labels, operand {k} {reduced[k].ndim} axes"
@@ -212,6 +223,10 @@ def _without_repeats(labels: str, x: Any) -> tuple[str, Any]:
     for c in labels:
         while labels.count(c) > 1:
             i, k = labels.index(c), labels.rindex(c)
+            if x.shape[i] != x.shape[k]:
+                raise ValueError(
+                    f"label {c!r} stands for the lengths {x.shape[i]} and {x.shape[k]}"
+                )
             x = diagonal(x, 0, i, k)
             labels = labels[:i] + labels[i + 1 : k] + labels[k + 1 :] + c
     return labels, x
@@ -255,20 +270,21 @@ def triu(m: ArrayLike, k: int = 0) -> Tensor:
     return array_module(m).triu(m, k)
 
 
-@differentiable(
-    x=lambda g, x, out, axis: (
-        (g / where(out == 0, 1.0, out)).reshape(kept_shape(x.shape, axis)) * x
-    ),
-)
+def _norm_gradient(g: Any, x: Any, out: Any, axis: Axis) -> Any:
+    slope = where(out == 0, 0.0, g) / where(out == 0, 1.0, out)
+    return selected(slope.reshape(kept_shape(x.shape, axis)), x)
+
+
+@differentiable(x=_norm_gradient)
 def _norm(x: Array, axis: Axis, keepdims: bool) -> Any:
-    xp = array_module(x)
-    return xp.sqrt((x * x).sum(axis, keepdims=keepdims))
+    wider = x.astype(wide(x.dtype), copy=False)
+    return array_module(x).sqrt(total(wider * wider, axis, keepdims)).astype(x.dtype, copy=False)
 
 
 def norm(
     x: ArrayLike, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False
 ) -> Tensor:
-    """Norm over `axis`; the derivative of the Euclidean norm of zeros is taken as 0.
+    """Norm over `axis`; where it has a kink or an infinite slope, at zeros, the derivative is 0.
 
     Parameters
     ----------
@@ -305,5 +321,12 @@ def norm(
         raise ValueError("norm: ord=0 counts elements, which has no derivative")
     if ord == 1:
         return sum(abs(x), axis, keepdims=keepdims)
-    total = sum(power(abs(x), ord), axis, keepdims=keepdims)
-    return power(where(total == 0, 1.0, total), 1 / ord) * (total != 0)
+    if x.dtype == np.float16:  # where powers soon overflow
+        return astype(norm(astype(x, np.float32), ord, axis, keepdims), x.dtype)
+    powers = _power_beside_zero(abs(x), ord)
+    return _power_beside_zero(sum(powers, axis, keepdims=keepdims), 1 / ord)
+
+
+def _power_beside_zero(x: Any, p: float) -> Any:
+    """`x`, from 0 up, to the power `p`; the derivative at 0 is 0, where it may be infinite."""
+    return where(x == 0, 0.0 if p > 0 else np.inf, power(where(x == 0, 1.0, x), p))
