@@ -33,6 +33,8 @@ from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:
     from minigrad import cuda, data, nn, optim, testing, training
+    from minigrad.training import load_checkpoint as load
+    from minigrad.training import save_checkpoint as save
 
 __version__ = "0.1.0"
 
@@ -54,12 +56,14 @@ __all__ = [
     "get_default_device",
     "grad",
     "joint",
+    "load",
     "manual_seed",
     "nn",
     "no_grad",
     "ones",
     "ones_like",
     "optim",
+    "save",
     "set_default_device",
     "tensor",
     "testing",
@@ -77,4 +81,6 @@ def __getattr__(name: str) -> Any:
     """``mg.nn`` and the other floors above the engine, imported when they are first asked for."""
     if name in ("cuda", "data", "nn", "optim", "testing", "training"):
         return import_module(f"minigrad.{name}")
+    if name in ("load", "save"):
+        return getattr(import_module("minigrad.training"), f"{name}_checkpoint")
     raise AttributeError(f"module 'minigrad' has no attribute {name!r}")

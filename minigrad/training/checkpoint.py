@@ -11,6 +11,8 @@
     saved = load_checkpoint("run.safetensors")
     model.load_state_dict(saved["model"])
 
+`mg.save` and `mg.load` are the same two functions.
+
 The file is one of safetensors: the arrays lie in it as they are, and its header holds the rest as
 JSON. Nothing in it is ever executed. Any program that reads safetensors can read the arrays; they
 are called by the keys that lead to them, ``"model/embedding.weight"``.
@@ -29,11 +31,28 @@ import numpy as np
 
 from minigrad.backend import is_array
 from minigrad.devices import to_device
-from minigrad.files import write_atomically
+from minigrad.files import printable, write_atomically
 from minigrad.tensor import Tensor
 
 FORMAT, VERSION = "minigrad-checkpoint", 1
-ARRAY, TUPLE, FLOAT, DICT = "$array", "$tuple", "$float", "$dict"
+
+HEADER = 100_000_000
+"""How many bytes of header a reader of safetensors takes at most."""
+
+DEEPEST = 100
+"""How many dicts, lists and tuples may lie in one another: JSON is read by recursion."""
+
+LONG = 1 << 1024
+"""Python refuses to read integers of thousands of decimal digits: longer ones are hexadecimal."""
+
+DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64"),
+)
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+Place = tuple[str | int, ...]
+"""The keys that lead to something in the tree."""
 
 
 def save_checkpoint(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
@@ -42,30 +61,49 @@ def save_checkpoint(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> No
     Parameters
     ----------
     path
-        of the file; its directory must be there.
+        of the file; its directory must be there. A link is replaced, and not followed.
     tree
-        dicts, lists and tuples of arrays, Tensors, strings, numbers, booleans and None. Keys are
-        strings or integers. NaN and infinity are kept, integers of any size too.
+        a dict of dicts, lists and tuples of arrays, Tensors, strings, numbers, booleans and None.
+        Keys are strings or integers. NaN and infinity are kept, integers of any size too. Numbers
+        of NumPy become Python's.
 
     Raises
     ------
     TypeError
         for something else in it; the message says where.
+    ValueError
+        if what is not in arrays is too long: lists of millions of numbers should be arrays.
     OSError
         if it can't be written. What was at `path` is still there then.
     ModuleNotFoundError
         if `safetensors` is not installed.
     """
     save, _ = _safetensors()
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    content = json.dumps(_plain(tree, "", arrays), separators=(",", ":"))
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"save_checkpoint: path must be a str or a path, got {type(path).__name__}; the path "
+            "comes first: mg.save(path, tree)"
+        )
+    if not isinstance(tree, Mapping):
+        raise TypeError(_unknown(tree, ()))
+    arrays: Arrays = {}
+    content = json.dumps(_plain(tree, (), arrays), separators=(",", ":"))
     about = {"version": VERSION, "sha256": _checksum(content, arrays), "content": content}
     # one entry, since several would stand in another order in each file
-    write_atomically(path, save(arrays, {FORMAT: json.dumps(about)}))
+    file = save(arrays, {FORMAT: json.dumps(about)})
+    header = int.from_bytes(file[:8], "little")
+    if header > HEADER:
+        raise ValueError(
+            f"save_checkpoint: the tree takes {header:,} bytes besides its arrays, and at most "
+            f"{HEADER:,} can be read back; make arrays of long lists of numbers: np.array(numbers)"
+        )
+    write_atomically(path, file)
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[Any, Any]:
     """What `save_checkpoint` wrote to `path`, with Tensors as NumPy arrays.
+
+    It takes no more memory than the file is long, or little more, whatever the file says of itself.
 
     Raises
     ------
@@ -79,31 +117,35 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     _, safe_open = _safetensors()
     name = repr(os.fspath(path))
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise ValueError(f"load_checkpoint: {name} is a pipe or a device, no regular file")
     with Path(path).open("rb"):  # for the usual errors
         pass
     try:
         with safe_open(path, framework="numpy") as file:
             header = (file.metadata() or {}).get(FORMAT)
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            arrays = {} if header is None else {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except MemoryError:
+        raise
     except Exception as error:  # of a type of its own, and OSError for a file that is cut off
         raise ValueError(
-            f"load_checkpoint: {name} is damaged, or no safetensors file: {error}"
+            f"load_checkpoint: {name} is damaged, or no safetensors file: {printable(error)}"
         ) from error
     if header is None:
-        raise ValueError(f"load_checkpoint: {name} is of another program, no checkpoint")
+        raise ValueError(
+            f"load_checkpoint: {name} is of another program, no checkpoint; its arrays are read by "
+            f"safetensors.numpy.load_file({name})"
+        )
     try:
-        about = json.loads(header)
-        version = about["version"]
-        if version == VERSION:
-            if _checksum(about["content"], arrays) != about["sha256"]:
-                raise ValueError("its checksum does not fit its content")
-            tree: dict[str, Any] = _restored(json.loads(about["content"]), arrays)
-            return tree
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"load_checkpoint: {name} is damaged: {error}") from error
-    raise ValueError(
-        f"load_checkpoint: {name} has version {version!r}; this minigrad reads version {VERSION}"
-    )
+        return _tree(json.loads(header), arrays)
+    except _OtherVersionError as error:
+        raise ValueError(f"load_checkpoint: {name} {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"load_checkpoint: {name} is damaged: {printable(error)}") from error
+
+
+class _OtherVersionError(Exception):
+    pass
 
 
 def _safetensors() -> tuple[Any, Any]:
@@ -112,74 +154,151 @@ def _safetensors() -> tuple[Any, Any]:
         from safetensors.numpy import save
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            'checkpoints need safetensors: python -m pip install "minigrad[checkpoints]"',
+            "checkpoints need safetensors: python -m pip install safetensors "
+            '(or, in a checkout of minigrad, python -m pip install ".[checkpoints]")',
             name=error.name,
         ) from error
     return save, safe_open
 
 
-def _plain(value: Any, where: str, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+# ---------------------------------------------------------------------- writing
+
+
+def _plain(value: Any, place: Place, arrays: Arrays) -> Any:
     """`value` as JSON has it; its arrays go into `arrays`, by the keys that lead to them."""
+    if len(place) > DEEPEST:
+        raise TypeError(
+            f"save_checkpoint: {_name(place):.60} lies more than {DEEPEST} deep; does the tree "
+            "hold itself?"
+        )
     if isinstance(value, Tensor):
         value = value.data
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
         value = value.item()
-    if is_array(value):
-        while where in arrays:  # {"a/b": x, "a": {"b": y}}
-            where += "'"
-        arrays[where] = np.array(to_device(value, "cpu"), order="C")
-        return {ARRAY: where}
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, int):
+        return value if abs(value) < LONG else {"$int": hex(value)}
     if isinstance(value, float):
-        return value if np.isfinite(value) else {FLOAT: repr(value)}
+        return value if np.isfinite(value) else {"$float": repr(float(value))}
+    if is_array(value) and not isinstance(value, np.generic | np.ma.MaskedArray):
+        return {"$array": _taken(value, place, arrays)}
     if isinstance(value, Mapping):
-        return _plain_dict(value, where, arrays)
+        return _plain_dict(value, place, arrays)
     if isinstance(value, list | tuple):
-        items = [_plain(item, _join(where, i), arrays) for i, item in enumerate(value)]
-        return {TUPLE: items} if isinstance(value, tuple) else items
-    raise TypeError(
-        f"save_checkpoint: {where or 'the whole'} is a {type(value).__name__}, {value!r:.60}; "
-        "expected arrays, numbers, strings, None, and dicts, lists and tuples of them"
+        items = [_plain(item, (*place, i), arrays) for i, item in enumerate(value)]
+        return {"$tuple": items} if isinstance(value, tuple) else items
+    raise TypeError(_unknown(value, place))
+
+
+def _taken(array: Any, place: Place, arrays: Arrays) -> str:
+    """Put a copy of an array into `arrays`, and return its name there."""
+    if array.dtype.name not in DTYPES:
+        raise TypeError(
+            f"save_checkpoint: {_name(place)} is an array of dtype {array.dtype}; expected one of "
+            f"{', '.join(DTYPES)}"
+        )
+    name = "/".join(map(str, place)).encode("utf-8", "backslashreplace").decode()
+    while name in arrays or name == "__metadata__":  # {"a/b": x, "a": {"b": y}}
+        name += "'"
+    arrays[name] = np.array(
+        to_device(array, "cpu"), array.dtype.newbyteorder("="), order="C", subok=False
+    )
+    return name
+
+
+def _plain_dict(value: Mapping[Any, Any], place: Place, arrays: Arrays) -> dict[str, Any]:
+    for key in value:
+        if not isinstance(key, str | int | np.integer) or isinstance(key, bool):
+            raise TypeError(
+                f"save_checkpoint: {_name(place)} has the key {key!r:.60}; expected "
+                "strings or integers"
+            )
+    items = []
+    for key, item in value.items():
+        plain = _plain(key, place, arrays)
+        name = plain["$int"] if isinstance(plain, dict) else plain
+        items.append([plain, _plain(item, (*place, name), arrays)])
+    if all(isinstance(key, str) and not key.startswith("$") for key in value):
+        return dict(items)
+    return {"$dict": items}
+
+
+def _name(place: Place) -> str:
+    return printable("/".join(map(str, place))) if place else "the whole"
+
+
+def _unknown(value: Any, place: Place) -> str:
+    advice = "expected arrays, numbers, strings, None, and dicts, lists and tuples of them"
+    if hasattr(value, "state_dict"):
+        advice = "save its state_dict()"
+    if not place:
+        advice = (
+            "write mg.save(path, model.state_dict()), and model.load_state_dict(mg.load(path))"
+            if hasattr(value, "state_dict")
+            else 'expected a dict, such as {"values": values}'
+        )
+    return (
+        f"save_checkpoint: {_name(place)} is a {type(value).__name__}, "
+        f"{printable(repr(value)):.60}; {advice}"
     )
 
 
-def _plain_dict(
-    value: Mapping[Any, Any], where: str, arrays: dict[str, np.ndarray[Any, Any]]
-) -> dict[str, Any]:
-    for key in value:
-        if not isinstance(key, str | int) or isinstance(key, bool):
-            raise TypeError(
-                f"save_checkpoint: {where or 'the whole'} has the key {key!r:.60}; expected "
-                "strings or integers"
-            )
-    if all(isinstance(key, str) and not key.startswith("$") for key in value):
-        return {key: _plain(item, _join(where, key), arrays) for key, item in value.items()}
-    pairs = [[key, _plain(item, _join(where, key), arrays)] for key, item in value.items()]
-    return {DICT: pairs}
+# ---------------------------------------------------------------------- reading
 
 
-def _join(where: str, key: str | int) -> str:
-    return f"{where}/{key}" if where else str(key)
+def _tree(about: Any, arrays: Arrays) -> dict[Any, Any]:
+    """The tree that a header tells of; a ValueError if it does not tell of one."""
+    if not isinstance(about, dict) or "version" not in about:
+        raise ValueError("it has no version")
+    if about["version"] != VERSION:
+        raise _OtherVersionError(
+            f"has version {about['version']!r:.60}; this minigrad reads version {VERSION}"
+        )
+    content = about.get("content")
+    if not isinstance(content, str) or _checksum(content, arrays) != about.get("sha256"):
+        raise ValueError("its checksum does not fit its content")
+    tree = _restored(json.loads(content), arrays)
+    if not isinstance(tree, dict):
+        raise ValueError(f"it holds a {type(tree).__name__}, not a dict")
+    return tree
 
 
-def _restored(value: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+def _restored(value: Any, arrays: Arrays) -> Any:
+    """What `_plain` made `value` of."""
     if isinstance(value, list):
         return [_restored(item, arrays) for item in value]
     if not isinstance(value, dict):
         return value
-    if ARRAY in value:
-        return arrays[value[ARRAY]]
-    if FLOAT in value:
-        return float(value[FLOAT])
-    if TUPLE in value:
-        return tuple(_restored(item, arrays) for item in value[TUPLE])
-    if DICT in value:
-        return {key: _restored(item, arrays) for key, item in value[DICT]}
-    return {key: _restored(item, arrays) for key, item in value.items()}
+    if not any(key.startswith("$") for key in value):
+        return {key: _restored(item, arrays) for key, item in value.items()}
+    match list(value.items()):
+        case [("$array", str(name))] if name in arrays:
+            return arrays[name]
+        case [("$float", "nan" | "inf" | "-inf" as number)]:
+            return float(number)
+        case [("$int", str(digits))]:
+            return int(digits, 16)
+        case [("$tuple", list(items))]:
+            return tuple(_restored(item, arrays) for item in items)
+        case [("$dict", list(pairs))]:
+            return dict(_pair(pair, arrays) for pair in pairs)
+    raise ValueError(f"there is no {value!r:.60} in a checkpoint")
 
 
-def _checksum(content: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
+def _pair(pair: Any, arrays: Arrays) -> tuple[str | int, Any]:
+    match pair:
+        case [key, item]:
+            key = _restored(key, arrays)
+            if isinstance(key, str | int) and not isinstance(key, bool):
+                return key, _restored(item, arrays)
+    raise ValueError(f"{pair!r:.60} is no key with its value")
+
+
+# ---------------------------------------------------------------------- both
+
+
+def _checksum(content: str, arrays: Arrays) -> str:
     """Of the content and, by their names, of the dtypes, shapes and bytes of the arrays."""
     total = hashlib.sha256()
     for piece in _pieces(content, arrays):
@@ -187,9 +306,11 @@ def _checksum(content: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
     return total.hexdigest()
 
 
-def _pieces(content: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[Any]:
+def _pieces(content: str, arrays: Arrays) -> Iterator[Any]:
     yield content.encode("utf-8", "surrogatepass")
     for name in sorted(arrays):
         array = arrays[name]
+        # as it lies in the file, so that a machine of the other byte order finds the same
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         yield f"\0{name}\0{array.dtype.str}{array.shape}\0".encode("utf-8", "surrogatepass")
         yield np.ascontiguousarray(array).reshape(-1).view(np.uint8)
