@@ -12,7 +12,8 @@ from minigrad import random
 from minigrad.creation import tensor
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
-from minigrad.testing.checks import GradientError, check_gradients, flatten
+from minigrad.testing.checks import check_gradients, flatten
+from minigrad.testing.differences import GradientError
 
 
 def check_layer(layer: Module, *inputs: Any, order: int = 1) -> None:

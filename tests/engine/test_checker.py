@@ -40,7 +40,7 @@ def test_wrong_rules_are_caught(rule, cause):
 
 def test_one_wrong_element_is_named():
     slip = mg.tensor(np.array([[0, 0], [1e-3, 0]])).data
-    wrong = op_with_rule(lambda g, x: g * 3 * x * x + slip)
+    wrong = op_with_rule(lambda g, x: g * (3 * x * x + slip))
     with pytest.raises(GradientError, match=r"at \(1, 0\)"):
         check_gradients(wrong, X)
 

@@ -1,0 +1,75 @@
+"""Whether the twin of a fused op is the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import array_module
+from minigrad.devices import run
+from minigrad.fusing import JointPlan
+from minigrad.modes import enable_grad, no_grad
+from minigrad.tape import Node, walk
+from minigrad.tensor import Tensor
+from minigrad.testing.differences import GradientError
+
+
+def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) -> None:
+    """Raise a GradientError unless each fused op that led to `outputs` is what its twin is.
+
+    Both its value and its derivatives: those of its own backward pass, and those that the tape
+    finds through the twin under ``create_graph=True``.
+    """
+    for node in _fused(outputs):
+        plan = node.plan
+        args, several = node.saved[0], isinstance(node.shape, list)
+        values = [_bare(a) for a in args]
+        result, _ = run(plan.name, plan.op.parameters, plan.op.forward, values)
+        with no_grad():
+            twins = plan.twin(*args)
+        pairs = zip(result, twins, strict=True) if several else [(result, twins)]
+        if not all(_alike(Tensor(own), twin) for own, twin in pairs):
+            raise GradientError(f"{name}: {plan.name} is fused, and its twin gives another value")
+        shapes, xp = node.shape if several else [node.shape], array_module(*plan.op.flatten(values))
+        g = [xp.asarray(rng.uniform(-1, 1, shape)) for shape in shapes]
+        own, through = (
+            _walked(node, [wrapped(x) for x in g] if several else wrapped(g[0]), recorded)
+            for wrapped, recorded in ((lambda x: x, False), (Tensor, True))
+        )
+        for i, parent in enumerate(node.parents):
+            zeros = np.zeros(parent.shape)
+            if not _alike(Tensor(own.get(parent, zeros)), Tensor(through.get(parent, zeros))):
+                raise GradientError(
+                    f"{name}: {plan.name} is fused, and its twin gives another derivative with "
+                    f"respect to input {i}"
+                )
+
+
+def _walked(node: Node, g: Any, recorded: bool) -> dict[Node, Any]:
+    with enable_grad():
+        return walk({node: g}, True, recorded, frozenset(node.parents))
+
+
+def _fused(outputs: Sequence[Tensor]) -> Iterator[Node]:
+    """The nodes of fused ops on the tape that ends in `outputs`."""
+    stack = [y._node for y in outputs if y._node is not None]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if type(node) is Node and isinstance(node.plan, JointPlan) and node.plan.twin is not None:
+            yield node
+        fresh = [p for p in node.parents if p not in seen]
+        seen.update(fresh)
+        stack += fresh
+
+
+def _bare(a: Any) -> Any:
+    return [_bare(item) for item in a] if isinstance(a, list) else getattr(a, "_data", a)
+
+
+def _alike(one: Tensor, two: Tensor) -> bool:
+    x, y = one.numpy(), two.numpy()
+    size = np.abs(y).max(initial=1e-30, where=np.isfinite(y))
+    return x.shape == y.shape and np.allclose(x, y, rtol=1e-7, atol=1e-9 * size, equal_nan=True)
