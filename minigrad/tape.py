@@ -25,6 +25,7 @@ from minigrad.backend import Array, array_module, as_array
 from minigrad.devices import beside, device_of, follow, gpus, own_copy, staying, strays, unit
 from minigrad.modes import modes, switched
 from minigrad.sparse import RowSparse, elements
+from minigrad.sums import total
 
 # The clock of the tape: nodes and in-place changes are stamped with it.
 next_stamp: Callable[[], int] = itertools.count(1).__next__
@@ -271,7 +272,8 @@ def _fitted(d: Any, parent: Node, node: Node) -> Any:
                 "broadcasts to"
             )
         stretched = (lead + i for i, m in enumerate(shape) if m == 1 != d.shape[lead + i])
-        d = d.sum((*range(lead), *stretched)).reshape(shape)
+        axes = (*range(lead), *stretched)
+        d = (d.sum(axes) if isinstance(d, Variable) else total(d, axes)).reshape(shape)
     if d.dtype is not parent.dtype and d.dtype != parent.dtype:
         if node.dtype == parent.dtype:
             raise TapeError(

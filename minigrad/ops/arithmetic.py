@@ -112,9 +112,16 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
     return array_module(condition, x, y).where(condition, x, y)
 
 
+def selected(g: Any, factor: Any) -> Any:
+    """``g * factor``, but 0, not NaN, where `g` is infinite and the factor is 0."""
+    bare_g, bare_factor = (getattr(x, "_data", x) for x in (g, factor))
+    stopped = array_module(bare_g).isinf(bare_g) & (bare_factor == 0)
+    return where(stopped, 0.0, g) * factor
+
+
 @differentiable(
-    x1=lambda g: g * 0.0,
-    x2=lambda g: g * 0.0,
+    x1=lambda g: where(False, g, 0.0),
+    x2=lambda g: where(False, g, 0.0),
 )
 def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """Largest integer not above x1 / x2. The derivatives are 0 everywhere, also at the jumps."""

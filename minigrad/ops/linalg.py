@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.axes import kept_shape
 from minigrad.backend import Array, ArrayLike, Axis, array_module
 from minigrad.devices import beside
 from minigrad.fusing import joint
-from minigrad.ops.arithmetic import abs, multiply, power, where
-from minigrad.ops.reduction import kept_shape, max, min, sum
-from minigrad.ops.shape import broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
+from minigrad.ops.arithmetic import abs, multiply, power, selected, where
+from minigrad.ops.reduction import max, min, sum
+from minigrad.ops.shape import astype, broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
 from minigrad.recording import differentiable, operand
+from minigrad.sums import total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -255,20 +257,21 @@ def triu(m: ArrayLike, k: int = 0) -> Tensor:
     return array_module(m).triu(m, k)
 
 
-@differentiable(
-    x=lambda g, x, out, axis: (
-        (g / where(out == 0, 1.0, out)).reshape(kept_shape(x.shape, axis)) * x
-    ),
-)
+def _norm_gradient(g: Any, x: Any, out: Any, axis: Axis) -> Any:
+    slope = where(out == 0, 0.0, g) / where(out == 0, 1.0, out)
+    return selected(slope.reshape(kept_shape(x.shape, axis)), x)
+
+
+@differentiable(x=_norm_gradient)
 def _norm(x: Array, axis: Axis, keepdims: bool) -> Any:
-    xp = array_module(x)
-    return xp.sqrt((x * x).sum(axis, keepdims=keepdims))
+    wider = x.astype(wide(x.dtype), copy=False)
+    return array_module(x).sqrt(total(wider * wider, axis, keepdims)).astype(x.dtype, copy=False)
 
 
 def norm(
     x: ArrayLike, ord: float | str | None = None, axis: Axis = None, keepdims: bool = False
 ) -> Tensor:
-    """Norm over `axis`; the derivative of the Euclidean norm of zeros is taken as 0.
+    """Norm over `axis`; where it has a kink or an infinite slope, at zeros, the derivative is 0.
 
     Parameters
     ----------
@@ -305,5 +308,12 @@ def norm(
         raise ValueError("norm: ord=0 counts elements, which has no derivative")
     if ord == 1:
         return sum(abs(x), axis, keepdims=keepdims)
-    total = sum(power(abs(x), ord), axis, keepdims=keepdims)
-    return power(where(total == 0, 1.0, total), 1 / ord) * (total != 0)
+    if x.dtype == np.float16:  # where powers soon overflow
+        return astype(norm(astype(x, np.float32), ord, axis, keepdims), x.dtype)
+    powers = _power_beside_zero(abs(x), ord)
+    return _power_beside_zero(sum(powers, axis, keepdims=keepdims), 1 / ord)
+
+
+def _power_beside_zero(x: Any, p: float) -> Any:
+    """`x`, from 0 up, to the power `p`; the derivative at 0 is 0, where it may be infinite."""
+    return where(x == 0, 0.0 if p > 0 else np.inf, power(where(x == 0, 1.0, x), p))

@@ -6,35 +6,19 @@ because NumPy has it there, and must be None.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from minigrad.axes import kept_shape, reduced_axes, reduced_count
 from minigrad.backend import Array, ArrayLike, Axis, DType, array_module
-from minigrad.ops.arithmetic import exp, where
-from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, ravel, stack
+from minigrad.ops.arithmetic import exp, selected, where
+from minigrad.ops.shape import astype, broadcast_to, concatenate, flip, moveaxis, ravel, stack
 from minigrad.recording import differentiable
+from minigrad.sums import running, total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
-
-
-def reduced_axes(ndim: int, axis: Axis) -> tuple[int, ...]:
-    """`axis` as a tuple of axes from 0 to `ndim` - 1."""
-    if axis is None:
-        return tuple(range(ndim))
-    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
-    return tuple(i + ndim if i < 0 else i for i in axes)
-
-
-def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
-    """`shape` with a 1 at each reduced axis, as ``keepdims=True`` gives it."""
-    axes = reduced_axes(len(shape), axis)
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
-
-
-def reduced_count(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many elements go into each element of a reduction."""
-    return math.prod(shape[i] for i in reduced_axes(len(shape), axis))
 
 
 def _spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
@@ -53,18 +37,37 @@ def sum(
 ) -> Tensor:
     """Sum over `axis`."""
     _no_out("sum", out)
-    return a.sum(axis, dtype=dtype, keepdims=keepdims)
+    return total(a, axis, keepdims, dtype)
+
+
+def _average(a: Any, axis: Axis, keepdims: bool, dtype: DType, ddof: float = 0) -> Any:
+    """The sum over `axis` by n - `ddof`; where nothing is left to divide by, NaN or infinity."""
+    sums = total(a, axis, keepdims, wide(dtype))
+    return _over(sums, reduced_count(a.shape, axis) - ddof).astype(dtype, copy=False)
+
+
+def _over(x: Any, count: float) -> Any:
+    """The quotient, where a `count` below 0 is 0, and x / 0 is no reason for a warning."""
+    if count > 0:
+        return x / count
+    with np.errstate(all="ignore"):
+        return x / 0
+
+
+def _float_dtype(a: Any, dtype: DType) -> DType:
+    """The dtype of a mean: `dtype`, or that of `a`, but float64 for integers."""
+    return np.dtype(dtype or (a.dtype if a.dtype.kind == "f" else np.float64))
 
 
 @differentiable(
-    a=lambda g, a_shape, axis: _spread(g / reduced_count(a_shape, axis), a_shape, axis),
+    a=lambda g, a_shape, axis: _spread(g / (reduced_count(a_shape, axis) or 1), a_shape, axis),
 )
 def mean(
     a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
 ) -> Tensor:
-    """Mean over `axis`."""
+    """Mean over `axis`; of nothing it is NaN."""
     _no_out("mean", out)
-    return a.mean(axis, dtype=dtype, keepdims=keepdims)
+    return _average(a, axis, keepdims, _float_dtype(a, dtype))
 
 
 @differentiable(
@@ -122,15 +125,29 @@ def min(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = Fals
     return a.min(axis, keepdims=keepdims)
 
 
+def _variance(a: Any, axis: Axis, keepdims: bool, dtype: DType, ddof: float) -> Any:
+    a = a.astype(wide(dtype), copy=False)
+    deviations = a - _average(a, axis, True, a.dtype)
+    return _average(deviations * deviations, axis, keepdims, a.dtype, ddof)
+
+
 def _centred(a: Any, axis: Axis, ddof: float) -> Any:
     """(a - mean) / (n - ddof): the derivative of half the variance."""
-    count = reduced_count(a.shape, axis) - ddof
-    return (a - a.mean(axis, keepdims=True)) / count
+    a = _in_dtype(a, wide(a.dtype))
+    return _over(a - mean(a, axis, keepdims=True), reduced_count(a.shape, axis) - ddof)
 
 
-@differentiable(
-    a=lambda g, a, axis, ddof: g.reshape(kept_shape(a.shape, axis)) * (_centred(a, axis, ddof) * 2),
-)
+def _in_dtype(x: Any, dtype: DType) -> Any:
+    return x if x.dtype == dtype else astype(x, dtype)
+
+
+def _spread_gradient(g: Any, a: Any, axis: Axis, ddof: float) -> Any:
+    """The gradient of half the variance."""
+    g = g.reshape(kept_shape(a.shape, axis))
+    return _in_dtype(selected(g, _centred(a, axis, ddof)), a.dtype)
+
+
+@differentiable(a=lambda g, a, axis, ddof: _spread_gradient(g * 2, a, axis, ddof))
 def var(
     a: ArrayLike,
     axis: Axis = None,
@@ -139,14 +156,18 @@ def var(
     ddof: float = 0,
     keepdims: bool = False,
 ) -> Tensor:
-    """Variance over `axis`: the sum of squared deviations from the mean, over n - `ddof`."""
+    """Variance over `axis`: the sum of squared deviations from the mean, over n - `ddof`.
+
+    Where that divides by nothing it is NaN (or infinite), as it is of nothing.
+    """
     _no_out("var", out)
-    return a.var(axis, dtype=dtype, ddof=ddof, keepdims=keepdims)
+    dtype = _float_dtype(a, dtype)
+    return _variance(a, axis, keepdims, dtype, ddof).astype(dtype, copy=False)
 
 
 @differentiable(
-    a=lambda g, a, out, axis, ddof: (
-        (g / where(out == 0, 1.0, out)).reshape(kept_shape(a.shape, axis)) * _centred(a, axis, ddof)
+    a=lambda g, a, out, axis, ddof: _spread_gradient(
+        where(out == 0, 0.0, g) / where(out == 0, 1.0, out), a, axis, ddof
     ),
 )
 def std(
@@ -159,22 +180,31 @@ def std(
 ) -> Tensor:
     """Standard deviation over `axis`. Its derivative is taken as 0 where all elements are equal."""
     _no_out("std", out)
-    return a.std(axis, dtype=dtype, ddof=ddof, keepdims=keepdims)
+    dtype = _float_dtype(a, dtype)
+    variance = _variance(a, axis, keepdims, dtype, ddof)
+    return array_module(a).sqrt(variance).astype(dtype, copy=False)
 
 
-@differentiable(
-    a=lambda g, a, out, axis: (
-        g.reshape(kept_shape(a.shape, axis))
-        * exp(a - _finite(out).reshape(kept_shape(a.shape, axis)))
-    ),
-)
+def _softmax_gradient(g: Any, a: Any, out: Any, axis: Axis) -> Any:
+    shape, dtype = kept_shape(a.shape, axis), a.dtype
+    if dtype == np.float16:  # whose `out` has lost too much
+        a = astype(a, np.float32)
+        out = logsumexp(a, axis)
+    return g.reshape(shape) * _in_dtype(exp(a - _finite(out).reshape(shape)), dtype)
+
+
+@differentiable(a=_softmax_gradient)
 def logsumexp(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Log of the sum over `axis` of exp(a), for elements of any size."""
-    xp = array_module(a)
-    axes = reduced_axes(a.ndim, axis)
-    top = _finite(a.max(axes, keepdims=True))
-    total = xp.log(xp.exp(a - top).sum(axes, keepdims=True)) + top
-    return total if keepdims else total.reshape([n for i, n in enumerate(a.shape) if i not in axes])
+    """Log of the sum over `axis` of exp(a), for elements of any size; -inf for none."""
+    xp, dtype = array_module(a), _float_dtype(a, None)
+    if reduced_count(a.shape, axis) == 0:
+        return total(a, axis, keepdims, dtype) - np.inf
+    a = a.astype(wide(dtype), copy=False)
+    top = _finite(a.max(axis, keepdims=True))
+    with np.errstate(divide="ignore", over="ignore"):  # where all are -inf, or one is +inf
+        y = xp.log(total(xp.exp(a - top), axis, True)) + top
+    y = y.astype(dtype, copy=False)
+    return y if keepdims else y.squeeze(reduced_axes(a.ndim, axis))
 
 
 def _finite(x: Any) -> Any:
@@ -184,7 +214,7 @@ def _finite(x: Any) -> Any:
 
 @differentiable(a=lambda g, axis: flip(_cumsum(flip(g, axis), axis), axis))
 def _cumsum(a: Array, axis: int, dtype: DType = None) -> Any:
-    return a.cumsum(axis, dtype=dtype)
+    return running(a, axis, dtype)
 
 
 def cumsum(a: ArrayLike, axis: int | None = None, dtype: DType = None, out: None = None) -> Tensor:
