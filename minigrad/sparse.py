@@ -6,6 +6,8 @@ its gradient is zeros for the others, and to make it, to clip it and to step by 
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -18,12 +20,23 @@ LONG = 64
 fast as `numpy.add.reduceat` of all."""
 
 
+def _dense(x: Any) -> Any:
+    return x.to_dense() if isinstance(x, RowSparse) else x
+
+
+def _in_full(function: Callable[[Any, Any], Any]) -> Any:
+    """The operator `function`, on whole matrices."""
+    return lambda self, other: function(_dense(self), _dense(other))
+
+
 class RowSparse:
     """A matrix that is zero but for a few rows: `values[i]` is its row `rows[i]`.
 
-    It is what ``embedding(ids, weight, sparse=True)`` leaves in ``weight.grad``. Sums of two are
-    again row-sparse, and so is its product with a number. Added to a dense array, and in every op
-    of minigrad, it is the dense matrix that it stands for. NumPy's functions refuse it.
+    It is what ``embedding(ids, weight, sparse=True)`` leaves in ``weight.grad``. Sums and
+    differences of two are again row-sparse, and so are its product and quotient with a number
+    (nothing is computed for the other rows: they are 0 also after a division by 0), its negative
+    and its absolute values. In all other operators, in every op of minigrad, and in NumPy's
+    elementwise functions it is the dense matrix that it stands for; what else NumPy has refuses it.
 
     Parameters
     ----------
@@ -53,7 +66,7 @@ class RowSparse:
     """
 
     __slots__ = ("rows", "shape", "values")
-    __array_ufunc__ = None  # so that array + RowSparse is left to __radd__
+    __hash__ = object.__hash__
     is_sparse: ClassVar[bool] = True  # what minigrad.backend, which is further down, knows it by
     ndim: ClassVar[int] = 2
 
@@ -103,14 +116,56 @@ class RowSparse:
         rows = xp.concatenate([self.rows, other.rows])
         return RowSparse(rows, xp.concatenate([self.values, other.values]), self.shape)
 
-    __radd__ = __add__
+    def __sub__(self, other: Any) -> Any:
+        return self + -other if isinstance(other, RowSparse) else self.to_dense() - other
 
-    def __mul__(self, factor: Any) -> RowSparse:
-        if not isinstance(factor, int | float):
-            return NotImplemented
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __mul__(self, other: Any) -> Any:
+        factor = self._number(other)
+        if factor is None:
+            return _dense(other) * self.to_dense()
         return RowSparse(self.rows, self.values * factor, self.shape)
 
-    __rmul__ = __mul__
+    def __truediv__(self, other: Any) -> Any:
+        divisor = self._number(other)
+        if divisor is None:
+            return self.to_dense() / _dense(other)
+        return RowSparse(self.rows, self.values / divisor, self.shape)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / self.to_dense()
+
+    def __neg__(self) -> RowSparse:
+        return RowSparse(self.rows, -self.values, self.shape)
+
+    def __abs__(self) -> RowSparse:
+        return RowSparse(self.rows, abs(self.values), self.shape)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    __pow__ = _in_full(operator.pow)
+    __eq__ = _in_full(operator.eq)  # type: ignore[assignment]
+    __ne__ = _in_full(operator.ne)  # type: ignore[assignment]
+    __lt__, __le__ = _in_full(operator.lt), _in_full(operator.le)
+    __gt__, __ge__ = _in_full(operator.gt), _in_full(operator.ge)
+
+    def _number(self, x: Any) -> Array | None:
+        """`x` in the dtype of the elements, if it is a single number and off the tape."""
+        if isinstance(x, RowSparse) or getattr(x, "_node", None) is not None:
+            return None
+        if not isinstance(x, int | float) and getattr(x, "ndim", 1):
+            return None
+        number: Array = array_module(self.values).asarray(getattr(x, "_data", x), self.dtype)
+        return number
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """``np.isfinite(gradient)``, ``array + gradient``: of the dense matrix."""
+        if ufunc is np.multiply and inputs[1] is self:
+            return self * inputs[0]
+        function = getattr(array_module(self.values), ufunc.__name__)
+        return getattr(function, method)(*map(_dense, inputs), **options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         raise TypeError("NumPy does not take a RowSparse; use .to_dense() or .numpy()")

@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.blocks import zeros_for
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
 
@@ -68,8 +69,8 @@ class Adagrad(Optimizer):
     def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         if not state:
             state["step"] = 0
-            xp = array_module(parameter)
-            state["sum"] = xp.full_like(parameter, o.initial_accumulator_value)
+            state["sum"] = zeros_for(parameter)
+            state["sum"] += o.initial_accumulator_value
         lr = o.lr / (1 + state["step"] * o.lr_decay)
         state["step"] += 1
         return (state["sum"],), (lr, o.eps, o.weight_decay, o.maximize)

@@ -9,6 +9,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.blocks import zeros_for
 from minigrad.optim.checks import check_number
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
@@ -82,13 +83,12 @@ class Adam(Optimizer):
             check_number(beta, f"{where}: betas[{i}]", high=1.0)
 
     def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        xp = array_module(parameter)
         if not state:
             state["step"] = 0
-            state["exp_avg"] = xp.zeros_like(parameter)
-            state["exp_avg_sq"] = xp.zeros_like(parameter)
+            state["exp_avg"] = zeros_for(parameter)
+            state["exp_avg_sq"] = zeros_for(parameter)
         if o.amsgrad and "max_exp_avg_sq" not in state:
-            state["max_exp_avg_sq"] = xp.zeros_like(parameter)
+            state["max_exp_avg_sq"] = zeros_for(parameter)
         state["step"] += 1
         beta1, beta2 = o.betas
         added, shrink = o.weight_decay, 1.0

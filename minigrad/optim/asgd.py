@@ -10,6 +10,7 @@ from typing import Any
 from minigrad.backend import Array, array_module
 from minigrad.devices import on_device_of
 from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.blocks import zeros_for
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 from minigrad.tape import mark_changed
 from minigrad.tensor import Tensor
@@ -88,7 +89,7 @@ class ASGD(Optimizer):
     def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         if not state:
             state["step"] = 0
-            state["ax"] = array_module(parameter).zeros_like(parameter)
+            state["ax"] = zeros_for(parameter)
         eta = o.lr / (1 + o.lambd * o.lr * state["step"]) ** o.alpha
         mu = 1 / max(1.0, state["step"] - o.t0)
         state["step"] += 1

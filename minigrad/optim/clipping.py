@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.backend import FLOAT32, Array, array_module
 from minigrad.devices import gpus, on_device_of, zeros
 from minigrad.optim import norms
-from minigrad.optim.blocks import is_one_piece, pieces
+from minigrad.optim.blocks import is_one_piece, pieces, wide
 from minigrad.optim.checks import check_number, in_order, told
 from minigrad.sparse import RowSparse, elements
 from minigrad.tape import mark_changed, wrap
@@ -48,7 +48,8 @@ def clip_grad_norm_(
     Returns
     -------
     Tensor
-        the norm before scaling, a single number, of the dtype and on the device of the gradients.
+        the norm before scaling, a single number, on the device of the gradients and of their dtype
+        (of float16 gradients it is float32, since their norm may be larger than all of float16).
         It is exact to about the precision of that dtype, since the sums are in float64, on a GPU
         too (so a float32 norm is right from 1e-38 to 1e38, where the squares would not fit into
         float32).
@@ -57,7 +58,7 @@ def clip_grad_norm_(
     ------
     ValueError
         if there are no parameters (an iterator that was used up?), a number is out of range, or the
-        gradients are not all on one device.
+        gradients are not all on one device, or one is in read-only memory. Nothing is changed then.
     RuntimeError
         if `error_if_nonfinite`, and the norm is infinite or NaN.
     """
@@ -71,6 +72,8 @@ def clip_grad_norm_(
     if not gradients:
         return _tensor(zeros((), like=tensors[0], dtype=FLOAT32))
     arrays = [elements(g) for g in gradients]
+    if max_norm != math.inf:
+        _check_changeable(arrays, "clip_grad_norm_")
     on_gpu = _on_gpu(arrays)
     with np.errstate(over="ignore"):  # it is then summed again in float64
         norm = norms.common_norm(arrays, norm_type) if on_gpu else _norm(arrays, norm_type)
@@ -87,9 +90,9 @@ def clip_grad_norm_(
             if not factor >= 1:
                 for gradient in gradients:
                     g = _to_change(gradient)
-                    g *= factor.astype(g.dtype)
+                    np.multiply(g, factor.astype(wide(g.dtype)), out=g, casting="same_kind")
     with on_device_of(norm):
-        return _tensor(array_module(norm).asarray(norm, dtype=gradients[0].dtype))
+        return _tensor(array_module(norm).asarray(norm, dtype=wide(gradients[0].dtype)))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -105,18 +108,19 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Raises
     ------
     ValueError
-        if there are no parameters (an iterator that was used up?), or `clip_value` is negative.
+        if there are no parameters (an iterator that was used up?), `clip_value` is negative, or a
+        gradient is in read-only memory. Nothing is changed then.
     """
     check_number(clip_value, "clip_grad_value_: clip_value")
     bound = float(clip_value)
     gradients = _gradients(_tensors(parameters, "clip_grad_value_"))
+    _check_changeable([elements(g) for g in gradients], "clip_grad_value_")
     arrays = [_to_change(g) for g in gradients]
     if _on_gpu(arrays):
         norms.clamp_all(arrays, bound)
         return
     for g in arrays:
-        np.minimum(g, bound, out=g)
-        np.maximum(g, -bound, out=g)
+        norms.clamp_one(g, bound)
 
 
 def _tensors(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
@@ -130,6 +134,15 @@ def _tensors(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
 
 def _gradients(tensors: list[Tensor]) -> list[Tensor | RowSparse]:
     return [p.grad for p in tensors if p.grad is not None]
+
+
+def _check_changeable(arrays: list[Array], where: str) -> None:
+    for i, g in enumerate(arrays):
+        if type(g) is np.ndarray and not g.flags.writeable:
+            raise ValueError(
+                f"{where}: gradient {i}, {g.dtype} {g.shape}, is in read-only memory; put a copy "
+                "into its place: p.grad = mg.tensor(array.copy())"
+            )
 
 
 def _to_change(gradient: Tensor | RowSparse) -> Array:

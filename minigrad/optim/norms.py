@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, DType, array_module
 from minigrad.devices import device_of, on_device_of
 from minigrad.kernels.launch import DTYPES, THREADS, Kernel, tables, usable
 from minigrad.kernels.updates import blocks_for, each_element
+from minigrad.optim.blocks import wide
 
 
 def common_norm(gradients: Sequence[Array], p: float) -> Array:
@@ -81,17 +82,28 @@ def scale_all(gradients: Sequence[Array], norm: Array, max_norm: float) -> None:
     others = _launch(scale, gradients, lambda dtype: (norm.astype(dtype, copy=False), max_norm))
     for g in others:
         with on_device_of(g):
-            factor = array_module(g).minimum(max_norm / (norm + 1e-6), 1.0)
-            g *= factor.astype(g.dtype)
+            xp = array_module(g)
+            factor = xp.minimum(max_norm / (norm + 1e-6), 1.0).astype(wide(g.dtype))
+            xp.multiply(g, factor, out=g, casting="same_kind")
 
 
 def clamp_all(gradients: Sequence[Array], bound: float) -> None:
     """Move all elements into [-bound, bound], in place."""
-    for g in _launch(clamp, gradients, lambda dtype: (bound,)):
+    for g in _launch(clamp, gradients, lambda dtype: (in_range(bound, dtype),)):
         with on_device_of(g):
-            xp = array_module(g)
-            xp.minimum(g, bound, out=g)
-            xp.maximum(g, -bound, out=g)
+            clamp_one(g, bound)
+
+
+def in_range(bound: float, dtype: DType) -> float:
+    """`bound`, or the largest number of `dtype` if that is less."""
+    return min(bound, float(np.finfo(dtype).max))
+
+
+def clamp_one(g: Array, bound: float) -> None:
+    """Move the elements of one array into [-bound, bound], in its library's functions."""
+    xp, bound = array_module(g), in_range(bound, g.dtype)
+    xp.minimum(g, bound, out=g)
+    xp.maximum(g, -bound, out=g)
 
 
 def _launch(
@@ -200,8 +212,7 @@ scale = Kernel(
 
 def _clamp(columns: list[list[Array]], bound: float) -> None:
     for g in columns[0]:
-        np.minimum(g, bound, out=g)
-        np.maximum(g, -bound, out=g)
+        clamp_one(g, bound)
 
 
 clamp = Kernel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from minigrad.devices import device_of, gpus, on_device_of, to_device, zeros
 from minigrad.kernels.updates import UpdateKernel, Updates
 from minigrad.modes import enable_grad
 from minigrad.optim import saving
-from minigrad.optim.blocks import Scratch, is_one_piece, pieces
+from minigrad.optim.blocks import Scratch, is_one_piece, pieces, wide
 from minigrad.optim.checks import check_names, check_number, check_parameter, in_order, told
 from minigrad.sparse import RowSparse, elements
 from minigrad.tape import mark_changed, wrap
@@ -50,7 +51,8 @@ class Optimizer:
         schedules change ``"lr"``.
     state : dict
         for each parameter that has been stepped, what the optimiser remembers: numbers, and arrays
-        of the parameter's shape, dtype and device.
+        of the parameter's shape, dtype and device; of a float16 parameter they are float32, in
+        which its steps are computed too.
 
     Raises
     ------
@@ -137,6 +139,7 @@ class Optimizer:
     ) -> Any:
         """Change each parameter that has a gradient, in place, by its group's options.
 
+        All of it is looked at before the first changes: a step is taken wholly or not at all.
         On a GPU one kernel steps all parameters of a group, and nothing comes to the host.
 
         Parameters
@@ -147,9 +150,9 @@ class Optimizer:
             if given, a single number, such as the norm that `clip_grad_norm_` returns; unless it is
             finite, nothing changes. On a GPU only the kernels look at it, so ``state["step"]``,
             and all that goes by it, counts that step too (and the first velocity of SGD is then
-            zeros, not the gradient). Parameters that are not float32 or
-            float64, or not contiguous, and row-sparse gradients have no kernel; for them the host
-            looks, and waits for the GPU.
+            zeros, not the gradient). Parameters that are not float32 or float64, or not
+            contiguous, and row-sparse gradients have no kernel; for them the host looks, and waits
+            for the GPU.
 
         Returns
         -------
@@ -160,45 +163,71 @@ class Optimizer:
         ValueError
             if a ``.grad`` was replaced by one of another shape, dtype or device than its
             parameter's; if one is row-sparse, and the group has weight decay or the optimiser does
-            not take it; if `if_finite` is no single number, or on another device. Nothing is
-            changed then.
+            not take it; if a parameter is in read-only memory; if an option is NaN or out of range;
+            if `if_finite` is no single number, or on another device. Nothing is changed then.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        stepped = [
-            [
-                (p, self._gradient(p, group))
-                for p in group["params"]
-                if p.grad is not None and p.requires_grad
-            ]
-            for group in self.param_groups
-        ]  # all of them are looked at before the first is changed
-        finite = None if if_finite is None else self._number(if_finite, stepped)
+        steps = [
+            (
+                self._options(group, f"{type(self).__name__}.step: group {i}"),
+                [
+                    (p, self._gradient(p, group))
+                    for p in group["params"]
+                    if p.grad is not None and p.requires_grad
+                ],
+            )
+            for i, group in enumerate(self.param_groups)
+        ]
+        finite = None if if_finite is None else self._number(if_finite, steps)
         if isinstance(finite, np.ndarray) and not np.isfinite(finite).all():
             return loss
+        planned = [self._planned(p, g, o) for o, parameters in steps for p, g in parameters]
+        # All has been looked at, and has its memory: nothing fails from here on.
         updates = Updates(finite) if gpus else None
-        for group, parameters in zip(self.param_groups, stepped, strict=True):
-            options = SimpleNamespace(
-                **{name: _plain(group[name], default) for name, default in self.defaults.items()}
-            )
-            for p, gradient in parameters:
-                data, state = p._data, self.state.setdefault(p, {})
-                if gpus:
-                    _bring_along(state, data)
-                if updates is None or type(data) is np.ndarray:
-                    self._update(data, gradient, state, options)
-                else:
-                    self._update_on_gpu(data, gradient, state, options, updates)
+        with np.errstate(all="ignore"):
+            for p, state, change in planned:
+                self.state.setdefault(p, {}).update(state)
+                with on_device_of(p):
+                    change(updates)
                 mark_changed(p)
-        if updates is not None:
-            updates.launch()
+            if updates is not None:
+                updates.launch()
         return loss
+
+    def _options(self, group: dict[str, Any], where: str) -> SimpleNamespace:
+        """The options of a group as they are now, which may have been set to anything since."""
+        self.check_options(group, where)
+        return SimpleNamespace(
+            **{name: _plain(group[name], default) for name, default in self.defaults.items()}
+        )
+
+    def _planned(
+        self, p: Tensor, gradient: Array | RowSparse, o: SimpleNamespace
+    ) -> tuple[Tensor, dict[str, Any], Callable[[Updates | None], None]]:
+        """A parameter, what is to be remembered of it, and what changes it, in place."""
+        data, state = p._data, dict(self.state.get(p, ()))
+        if gpus:
+            _bring_along(state, data)
+        if type(self)._update is not Optimizer._update:
+            return p, state, partial(self._change_by_update, data, gradient, state, o)
+        with on_device_of(data):
+            return (
+                p,
+                state,
+                partial(self._change_one, data, gradient, *self._prepare(data, state, o)),
+            )
 
     def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
         g: Any = getattr(p.grad, "_data", p.grad)  # a Tensor's array; a RowSparse as it is
         data = p._data
+        if type(data) is np.ndarray and not data.flags.writeable:
+            raise ValueError(
+                f"step: a parameter, {p.dtype} {p.shape}, is in read-only memory; make it of a "
+                "copy: nn.Parameter(array.copy())"
+            )
         if g.shape != data.shape or g.dtype != data.dtype:
             raise ValueError(
                 f"step: a parameter is {p.dtype} {p.shape}, but its .grad is {g.dtype} {g.shape}"
@@ -221,12 +250,12 @@ class Optimizer:
             )
         return g
 
-    def _number(self, if_finite: Any, stepped: list[list[tuple[Tensor, Any]]]) -> Array:
+    def _number(self, if_finite: Any, steps: list[tuple[Any, list[tuple[Tensor, Any]]]]) -> Array:
         """The array of `if_finite`, which is looked at first."""
         where = f"{type(self).__name__}.step: if_finite"
         if not isinstance(if_finite, Tensor) or if_finite.size != 1 or if_finite.dtype.kind != "f":
             raise ValueError(f"{where} must be a Tensor of one float, got {told(if_finite)}")
-        for p, _ in (item for parameters in stepped for item in parameters):
+        for p, _ in (item for _, parameters in steps for item in parameters):
             if p.device != if_finite.device:
                 raise ValueError(
                     f"{where} is on {if_finite.device}, but a parameter of shape {p.shape} is on "
@@ -238,31 +267,40 @@ class Optimizer:
     def _update(
         self, parameter: Array, gradient: Array, state: dict[str, Any], o: SimpleNamespace
     ) -> None:
-        """Step `parameter`, in place, with `gradient`, which stays as it is, by the options `o`."""
-        kernel, (states, numbers) = self.kernel, self._prepare(parameter, state, o)
-        for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
-            kernel.change(*arrays, *numbers)
+        """Step `parameter`, in place, with `gradient`, which stays as it is, by the options `o`.
 
-    def _update_on_gpu(
+        For an optimiser that has this instead of `_prepare` and a kernel.
+        """
+        raise NotImplementedError
+
+    def _change_by_update(
+        self,
+        parameter: Array,
+        gradient: Array,
+        state: dict[str, Any],
+        o: SimpleNamespace,
+        updates: Updates | None,
+    ) -> None:
+        if updates is None or type(parameter) is np.ndarray or updates.is_finite():
+            self._update(parameter, gradient, state, o)
+
+    def _change_one(
         self,
         parameter: Array,
         gradient: Array | RowSparse,
-        state: dict[str, Any],
-        o: SimpleNamespace,
-        updates: Updates,
+        states: tuple[Array | None, ...],
+        numbers: tuple[float, ...],
+        updates: Updates | None,
     ) -> None:
-        """The same, now or when `updates` are launched."""
-        with on_device_of(parameter):
-            if type(self)._update is not Optimizer._update:  # an update of its own has no kernel
-                if updates.is_finite():
-                    self._update(parameter, gradient, state, o)
-                return
-            kernel, (states, numbers) = self.kernel, self._prepare(parameter, state, o)
+        """Step `parameter` by the kernel: now, or on a GPU when `updates` are launched."""
+        kernel = self.kernel
+        if updates is not None and type(parameter) is not np.ndarray:
             if updates.add(kernel, parameter, gradient, states, numbers):
                 return
-            if updates.is_finite():
-                for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
-                    kernel.change(*arrays, *numbers)
+            if not updates.is_finite():
+                return
+        for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
+            kernel.change(*arrays, *numbers)
 
     def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         """Count a step in `state`; the arrays in it that change, made if need be, and numbers."""
@@ -274,9 +312,10 @@ class Optimizer:
         """Pieces of `p`, of `g`, of `others` (None stays None), and so many scratch arrays.
 
         What is written into those of `p` and `others` in place is written into `p` and `others`:
-        they are views, or, where `g` is row-sparse, copies of its rows, which are put back.
+        they are views, or copies, which are put back: of the rows of a row-sparse `g`, and of
+        float16 in float32.
         """
-        if not isinstance(g, RowSparse) and is_one_piece(g):
+        if not isinstance(g, RowSparse) and is_one_piece(g) and g.dtype == wide(g.dtype):
             return ([p, g, *others, *self._scratch.like(g, scratch)],)
         return self._cut(scratch, p, g, *others)
 
@@ -285,16 +324,18 @@ class Optimizer:
     ) -> Iterator[list[Any]]:
         rows, g = (g.rows, g.values) if isinstance(g, RowSparse) else (None, g)
         buffers: list[Array] = []
+        dtype = wide(p.dtype)
         for piece in pieces(g):
             here = piece if rows is None else rows[piece]
-            arrays: list[Any] = [None if x is None else x[here] for x in (p, *others)]
+            arrays: list[Any] = [
+                None if x is None else x[here].astype(dtype, copy=False) for x in (p, *others)
+            ]
             if not buffers or buffers[0].shape != arrays[0].shape:
                 buffers = self._scratch.like(arrays[0], scratch)
-            yield [arrays[0], g[piece], *arrays[1:], *buffers]
-            if rows is not None:
-                for x, changed in zip((p, *others), arrays, strict=True):
-                    if x is not None:
-                        x[here] = changed
+            yield [arrays[0], g[piece].astype(dtype, copy=False), *arrays[1:], *buffers]
+            for x, changed in zip((p, *others), arrays, strict=True):
+                if x is not None and (rows is not None or x.dtype != dtype):
+                    x[here] = changed
 
     # ------------------------------------------------------------------ saving and loading
 

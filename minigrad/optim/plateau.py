@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from minigrad.optim.checks import check_number
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.scheduler import LRScheduler
@@ -25,8 +27,9 @@ class ReduceLROnPlateau(LRScheduler):
     patience
         how many calls without an improvement pass before the one that reduces.
     threshold, threshold_mode
-        what counts as an improvement: a change by this share of the best metric (``"rel"``), or by
-        this amount (``"abs"``).
+        what counts as an improvement: a change by this share of the size of the best metric
+        (``"rel"``; PyTorch takes its sign along, and a worse one for better if it is negative), or
+        by this amount (``"abs"``).
     cooldown
         how many calls after a reduction do not count.
     min_lr
@@ -66,22 +69,28 @@ class ReduceLROnPlateau(LRScheduler):
                 f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}"
             )
         check_number(factor, "ReduceLROnPlateau: factor", high=1.0)
+        counts = {"patience": patience, "cooldown": cooldown, "threshold": threshold, "eps": eps}
+        for name, value in counts.items():
+            check_number(value, f"ReduceLROnPlateau: {name}")
         self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
         self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
-        self.min_lrs = min_lr if isinstance(min_lr, int | float) else list(min_lr)
+        self.min_lrs = list(min_lr) if np.ndim(min_lr) else min_lr
+        for least in np.ravel(min_lr):
+            check_number(least, "ReduceLROnPlateau: min_lr")
         self.best: float | None = None  # not infinity, which JSON has no word for
         self.num_bad_epochs = self.cooldown_counter = 0
         self.last_epoch = 0
         super().__init__(optimizer)
-        if isinstance(self.min_lrs, list) and len(self.min_lrs) != len(optimizer.param_groups):
-            raise ValueError(
-                f"ReduceLROnPlateau: {len(self.min_lrs)} values of min_lr for "
-                f"{len(optimizer.param_groups)} parameter groups"
-            )
+        self.check_groups(self.min_lrs, "values of min_lr")
 
     def step(self, metrics: Any) -> None:
-        """Count one step (or epoch) more, after which the metric, a single number, is `metrics`."""
+        """Count one step (or epoch) more, after which the metric, a single number, is `metrics`.
+
+        NaN is no improvement. Raises a ValueError, and counts nothing, if there is a group without
+        a `min_lr`.
+        """
         value = float(metrics)
+        self.check_groups(self.min_lrs, "values of min_lr")
         self.last_epoch += 1
         if self._is_better(value):
             self.best, self.num_bad_epochs = value, 0
@@ -97,7 +106,7 @@ class ReduceLROnPlateau(LRScheduler):
     def _is_better(self, value: float) -> bool:
         if self.best is None:
             return value < inf if self.mode == "min" else value > -inf
-        margin = self.threshold * (self.best if self.threshold_mode == "rel" else 1.0)
+        margin = self.threshold * (abs(self.best) if self.threshold_mode == "rel" else 1.0)
         return value < self.best - margin if self.mode == "min" else value > self.best + margin
 
     def _reduced(self, lr: float, group: int) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.blocks import zeros_for
 from minigrad.optim.checks import check_number
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
@@ -80,7 +81,7 @@ class RMSprop(Optimizer):
         wanted = {"square_avg": True, "grad_avg": o.centered, "momentum_buffer": o.momentum > 0}
         for name, want in wanted.items():
             if want and name not in state:
-                state[name] = array_module(parameter).zeros_like(parameter)
+                state[name] = zeros_for(parameter)
         arrays = tuple([state[name] if want else None for name, want in wanted.items()])
         return arrays, (o.lr, o.alpha, o.eps, o.momentum, o.weight_decay, o.maximize)
 

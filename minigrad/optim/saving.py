@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.backend import is_array
 from minigrad.devices import device_of, to_device
+from minigrad.optim.blocks import wide
 from minigrad.optim.checks import check_names
 from minigrad.tensor import Tensor
 
@@ -24,7 +25,7 @@ def state_dict(optimizer: Optimizer) -> dict[str, Any]:
         options = {name: plain(value) for name, value in group.items() if name != "params"}
         groups.append({**options, "params": [number[p] for p in group["params"]]})
     state = {
-        number[p]: {name: plain(value) for name, value in entries.items()}
+        number[p]: {name: _saved(value) for name, value in entries.items()}
         for p, entries in optimizer.state.items()
     }
     return {"kind": type(optimizer).__name__, "param_groups": groups, "state": state}
@@ -80,22 +81,25 @@ def _checked_state(
             fits = isinstance(value, int) if name == "step" else _is_like(value, p)
             if not fits:
                 found = f"{value.dtype} {value.shape}" if is_array(value) else repr(value)
-                wanted = "a whole number" if name == "step" else f"{p.dtype} {p.shape}"
+                wanted = "a whole number" if name == "step" else f"{wide(p.dtype)} {p.shape}"
                 raise ValueError(f"{here}: {name} is {found}; expected {wanted}")
         device = device_of(p._data)
         yield p, {name: _loaded(value, device) for name, value in entries.items()}
 
 
 def _is_like(value: Any, p: Tensor) -> bool:
-    return is_array(value) and value.shape == p.shape and value.dtype == p.dtype
+    return is_array(value) and value.shape == p.shape and value.dtype == wide(p.dtype)
 
 
 def plain(value: Any) -> Any:
-    """A copy of `value` of lists, numbers, strings and NumPy arrays alone."""
+    """An option as lists, strings, None and Python's numbers alone."""
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic | Tensor):
-        return value.item()
+    return value.item() if isinstance(value, Tensor) or is_array(value) else value
+
+
+def _saved(value: Any) -> Any:
+    """What is remembered of a parameter: a number, or a copy of an array in NumPy."""
     return np.array(to_device(value, "cpu")) if is_array(value) else value
 
 

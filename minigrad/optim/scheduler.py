@@ -33,10 +33,22 @@ class LRScheduler:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(self).__name__}: no Optimizer but {told(optimizer)}")
         self.optimizer = optimizer
+        for name in self.settings:  # numbers of NumPy as Python's, as they are after a resume
+            if name in vars(self):
+                setattr(self, name, plain(getattr(self, name)))
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each group at present."""
         return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def check_groups(self, values: Any, what: str) -> None:
+        """Raise a ValueError if `values` are a list, but not one for each group of today."""
+        groups = len(self.optimizer.param_groups)
+        if isinstance(values, list) and len(values) != groups:
+            raise ValueError(
+                f"{type(self).__name__}: {len(values)} {what} for {groups} parameter groups; add "
+                "all groups to the optimiser before the schedule is made"
+            )
 
     def set_lr(self, lrs: Sequence[float]) -> None:
         """Give each group its learning rate."""
@@ -115,9 +127,12 @@ class CountingScheduler(LRScheduler):
         self.set_epoch(self.last_epoch + 1)
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the learning rates to those after `epoch` steps."""
-        self.last_epoch = epoch
+        """Set the learning rates to those after `epoch` steps.
+
+        A group that was added since the schedule was made begins with the learning rate it has.
+        """
         self.set_lr([self.lr_at(epoch, base, i) for i, base in enumerate(self.base_lrs)])
+        self.last_epoch = epoch
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """The learning rate after `epoch` steps, of the group with this number and first rate."""

@@ -45,12 +45,12 @@ class LambdaLR(CountingScheduler):
         last_epoch: int = -1,
     ) -> None:
         self.lr_lambda = lr_lambda if callable(lr_lambda) else list(lr_lambda)
-        groups = len(optimizer.param_groups)
-        if isinstance(self.lr_lambda, list) and len(self.lr_lambda) != groups:
-            raise ValueError(
-                f"LambdaLR: {len(self.lr_lambda)} functions for {groups} parameter groups"
-            )
         super().__init__(optimizer, last_epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """See `CountingScheduler.set_epoch`; a ValueError if a group has no function."""
+        self.check_groups(self.lr_lambda, "functions")
+        super().set_epoch(epoch)
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """See `CountingScheduler.lr_at`."""
@@ -213,9 +213,9 @@ class SequentialLR(CountingScheduler):
 
     def set_epoch(self, epoch: int) -> None:
         """See `CountingScheduler.set_epoch`."""
-        self.last_epoch = epoch
         i = bisect_right(self.milestones, epoch)
         self.schedulers[i].set_epoch(epoch - self.milestones[i - 1] if i else epoch)
+        self.last_epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:
         """See `LRScheduler.state_dict`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.kernels.updates import UpdateKernel
+from minigrad.optim.blocks import zeros_for
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
 
@@ -79,7 +80,7 @@ class SGD(Optimizer):
         velocity, kept = None, 1 - o.dampening
         if o.momentum:
             if "momentum_buffer" not in state:
-                state["momentum_buffer"], kept = array_module(parameter).zeros_like(parameter), 1.0
+                state["momentum_buffer"], kept = zeros_for(parameter), 1.0
             velocity = state["momentum_buffer"]
         return (velocity,), (o.lr, o.momentum, kept, o.nesterov, o.weight_decay, o.maximize)
 

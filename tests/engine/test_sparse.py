@@ -1,6 +1,8 @@
 """Row-sparse gradients: on their own, along the tape, and always equal to the dense ones."""
 
 import copy
+import math
+import operator
 import pickle
 import tracemalloc
 
@@ -293,13 +295,16 @@ class TestRowSparse:
         assert sparse.nbytes == 2 * 8 + 4 * 8
         assert repr(sparse) == "RowSparse(2 rows, shape=(5, 2), dtype=float64)"
 
-    def test_numpy_refuses_it(self):
+    def test_numpy_refuses_it_but_in_elementwise_functions(self):
         _, sparse = dense_and_sparse()
-        with pytest.raises(TypeError, match=r"NumPy does not take a RowSparse; use \.to_dense\(\)"):
-            np.asarray(sparse)
-        for call in (np.tanh, np.sum, np.linalg.norm, lambda x: np.ones((5, 2)) * x):
-            with pytest.raises(TypeError, match="RowSparse"):
+        for call in (np.asarray, np.linalg.norm, np.sort):
+            with pytest.raises(
+                TypeError, match=r"NumPy does not take a RowSparse; use \.to_dense\(\)"
+            ):
                 call(sparse)
+        np.testing.assert_array_equal(np.tanh(sparse), np.tanh(sparse.to_dense()))
+        assert np.isfinite(sparse).all()
+        assert not np.isfinite(sparse * math.inf).all()
 
     def test_wrong_arguments(self):
         rows, values = np.array([1, 2]), np.ones((2, 3))
@@ -321,9 +326,77 @@ def test_a_hook_that_was_removed_leaves_no_trace():
     assert isinstance(weight.grad, mg.RowSparse)
 
 
-def test_a_product_with_a_number_stays_sparse():
-    g = mg.RowSparse(np.array([3, 1, 3]), np.arange(6.0).reshape(3, 2), (5, 2))
-    for scaled in (g * 0.5, 0.5 * g):
-        np.testing.assert_array_equal(scaled.to_dense(), g.to_dense() / 2)
-    with pytest.raises(TypeError):
-        g * np.ones(2)
+def some_rows(dtype="float32"):
+    return RowSparse(np.array([3, 1, 3]), np.arange(6.0, dtype=dtype).reshape(3, 2), (5, 2))
+
+
+NUMBERS = [2, 2.5, True, np.float32(2.5), np.float64(2.5), np.int64(3), np.array(2.5)]
+
+
+class TestArithmetic:
+    @pytest.mark.parametrize("number", [*NUMBERS, mg.tensor(2.5)], ids=lambda n: f"{type(n)}")
+    def test_with_a_number_stays_sparse_and_keeps_its_dtype(self, number):
+        g, value = some_rows(), float(number)
+        results = [g * number, g / number]
+        if not isinstance(number, mg.Tensor):
+            results.append(number * g)
+        for result, factor in zip(results, (value, 1 / value, value), strict=False):
+            assert isinstance(result, RowSparse)
+            assert result.dtype == np.float32
+            np.testing.assert_allclose(result.to_dense(), g.to_dense() * factor, rtol=1e-6)
+
+    def test_with_its_like_stays_sparse(self):
+        g, h = some_rows(), RowSparse(np.array([0, 3]), np.ones((2, 2), "float32"), (5, 2))
+        for result, expected in [
+            (g - h, g.to_dense() - h.to_dense()),
+            (-g, -g.to_dense()),
+            (abs(-g), g.to_dense()),
+        ]:
+            assert isinstance(result, RowSparse)
+            np.testing.assert_array_equal(result.to_dense(), expected)
+
+    @pytest.mark.parametrize(
+        "name", ["add", "sub", "mul", "truediv", "pow", "eq", "ne", "lt", "le", "gt", "ge"]
+    )
+    @pytest.mark.parametrize(
+        "other",
+        [np.linspace(0.5, 1.5, 10).reshape(5, 2), np.array([1.0, 2.0]), some_rows("float64")],
+        ids=["matrix", "row", "its like"],
+    )
+    def test_with_a_matrix_is_that_of_the_dense_one(self, name, other):
+        function, g = getattr(operator, name), some_rows("float64")
+        for pair in [(g, other), (other, g)]:
+            if name == "pow" and not isinstance(pair[0], RowSparse):
+                continue
+            with np.errstate(all="ignore"):  # what is divided by zeros
+                result, expected = function(*pair), function(*map(dense_of, pair))
+            np.testing.assert_array_equal(dense_of(result), expected)
+
+    def test_in_place_makes_a_new_one(self):
+        first = g = some_rows()
+        g *= 2
+        g /= np.float64(4)
+        g -= first
+        g += first
+        assert isinstance(g, RowSparse)
+        np.testing.assert_array_equal(g.to_dense(), first.to_dense() / 2)
+
+    def test_what_is_no_number_is_refused(self):
+        for function in (operator.mul, operator.truediv):
+            with pytest.raises(TypeError):
+                function(some_rows(), None)
+
+    @pytest.mark.parametrize("scale", [0.5, np.float64(0.5), mg.tensor(0.5)])
+    def test_a_gradient_scaled_by_hand_can_be_stepped(self, scale):
+        layer = mg.nn.Embedding(4, 2, sparse=True)
+        before = layer.weight.numpy()
+        layer([1]).sum().backward()
+        layer.weight.grad *= scale
+        mg.optim.SGD(layer.parameters(), lr=1.0).step()
+        np.testing.assert_allclose(
+            layer.weight.numpy() - before, [[0] * 2, [-0.5] * 2, *[[0] * 2] * 2]
+        )
+
+
+def dense_of(x):
+    return x.to_dense() if isinstance(x, RowSparse) else x
