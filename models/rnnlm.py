@@ -193,7 +193,7 @@ class RNNLM(nn.Module):
 
     def _run(self, ids: Any, state: Any) -> tuple[Tensor, Tensor, Any]:
         """The outputs of the top layer, the same after dropout, and the state."""
-        layers = self.recurrent.layers
+        layers = list(self.recurrent)
         if state is not None and (not isinstance(state, tuple | list) or len(state) != len(layers)):
             got = type(state).__name__ + (f" of {len(state)}" if hasattr(state, "__len__") else "")
             raise TypeError(

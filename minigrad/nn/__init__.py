@@ -15,10 +15,17 @@ attributes are found there::
 
 from minigrad.nn import init
 from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
-from minigrad.nn.containers import ModuleList, Sequential
+from minigrad.nn.containers import (
+    ModuleDict,
+    ModuleList,
+    ParameterDict,
+    ParameterList,
+    Sequential,
+)
 from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear, LockedDropout
 from minigrad.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 from minigrad.nn.recurrent import GRU, LSTM, RNN
 from minigrad.nn.stepwise import Recurrent
 

@@ -11,7 +11,8 @@ import numpy as np
 from minigrad.backend import ArrayLike, DType
 from minigrad.devices import beside, gpus, zeros
 from minigrad.nn import init
-from minigrad.nn.module import Module, Parameter
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
 from minigrad.ops.recurrence import ACTIVATIONS, State
 from minigrad.recording import operand
 from minigrad.tape import wrap

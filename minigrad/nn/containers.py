@@ -1,40 +1,118 @@
-"""Modules that hold others in a row."""
+"""Modules that hold others, or parameters: in a row, or by name.
+
+They are lists and dicts with what Python's own can do. In an attribute of a module a plain list or
+dict does as well; these notice when something is put in that is no layer, or no parameter. Their
+subclasses may have layers and parameters in attributes too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
 from typing import Any
 
 from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
+
+Layer = Callable[..., Any]
+"""A module, or a plain function such as ``mg.tanh``."""
 
 
-class ModuleList(Module):
-    """A list of modules that is a module itself (in an attribute, a plain list does as well).
+class _Holder(Module):
+    """What the containers share: what they hold is named as if it were in attributes."""
+
+    _held: Any
+
+    def _items(self) -> Iterable[tuple[Any, Any]]:
+        for name, value in vars(self).items():
+            if name == "_held":
+                yield from value.items() if isinstance(value, dict) else enumerate(value)
+            else:
+                yield name, value
+
+    def _checked(self, item: Any) -> Any:
+        """What is to be put in, if it can be."""
+        name = type(self).__name__
+        if isinstance(item, type):
+            raise TypeError(f"{name}: {item.__name__} is a class, no layer; write {item.__name__}()")
+        if not callable(item):
+            got = type(item).__name__
+            raise TypeError(f"{name}: a layer is an nn.Module or a function, not a {got}")
+        return item
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._held)
+
+    def __delitem__(self, index: Any) -> None:
+        del self._held[index]
+
+    __eq__, __hash__ = object.__eq__, object.__hash__  # as every module, not by what is in it
+
+
+class _List(_Holder, MutableSequence[Any]):
+    def __init__(self, items: Iterable[Any] = (), *more: Any) -> None:
+        name = type(self).__name__
+        if more or isinstance(items, Parameter) or not isinstance(items, Iterable):
+            raise TypeError(f"{name}: takes one list; write nn.{name}([a, b, c])")
+        self._held = [self._checked(item) for item in items]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._held[index]
+
+    def __setitem__(self, index: Any, item: Any) -> None:
+        if isinstance(index, slice):
+            self._held[index] = [self._checked(one) for one in item]
+        else:
+            self._held[index] = self._checked(item)
+
+    def insert(self, index: int, item: Any) -> None:
+        """Put `item` before what is at `index`."""
+        self._held.insert(index, self._checked(item))
+
+    def index(self, item: Any, *between: Any) -> int:
+        """Where `item` itself is, since equality of parameters is elementwise."""
+        return [id(one) for one in self._held].index(id(item), *between)
+
+    def __contains__(self, item: Any) -> bool:
+        return any(one is item for one in self._held)
+
+
+class _Dict(_Holder, MutableMapping[str, Any]):
+    def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        self._held = {}
+        self.update(items)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._held[key]
+
+    def __setitem__(self, key: str, item: Any) -> None:
+        if not isinstance(key, str) or not key or "." in key:
+            raise TypeError(f"{type(self).__name__}: a key is a str without a dot, not {key!r:.60}")
+        self._held[key] = self._checked(item)
+
+
+class ModuleList(_List):
+    """A list of modules that is a module itself.
 
     Parameters
     ----------
     modules
-        any number of them; their parameters are named ``"0.weight"``, ``"1.weight"`` ...
+        any number of modules, or plain functions; their parameters are named ``"0.weight"``,
+        ``"1.weight"`` ...
+
+    Raises
+    ------
+    TypeError
+        if they are not in a list, or one of them is no layer.
     """
 
-    def __init__(self, modules: Iterable[Callable[..., Any]] = ()) -> None:
-        self.layers = list(modules)
-
-    def _items(self) -> Iterable[tuple[Any, Any]]:
-        return enumerate(self.layers)
-
-    def append(self, module: Callable[..., Any]) -> None:
-        """Put `module` at the end."""
-        self.layers.append(module)
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __iter__(self) -> Iterator[Callable[..., Any]]:
-        return iter(self.layers)
-
-    def __getitem__(self, index: int) -> Callable[..., Any]:
-        return self.layers[index]
+    def __getitem__(self, index: Any) -> Any:
+        """The module at `index`; of a slice, a list of the same kind."""
+        if isinstance(index, slice):
+            return ModuleList(self._held[index])
+        return self._held[index]
 
 
 class Sequential(ModuleList):
@@ -44,13 +122,86 @@ class Sequential(ModuleList):
     ----------
     *layers
         modules, or plain functions such as ``mg.tanh``, each of one argument.
+
+    Raises
+    ------
+    TypeError
+        if the layers are in a list, or one of them is no layer.
     """
 
-    def __init__(self, *layers: Callable[..., Any]) -> None:
+    def __init__(self, *layers: Layer) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Iterable) and not callable(layers[0]):
+            raise TypeError(
+                f"Sequential: takes layers one by one, not in a {type(layers[0]).__name__}; write "
+                "nn.Sequential(a, b, c), or nn.Sequential(*layers)"
+            )
         super().__init__(layers)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The layer at `index`; of a slice, a Sequential."""
+        if isinstance(index, slice):
+            return Sequential(*self._held[index])
+        return self._held[index]
+
+    def _checked(self, item: Any) -> Any:
+        if isinstance(item, Module) and not hasattr(item, "forward"):
+            name = type(item).__name__
+            raise TypeError(f"Sequential: {name} has no forward; write nn.Sequential(*layers)")
+        return super()._checked(item)
 
     def forward(self, x: Any) -> Any:
         """What the last layer makes of `x`; `x` itself if there is no layer."""
-        for layer in self.layers:
+        for layer in self._held:
             x = layer(x)
         return x
+
+
+class ModuleDict(_Dict):
+    """A dict of modules that is a module itself.
+
+    Parameters
+    ----------
+    modules
+        by name, in a dict or in pairs; their parameters are named ``"name.weight"`` ...
+
+    Raises
+    ------
+    TypeError
+        if a name is no str without a dot, or what it names is no layer.
+    """
+
+
+class ParameterList(_List):
+    """A list of parameters that is a module.
+
+    Parameters
+    ----------
+    parameters
+        any number of them; Tensors, arrays and lists of numbers are made parameters. They are
+        named ``"0"``, ``"1"`` ...
+
+    Raises
+    ------
+    TypeError
+        if they are not in a list, or one of them is not made of floating-point numbers.
+    """
+
+    def _checked(self, item: Any) -> Parameter:
+        return item if isinstance(item, Parameter) else Parameter(item)
+
+
+class ParameterDict(_Dict):
+    """A dict of parameters that is a module.
+
+    Parameters
+    ----------
+    parameters
+        by name, in a dict or in pairs; made parameters as in `ParameterList`.
+
+    Raises
+    ------
+    TypeError
+        if a name is no str without a dot, or what it names is not made of floating-point numbers.
+    """
+
+    _checked = ParameterList._checked

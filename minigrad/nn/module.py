@@ -1,38 +1,33 @@
-"""Module, what every layer and model is, and Parameter, what it learns."""
+"""Module, what every layer and model is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
 from minigrad.backend import ArrayLike, Device, DType
 from minigrad.devices import device_of, place
-from minigrad.nn.loading import matched
-from minigrad.nn.walking import first_of_each, members
+from minigrad.nn.describing import is_plain, tree
+from minigrad.nn.habits import OF_MODULES
+from minigrad.nn.loading import IncompatibleKeys, matched
+from minigrad.nn.parameter import Parameter
+from minigrad.nn.walking import Named, bottom_up, first_of_each, members, refuse_hidden
 from minigrad.tape import mark_changed
 from minigrad.tensor import Tensor
 
 Self = TypeVar("Self", bound="Module")
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Parameter(Tensor):
-    """A Tensor that a `Module` learns: it requires a gradient, and modules find, count and save it.
+class _HasForward(Protocol[P, R_co]):
+    """What a type checker knows of a module: a call takes and gives what its `forward` does."""
 
-    The arguments are those of `minigrad.Tensor`, but for `requires_grad`, which is True by default.
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        data: ArrayLike,
-        dtype: DType = None,
-        device: Device | None = None,
-        requires_grad: bool = True,
-    ) -> None:
-        super().__init__(data, dtype, device, requires_grad)
+    @property
+    def forward(self) -> Callable[P, R_co]: ...
 
 
 class Module:
@@ -40,11 +35,13 @@ class Module:
 
     Nothing is registered. Parameters and modules are found where they are: in attributes, also
     inside lists, tuples and dicts, in the order in which they were set, and named by the way to
-    them (``"encoder.layers.0.weight"``). A parameter or module that is met a second time is tied:
+    them (``"encoder.layers.0.weight"``). Where they would not be found (a set, a deque, an object
+    that is no Module), they are refused. A parameter or module that is met a second time is tied:
     it goes by the first name, and is counted, stepped and saved once.
 
-    A Tensor that is no `Parameter` is a constant, or a state. It moves along with `to`, but is
-    neither counted nor saved.
+    In the place of a Parameter only another one can be put, or None. A Tensor that is no
+    `Parameter` is a constant, or a state, also if it requires a gradient. It moves along with
+    `to`, but is neither counted nor saved; `register_buffer` has it saved.
     """
 
     training: bool = True
@@ -53,33 +50,102 @@ class Module:
     forward: Callable[..., Any]
     """What the module computes; each subclass has its own."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    _buffers: Mapping[str, bool] = MappingProxyType({})
+    """The names of the buffers, and whether they are saved."""
+
+    def __call__(self: _HasForward[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.forward(*args, **kwargs)
 
     # ------------------------------------------------------------------ what is in it
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        before = vars(self).get(name)
+        if isinstance(before, (Parameter, Module)) and not _may_replace(before, value):
+            _refuse(self, name, before, value)
+        if name in self._buffers and not (value is None or type(value) is Tensor):
+            if not isinstance(value, (Parameter, Module)):
+                raise TypeError(
+                    f"{type(self).__name__}: {name} is a buffer, and a {type(value).__name__} is "
+                    f"no Tensor; write mg.tensor(...)"
+                )
+            self._forget_buffer(name)
+        unseen: list[Named] = []
+        for _ in members([(name, value)], (Module, Tensor), unseen=unseen):
+            pass
+        self._refuse_hidden(unseen)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self._forget_buffer(name)
+
+    if not TYPE_CHECKING:  # or a misspelt attribute would be none to a type checker
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Tell what to write in place of an attribute that is not there."""
+            if hasattr(type(self), name):  # a property that is there, and has failed
+                return object.__getattribute__(self, name)
+            word = f"; {OF_MODULES[name]}" if name in OF_MODULES else ""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}{word}"
+            raise AttributeError(message, name=name, obj=self)
 
     def _items(self) -> Iterable[tuple[Any, Any]]:
         """Names and values to look for parameters and modules in."""
         return vars(self).items()
 
-    def _walk(self, name: str = "", above: tuple[Module, ...] = ()) -> Iterator[tuple[str, Any]]:
-        """Itself and every Module and Tensor below it; the tied ones each time."""
+    def _walk(self) -> list[Named]:
+        """Itself, every Module below it, once, and their Tensors; the tied ones each time."""
+        unseen: list[Named] = []
+        found = list(self._below("", set(), unseen))
+        self._refuse_hidden(unseen, found)
+        return found
+
+    def _below(self, name: str, seen: set[int], unseen: list[Named]) -> Iterator[Named]:
         yield name, self
-        above = (*above, self)
+        seen.add(id(self))
         prefix = f"{name}." if name else ""
-        for key, item in members(self._items(), (Module, Tensor), prefix):
+        for key, item in members(self._items(), (Module, Tensor), prefix, unseen):
             if not isinstance(item, Module):
                 yield key, item
-            elif not any(item is module for module in above):
-                yield from item._walk(key, above)
+            elif id(item) not in seen:
+                yield from item._below(key, seen, unseen)
 
-    def named_parameters(self) -> list[tuple[str, Parameter]]:
-        """Each parameter, once, with its name, in the order in which they were set."""
-        return first_of_each(self._walk(), Parameter)
+    def _refuse_hidden(self, unseen: list[Named], found: list[Named] | None = None) -> None:
+        def known() -> set[int]:
+            return {id(item) for _, item in (self._walk() if found is None else found)}
 
-    def parameters(self) -> list[Parameter]:
+        if unseen:
+            refuse_hidden(type(self).__name__, unseen, (Module, Parameter), known)
+
+    def _at(self, name: str) -> Any:
+        """What goes by `name`, also by a way that a walk does not take, since it is tied."""
+        for key, item in members(self._items(), (Module, Tensor)):
+            if key == name:
+                return item
+            if isinstance(item, Module) and name.startswith(f"{key}."):
+                return item._at(name.removeprefix(f"{key}."))
+        return None
+
+    def named_parameters(self, *, recurse: bool = True) -> list[tuple[str, Parameter]]:
+        """Each parameter, once, with its name, in the order in which they were set.
+
+        With `recurse` False only those that the module holds itself.
+        """
+        return first_of_each(
+            self._walk() if recurse else members(self._items(), Parameter), Parameter
+        )
+
+    def parameters(self, recurse: bool = True) -> list[Parameter]:
         """Each parameter, once, in the order in which they were set."""
-        return [parameter for _, parameter in self.named_parameters()]
+        return [parameter for _, parameter in self.named_parameters(recurse=recurse)]
+
+    def named_buffers(self) -> list[tuple[str, Tensor]]:
+        """Each buffer, once, with its name; see `register_buffer`."""
+        return first_of_each(self._all_buffers(), Tensor)
+
+    def buffers(self) -> list[Tensor]:
+        """Each buffer, once."""
+        return [buffer for _, buffer in self.named_buffers()]
 
     def named_modules(self) -> list[tuple[str, Module]]:
         """The module itself, named ``""``, and each module below it, once, with its name."""
@@ -89,15 +155,97 @@ class Module:
         """The module itself and each module below it, once."""
         return [module for _, module in self.named_modules()]
 
+    def named_children(self) -> list[tuple[str, Module]]:
+        """Each module that this one holds itself, once, with its name."""
+        return first_of_each(members(self._items(), Module), Module)
+
     def children(self) -> list[Module]:
         """Each module that this one holds itself, once."""
-        return [child for _, child in first_of_each(members(self._items(), Module), Module)]
+        return [child for _, child in self.named_children()]
 
     def num_parameters(self) -> int:
         """How many numbers the module learns."""
         return sum(parameter.size for parameter in self.parameters())
 
+    # ------------------------------------------------------------------ putting things in
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Keep `tensor`, which is not learnt, in an attribute and in the `state_dict`.
+
+        Whatever Tensor the attribute is given later takes its place: ``self.mean = ...``.
+
+        Parameters
+        ----------
+        name
+            of the attribute.
+        tensor
+            a Tensor, or None for now.
+        persistent
+            False: it is not in the `state_dict` (as any Tensor in an attribute).
+
+        Raises
+        ------
+        TypeError
+            if `tensor` is something else, an array for example.
+        ValueError
+            if `name` is none, or something else has it.
+        """
+        if not (tensor is None or type(tensor) is Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: buffer {name} must be a Tensor or None, not a "
+                f"{type(tensor).__name__}; write mg.tensor(...)"
+            )
+        self._check_new(name, known=self._buffers)
+        vars(self).setdefault("_buffers", {})[name] = persistent
+        setattr(self, name, tensor)
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """As ``self.name = parameter``, for a name that is made up by the program."""
+        self._check_new(name, known=vars(self))
+        if not (parameter is None or isinstance(parameter, Parameter)):
+            raise TypeError(
+                f"{type(self).__name__}: {name} must be an nn.Parameter or None, not a "
+                f"{type(parameter).__name__}; write nn.Parameter(...)"
+            )
+        setattr(self, name, parameter)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """As ``self.name = module``, for a name that is made up by the program."""
+        self._check_new(name, known=vars(self))
+        if not (module is None or isinstance(module, Module)):
+            raise TypeError(
+                f"{type(self).__name__}: {name} must be an nn.Module or None, not a "
+                f"{type(module).__name__}"
+            )
+        setattr(self, name, module)
+
+    def _check_new(self, name: str, known: Iterable[str]) -> None:
+        """Raise a ValueError unless `name` may name something, and only one of `known` has it."""
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(
+                f"{type(self).__name__}: a name is a str without a dot, not {name!r:.60}"
+            )
+        if name not in known and hasattr(self, name):
+            raise ValueError(f"{type(self).__name__}: there is something else named {name!r}")
+
+    def _forget_buffer(self, name: str) -> None:
+        if name in self._buffers:
+            del vars(self)["_buffers"][name]
+
+    def _all_buffers(self, saved: bool = False) -> Iterator[Named]:
+        """The buffers of all modules with their names; if `saved`, those in the `state_dict`."""
+        for name, module in self.named_modules():
+            for key, persistent in module._buffers.items():
+                if (persistent or not saved) and vars(module).get(key) is not None:
+                    yield (f"{name}.{key}" if name else key), vars(module)[key]
+
     # ------------------------------------------------------------------ all of it at once
+
+    def apply(self: Self, function: Callable[[Module], Any]) -> Self:
+        """Call `function` on each module below this one, and on this one last; returns it."""
+        for module in list(bottom_up(self, set())):
+            function(module)
+        return self
 
     def train(self: Self, mode: bool = True) -> Self:
         """Put this module and all below it into training mode (`mode` False: out of it)."""
@@ -143,33 +291,60 @@ class Module:
 
     # ------------------------------------------------------------------ saving and loading
 
+    def _saved(self) -> list[tuple[str, Tensor]]:
+        """The tensors of the `state_dict`, the tied ones under each name."""
+        buffers = dict(self._all_buffers(saved=True))
+        return [(n, t) for n, t in self._walk() if isinstance(t, Parameter) or n in buffers]
+
     def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """A copy of each parameter as a NumPy array, by name, the tied ones once."""
-        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        """A copy of each parameter and buffer as a NumPy array, by name, the tied ones once."""
+        return {name: tensor.numpy() for name, tensor in first_of_each(self._saved(), Tensor)}
 
-    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
-        """Set all parameters to the values in `state_dict`.
+    def load_state_dict(
+        self, state_dict: Mapping[str, ArrayLike], strict: bool = True
+    ) -> IncompatibleKeys:
+        """Set all parameters and buffers to the values in `state_dict`.
 
-        Each parameter must be there, in its shape, and nothing else: to load a part, load it into
-        that part (``model.encoder.load_state_dict``), or complete it first
-        (``{**model.state_dict(), **part}``). Floats of another precision are converted. A tied
-        parameter may be under any of its names; if it is under several, as PyTorch saves it, the
-        values must be equal.
+        Each must be there, in its shape, and nothing else. Floats of another precision are
+        converted. What is tied may be under any of its names; if it is under several, as PyTorch
+        saves it, the values must be equal.
 
         Parameters
         ----------
         state_dict
             by name, arrays or whatever can be made one: Tensors, PyTorch's tensors on the CPU.
+        strict
+            False: what is missing stays as it is, and what is unexpected is passed over.
+
+        Returns
+        -------
+        missing_keys, unexpected_keys
+            the names that did not fit; none if it is strict.
 
         Raises
         ------
         ValueError
-            if the names or shapes do not fit; it lists all that are missing, unexpected or
-            misshapen, and nothing has been changed then.
+            if the names or (strict or not) the shapes do not fit; it lists all that are missing,
+            unexpected or misshapen, and nothing has been changed then.
+        TypeError
+            if `state_dict` is no mapping.
         """
-        named = [(name, item) for name, item in self._walk() if isinstance(item, Parameter)]
-        for parameter, value in matched(type(self).__name__, named, state_dict):
-            parameter.data = value
+        name = type(self).__name__
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"load_state_dict: expected the values of {name} by name, as state_dict() gives "
+                f"them, not a {type(state_dict).__name__}"
+            )
+        named = self._saved()
+        first_of_each(named, Tensor)  # or two that have one name would get one value
+        names, tensors = {n for n, _ in named}, {id(tensor) for _, tensor in named}
+        for other in state_dict.keys() - names:
+            if id(tied := self._at(other)) in tensors:
+                named.append((other, tied))
+        pairs, keys = matched(name, named, state_dict, strict)
+        for tensor, value in pairs:
+            tensor.data = value
+        return keys
 
     # ------------------------------------------------------------------ how it looks
 
@@ -178,47 +353,33 @@ class Module:
         return ", ".join(
             f"{name}={value!r}"
             for name, value in vars(self).items()
-            if _is_plain(value) and name != "training" and not name.startswith("_")
+            if is_plain(value) and name != "training" and not name.startswith("_")
         )
 
     def __repr__(self) -> str:
-        return _tree(self, frozenset(), (), " parameters")
+        return tree(self, set(), set(), " parameters")
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return isinstance(value, bool | int | float | str)
+def _may_replace(before: Parameter | Module, value: Any) -> bool:
+    """Whether `value` can be put where a parameter or module was, and still do its work."""
+    if value is None or isinstance(value, Parameter):
+        return True
+    # instead of a layer there may be a function, or several layers
+    return isinstance(before, Module) and (
+        callable(value) or isinstance(value, list | tuple | dict)
+    )
 
 
-def _tree(
-    module: Module, counted: frozenset[int], above: tuple[Module, ...], unit: str = ""
-) -> str:
-    """The module and what is below it, a line each, and the counts of parameters.
-
-    `counted` has the identities of the parameters that earlier lines have counted.
-    """
-    name, arguments, above = type(module).__name__, module.extra_repr(), (*above, module)
-    count = _count(module, counted, unit)
-    counted |= {id(parameter) for _, parameter in members(module._items(), Parameter)}
-    lines = []
-    for key, item in members(module._items(), Callable):  # type: ignore[arg-type]
-        if not isinstance(item, Module):
-            lines.append(f"({key}): {getattr(item, '__name__', item)}")
-        elif not any(item is other for other in above):
-            lines.append(f"({key}): {_tree(item, counted, above)}")
-            counted |= {id(parameter) for parameter in item.parameters()}
-    if not lines:
-        return f"{name}({arguments}){count}"
-    head = f"{name}({arguments}{',' if arguments else ''}{count}"
-    return "\n".join([head, *lines]).replace("\n", "\n  ") + "\n)"
-
-
-def _count(module: Module, counted: frozenset[int], unit: str) -> str:
-    tied = sum(p.size for p in module.parameters() if id(p) in counted)
-    new = module.num_parameters() - tied
-    numbers = [f"{new:,}{unit}"] * (new > 0) + [f"{tied:,} tied"] * (tied > 0)
-    return f"  # {' and '.join(numbers)}" if numbers else ""
+def _refuse(module: Module, name: str, before: Parameter | Module, value: Any) -> NoReturn:
+    place = f"{type(module).__name__}: {name}"
+    got = f"a {type(value).__name__}"
+    if isinstance(before, Module):
+        raise TypeError(f"{place} is a {type(before).__name__}, and {got} is no layer")
+    raise TypeError(
+        f"{place} is a Parameter, and {got} in its place would be neither trained nor saved. For "
+        f"other values in the same Parameter write layer.{name}.data = values; for another "
+        f"Parameter layer.{name} = nn.Parameter(values); for none, None"
+    )
 
 
 def _convert(tensor: Tensor, device: Device | None, dtype: DType) -> None:

@@ -1,0 +1,48 @@
+"""How a module looks: the tree of what is in it, with the counts of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from minigrad.nn.parameter import Parameter
+from minigrad.nn.walking import members
+
+if TYPE_CHECKING:
+    from minigrad.nn.module import Module
+
+
+def is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(is_plain, value))
+    return isinstance(value, bool | int | float | str)
+
+
+def tree(module: Module, counted: set[int], shown: set[int], unit: str = "") -> str:
+    """The module and what is below it, a line each, and the counts of parameters.
+
+    `counted` has the identities of the parameters that earlier lines have counted, and `shown`
+    those of the modules whose own members have been told.
+    """
+    name, arguments = type(module).__name__, module.extra_repr()
+    count = _count(module, counted, unit)
+    counted |= {id(parameter) for _, parameter in members(module._items(), Parameter)}
+    lines = []
+    if id(module) not in shown:
+        shown.add(id(module))
+        for key, item in members(module._items(), Callable):  # type: ignore[arg-type]
+            told = getattr(item, "__name__", item)
+            if hasattr(item, "extra_repr"):  # a Module
+                told = tree(item, counted, shown)
+            lines.append(f"({key}): {told}")
+    if not lines:
+        return f"{name}({arguments}){count}"
+    head = f"{name}({arguments}{',' if arguments else ''}{count}"
+    return "\n".join([head, *lines]).replace("\n", "\n  ") + "\n)"
+
+
+def _count(module: Module, counted: set[int], unit: str) -> str:
+    tied = sum(p.size for p in module.parameters() if id(p) in counted)
+    new = module.num_parameters() - tied
+    numbers = [f"{new:,}{unit}"] * (new > 0) + [f"{tied:,} tied"] * (tied > 0)
+    return f"  # {' and '.join(numbers)}" if numbers else ""
