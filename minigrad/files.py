@@ -1,13 +1,49 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and text from strangers made fit to be shown."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
+
+CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of characters that steer a terminal, or turn or hide text, instead of being seen."""
+
+JOINERS = "\u200c\u200d"
+"""Of these two, words of Persian and Hindi and many emoji are made."""
+
+
+def printable(text: object, keep: str = "") -> str:
+    r"""Return `text` with its control characters spelled out, as ``\x1b``.
+
+    What comes from a stranger (an answer of a server, a name in an archive, a setting in a file)
+    may hold what moves the cursor, clears the screen or turns the order of letters around. All
+    that can be seen stays as it is, in any script; spaces stay too.
+
+    Parameters
+    ----------
+    text
+        anything; of an error, its message.
+    keep
+        control characters to leave alone, such as ``"\n\t"``.
+
+    Examples
+    --------
+    >>> printable("말\x1b[2J\n")
+    '말\\x1b[2J\\n'
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        repr(c)[1:-1] if unicodedata.category(c) in CONTROLS and c not in keep + JOINERS else c
+        for c in text
+    )
 
 
 @contextmanager
@@ -17,14 +53,19 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[BufferedRandom]:
     Whatever stops the block, and whatever stops the process or the machine, there is the old file
     or the whole new one: the content goes to a file of another name in the same directory, is
     flushed to the disk, and then renamed in one step (``os.replace``). Where `path` is a link, the
-    file it leads to is replaced.
+    link is replaced, and the file that it leads to stays as it is.
 
     Raises
     ------
     OSError
-        if it can't be written. What was at `path` is still there then.
+        if it can't be written, or `path` is a directory or a device. What was at `path` is still
+        there then.
     """
-    target = Path(path).resolve()
+    target = Path(path).absolute()
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with unfinished.open("x+b") as file:
@@ -32,8 +73,13 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[BufferedRandom]:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(target)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(unfinished)):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
     sync_directory(target.parent)
 
 
