@@ -11,7 +11,8 @@ from minigrad.devices import beside, on_device_of
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
 from minigrad.kernels.rows import cross_entropy_rows
-from minigrad.ops.arithmetic import exp, softplus, square, subtract, where
+from minigrad.ops.activations import softplus
+from minigrad.ops.arithmetic import exp, square, subtract, where
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
