@@ -31,6 +31,8 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
 @differentiable(x=lambda g, out, axis: g - exp(out) * sum(g, axis, keepdims=True))
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     """Logarithm of the softmax of `x` along `axis`, without under- or overflow."""
+    if not x.size:
+        return x.copy()
     xp, z = array_module(x), shifted(x, axis)
     return _like(x, z - xp.log(total(xp.exp(z), axis, keepdims=True)))
 
