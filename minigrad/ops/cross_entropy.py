@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backend import Array, ArrayLike, array_module
-from minigrad.devices import on_device_of
+from minigrad.devices import beside, on_device_of
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
 from minigrad.kernels.rows import cross_entropy_rows
@@ -112,6 +112,7 @@ def _soft_cross_entropy(
         share = label_smoothing / logits.shape[-1]
         probabilities = probabilities * (1 - label_smoothing) + share
     log_probs = log_softmax(in_dtype(logits, wide(logits.dtype)), -1)
+    probabilities = beside(probabilities, [log_probs])
     shares = probabilities if weight is None else probabilities * weight
     result = reduced("cross_entropy", -sum(times(shares, log_probs), -1), reduction)
     return in_dtype(result, np.result_type(logits.dtype, probabilities.dtype))

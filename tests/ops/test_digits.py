@@ -21,7 +21,11 @@ def rows_of(shape, dtype, low=0.5, high=1.5):
     return np.random.default_rng(0).uniform(low, high, shape).astype(dtype)
 
 
-FLOAT16, FLOAT32 = ("float16", 20_000, 2e-3), ("float32", 400_000, 4e-7)
+FLOAT16 = ("float16", 20_000, 2e-3)
+FLOAT32 = pytest.param(
+    *("float32", 400_000, 4e-7),
+    marks=pytest.mark.host(reason="a GPU adds in pairs itself, and the double of CuPy does not"),
+)
 each_dtype = pytest.mark.parametrize(("dtype", "many", "rtol"), [FLOAT16, FLOAT32])
 half = pytest.mark.parametrize(("dtype", "many", "rtol"), [FLOAT16])
 
@@ -67,10 +71,7 @@ class TestLosses:
         loss = mg.linear_cross_entropy(h, W, b, y)
         loss.backward()
         np.testing.assert_allclose(loss.item(), losses.mean(), rtol=rtol)
-        exact = (
-            np.exp(z.astype("float64")) / np.exp(z.astype("float64")).sum(1, keepdims=True)
-        ).mean(0)
-        exact -= np.bincount(y, minlength=4) / many
+        exact = np.exp(log_probs).mean(0) - np.bincount(y, minlength=4) / many
         np.testing.assert_allclose(b.grad.numpy(), exact, rtol=0, atol=rtol)
 
     def test_others(self, dtype, many, rtol):
