@@ -14,10 +14,14 @@ import numpy as np
 
 from minigrad.backend import Array, array_module
 from minigrad.devices import to_device
+from minigrad.sums import total, wide
 
 LONG = 64
 """From this length on, rows are summed by a call for each id, which is then up to ten times as
 fast as `numpy.add.reduceat` of all."""
+
+MANY = 256
+"""`numpy.add.reduceat` adds row after row: of more than so many the last digits would be lost."""
 
 
 def _dense(x: Any) -> Any:
@@ -186,12 +190,12 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
 
     Equal ids are brought side by side by sorting; then the rows of each run of them are summed.
     """
-    xp = array_module(rows)
+    xp, given = array_module(rows), rows.dtype
     if xp is not np:
         unique, inverse = xp.unique(ids, return_inverse=True)
-        sums = xp.zeros((unique.size, rows.shape[1]), rows.dtype)
-        xp.add.at(sums, inverse, rows)
-        return unique, sums
+        sums = xp.zeros((unique.size, rows.shape[1]), np.float64)
+        xp.add.at(sums, inverse, rows.astype(np.float64, copy=False))
+        return unique, sums.astype(given, copy=False)
     order = np.argsort(ids, kind="stable")
     ordered, rows = ids[order], rows[order]
     is_first = np.ones(len(ids), bool)
@@ -199,12 +203,12 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     starts = np.flatnonzero(is_first)
     if len(starts) == len(ids):
         return ordered, rows
-    if rows.shape[1] < LONG:
-        return ordered[starts], np.add.reduceat(rows, starts, axis=0)
-    sums, ends = rows[starts], np.append(starts[1:], len(ids))
-    runs = np.flatnonzero(ends - starts > 1)
+    rows, is_short = rows.astype(wide(given), copy=False), rows.shape[1] < LONG
+    sums = np.add.reduceat(rows, starts, axis=0) if is_short else rows[starts]
+    ends = np.append(starts[1:], len(ids))
+    runs = np.flatnonzero(ends - starts > (MANY if is_short else 1))
     for i, start, end in zip(
         runs.tolist(), starts[runs].tolist(), ends[runs].tolist(), strict=True
     ):
-        np.add.reduce(rows[start:end], axis=0, out=sums[i])
-    return ordered[starts], sums
+        sums[i] = total(rows[start:end], 0)
+    return ordered[starts], sums.astype(given, copy=False)

@@ -7,7 +7,7 @@ by CuPy when it is first called, once for each dtype and kind of GPU, and kept o
 A kernel changes arrays in place and returns nothing. Its arguments are, in CUDA and in NumPy:
 
 - arrays, contiguous, on the current GPU: ``T*``, where T is the dtype that the kernel runs in
-  (integers: ``long long*``); None is a null pointer;
+  (integers: ``long long*``, masks: ``bool*``); None is a null pointer;
 - Python ints, floats and bools: ``long long``, ``double`` and ``bool``;
 - a table of arrays (`tables`), for kernels that work on many arrays at once: ``Table``.
 """

@@ -67,7 +67,7 @@ def _rnn_backward(
 ) -> None:  # fmt: skip
     g_t, h, dz_t = _rows(count, H, first, g, h_after, dz)
     d = dh[: len(h)] if g_t is None else dh[: len(h)] + g_t
-    dz_t[...] = d * (h > 0) if relu else d * (1 - h * h)
+    dz_t[...] = np.where(h <= 0, 0, d) if relu else d * (1 - h * h)
 
 
 rnn_backward = Kernel(
@@ -77,7 +77,7 @@ rnn_backward = Kernel(
     _EACH
     + """
     T d = g ? dh[element] + g[at] : dh[element], h = h_after[at];
-    dz[at] = relu ? (h > T(0) ? d : d * T(0)) : d * (T(1) - h * h);
+    dz[at] = relu ? (h <= T(0) ? T(0) : d) : d * (T(1) - h * h);
 """,
     _rnn_backward,
 )

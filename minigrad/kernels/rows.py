@@ -52,9 +52,10 @@ def _cross_entropy(
         if not 0 <= y < V:
             losses[row] = z[row] = np.nan
             continue
-        shifted = logits - logits.max()
+        with np.errstate(invalid="ignore"):  # infinity minus infinity
+            shifted = logits - logits.max()
         total = np.exp(shifted).sum()
-        losses[row] = np.log(total) - (1 - smoothing) * shifted[y]
+        losses[row] = np.log(total) - ((1 - smoothing) * shifted[y] if smoothing < 1 else 0)
         if smoothing:
             losses[row] -= smoothing / V * shifted.sum()
         z[row] = np.exp(shifted) / total
@@ -94,7 +95,7 @@ cross_entropy_rows = Kernel(
     sum = reduced(sum, false);
     T kept = T(1 - smoothing), spread = T(smoothing / V);
     if (smoothing != 0) all = reduced(all, false);
-    if (thread == 0) losses[row] = log(sum) - kept * picked - spread * all;
+    if (thread == 0) losses[row] = log(sum) - (kept != 0 ? kept * picked : T(0)) - spread * all;
     T inverse = T(1) / sum;
     for (long long v = thread; v < V; v += blockDim.x) {
         T p = exp(z[v] - top) * inverse;
@@ -145,7 +146,9 @@ CHUNK = 1 << 14
 def _add_rows(many: int, width: int, rows: int, ids: Array, values: Array, total: Array) -> None:
     values, ids = values.reshape(ids.size, width), ids.reshape(-1)
     inside = (ids >= 0) & (ids < rows)
-    np.add.at(total, ids[inside], values[inside])
+    sums = total.astype(np.float64)
+    np.add.at(sums, ids[inside], values[inside])
+    total[...] = sums
 
 
 add_rows = Kernel(
@@ -174,9 +177,9 @@ add_rows = Kernel(
         __syncthreads();
         for (long long column = threadIdx.x; column < width; column += blockDim.x) {{
             if (!found) break;
-            T sum = total[row * width + column];
+            double sum = total[row * width + column];  // for rows that are there 100,000 times
             for (int n = 0; n < found; n++) sum += values[(start + list[n]) * width + column];
-            total[row * width + column] = sum;
+            total[row * width + column] = T(sum);
         }}
         __syncthreads();
     }}
@@ -213,17 +216,17 @@ def philox(counter: Sequence[Array], key: int) -> list[Array]:
     return [word.astype(np.uint32) for word in x]
 
 
-def _dropout_mask(count: int, low: int, high: int, drop: int, scale: float, mask: Array) -> None:
+def _dropout_mask(count: int, low: int, high: int, drop: int, kept: Array) -> None:
     fours = np.arange(-(-count // 4), dtype=np.uint64)
     zero = np.zeros_like(fours)
     words = philox([fours & _WORD, fours >> np.uint64(32), zero, zero], high << 32 | low)
     draws = np.stack(words, axis=1).reshape(-1)[:count]
-    mask.reshape(-1)[...] = np.where(draws >= drop, scale, 0.0)
+    kept.reshape(-1)[...] = draws >= drop
 
 
 dropout_mask = Kernel(
     "dropout_mask",
-    "long long count, long long low, long long high, long long drop, double scale, T* mask",
+    "long long count, long long low, long long high, long long drop, bool* kept",
     """
     unsigned long long four = blockIdx.x * (unsigned long long)blockDim.x + threadIdx.x;
     if (four * 4 >= count) return;
@@ -237,9 +240,9 @@ dropout_mask = Kernel(
     }
     unsigned words[4] = {x0, x1, x2, x3};
     for (int j = 0; j < 4; j++)
-        if (four * 4 + j < count) mask[four * 4 + j] = words[j] >= drop ? T(scale) : T(0);
+        if (four * 4 + j < count) kept[four * 4 + j] = words[j] >= drop;
 """,
     _dropout_mask,
 )
-"""`scale` where a random 32-bit word is at least `drop`, else 0; the words are a function of the
-64-bit key, given in two halves, and of where in the mask they are. A thread for each four."""
+"""Whether a random 32-bit word is at least `drop`; the words are a function of the 64-bit key,
+given in two halves, and of where in `kept` they are. A thread for each four."""

@@ -9,10 +9,11 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.backend import ArrayLike, DType
-from minigrad.devices import zeros
+from minigrad.devices import cast
 from minigrad.nn import init
 from minigrad.nn.building import check_features, check_share, check_sizes, new_parameter
 from minigrad.nn.module import Module
+from minigrad.ops.neural import drawn, thinned
 from minigrad.tape import wrap
 from minigrad.tensor import Tensor
 
@@ -139,10 +140,10 @@ class Embedding(Module):
         vectors = ops.embedding(ids, self.weight, self.padding_idx, self.sparse)
         if not self.training or self.dropout == 0:
             return vectors
-        # one number for each id of the vocabulary, rather than a mask of the whole matrix
-        each = wrap(zeros((self.num_embeddings, 1), vectors)) + 1
-        each = ops.dropout(each, self.dropout, True, self.rng)
-        return vectors * ops.embedding(ids, each)
+        # one draw for each id of the vocabulary, rather than a mask of the whole matrix
+        each, scale = drawn(vectors, (self.num_embeddings, 1), self.dropout, self.rng)
+        kept = ops.embedding(ids, wrap(cast(each, vectors.dtype))) != 0
+        return thinned(vectors, kept.data, scale)
 
     def extra_repr(self) -> str:
         """The sizes, and whatever differs from the default."""

@@ -33,6 +33,7 @@ from minigrad.ops.arithmetic import (
     tanh,
     where,
 )
+from minigrad.ops.cross_entropy import cross_entropy, nll_loss
 from minigrad.ops.indexing import (
     getitem,
     pad,
@@ -55,6 +56,7 @@ from minigrad.ops.linalg import (
     tril,
     triu,
 )
+from minigrad.ops.losses import binary_cross_entropy_with_logits, mse_loss
 from minigrad.ops.neural import dropout, embedding, layer_norm
 from minigrad.ops.output import linear_cross_entropy
 from minigrad.ops.reduction import cumsum, logsumexp, max, mean, min, prod, std, sum, var
@@ -78,14 +80,7 @@ from minigrad.ops.shape import (
     transpose,
     unstack,
 )
-from minigrad.ops.softmax import (
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    log_softmax,
-    mse_loss,
-    nll_loss,
-    softmax,
-)
+from minigrad.ops.softmax import log_softmax, softmax
 
 __all__ = [
     "abs",

@@ -21,9 +21,18 @@ from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS
 from minigrad.kernels.rows import cross_entropy_rows
 from minigrad.modes import modes
+from minigrad.ops.arithmetic import where
+from minigrad.ops.cross_entropy import composed_cross_entropy
 from minigrad.ops.linalg import linear
-from minigrad.ops.softmax import composed_cross_entropy
-from minigrad.ops.targets import as_class_ids, as_floats, check_classes, check_smoothing
+from minigrad.ops.losses import in_dtype
+from minigrad.ops.targets import (
+    as_class_ids,
+    as_floats,
+    as_integer,
+    check_classes,
+    check_smoothing,
+)
+from minigrad.sums import total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -40,12 +49,12 @@ PIECE = 160_000
 """Logits that one thread works on at a time: in float32 they fit into a core's cache."""
 
 
-def _added(total: Any, part: Any) -> Any:
-    """The sum, in place; `total` is None at first."""
-    if total is None:
+def _added(so_far: Any, part: Any) -> Any:
+    """The sum, in place; `so_far` is None at first."""
+    if so_far is None:
         return part
-    total += part
-    return total
+    so_far += part
+    return so_far
 
 
 def composed_linear_cross_entropy(
@@ -60,8 +69,12 @@ def composed_linear_cross_entropy(
     wanted: tuple[bool, ...],
 ) -> Any:
     """Cross-entropy of a linear layer, composed of plain ops: the twin of the fused one."""
-    logits = linear(hidden, weight, bias)
-    return composed_cross_entropy(logits, targets, None, ignore_index, label_smoothing, reduction)
+    given = np.result_type(*[x.dtype for x in (hidden, weight, bias) if x is not None])
+    if any_ignored:  # those rows may hold anything, and the gradient of `weight` reads them
+        hidden = where((targets == ignore_index)[..., None], 0.0, hidden)
+    logits = linear(in_dtype(hidden, wide(hidden.dtype)), weight, bias)
+    options = (None, ignore_index, label_smoothing, reduction)
+    return in_dtype(composed_cross_entropy(logits, targets, *options), given)
 
 
 def _backward(g: Any, kept: list[Any]) -> list[Any]:
@@ -87,14 +100,16 @@ class _Rows:
         xp, V = array_module(z), z.shape[1]
         if self.bias is not None:
             z += self.bias
-        z -= z.max(1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN
+            z -= z.max(1, keepdims=True)
         target = (xp.arange(len(z)), targets)
         picked = z[target]
         kept, shared = 1 - self.smoothing, self.smoothing / V
         mean = z.sum(1) * shared if shared else 0
+        wanted = kept * picked + mean if kept else mean
         xp.exp(z, out=z)
         sums = z.sum(1)
-        xp.subtract(xp.log(sums), kept * picked + mean, out=self.losses[start:stop])
+        xp.subtract(xp.log(sums), wanted, out=self.losses[start:stop])
         z[target] -= kept * sums
         if shared:
             z -= (shared * sums)[:, None]
@@ -141,12 +156,18 @@ def _on_cpu(
             if scale is not None:
                 of_block *= scale
         if of_bias:
-            db = _added(db, weights @ z)
+            db = _added(db, _weighted(weights, z))
         if of_weight:
             if scale is not None:
                 block = np.multiply(block, scale, out=empty(np, block.shape, dtype))
             dW = _added(dW, z.T @ block)
     return rows.losses if ignored is None else np.where(ignored, 0, rows.losses), [dh, dW, db]
+
+
+def _weighted(weights: Array, rows: Array) -> Array:
+    """The sum of the rows, each times its weight; 512 at a time, so that it keeps its digits."""
+    starts = range(0, max(len(rows), 1), 512)
+    return total(np.stack([weights[i : i + 512] @ rows[i : i + 512] for i in starts]), 0)
 
 
 def _on_gpu(
@@ -201,8 +222,8 @@ def _linear_cross_entropy(
     `any_ignored` says whether any target may be `ignore_index`.
     """
     xp = array_module(hidden)
-    given = xp.result_type(*[x.dtype for x in (hidden, weight, bias) if x is not None])
-    dtype = xp.result_type(given, np.float32)  # sums of so many terms would not fit into float16
+    given = np.result_type(*[x.dtype for x in (hidden, weight, bias) if x is not None])
+    dtype = wide(given)  # sums of so many terms would not fit into float16
     weight, bias = (None if x is None else x.astype(dtype, copy=False) for x in (weight, bias))
     h = hidden.reshape(targets.size, weight.shape[1]).astype(dtype, copy=False)
     targets = targets.reshape(-1)
@@ -210,20 +231,22 @@ def _linear_cross_entropy(
     if ignored is None:
         share, counted = xp.ones(len(h), dtype), max(len(h), 1)
     else:
+        h = xp.where(ignored[:, None], 0, h)  # they may hold anything
         share = (~ignored).astype(dtype)
         counted = xp.maximum(share.sum(), 1)
     if reduction == "mean":
         share /= counted
-    shared = (share, float(label_smoothing), wanted)
+    shared = (share, label_smoothing, wanted)
     if xp is np:
         losses, gradients = _on_cpu(h, weight, bias, targets, ignored, *shared)
     else:
-        losses, gradients = _on_gpu(h, weight, bias, targets, int(ignore_index), *shared)
+        losses, gradients = _on_gpu(h, weight, bias, targets, ignore_index, *shared)
     if wanted[0]:
         gradients[0] = gradients[0].reshape(hidden.shape)
     if given != dtype:
         gradients = [None if d is None else d.astype(given) for d in gradients]
-    return (losses @ share).astype(given, copy=False), gradients
+    loss = (losses * share).sum() if losses.size or reduction == "sum" else xp.full((), np.nan)
+    return loss.astype(given, copy=False), gradients
 
 
 def linear_cross_entropy(
@@ -281,8 +304,8 @@ def linear_cross_entropy(
             f'{name}: reduction must be "mean" or "sum", not {reduction!r}; for the loss of each '
             "target there is cross_entropy(linear(hidden, weight, bias), targets)"
         )
-    check_smoothing(name, label_smoothing)
-    targets = as_class_ids(targets, hidden, weight)
+    label_smoothing = check_smoothing(name, label_smoothing)
+    targets, ignore_index = as_class_ids(targets, hidden, weight), as_integer(name, ignore_index)
     any_ignored = check_classes(name, targets, (*shape[:-1], classes), ignore_index)
     wanted = tuple(
         [modes.recording and getattr(x, "_node", None) is not None for x in (hidden, weight, bias)]

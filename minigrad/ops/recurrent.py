@@ -59,18 +59,21 @@ def _rnn_backward(
     if kept[0].by_kernels:
         return recurrent_gpu.rnn_backward(g, kept, needs, x, W_ih, W_hh, nonlinearity)
     steps, h = kept
-    xp, after = array_module(x), h.all_after
-    if nonlinearity == "tanh":
-        dz = xp.multiply(after, after, out=room_for(after))
-        xp.subtract(1, dz, out=dz)
-    else:
-        dz = (after > 0).astype(after.dtype)
+    xp, after, relu = array_module(x), h.all_after, nonlinearity == "relu"
+    dz = xp.multiply(after, after, out=room_for(after))
+    xp.subtract(1, dz, out=dz)
+    off = after <= 0 if relu else dz  # where relu lets nothing through
     dh = final_gradient(g[1], h)
-    g_outputs = steps.gradients(g[0])
-    for g_t, dz_t, dh_t in zip(g_outputs, steps.of(dz)[::-1], steps.rows(dh)[::-1], strict=True):
+    parts = [steps.of(a)[::-1] for a in (dz, off)]
+    for g_t, dz_t, off_t, dh_t in zip(
+        steps.gradients(g[0]), *parts, steps.rows(dh)[::-1], strict=True
+    ):
         if g_t is not None:
             dh_t += g_t
-        dz_t *= dh_t
+        if relu:
+            dz_t[...] = xp.where(off_t, 0, dh_t)
+        else:
+            dz_t *= dh_t
         dz_t.dot(W_hh, dh_t)
     dx, *weights = of_parameters(needs, x, h.all_before, W_ih, dz, dz)
     return [dx, dh, *weights]

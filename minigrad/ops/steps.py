@@ -12,6 +12,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module
 from minigrad.buffers import empty
+from minigrad.sums import total
 
 Sizes = Sequence[int] | None
 
@@ -157,13 +158,12 @@ def of_parameters(
     """
     wx, *_, wW_ih, wW_hh, wb_ih, wb_hh = needs
     flat_x, flat_h = flat(dx), flat(dh)
-    ones = array_module(x).ones(len(flat_x), flat_x.dtype)  # a product is faster than a sum
-    db = ones @ flat_x if wb_ih or (wb_hh and dh is dx) else None
+    db = total(flat_x, 0) if wb_ih or (wb_hh and dh is dx) else None
     of_x = dx if W_ih is None else products(dx, W_ih.T, None, dx.dtype) if wx else None
     return [
         of_x,
         flat_x.T @ flat(x) if wW_ih else None,
         flat_h.T @ flat(h) if wW_hh else None,
         db,
-        db if dh is dx else ones @ flat_h if wb_hh else None,
+        db if dh is dx else total(flat_h, 0) if wb_hh else None,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,21 @@ def as_floats(op: str, name: str, x: Any) -> Any:
     return x
 
 
-def check_smoothing(op: str, label_smoothing: float) -> None:
-    """Raise a ValueError unless it is from 0 to 1."""
+def check_smoothing(op: str, label_smoothing: float) -> float:
+    """It as Python's number; a ValueError unless it is from 0 to 1."""
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing must be in [0, 1], not {label_smoothing}")
+    return float(label_smoothing)
+
+
+def as_integer(op: str, ignore_index: Any) -> int:
+    """`ignore_index` as Python's number; a TypeError if it is no integer."""
+    try:
+        return operator.index(ignore_index)
+    except TypeError:
+        raise TypeError(
+            f"{op}: ignore_index must be an integer, not {ignore_index!r:.60}"
+        ) from None
 
 
 def as_class_ids(targets: Any, *logits: Any) -> Any:
@@ -43,8 +55,6 @@ def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index:
     """
     if targets.dtype.kind not in "iu":
         raise TypeError(f"{op}: targets has dtype {targets.dtype}; expected integer class indices")
-    if not isinstance(ignore_index, int | np.integer):
-        raise TypeError(f"{op}: ignore_index must be an integer, not {ignore_index!r:.60}")
     if targets.shape != shape[:-1]:
         raise ValueError(
             f"{op}: targets has shape {targets.shape}, expected {shape[:-1]} for predictions of "

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import FLOAT32, Array, DType, array_module
+from minigrad.backend import Array, array_module
 from minigrad.devices import device_of
+from minigrad.sums import wide
 
 BLOCK = 1 << 15
 """Elements in a piece: the six arrays of an Adam step, in float32, then take 800 KB of cache."""
@@ -24,16 +25,12 @@ SMALL = 1 << 12
 """Elements: memory for fewer is had from NumPy as fast as from anywhere."""
 
 
-def wide(dtype: DType) -> DType:
-    """What a step of parameters of `dtype` is computed and remembered in: float32 at least.
-
-    In float16 an eps of 1e-8 is 0, the square of 1e-4 too, and 1000 + 0.1 is 1000.
-    """
-    return FLOAT32 if dtype.itemsize < FLOAT32.itemsize else dtype
-
-
 def zeros_for(parameter: Array) -> Array:
-    """What is remembered of `parameter` to begin with: zeros, in its order of memory."""
+    """What is remembered of `parameter` to begin with: zeros, in its order of memory.
+
+    Of a float16 parameter they are float32, in which its steps are computed too: in float16 an eps
+    of 1e-8 is 0, the square of 1e-4 as well, and 1000 + 0.1 is 1000.
+    """
     zeros: Array = array_module(parameter).zeros_like(parameter, dtype=wide(parameter.dtype))
     return zeros
 

@@ -12,9 +12,10 @@ import numpy as np
 from minigrad.backend import FLOAT32, Array, array_module
 from minigrad.devices import gpus, on_device_of, zeros
 from minigrad.optim import norms
-from minigrad.optim.blocks import is_one_piece, pieces, wide
+from minigrad.optim.blocks import is_one_piece, pieces
 from minigrad.optim.checks import check_number, in_order, told
 from minigrad.sparse import RowSparse, elements
+from minigrad.sums import wide
 from minigrad.tape import mark_changed, wrap
 from minigrad.tensor import Tensor
 

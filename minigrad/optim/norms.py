@@ -21,7 +21,7 @@ from minigrad.backend import Array, DType, array_module
 from minigrad.devices import device_of, on_device_of
 from minigrad.kernels.launch import DTYPES, THREADS, Kernel, tables, usable
 from minigrad.kernels.updates import blocks_for, each_element
-from minigrad.optim.blocks import wide
+from minigrad.sums import wide
 
 
 def common_norm(gradients: Sequence[Array], p: float) -> Array:

@@ -14,9 +14,10 @@ from minigrad.devices import device_of, gpus, on_device_of, to_device, zeros
 from minigrad.kernels.updates import UpdateKernel, Updates
 from minigrad.modes import enable_grad
 from minigrad.optim import saving
-from minigrad.optim.blocks import Scratch, is_one_piece, pieces, wide
+from minigrad.optim.blocks import Scratch, is_one_piece, pieces
 from minigrad.optim.checks import check_names, check_number, check_parameter, in_order, told
 from minigrad.sparse import RowSparse, elements
+from minigrad.sums import wide
 from minigrad.tape import mark_changed, wrap
 from minigrad.tensor import Tensor
 

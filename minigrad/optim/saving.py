@@ -9,8 +9,8 @@ import numpy as np
 
 from minigrad.backend import is_array
 from minigrad.devices import device_of, to_device
-from minigrad.optim.blocks import wide
 from minigrad.optim.checks import check_names
+from minigrad.sums import wide
 from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -1,0 +1,124 @@
+"""Losses: numbers that say how far predictions are from targets, summed in float32 at least.
+
+That of classes is in `minigrad.ops.cross_entropy`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.backend import Array, ArrayLike, DType, array_module
+from minigrad.devices import beside, on_device_of
+from minigrad.ops.arithmetic import softplus, square, subtract, where
+from minigrad.ops.shape import astype
+from minigrad.ops.targets import as_floats, constant_array
+from minigrad.recording import float_dtype, operand
+from minigrad.sums import wide
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def known_reduction(op: str, reduction: str) -> str:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{op}: reduction must be mean, sum or none, not {reduction!r}")
+    return reduction
+
+
+def reduced(op: str, losses: Any, reduction: str) -> Any:
+    """The losses, their sum, or their mean, which is NaN if there are none."""
+    if known_reduction(op, reduction) == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.mean()
+
+
+def in_dtype(x: Any, dtype: DType) -> Any:
+    """`x` in another dtype, or as it is if that is its own."""
+    return x if x.dtype == dtype else astype(x, dtype)
+
+
+def times(share: Any, value: Any) -> Any:
+    """Share · value, where 0 · infinity is 0, as 0 log 0 is."""
+    share_, value_ = (getattr(x, "_data", x) for x in (share, value))
+    xp = array_module(value_)
+    with on_device_of(value_):
+        infinite = xp.isinf(value_)
+        if xp is np and not infinite.any():
+            return share * value
+        nothing = infinite & (share_ == 0)
+    return share * where(nothing, 0.0, value)
+
+
+def _beside_each_other(a: Any, b: Any) -> tuple[Any, Any]:
+    return operand(beside(a, [b])), operand(beside(b, [a]))
+
+
+def _same_shape(op: str, predictions: Any, targets: Any) -> None:
+    if predictions.shape != targets.shape:
+        raise ValueError(
+            f"{op}: predictions of shape {predictions.shape}, targets of shape {targets.shape}; "
+            "they must be equal (nothing is broadcast)"
+        )
+
+
+def mse_loss(predictions: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Tensor:
+    """Squared difference of predictions and targets of one shape, reduced as asked."""
+    predictions, targets = _beside_each_other(predictions, targets)
+    _same_shape("mse_loss", predictions, targets)
+    dtype = float_dtype([predictions.dtype, targets.dtype])
+    difference = subtract(in_dtype(predictions, wide(predictions.dtype)), targets)
+    return in_dtype(reduced("mse_loss", square(difference), reduction), dtype)
+
+
+def binary_cross_entropy_with_logits(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    weight: ArrayLike = None,
+    reduction: str = "mean",
+    pos_weight: ArrayLike = None,
+) -> Tensor:
+    """Cross-entropy of sigmoid(logits) against probabilities `targets`, in nats, elementwise.
+
+    Parameters
+    ----------
+    logits, targets
+        one shape; targets from 0 to 1.
+    weight
+        what each element counts, constants; broadcasts to that shape.
+    reduction
+        ``"mean"``, ``"sum"`` or ``"none"``.
+    pos_weight
+        what a positive target counts, against 1 for a negative one; broadcasts likewise.
+    """
+    logits, targets = _beside_each_other(logits, targets)
+    _same_shape("binary_cross_entropy_with_logits", logits, targets)
+    as_floats("binary_cross_entropy_with_logits", "logits", logits)
+    if targets.dtype.kind != "f":
+        targets = constant_array(targets, logits)
+    dtype = float_dtype([logits.dtype, targets.dtype])
+    logits = in_dtype(logits, wide(logits.dtype))
+    if weight is not None:
+        weight = _constant_like(logits, "weight", weight)
+        with on_device_of(weight):
+            nothing = weight == 0
+        logits = where(nothing, 0.0, logits)  # whatever is there
+    # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
+    positive = targets
+    if pos_weight is not None:
+        positive = targets * _constant_like(logits, "pos_weight", pos_weight)
+    losses = times(positive, softplus(-logits)) + times(1.0 - targets, softplus(logits))
+    if weight is not None:
+        losses = losses * weight
+    return in_dtype(reduced("binary_cross_entropy_with_logits", losses, reduction), dtype)
+
+
+def _constant_like(logits: Any, name: str, weight: Any) -> Array:
+    """A weight of binary_cross_entropy_with_logits, in the dtype of its logits."""
+    if getattr(weight, "_node", None) is not None:
+        raise TypeError(
+            f"binary_cross_entropy_with_logits: {name} requires a gradient, which it cannot have; "
+            "detach() it"
+        )
+    return constant_array(weight, logits)
