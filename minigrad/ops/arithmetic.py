@@ -144,7 +144,8 @@ def in_dtype(x: Any, dtype: DType) -> Any:
 )
 def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """Largest integer not above x1 / x2. The derivatives are 0 everywhere, also at the jumps."""
-    return x1 // x2
+    quotient = x1 // x2
+    return _exact(x1, x2, quotient)[0] if _rounded(quotient) else quotient
 
 
 @differentiable(
@@ -153,7 +154,23 @@ def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 )
 def remainder(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """x1 - floor(x1 / x2) x2 for each pair of elements, with the sign of `x2`."""
-    return x1 % x2
+    rest = x1 % x2
+    return _exact(x1, x2, rest)[1] if _rounded(rest) else rest
+
+
+def _rounded(result: Any) -> bool:
+    """Whether it is CuPy's of floats: floor of a rounded quotient, so that 1 // 0.1 is 10."""
+    return array_module(result) is not np and bool(result.dtype.kind == "f")
+
+
+def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, Any]:
+    """``x1 // x2`` and ``x1 % x2`` on a GPU as NumPy has them: fmod makes no error of rounding."""
+    xp = array_module(like)
+    x1, x2 = (xp.asarray(x, like.dtype) for x in (x1, x2))
+    rest = xp.fmod(x1, x2)
+    other_sign = (rest != 0) & ((rest < 0) != (x2 < 0))
+    quotient = xp.rint((x1 - rest) / x2) - other_sign
+    return xp.where(x2 == 0, x1 / x2, quotient), xp.where(other_sign, rest + x2, rest)
 
 
 # ------------------------------------------------------------- sign, powers, exponentials

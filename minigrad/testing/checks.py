@@ -22,6 +22,7 @@ from minigrad.tape import Variable, grad
 from minigrad.tensor import Tensor
 from minigrad.testing.causes import not_linear
 from minigrad.testing.differences import Claim, GradientError, Limits, Slopes, compare
+from minigrad.testing.outputs import flatten
 from minigrad.testing.twins import check_twins
 
 Array = np.ndarray[Any, Any]
@@ -90,9 +91,11 @@ def check_gradients(
     """
     if order not in (1, 2):
         raise ValueError(f"check_gradients: order must be 1 or 2, not {order}")
-    for option, number in {"step": step, "rtol": rtol, "atol": atol}.items():
-        if number is not None and not (0 <= number < np.inf and number + atol > 0):
-            raise ValueError(f"check_gradients: {option} must be a positive number, not {number}")
+    if step is not None and not 0 < step < np.inf:
+        raise ValueError(f"check_gradients: step must be a positive number or None, not {step}")
+    for option, number in {"rtol": rtol, "atol": atol}.items():
+        if not 0 <= number < np.inf:
+            raise ValueError(f"check_gradients: {option} must be 0 or positive, not {number}")
     rng, limits = np.random.default_rng(0) if rng is None else rng, Limits(rtol, atol, step)
     name = getattr(f, "__name__", type(f).__name__)
     function = _Function(f, name, _argument_names(f, len(inputs)))
@@ -137,15 +140,6 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
         parameters = []
     named = [repr(p.name) for p in parameters if p.kind is not p.VAR_POSITIONAL][:count]
     return named + [f"number {i}" for i in range(len(named), count)]
-
-
-def flatten(outputs: Any) -> list[Tensor]:
-    """The floating tensors in nested tuples, lists and dicts, in order."""
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    if isinstance(outputs, tuple | list):
-        return [leaf for item in outputs for leaf in flatten(item)]
-    return [outputs] if isinstance(outputs, Tensor) and outputs.dtype.kind == "f" else []
 
 
 def _weights(outputs: Sequence[Tensor], rng: np.random.Generator) -> list[Array]:
@@ -208,7 +202,7 @@ def _check_first(
     together = _gradients(function, outputs, weights, inputs, keep=True)
     alone = _one_by_one(function, outputs, weights, inputs, checked)
     for i, x, old in zip(checked, inputs, before, strict=True):
-        if not np.array_equal(x.numpy(), old, equal_nan=True):
+        if not _same(x.numpy(), old):
             raise GradientError(f"{function.about(i)} was changed in place")
 
     def value() -> list[Array]:
@@ -216,7 +210,7 @@ def _check_first(
             return [y.numpy() for y in flatten(function.call(*args))]
 
     for first, repeated in zip(here, value(), strict=True):
-        if not np.array_equal(first, repeated, equal_nan=True):
+        if not _same(first, repeated):
             raise GradientError(
                 f"{function.name}: two runs gave different results; it is not deterministic"
             )
@@ -228,8 +222,7 @@ def _check_first(
         ]
         claims.append(Claim(together[k], np.ones(len(outputs)), ""))
         compare(Slopes(value, x, weights), claims, function.about(i), rng, limits)
-    for y, first in zip(outputs, here, strict=True):
-        if not np.array_equal(y.numpy(), first, equal_nan=True):
+        if not all(map(_same, [y.numpy() for y in outputs], here)):
             raise GradientError(
                 f"{function.name}: a result changed when it was called again; it is handed out in "
                 "memory that it uses again"
@@ -283,7 +276,7 @@ def _check_walks(
     lying = [_elsewhere(tensor(w, device=y.device)) for y, w in zip(outputs, opposite, strict=True)]
     both = _gradients(function, [*outputs, *more], [*weights, *lying], [*inputs, *others])
     for k, (i, first) in enumerate(zip(checked, expected, strict=True)):
-        if not np.array_equal(both[k], first, equal_nan=True):
+        if not _close(both[k], first):
             raise GradientError(
                 f"{function.about(i)}: a second walk through the same tape gives another "
                 "derivative; a rule changes what was kept for it, or draws at random"
@@ -357,6 +350,10 @@ def _elsewhere(x: Tensor) -> Tensor:
         memory = array_module(x._data).full((*x.shape[::-1], 2), np.nan)
         memory[..., 0] = x._data.T
         return Tensor(memory[..., 0].T, None, x.device, requires_grad=True)
+
+
+def _same(one: Array, two: Array) -> bool:
+    return np.array_equal(one, two, equal_nan=True)
 
 
 def _close(one: Array, two: Array) -> bool:

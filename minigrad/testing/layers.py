@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,21 @@ import numpy as np
 from minigrad import random
 from minigrad.creation import tensor
 from minigrad.nn import Module
+from minigrad.tape import Leaf
 from minigrad.tensor import Tensor
-from minigrad.testing.checks import check_gradients, flatten
+from minigrad.testing.checks import check_gradients
 from minigrad.testing.differences import GradientError
+from minigrad.testing.outputs import flatten, nodes_behind
 
 
-def check_layer(layer: Module, *inputs: Any, order: int = 1) -> None:
+def check_layer(
+    layer: Module,
+    *inputs: Any,
+    order: int = 1,
+    step: float | None = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+) -> None:
     """Raise a GradientError unless `layer` differentiates rightly and behaves.
 
     Parameters
@@ -27,24 +36,27 @@ def check_layer(layer: Module, *inputs: Any, order: int = 1) -> None:
     *inputs
         what to call it with: Tensors, arrays, integers, or nested tuples of them (a state), where
         the layer is, in any dtype; None is passed on.
-    order
+    order, step, rtol, atol
         as in `check_gradients`.
 
     What is checked: the derivatives of all outputs (states included) with respect to all parameters
     and all floating inputs, in float64, against finite differences; that float32 parameters and
-    inputs give float32 outputs and float32 gradients; that no input and no parameter is changed;
-    and that two runs give equal results.
+    inputs give float32 outputs and float32 gradients; that no input, no parameter and no mode is
+    changed; that two runs give equal results, and others do not depend on them; that whatever
+    requires a gradient is among the parameters; and that in evaluation nothing is drawn from the
+    library's generator.
     """
     name = type(layer).__name__
     state = random.generator().bit_generator.state
     try:
-        _check_derivatives(layer, inputs, name, order)
         _check_manners(layer, inputs, name)
+        _check_evaluation(layer, inputs, name)
+        _check_derivatives(layer, inputs, name, order=order, step=step, rtol=rtol, atol=atol)
     finally:
         random.generator().bit_generator.state = state
 
 
-def _check_derivatives(layer: Module, inputs: tuple[Any, ...], name: str, order: int) -> None:
+def _check_derivatives(layer: Module, inputs: tuple[Any, ...], name: str, **options: Any) -> None:
     layer = copy.deepcopy(layer).to(dtype=np.float64)
     parameters = dict(layer.named_parameters())
     leaves: list[Any] = []
@@ -60,7 +72,7 @@ def _check_derivatives(layer: Module, inputs: tuple[Any, ...], name: str, order:
     run.__signature__ = _signature(  # type: ignore[attr-defined]
         [*parameters, *(f"input_{i}" for i in range(len(leaves)))]
     )
-    check_gradients(run, *[p.detach() for p in parameters.values()], *leaves, order=order)
+    check_gradients(run, *[p.detach() for p in parameters.values()], *leaves, **options)
 
 
 def _signature(names: list[str]) -> Any:
@@ -83,37 +95,92 @@ def _repeatable(layer: Module) -> Callable[..., Any]:
 
 def _check_manners(layer: Module, inputs: tuple[Any, ...], name: str) -> None:
     layer = copy.deepcopy(layer).to(dtype=np.float32)
-    leaves: list[Any] = []
-    skeleton = _taken_apart(inputs, leaves)
-    values = [
-        tensor(x, dtype=np.float32, requires_grad=True) if _is_float(x) else x for x in leaves
-    ]
+    call, fresh = _repeatable(layer), _repeatable(copy.deepcopy(layer))
+    values, arguments = _prepared(inputs, np.float32)
     parameters = dict(layer.named_parameters())
     watched = [x for x in (*values, *parameters.values()) if isinstance(x, Tensor)]
     before = [x.numpy() for x in watched]
-    call = _repeatable(layer)
-
-    def run() -> list[Tensor]:
-        return flatten(call(*_put_together(skeleton, iter(values))))
-
-    outputs = run()
+    modes = [module.training for module in layer.modules()]
+    outputs = flatten(call(*arguments))
+    if modes != [module.training for module in layer.modules()]:
+        raise GradientError(f"{name}: the call changed the mode (training or evaluation)")
+    for x, old in zip(watched, before, strict=True):
+        if not _equal([x], [old]):
+            which = next((n for n, p in parameters.items() if p is x), "an input")
+            raise GradientError(f"{name}: {which} was changed by the call")
     total: Any = 0.0
     for y in outputs:
         if y.dtype != np.float32:
             raise GradientError(f"{name}: float32 in, {y.dtype} out")
         total = total + y.sum()
+    for node in nodes_behind(outputs):
+        found = node.tensor() if isinstance(node, Leaf) else None
+        if found is not None and not any(found is x for x in watched):
+            raise GradientError(
+                f"{name}: it uses a tensor of shape {found.shape} that requires a gradient, but is "
+                "not among its parameters: nothing would train or save it; keep it as an "
+                "nn.Parameter in an attribute, or detach() it"
+            )
     if isinstance(total, Tensor) and total.requires_grad:
         total.backward()
     for x in watched:
         if x.grad is not None and x.grad.dtype != np.float32:
             raise GradientError(f"{name}: a float32 tensor got a {x.grad.dtype} gradient")
-    for y, again in zip(outputs, run(), strict=True):
-        if not np.array_equal(y.numpy(), again.numpy(), equal_nan=True):
-            raise GradientError(f"{name}: two runs on the same inputs gave different results")
-    for x, old in zip(watched, before, strict=True):
-        if not np.array_equal(x.numpy(), old, equal_nan=True):
-            which = next((n for n, p in parameters.items() if p is x), "an input")
-            raise GradientError(f"{name}: {which} was changed by the call")
+    for key, p in layer.named_parameters():
+        if p is not parameters.get(key):
+            raise GradientError(
+                f"{name}: {key} was made anew by the call; an optimiser would go on with the old "
+                "one"
+            )
+    first = [y.numpy() for y in outputs]
+    if not _equal(flatten(call(*arguments)), first):
+        raise GradientError(f"{name}: two runs on the same inputs gave different results")
+    _, others = _prepared(inputs, np.float32, 0.5)
+    if not _equal(flatten(call(*others)), [y.numpy() for y in flatten(fresh(*others))]):
+        raise GradientError(
+            f"{name}: its result depends on earlier calls; it keeps a state, which belongs among "
+            "its arguments and results"
+        )
+    if not _equal(outputs, first):
+        raise GradientError(
+            f"{name}: a result changed when it was called again; it is handed out in memory that "
+            "it uses again"
+        )
+
+
+def _equal(tensors: Sequence[Tensor], arrays: Sequence[Any]) -> bool:
+    return all(
+        np.array_equal(x.numpy(), y, equal_nan=True) for x, y in zip(tensors, arrays, strict=True)
+    )
+
+
+def _check_evaluation(layer: Module, inputs: tuple[Any, ...], name: str) -> None:
+    layer = copy.deepcopy(layer).to(dtype=np.float32).eval()
+    _, arguments = _prepared(inputs, np.float32)
+    state = random.generator().bit_generator.state
+    layer(*arguments)
+    if random.generator().bit_generator.state != state:
+        raise GradientError(
+            f"{name}: it draws random numbers in evaluation, after eval(); ask self.training"
+        )
+
+
+def _prepared(
+    inputs: tuple[Any, ...], dtype: Any, factor: float = 1.0
+) -> tuple[list[Any], tuple[Any, ...]]:
+    """The inputs in `dtype`, one by one, and the same as the layer is called with them.
+
+    Those that are floats are multiplied by `factor`.
+    """
+    leaves: list[Any] = []
+    skeleton = _taken_apart(inputs, leaves)
+    values = [
+        tensor(getattr(x, "_data", x) * factor, dtype=dtype, requires_grad=True)
+        if _is_float(x)
+        else x
+        for x in leaves
+    ]
+    return values, _put_together(skeleton, iter(values))
 
 
 def _is_float(x: Any) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad.backend import array_module
 from minigrad.devices import run
-from minigrad.fusing import JointPlan
 from minigrad.modes import enable_grad, no_grad
 from minigrad.tape import Node, walk
 from minigrad.tensor import Tensor
 from minigrad.testing.differences import GradientError
+from minigrad.testing.outputs import nodes_behind
 
 
 def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) -> None:
@@ -22,8 +22,10 @@ def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) 
     Both its value and its derivatives: those of its own backward pass, and those that the tape
     finds through the twin under ``create_graph=True``.
     """
-    for node in _fused(outputs):
+    for node in nodes_behind(outputs):
         plan = node.plan
+        if type(node) is not Node or getattr(plan, "twin", None) is None:
+            continue
         args, several = node.saved[0], isinstance(node.shape, list)
         values = [_bare(a) for a in args]
         result, _ = run(plan.name, plan.op.parameters, plan.op.forward, values)
@@ -50,19 +52,6 @@ def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) 
 def _walked(node: Node, g: Any, recorded: bool) -> dict[Node, Any]:
     with enable_grad():
         return walk({node: g}, True, recorded, frozenset(node.parents))
-
-
-def _fused(outputs: Sequence[Tensor]) -> Iterator[Node]:
-    """The nodes of fused ops on the tape that ends in `outputs`."""
-    stack = [y._node for y in outputs if y._node is not None]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        if type(node) is Node and isinstance(node.plan, JointPlan) and node.plan.twin is not None:
-            yield node
-        fresh = [p for p in node.parents if p not in seen]
-        seen.update(fresh)
-        stack += fresh
 
 
 def _bare(a: Any) -> Any:

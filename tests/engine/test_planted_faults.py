@@ -2,6 +2,7 @@
 
 `op(faulty)` gives the right op for False, which must pass, and the one with the fault for True.
 """
+# ruff: noqa: E501 (tables, a line each)
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def counted():
 
 def in_one_buffer(y):
     """`y` in memory that is used again for the next result of its shape."""
-    if state["buffer"] is None or np.shape(state["buffer"]) != y.shape:
+    if state["buffer"] is None or state["buffer"].shape != y.shape:
         state["buffer"] = y.copy()
     state["buffer"][...] = y
     return state["buffer"]
@@ -74,7 +75,7 @@ RULES = {
     "wrong power": (lambda g, x: g * 3 * x, "derivative"),
     "out in the place of x": (lambda g, out: g * 3 * out * out, "derivative"),
     "only where negative": (
-        lambda g, x: mg.where(x < 0, 0.9, 1.0) * g * 3 * x * x,
+        lambda g, x: mg.where(x < 0, 0.9 * g, g) * 3 * x * x,
         "only where the argument is negative",
     ),
     "only one element": (
@@ -125,7 +126,8 @@ def swapped(faulty):
         return mg.transpose(a) @ g
 
     @mg.differentiable(
-        a=(lambda g, a: to_b(g, a)) if faulty else to_a, b=(lambda g, b: to_a(g, b)) if faulty else to_b
+        a=(lambda g, a: to_b(g, a)) if faulty else to_a,
+        b=(lambda g, b: to_a(g, b)) if faulty else to_b,
     )
     def matmul(a, b):
         return a @ b
@@ -177,7 +179,10 @@ def spoils_g(faulty):
 
 
 def constant(faulty):
-    @mg.joint(backward=lambda g, a, b, needs: [g * b * (2 - all(needs) if faulty else 1), g * a], inputs=["a", "b"])
+    @mg.joint(
+        backward=lambda g, a, b, needs: [g * b * (2 - all(needs) if faulty else 1), g * a],
+        inputs=["a", "b"],
+    )
     def multiply(a, b):
         return a * b, None
 

@@ -2,6 +2,7 @@
 
 And it must still see a derivative that is off by one part in ten thousand there.
 """
+# ruff: noqa: E501 (tables, a line each)
 
 from __future__ import annotations
 
@@ -89,6 +90,9 @@ FIRST_ONLY = {
 }  # fmt: skip
 """Of these the second derivatives are beyond what differences of numbers can measure."""
 
+ATOL = {"exp at -30": 0.0, "tails of sigmoid": 1e-12, "tails of tanh": 1e-12, "1e-6 x": 1e-12}
+"""Derivatives so small that the usual one would let anything pass."""
+
 
 @pytest.mark.parametrize("name", TRICKY)
 def test_a_right_function_passes(name):
@@ -109,7 +113,46 @@ def off_by(part):
 @pytest.mark.parametrize("name", TRICKY)
 def test_one_part_in_ten_thousand_is_seen_there(name):
     f, *inputs = TRICKY[name]
-    off = off_by(1e-4)
-    check_gradients(lambda *xs: f(*map(off_by(0), xs)), *inputs)
+    right, wrong = off_by(0), off_by(1e-4)
+    atol = ATOL.get(name, 1e-9)
+    check_gradients(lambda *xs: f(*map(right, xs)), *inputs, atol=atol)
+    with pytest.raises(GradientError, match="by finite differences") as error:
+        check_gradients(lambda *xs: f(*map(wrong, xs)), *inputs, atol=atol)
+    assert " 1 times as large" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "text"),
+    [
+        (mg.relu, 0.0, "has a kink at this number: its slope is -?0 below it and"),
+        (mg.relu, np.array([1.0, 0.0]), "kink"),
+        (lambda x: mg.relu(1e3 * (x - 300)).sum(), np.array([300.0, 5.0]), r"at \(0,\).*kink"),
+        (
+            lambda x: mg.abs(x) + mg.relu(x),
+            np.array([-0.0]),
+            "kink at this number: its slope is -1.13.* below it and 2.27.* above",
+        ),
+        (lambda x: x * mg.where(x.detach() > 1, 3.0, 2.0), 1.0, "jumps at this number"),
+        (mg.log, -1.0, "not finite, with any step; choose numbers inside the function's domain"),
+    ],
+)
+def test_what_cannot_be_checked_is_told(f, x, text):
+    with np.errstate(all="ignore"), pytest.raises(GradientError, match=text):
+        check_gradients(f, x)
+
+
+def test_step_and_tolerances():
+    f = mg.sin
+    check_gradients(f, 1e4, step=1e-5)
     with pytest.raises(GradientError, match="by finite differences"):
-        check_gradients(lambda *xs: f(*map(off, xs)), *inputs)
+        check_gradients(f, 1e4, step=0.1)
+    check_gradients(f, 1e4, step=0.1, rtol=0.01)
+    check_gradients(mg.exp, np.linspace(-1, 1, 200), step=1e-5)
+    wrong = off_by(1e-3)
+    check_gradients(lambda x: mg.tanh(wrong(x)), 0.5, rtol=2e-3)
+    check_gradients(lambda x: mg.tanh(wrong(x)), 0.5, atol=2e-3)
+    for option in ({"step": 0.0}, {"step": -1.0}, {"rtol": -1.0}, {"atol": np.nan}):
+        with pytest.raises(ValueError, match=f"check_gradients: {next(iter(option))} must be"):
+            check_gradients(f, 1.0, **option)
+    layer = mg.nn.Linear(2, 3)
+    mg.testing.check_layer(layer, np.ones((2, 2)), step=1e-4, rtol=1e-5, atol=1e-8)

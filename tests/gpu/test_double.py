@@ -36,6 +36,14 @@ def test_the_installed_cupy_does_so(expression, expected):
 
 
 REFUSED = [
+    ("xp.asarray([np.nan]).astype('i')", RuntimeError, "astype: NaN, .* as int32; .* undefined"),
+    ("xp.asarray([np.inf, 1.0]).astype('l')", RuntimeError, "astype: NaN, infinity"),
+    ("xp.asarray([-1.5]).astype('B')", RuntimeError, "out of range as uint8"),
+    ("xp.asarray([2.0**31]).astype('i')", RuntimeError, "out of range as int32"),
+    ("xp.zeros(1, 'i').__setitem__(0, xp.asarray(np.nan))", RuntimeError, "setitem: NaN"),
+    ("xp.copyto(xp.zeros(1, 'i'), xp.asarray([np.inf]), 'unsafe')", RuntimeError, "copyto: NaN"),
+    ("xp.asarray([1], 'i') << 32", RuntimeError, "left_shift of 32 bits"),
+    ("xp.asarray([1]) >> -1", RuntimeError, "right_shift of 64 bits"),
     ("np.tanh(x)", TypeError, "__array_ufunc__"),
     ("np.add(x, x)", TypeError, "__array_ufunc__"),
     ("np.sum(x)", TypeError, "numpy.sum was given a device array"),

@@ -6,7 +6,7 @@ def _words(text):
 
 
 PLAIN = _words("""
-    all allclose amax amin angle any append argmax argmin around array_equal average clip convolve
+    all allclose amax amin angle any append argmax argmin around array_equal average convolve
     corrcoef correlate count_nonzero cov cross cumprod cumsum diagflat diff digitize dot ediff1d
     inner interp isclose isin isneginf isposinf kron max mean median min nan_to_num nanargmax
     nanargmin nancumsum nanmean nanprod nanstd nansum nanvar outer pad partition percentile prod
@@ -66,7 +66,7 @@ NUMBERS = _words("""
 """Parameters that are numbers of the host's."""
 
 METHODS = _words("""
-    all any argmax argmin clip conj conjugate cumprod cumsum dot max mean min prod round std sum
+    all any argmax argmin conj conjugate cumprod cumsum dot max mean min prod round std sum
     trace var
 """)
 

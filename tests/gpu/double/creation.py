@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .arithmetic import check_cast
 from .arrays import SCALARS, ndarray, new, run, supported, to_device
 from .counts import count
 from .devices import current, poisoned
@@ -173,4 +174,9 @@ def copyto(dst, src, casting="same_kind", where=None):
     if not isinstance(src, (ndarray, *SCALARS)):
         raise AttributeError(f"copyto: {type(src)} has no attribute 'dtype'")
     others = {} if where is None else {"where": where}
-    run("copyto", lambda d, s, **o: np.copyto(d, s, casting, **o), (dst, src), others)
+
+    def write(dst, src, **others):
+        check_cast("copyto", src if isinstance(src, np.ndarray) else 0, dst.dtype)
+        np.copyto(dst, src, casting, **others)
+
+    run("copyto", write, (dst, src), others)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import catalogue, creation
+from . import arithmetic, catalogue, creation
 from .arrays import SCALARS, from_dlpack, ndarray, on_current_device, run, to_device, view
 from .counts import copy_to_host, count
 from .creation import is_array
@@ -204,6 +204,7 @@ def _all_functions():
     ]
     made = {name: _about(name) for name in catalogue.ABOUT}
     made |= {name: _plain(name, getattr(np, name)) for name in catalogue.PLAIN}
+    made |= {"clip": _plain("clip", arithmetic.clip)}
     made |= {name: _plain(name, getattr(np, name), is_view=True) for name in catalogue.VIEWS}
     made |= {name: _plain(name, getattr(np, name), waits=n) for name, n in catalogue.WAITS.items()}
     made |= {name: _joining(name) for name in catalogue.JOINING}

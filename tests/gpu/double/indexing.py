@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .arithmetic import check_cast
 from .arrays import ndarray, new, on_current_device, run, to_device, view
 from .counts import copy_to_host
 
@@ -100,6 +101,7 @@ def setitem(self, key, value):
     def assign(hidden, value):
         if not hidden.flags.writeable:  # a view that NumPy made read-only: CuPy writes
             raise ValueError("setitem: the strict double does not write to broadcast arrays")
+        check_cast("setitem", value if isinstance(value, np.ndarray) else 0, hidden.dtype)
         hidden[resolved] = value
 
     run("setitem", assign, (self, value), {})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import catalogue, functions
+from . import arithmetic, catalogue, functions
 from .arrays import ndarray, run, supported, view
 from .counts import copy_to_host
 from .creation import is_array
@@ -14,7 +14,7 @@ def _numpys(name, **options):
     """The method of the same name of NumPy's array."""
 
     def method(self, *args, **kwargs):
-        if is_array(args) and name not in ("clip", "dot"):
+        if is_array(args):
             raise TypeError(f"{name}: expected numbers, got arrays on the device")
         return run(
             name, lambda x, *a, **k: getattr(x, name)(*a, **k), (self, *args), kwargs, **options
@@ -30,7 +30,13 @@ def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
     dtype = supported(dtype)
     if not copy and self.dtype == dtype and _is_in(self, order):
         return self
+    arithmetic.check_cast("astype", self._hidden, dtype)
     return run("astype", lambda x: x.astype(dtype, order, copy=True), (self,), {}, order="K")
+
+
+def clip(self, min=None, max=None, out=None):
+    """Between two bounds."""
+    return run("clip", arithmetic.clip, (self, min, max), {"out": out})
 
 
 def _is_in(x, order):
@@ -82,7 +88,14 @@ def _install():
         made[name] = lambda self, *args, f=FUNCTIONS[name], **kwargs: f(self, *args, **kwargs)
     for name in ["scatter_add", "scatter_max", "scatter_min"]:
         made[name] = getattr(functions, name)
-    made |= {"astype": astype, "dot": dot, "fill": fill, "flatten": flatten, "ptp": ptp}
+    made |= {
+        "astype": astype,
+        "clip": clip,
+        "dot": dot,
+        "fill": fill,
+        "flatten": flatten,
+        "ptp": ptp,
+    }
     made |= {"sort": sort, "view": view_as}
     for name in ["get", "item", "tolist", "tobytes", "set", "copy"]:
         made[name] = getattr(ndarray, name)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from . import arithmetic
 from .arrays import SCALARS, ndarray, on_current_device, run, to_device
 from .indexing import resolve
 from .names import NAMES, checked
@@ -18,7 +19,7 @@ METHODS = {
 
 
 class ufunc:  # noqa: N801 (CuPy's name)
-    """A function of each element; NumPy's function of the same name computes it."""
+    """A function of each element; NumPy's of the same name computes it, or `arithmetic` has it."""
 
     def __init__(self, name, function, types):
         self.name, self.types, self._function = f"cupy_{name}", types.split(), function
@@ -40,7 +41,9 @@ class ufunc:  # noqa: N801 (CuPy's name)
         if out is not None:
             self._check_out(inputs, out if isinstance(out, tuple) else (out,))
             options.update(out=out, casting=casting)
-        return run(self.__name__, self._function, inputs, options)
+        return run(
+            self.__name__, arithmetic.OWN.get(self.__name__, self._function), inputs, options
+        )
 
     def _check_out(self, inputs, outs):
         shape = np.broadcast_shapes(*[x.shape for x in inputs if isinstance(x, ndarray)])
@@ -90,10 +93,10 @@ class ufunc:  # noqa: N801 (CuPy's name)
         key, arrays = resolve(indices, a.shape)
         on_current_device(f"{self.__name__}.at", arrays)
 
-        def at(a, b):  # NumPy's own broadcasting reads past the end of `b`
+        def change(a, b):  # NumPy's reads past the end of what it has to broadcast
             self._function.at(a, key, np.broadcast_to(b, a[key].shape))
 
-        run(f"{self.__name__}.at", at, (a, b), {})
+        run(f"{self.__name__}.at", change, (a, b), {})
 
     def outer(self, A, B, **kwargs):
         """The function of all pairs."""
@@ -195,7 +198,7 @@ def matmul(a, b, out=None, **others):
     for x in (a, b):
         if not isinstance(x, ndarray):
             raise TypeError(f"matmul: expected arrays of CuPy's, got {type(x)}")
-    return run("matmul", np.matmul, (a, b), {"out": out, **others})
+    return run("matmul", arithmetic.matmul, (a, b), {"out": out, **others})
 
 
 def _install_operators():
