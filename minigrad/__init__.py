@@ -15,16 +15,37 @@ checks in ``mg.testing``, backpropagation through time in ``mg.training``.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from numpy import float16, float32, float64, int8, int16, int32, int64, uint8
 
 from minigrad import ops
 from minigrad.anomaly import AnomalyError
 from minigrad.backend import array_module
-from minigrad.creation import from_dlpack, full, ones, ones_like, tensor, zeros, zeros_like
+from minigrad.creation import (
+    arange,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    randint,
+    randn,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from minigrad.derivatives import hessian, jacobian
 from minigrad.devices import get_default_device, set_default_device
 from minigrad.fusing import fused, joint
+from minigrad.habits import FUNCTIONS, unknown
 from minigrad.modes import detect_anomaly, enable_grad, no_grad
 from minigrad.ops import *  # noqa: F403 (the public face is flat; ops.__all__ lists the names)
+from minigrad.ops.discrete import *  # noqa: F403
 from minigrad.random import manual_seed
 from minigrad.recording import differentiable
 from minigrad.sparse import RowSparse
@@ -40,22 +61,36 @@ __version__ = "0.1.0"
 
 __all__ = [
     *ops.__all__,
+    *ops.discrete.__all__,
     "AnomalyError",
     "RowSparse",
     "TapeError",
     "Tensor",
+    "arange",
     "array_module",
     "cuda",
     "data",
     "detect_anomaly",
     "differentiable",
     "enable_grad",
+    "eye",
+    "float16",
+    "float32",
+    "float64",
     "from_dlpack",
+    "from_numpy",
     "full",
     "fused",
     "get_default_device",
     "grad",
+    "hessian",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "jacobian",
     "joint",
+    "linspace",
     "load",
     "manual_seed",
     "nn",
@@ -63,11 +98,16 @@ __all__ = [
     "ones",
     "ones_like",
     "optim",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
     "save",
     "set_default_device",
     "tensor",
     "testing",
     "training",
+    "uint8",
     "zeros",
     "zeros_like",
 ]
@@ -77,10 +117,12 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
 
-def __getattr__(name: str) -> Any:
-    """``mg.nn`` and the other floors above the engine, imported when they are first asked for."""
-    if name in ("cuda", "data", "nn", "optim", "testing", "training"):
-        return import_module(f"minigrad.{name}")
-    if name in ("load", "save"):
-        return getattr(import_module("minigrad.training"), f"{name}_checkpoint")
-    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
+
+    def __getattr__(name: str) -> object:
+        """``mg.nn`` and the other floors above the engine, imported when first asked for."""
+        if name in ("cuda", "data", "nn", "optim", "testing", "training"):
+            return import_module(f"minigrad.{name}")
+        if name in ("load", "save"):
+            return getattr(import_module("minigrad.training"), f"{name}_checkpoint")
+        raise unknown("module 'minigrad'", name, FUNCTIONS, __all__)

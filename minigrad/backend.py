@@ -31,10 +31,18 @@ def array_module(*arrays: Any) -> Any:
     for x in arrays:
         if type(x) is np.ndarray:
             return np
-        x = getattr(x, "_data", x)  # a Tensor's array
+        x = bare(x)
         if type(x).__module__.partition(".")[0] == "cupy":
             return sys.modules["cupy"]
     return np
+
+
+def bare(x: Any) -> Any:
+    """The array that a Tensor holds; whatever else as it is.
+
+    A Tensor is known by its memory's clock: masked arrays and pandas have a `_data` of their own.
+    """
+    return x._data if hasattr(x, "_memory") else x
 
 
 def is_array(x: Any) -> bool:
@@ -45,35 +53,48 @@ def is_array(x: Any) -> bool:
 def as_array(value: Any, dtype: DType = None) -> Array:
     """`value` as an array where it is, copied only if that is needed.
 
-    Python numbers, and lists of them, become float32 (lists of bools stay bool); arrays keep
-    their dtype unless `dtype` says otherwise.
+    Python numbers, and lists of them, become float32 (lists of bools stay bool); arrays, and what
+    has ``__array__`` (of pandas, PyTorch ...), keep their dtype unless `dtype` says otherwise.
 
     Raises
     ------
     TypeError
-        if `value` is not numeric: strings, objects, ragged lists, complex numbers.
+        if `value` is not numeric: strings, objects, dates, ragged lists, complex numbers; or if it
+        has a mask, which would be lost.
     """
     if not is_array(value):
         sparse = getattr(value, "is_sparse", False)  # a RowSparse
         value = value.to_dense() if sparse else _from_python(value, dtype)
     xp = array_module(value)
-    if type(value) is not xp.ndarray or (dtype is not None and value.dtype != dtype):
-        value = xp.asarray(value, dtype=dtype)
-    if value.dtype.kind not in "biuf":
+    if type(value) is not xp.ndarray:
+        if hasattr(value, "mask"):
+            raise TypeError(
+                f"tensor: a {type(value).__name__} would lose its mask; fill it (a.filled(0)), and "
+                "pass the mask on as an array of its own (a.mask), to mg.where say"
+            )
+        value = xp.asarray(value)
+    _check_real(value.dtype)
+    if dtype is not None and value.dtype != dtype:
+        _check_real(np.dtype(dtype))
+        value = value.astype(dtype)
+    return value
+
+
+def _check_real(dtype: Any) -> None:
+    if dtype.kind not in "biuf":
         raise TypeError(
-            f"tensor: expected real numbers, got an array of dtype {value.dtype}; minigrad "
+            f"tensor: expected real numbers, got an array of dtype {dtype}; minigrad "
             "differentiates real functions (floats) and counts with integers and bools"
         )
-    return value
 
 
 def _from_python(value: Any, dtype: DType) -> Array:
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # the last two of another library
         raise TypeError(
             f"tensor: cannot make an array of a {type(value).__name__}: {error}"
         ) from None
-    if dtype is None and array.dtype.kind in "iuf":
+    if dtype is None and array.dtype.kind in "iuf" and not hasattr(value, "__array__"):
         dtype = FLOAT32
-    return array if dtype is None else array.astype(dtype)
+    return array if dtype is None or array.dtype.kind not in "biuf" else array.astype(dtype)

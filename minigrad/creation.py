@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.backend import FLOAT32, ArrayLike, Device, DType, array_module
+from minigrad.backend import FLOAT32, ArrayLike, Device, DType, array_module, bare
 from minigrad.devices import (
     device_of,
     get_default_device,
@@ -16,6 +17,8 @@ from minigrad.devices import (
     own_copy,
     require_cupy,
 )
+from minigrad.habits import worded
+from minigrad.random import generator
 from minigrad.tensor import Tensor
 
 
@@ -30,44 +33,179 @@ def tensor(
     Python numbers become float32, integers too: pass ``dtype=int`` for ids and indices.
     """
     array = Tensor(data, dtype, device)._data
-    if array is getattr(data, "_data", data) or array_module(array) is np:
+    if array is bare(data) or array_module(array) is np:
         array = own_copy(array)
     return Tensor(array, None, device_of(array), requires_grad)
 
 
+@worded
 def full(
     shape: int | Sequence[int],
-    fill_value: float,
+    fill_value: ArrayLike,
     dtype: DType = FLOAT32,
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """A Tensor of `shape` with every element equal to `fill_value`; float32 unless told."""
+    value = fill_value if isinstance(fill_value, int | float) else Tensor(fill_value).numpy()
     device = get_default_device() if device is None else device
-    if device == "cpu":
-        return Tensor(np.full(shape, fill_value, dtype), None, device, requires_grad)
     with library_of(device) as xp:
-        return Tensor(xp.full(shape, fill_value, dtype), None, device, requires_grad)
+        return Tensor(xp.full(shape, value, dtype), None, device, requires_grad)
 
 
+@worded
 def zeros(
-    shape: int | Sequence[int],
+    *shape: int | Sequence[int] | DType,
     dtype: DType = FLOAT32,
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A Tensor of `shape` with every element 0; float32 unless told."""
-    return full(shape, 0, dtype, device, requires_grad)
+    """A Tensor of zeros, float32 unless told: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    lengths, dtype = _lengths("zeros", shape, dtype)
+    return full(lengths, 0, dtype, device, requires_grad)
 
 
+@worded
 def ones(
-    shape: int | Sequence[int],
+    *shape: int | Sequence[int] | DType,
     dtype: DType = FLOAT32,
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A Tensor of `shape` with every element 1; float32 unless told."""
-    return full(shape, 1, dtype, device, requires_grad)
+    """A Tensor of ones, float32 unless told: ``ones(2, 3)`` or ``ones((2, 3))``."""
+    lengths, dtype = _lengths("ones", shape, dtype)
+    return full(lengths, 1, dtype, device, requires_grad)
+
+
+def _lengths(maker: str, shape: tuple[Any, ...], dtype: DType) -> tuple[tuple[int, ...], DType]:
+    """The shape that was given, in one piece or length by length, and the dtype.
+
+    As in NumPy, a dtype may stand behind the shape: ``zeros((2, 3), "float64")``.
+    """
+    if len(shape) > 1 and isinstance(shape[-1], type | str | np.dtype):
+        *shape, dtype = shape  # type: ignore[assignment]
+    lengths = shape[0] if len(shape) == 1 and np.ndim(shape[0]) == 1 else shape
+    try:
+        return tuple([operator.index(n) for n in lengths]), dtype
+    except TypeError:
+        raise TypeError(
+            f"{maker}: expected lengths, {maker}(2, 3), or one shape, {maker}((2, 3)), and dtype=, "
+            f"device= and requires_grad= by name; got {', '.join(map(repr, shape))}"
+        ) from None
+
+
+@worded
+def eye(
+    N: int,
+    M: int | None = None,
+    dtype: DType = FLOAT32,
+    device: Device | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A matrix of shape (N, M), by default square, with 1 on its diagonal and 0 elsewhere."""
+    return _made(np.eye(N, M, dtype=dtype), device, requires_grad)
+
+
+@worded
+def arange(
+    start: float,
+    stop: float | None = None,
+    step: float = 1,
+    dtype: DType = None,
+    device: Device | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from `start` (alone: from 0 to it) up to but not including `stop`.
+
+    Integers make int64, as ids and indices are to be; floats make float32; unless told.
+    """
+    array = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
+    if dtype is None and array.dtype.kind == "f":
+        dtype = FLOAT32
+    return _made(array if dtype is None else array.astype(dtype), device, requires_grad)
+
+
+@worded
+def linspace(
+    start: float,
+    stop: float,
+    num: int = 50,
+    dtype: DType = FLOAT32,
+    device: Device | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`num` numbers at equal distances, from `start` to `stop`, which is among them."""
+    return _made(np.linspace(start, stop, num, dtype=dtype), device, requires_grad)
+
+
+@worded
+def rand(
+    *shape: int | Sequence[int],
+    dtype: DType = FLOAT32,
+    device: Device | None = None,
+    requires_grad: bool = False,
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """Numbers drawn evenly from [0, 1), on the CPU, the same for every device; see `manual_seed`.
+
+    ``rand(2, 3)`` or ``rand((2, 3))``; float32 unless told; from the generator `rng`, or the
+    library's own.
+    """
+    lengths, dtype = _lengths("rand", shape, dtype)
+    return _made(generator(rng).random(lengths).astype(dtype), device, requires_grad)
+
+
+@worded
+def randn(
+    *shape: int | Sequence[int],
+    dtype: DType = FLOAT32,
+    device: Device | None = None,
+    requires_grad: bool = False,
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """Numbers drawn from the standard normal distribution; the arguments are those of `rand`."""
+    lengths, dtype = _lengths("randn", shape, dtype)
+    return _made(generator(rng).standard_normal(lengths).astype(dtype), device, requires_grad)
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    dtype: DType = np.int64,
+    device: Device | None = None,
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """Integers drawn evenly from `low` to `high` - 1: ``randint(0, 10, (2, 3))``.
+
+    With one limit it is `high`, and `low` is 0: ``randint(10, (2, 3))``.
+    """
+    if size is None and isinstance(high, tuple | list):
+        high, size = None, high
+    drawn = generator(rng).integers(low, high, size)
+    return _made(np.asarray(drawn, dtype), device, False)
+
+
+def randperm(
+    n: int, device: Device | None = None, rng: np.random.Generator | None = None
+) -> Tensor:
+    """The integers from 0 to `n` - 1 in an order drawn by chance: ``x[randperm(n)]`` shuffles."""
+    return _made(generator(rng).permutation(n), device, False)
+
+
+def _made(array: Any, device: Device | None, requires_grad: bool) -> Tensor:
+    """A Tensor of what was made on the CPU."""
+    return Tensor(array, None, get_default_device() if device is None else device, requires_grad)
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A Tensor of `array` itself, without a copy (on the CPU): a change of one is one of both.
+
+    The tape does not notice such a change; `tensor` copies.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
+    return Tensor(array)
 
 
 def zeros_like(a: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minigrad.backend import Array, Device, DType, array_module, as_array, is_array
+from minigrad.backend import Array, Device, DType, array_module, as_array, bare, is_array
 
 gpus: list[int] = []
 """The GPUs of this machine by number, once one has been asked for; while it is empty, no array can
@@ -184,25 +184,25 @@ def beside(value: Any, neighbours: Sequence[Any]) -> Any:
     """A list or NumPy array where it belongs beside `neighbours`, among them Tensors or arrays.
 
     A list goes where the first of those is; an array beside a Tensor on a GPU to the default
-    device. Tensors, and what is on a GPU, stay where they are.
+    device. Tensors, and what is on a GPU, stay where they are. Raises as `as_array`.
     """
-    if hasattr(value, "_data"):
-        return value
-    if is_array(value):
-        for x in neighbours if gpus else ():
-            if hasattr(x, "_data"):
-                return value if array_module(x) is np else place(value)
+    if hasattr(value, "_memory"):
         return value
     array = as_array(value)
+    if is_array(value):
+        for x in neighbours if gpus else ():
+            if hasattr(x, "_memory"):
+                return array if array_module(x) is np else place(array)
+        return array
     for x in neighbours:
-        if is_array(getattr(x, "_data", x)):
+        if is_array(bare(x)):
             return near(array, x)
     return array
 
 
 def near(array: Array, x: Any) -> Array:
     """`array` on the device of `x`, a Tensor or an array."""
-    return to_device(array, device_of(getattr(x, "_data", x))) if gpus else array
+    return to_device(array, device_of(bare(x))) if gpus else array
 
 
 # ---------------------------------------------------------------------------------------- no mixing
@@ -279,8 +279,7 @@ def on_device_of(x: Array) -> Any:
     """``with on_device_of(x):`` the GPU that `x` is on is the current one, where arrays go."""
     if len(gpus) < 2 or array_module(x) is np:  # with one GPU that is the current one
         return _NOTHING
-    data: Any = getattr(x, "_data", x)
-    return data.device
+    return bare(x).device
 
 
 def staying() -> Any:
@@ -348,7 +347,8 @@ def is_unit(g: Array) -> bool:
 def _arrays(gradients: Any) -> Iterator[Array]:
     """The arrays of a gradient, or of a list of them: of Tensors, RowSparse, or themselves."""
     for x in gradients if isinstance(gradients, list | tuple) else (gradients,):
-        data: Any = getattr(x, "_data", getattr(x, "values", x))
+        data = bare(x)
+        data = getattr(data, "values", data)
         if is_array(data):
             yield data
 

@@ -24,7 +24,7 @@ from functools import wraps
 from typing import Any
 
 from minigrad import anomaly, tape
-from minigrad.backend import FLOAT32, array_module, as_array, is_array
+from minigrad.backend import FLOAT32, array_module, as_array, bare, is_array
 from minigrad.devices import beside, cast, gpus, place, run
 from minigrad.modes import enable_grad, modes, watchers
 from minigrad.recording import (
@@ -217,7 +217,7 @@ def _same_floats(flat: list[Any], numbers: bool) -> list[Any]:
 
 
 def _data(a: Any) -> Any:
-    return getattr(a, "_data", a)
+    return bare(a)
 
 
 class JointPlan:

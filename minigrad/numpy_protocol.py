@@ -7,16 +7,13 @@ nothing turns a Tensor into an array behind the user's back.
 
 from __future__ import annotations
 
-from functools import partial
+import operator
 from typing import Any, NoReturn
 
-import numpy as np
-
 from minigrad import ops
-from minigrad.backend import array_module, as_array
-from minigrad.devices import run
-from minigrad.recording import plain
-from minigrad.tape import Variable, wrap
+from minigrad.backend import array_module, bare
+from minigrad.ops import discrete
+from minigrad.tape import Variable
 
 _SAME_OP = {
     "absolute": "abs",
@@ -29,15 +26,23 @@ _SAME_OP = {
 }
 """NumPy's names for ops that have another name here."""
 
-# fmt: off
-_WITHOUT_DERIVATIVE = frozenset((
-    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf",
-    "isfinite", "signbit", "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and",
-    "bitwise_or", "bitwise_xor", "invert", "any", "all", "argmax", "argmin", "argsort", "shape",
-    "ndim", "size", "isclose", "allclose", "array_equal",
-))
-# fmt: on
-"""NumPy functions whose results are bools or integers, so that nothing on the tape is lost."""
+_CONSTANT = {
+    "equal": discrete.constant(2)(operator.eq),
+    "not_equal": discrete.constant(2)(operator.ne),
+    "less": discrete.constant(2)(operator.lt),
+    "less_equal": discrete.constant(2)(operator.le),
+    "greater": discrete.constant(2)(operator.gt),
+    "greater_equal": discrete.constant(2)(operator.ge),
+    "bitwise_and": discrete.constant(2)(operator.and_),
+    "bitwise_or": discrete.constant(2)(operator.or_),
+    "bitwise_xor": discrete.constant(2)(operator.xor),
+    "invert": discrete.constant(1)(operator.invert),
+    "signbit": discrete.constant(1)(lambda x: array_module(x).signbit(x)),
+    "shape": lambda a: a.shape,
+    "ndim": lambda a: a.ndim,
+    "size": lambda a: int(a.size),
+}
+"""NumPy functions with bools or integers as results that go by no name of minigrad's."""
 
 
 def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -51,7 +56,7 @@ def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any)
     if options or outs:
         options |= {"out": outs} if outs else {}
         _refuse(name, f"call it without {', '.join(options)}; minigrad's ops make new tensors")
-    return _call(name, ufunc, inputs, {})
+    return _call(name, inputs, {})
 
 
 def _into(name: str, ufunc: Any, inputs: Any, outs: Any) -> Any:
@@ -63,7 +68,7 @@ def _into(name: str, ufunc: Any, inputs: Any, outs: Any) -> Any:
                 "its result would go into an array, where the tape cannot follow; write x.detach() "
                 "in the place of the Tensor that requires a gradient",
             )
-    return ufunc(*[_array(x) for x in inputs], out=outs)
+    return ufunc(*[bare(x) for x in inputs], out=outs)
 
 
 def call_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -71,31 +76,20 @@ def call_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) 
     name = function.__name__
     if function.__module__ == "numpy.linalg" and name != "norm":
         _refuse(f"linalg.{name}", "minigrad has no such op")
-    return _call(name, function, args, kwargs)
+    return _call(name, args, kwargs)
 
 
-def _call(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    if name in _WITHOUT_DERIVATIVE:
-        values = [_array(a) for a in args]
-        options = {key: _array(a) for key, a in kwargs.items()}
-        if any(array_module(a) is not np for a in values):
-            values = [_array(plain(a, args)) for a in args]
-            xp = next(xp for xp in map(array_module, values) if xp is not np)
-            names = [f"argument {i}" for i in range(len(values))]
-            result = run(name, names, partial(getattr(xp, name), **options), values)
-        else:
-            result = function(*values, **options)
-        return wrap(as_array(result)) if hasattr(result, "dtype") else result
+def _call(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
     op = _SAME_OP.get(name, name)
-    if op not in ops.__all__:
+    if op in ops.__all__:
+        return getattr(ops, op)(*args, **kwargs)
+    if op in discrete.__all__:
+        return getattr(discrete, op)(*args, **kwargs)
+    if name not in _CONSTANT:
         _refuse(
             name, "minigrad has no such op; use those it has, or x.numpy() for the values alone"
         )
-    return getattr(ops, op)(*args, **kwargs)
-
-
-def _array(a: Any) -> Any:
-    return getattr(a, "_data", a)
+    return _CONSTANT[name](*args, **kwargs)
 
 
 def _refuse(name: str, advice: str) -> NoReturn:

@@ -29,8 +29,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from minigrad import anomaly, tape
-from minigrad.backend import FLOAT32, is_array
+from minigrad.backend import FLOAT32, as_array, is_array
 from minigrad.devices import beside, cast, gpus, own_copy, place, run
+from minigrad.habits import refuse_keywords
 from minigrad.modes import modes, watchers
 from minigrad.tape import Node, Useful, Variable, changed_error, memory_of, next_stamp, wrap
 
@@ -268,6 +269,7 @@ class Op:
             values = self.defaults | values | kwargs
             if values.keys() == self.known:
                 return tuple([values[name] for name in self.parameters])
+        refuse_keywords(self.name, kwargs)
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -282,7 +284,7 @@ class Op:
         """
         return tuple(
             plain(a, args)
-            if is_input or (is_array(a) and a.ndim == 0) or type(a) is np.ndarray
+            if is_input or (is_array(a) and a.ndim == 0) or isinstance(a, np.ndarray)
             else a
             for a, is_input in zip(args, self.inputs, strict=True)
         )
@@ -341,8 +343,8 @@ def plain(a: Any, args: Sequence[Any]) -> Any:
     """A number, list or array as what it means beside the Tensors in `args`; see `Op.plain`."""
     if isinstance(a, Variable | int | float | None) and not isinstance(a, np.generic):
         return a
-    if isinstance(a, np.ndarray | np.generic) and a.ndim == 0 and a.dtype.kind in "fiub":
-        return a.item()
+    if (type(a) is np.ndarray or isinstance(a, np.generic)) and a.ndim == 0:
+        return a.item() if a.dtype.kind in "fiub" else as_array(a)
     return beside(a, args)
 
 

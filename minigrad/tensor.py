@@ -5,39 +5,31 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad import ops, tape
-from minigrad.backend import Array, ArrayLike, Device, DType, as_array
+from minigrad.backend import Array, ArrayLike, Device, DType, bare
 from minigrad.devices import beside, device_of, exported, gpus, is_on, own_copy, place, run
 from minigrad.devices import to_device as array_to_device
 from minigrad.modes import modes
 from minigrad.numpy_protocol import call_function, call_ufunc
+from minigrad.ops import discrete
 from minigrad.ops.indexing import At, as_index
+from minigrad.second_names import SecondNames, Size, tell_words
 from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
 
 Self = TypeVar("Self", bound="Tensor")
 
 
-def _constant(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """A method for a result that has no derivative: bools and integers, off the tape."""
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        values = [self._data, *[_beside(self, a) for a in args]]
-        names = ["self", *["other"] * len(args)]
-        result = run(function.__name__, names, partial(function, **kwargs), values)
-        return NotImplemented if result is NotImplemented else wrap(as_array(result))
-
-    method.__doc__ = f"NumPy's {function.__name__}, elementwise or over an axis; a constant."
-    return method
-
-
 def _beside(tensor: Tensor, a: Any) -> Any:
-    a = getattr(a, "_data", a)
-    return beside(a, [tensor]) if gpus and type(a) in (list, np.ndarray) else a
+    a = bare(a)
+    return beside(a, [tensor]) if isinstance(a, np.ndarray) or (gpus and type(a) is list) else a
+
+
+def _compared(op: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
+    return discrete.constant(2)(op)
 
 
 def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
@@ -79,7 +71,7 @@ def _in_place(op: Callable[..., Tensor], sign: str) -> Callable[[Tensor, Any], T
     return method
 
 
-class Tensor(Variable):
+class Tensor(SecondNames):
     """An array that can be differentiated with respect to.
 
     Parameters
@@ -113,22 +105,46 @@ class Tensor(Variable):
     ) -> None:
         if isinstance(data, Variable) and device is None:
             device = device_of(data._data)
-        self._data = place(getattr(data, "_data", data), dtype, device)
+        self._data = place(bare(data), dtype, device)
         self._node = self._memory = self.grad = None
         if isinstance(data, Variable) and self._data is data._data:
             self._memory = tape.memory_of(data)
         self.requires_grad_(requires_grad)
 
-    shape = property(lambda self: self._data.shape, doc="Length of each axis.")
-    ndim = property(lambda self: self._data.ndim, doc="Number of axes.")
-    size = property(lambda self: self._data.size, doc="Number of elements.")
-    dtype = property(lambda self: self._data.dtype, doc="The NumPy dtype of the elements.")
-    nbytes = property(lambda self: self._data.nbytes, doc="Bytes of memory the elements take.")
-    device = property(lambda self: device_of(self._data), doc='"cpu", "cuda:0" ...')
-    is_leaf = property(
-        lambda self: self._node is None or isinstance(self._node, Leaf),
-        doc="Whether this is no result of a recorded op: a constant, or where the tape begins.",
-    )
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return Size(self._data.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of the elements."""
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory the elements take."""
+        return self._data.nbytes  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> Device:
+        """Where the elements are: ``"cpu"``, ``"cuda:0"`` ..."""
+        return device_of(self._data)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this is no result of a recorded op: a constant, or where the tape begins."""
+        return self._node is None or isinstance(self._node, Leaf)
 
     @property
     def data(self) -> Array:
@@ -137,7 +153,7 @@ class Tensor(Variable):
 
     @data.setter
     def data(self, value: ArrayLike) -> None:
-        array = place(getattr(value, "_data", value), self.dtype, self.device)
+        array = place(bare(value), self.dtype, self.device)
         if array.shape != self.shape:
             raise ValueError(f"data: assigned shape {array.shape} to a tensor of {self.shape}")
         if array is not self._data:
@@ -251,7 +267,12 @@ class Tensor(Variable):
         return self._data.tolist()
 
     def to(self, device: Device | None = None, dtype: DType = None) -> Tensor:
-        """The tensor on another device, or in another dtype; itself if it is so already."""
+        """The tensor on another device, or in another dtype; itself if it is so already.
+
+        As in PyTorch, a dtype alone may come first: ``x.to(mg.float64)``.
+        """
+        if device is not None and not isinstance(device, str):
+            device, dtype = None, device
         result = self if dtype is None or self.dtype == dtype else self.astype(dtype)
         if device is None or is_on(result._data, device):
             return result
@@ -372,7 +393,12 @@ class Tensor(Variable):
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
-        """See `minigrad.transpose`; the axes may be given one by one."""
+        """See `minigrad.transpose`; the axes may be given one by one. All axes, as in NumPy."""
+        if len(axes) == 2 != self.ndim:
+            raise ValueError(
+                f"transpose: got 2 axes for the shape {self.shape}, but as in NumPy it takes all; "
+                "to exchange two write x.swapaxes(a, b)"
+            )
         return ops.transpose(
             self, (axes if isinstance(axes[0], int | np.integer) else axes[0]) if axes else None
         )
@@ -401,28 +427,28 @@ class Tensor(Variable):
     __pos__ = ops.copy
     __abs__ = ops.abs
 
-    __eq__ = _constant(operator.eq)  # type: ignore[assignment]
-    __ne__ = _constant(operator.ne)  # type: ignore[assignment]
-    __lt__, __le__ = _constant(operator.lt), _constant(operator.le)
-    __gt__, __ge__ = _constant(operator.gt), _constant(operator.ge)
-    __and__ = __rand__ = _constant(operator.and_)
-    __or__ = __ror__ = _constant(operator.or_)
-    __xor__ = __rxor__ = _constant(operator.xor)
-    __invert__ = _constant(operator.invert)
+    __eq__ = _compared(operator.eq)  # type: ignore[assignment]
+    __ne__ = _compared(operator.ne)  # type: ignore[assignment]
+    __lt__, __le__ = _compared(operator.lt), _compared(operator.le)
+    __gt__, __ge__ = _compared(operator.gt), _compared(operator.ge)
+    __and__ = __rand__ = _compared(operator.and_)
+    __or__ = __ror__ = _compared(operator.or_)
+    __xor__ = __rxor__ = _compared(operator.xor)
+    __invert__ = discrete.constant(1)(operator.invert)
 
-    any = _constant(lambda a, *args, **kw: a.any(*args, **kw))
-    all = _constant(lambda a, *args, **kw: a.all(*args, **kw))
-    argmax = _constant(lambda a, *args, **kw: a.argmax(*args, **kw))
-    argmin = _constant(lambda a, *args, **kw: a.argmin(*args, **kw))
-    argsort = _constant(lambda a, *args, **kw: a.argsort(*args, **kw))
+    any, all = discrete.any, discrete.all
+    argmax, argmin, argsort = discrete.argmax, discrete.argmin, discrete.argsort
 
     abs, exp, log, sqrt, tanh, sigmoid = ops.abs, ops.exp, ops.log, ops.sqrt, ops.tanh, ops.sigmoid
+    sin, cos, square, round = ops.sin, ops.cos, ops.square, ops.round
     relu, softmax, log_softmax, clip = ops.relu, ops.softmax, ops.log_softmax, ops.clip
     sum, mean, prod, max, min = ops.sum, ops.mean, ops.prod, ops.max, ops.min
     var, std, cumsum, logsumexp = ops.var, ops.std, ops.cumsum, ops.logsumexp
+    sort, topk, cumprod = ops.sort, ops.topk, ops.cumprod
     astype, copy, squeeze, swapaxes = ops.astype, ops.copy, ops.squeeze, ops.swapaxes
-    ravel, flatten, repeat, take, dot = ops.ravel, ops.ravel, ops.repeat, ops.take, ops.dot
+    ravel, repeat, take, dot = ops.ravel, ops.repeat, ops.take, ops.dot
     trace, diagonal = ops.trace, ops.diagonal
 
 
+tell_words(Tensor)
 tape.variable_class = Tensor

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import Array, ArrayLike, DType, array_module
+from minigrad.backend import Array, ArrayLike, DType, array_module, as_array, bare
 from minigrad.devices import near, own_copy
 from minigrad.nn.building import as_input, check_nonlinearity, check_share, recurrent_parameters
 from minigrad.nn.sequences import Layers
@@ -105,7 +105,7 @@ class _Fused(Layers):
 
     def _checked_ids(self, x: Any) -> Array:
         """The ids in `x` as they are now; an IndexError unless all are below `input_size`."""
-        ids: Array = own_copy(getattr(x, "_data", x))
+        ids: Array = own_copy(as_array(bare(x)))
         if array_module(ids) is np and not all_below(ids, self.input_size):
             wrong = ids[(ids < 0) | (ids >= self.input_size)]
             raise IndexError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import ArrayLike
+from minigrad.backend import ArrayLike, as_array, bare
 from minigrad.nn.building import as_input, check_floats, check_share, check_sizes, checked_state
 from minigrad.nn.module import Module
 from minigrad.ops.packing import Packing
@@ -144,7 +144,7 @@ class Layers(Module):
             return None
         name = type(self).__name__
         try:
-            given = np.asarray(getattr(lengths, "_data", lengths))
+            given = as_array(np.asanyarray(bare(lengths)))
         except (TypeError, ValueError):
             raise TypeError(
                 f"{name}: lengths must be integers in the computer's memory, not {lengths!r:.60}"

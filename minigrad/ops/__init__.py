@@ -1,5 +1,6 @@
 """Every differentiable op, forward beside derivative: from simple to hard, arithmetic first."""
 
+from minigrad import habits
 from minigrad.ops.activations import elu, erf, gelu, leaky_relu, relu, sigmoid, silu, softplus
 from minigrad.ops.arithmetic import (
     abs,
@@ -58,8 +59,10 @@ from minigrad.ops.linalg import (
 )
 from minigrad.ops.losses import binary_cross_entropy_with_logits, mse_loss
 from minigrad.ops.neural import dropout, embedding, layer_norm
+from minigrad.ops.ordering import cumprod, sort, topk
 from minigrad.ops.output import linear_cross_entropy
 from minigrad.ops.reduction import cumsum, logsumexp, max, mean, min, prod, std, sum, var
+from minigrad.ops.rounding import ceil, exp2, floor, log2, log10, round, trunc
 from minigrad.ops.shape import (
     astype,
     broadcast_to,
@@ -92,12 +95,14 @@ __all__ = [
     "astype",
     "binary_cross_entropy_with_logits",
     "broadcast_to",
+    "ceil",
     "clip",
     "concatenate",
     "copy",
     "cos",
     "cosh",
     "cross_entropy",
+    "cumprod",
     "cumsum",
     "diagonal",
     "divide",
@@ -108,9 +113,11 @@ __all__ = [
     "embedding",
     "erf",
     "exp",
+    "exp2",
     "expand_dims",
     "expm1",
     "flip",
+    "floor",
     "floor_divide",
     "gelu",
     "getitem",
@@ -120,6 +127,8 @@ __all__ = [
     "linear_cross_entropy",
     "log",
     "log1p",
+    "log2",
+    "log10",
     "log_softmax",
     "logsumexp",
     "matmul",
@@ -144,6 +153,7 @@ __all__ = [
     "repeat",
     "reshape",
     "roll",
+    "round",
     "scatter_add",
     "scatter_set",
     "sigmoid",
@@ -153,6 +163,7 @@ __all__ = [
     "sinh",
     "softmax",
     "softplus",
+    "sort",
     "split",
     "sqrt",
     "square",
@@ -169,11 +180,17 @@ __all__ = [
     "tensordot",
     "tile",
     "to_device",
+    "topk",
     "trace",
     "transpose",
     "tril",
     "triu",
+    "trunc",
     "unstack",
     "var",
     "where",
 ]
+
+for _name in __all__:
+    if not hasattr(globals()[_name], "op"):  # a plain function, composed of ops
+        globals()[_name] = habits.worded(globals()[_name])

@@ -42,7 +42,7 @@ def as_index(index: Any, a: Any) -> Index:
         return near(np.asarray(items, None if items else np.intp), a)
     if isinstance(index, Variable):
         return index._data
-    return beside(index, [a]) if type(index) is np.ndarray else index
+    return beside(index, [a]) if isinstance(index, np.ndarray) else index
 
 
 def _is_basic(index: Index) -> bool:

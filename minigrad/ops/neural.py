@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import random
-from minigrad.backend import FLOAT32, Array, ArrayLike, array_module, as_array
+from minigrad.backend import FLOAT32, Array, ArrayLike, array_module, as_array, bare
 from minigrad.devices import beside, near, on_device_of, own_copy
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
@@ -118,7 +118,7 @@ def embedding(
     weight, listed = operand(weight), isinstance(ids, list | tuple | int)
     if listed:
         ids = np.array(ids) if np.size(ids) else np.zeros(np.shape(ids), np.int64)
-    where_from, ids = ids, as_array(getattr(ids, "_data", ids))
+    where_from, ids = ids, as_array(bare(ids))
     if ids.dtype.kind not in "iu":
         raise TypeError(
             f"embedding: ids must be integers, not {ids.dtype} {ids.shape}; "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module, as_array
+from minigrad.backend import Array, array_module, as_array, bare
 from minigrad.devices import beside, near, on_device_of, own_copy
 from minigrad.ops.indexing import all_below
 from minigrad.tape import Variable
@@ -44,8 +44,7 @@ def as_class_ids(targets: Any, *logits: Any) -> Any:
         return near(np.array(targets), logits[0])
     if targets.dtype.kind == "f":
         return targets
-    data = getattr(targets, "_data", None)
-    return own_copy(beside(targets, logits) if data is None else data)
+    return own_copy(bare(beside(targets, logits)))
 
 
 def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:

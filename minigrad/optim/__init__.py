@@ -13,6 +13,9 @@ The names, arguments, defaults and numbers are those of ``torch.optim``::
         schedule.step()
 """
 
+from typing import TYPE_CHECKING
+
+from minigrad.habits import OPTIMISERS, unknown
 from minigrad.optim.adagrad import Adagrad
 from minigrad.optim.adam import Adam, AdamW
 from minigrad.optim.asgd import ASGD
@@ -52,3 +55,8 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
 ]
+
+if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
+
+    def __getattr__(name: str) -> object:
+        raise unknown("module 'minigrad.optim'", name, OPTIMISERS, __all__)

@@ -21,6 +21,8 @@ DOMAINS: dict[str, tuple[float, float]] = {
     "arcsin": (-0.9, 0.9),
     "arctanh": (-0.9, 0.9),
     "log": (0.2, 4.0),
+    "log10": (0.2, 4.0),
+    "log2": (0.2, 4.0),
     "log1p": (-0.8, 4.0),
     "sqrt": (0.2, 4.0),
     "tan": (-1.2, 1.2),

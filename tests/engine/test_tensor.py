@@ -183,12 +183,8 @@ METHODS += ["argmax", "argmin", "any", "all"]
 def test_methods_are_the_functions(name):
     x = leaf([[0.5, 1.0], [2.0, 1.5]])
     y = getattr(x, name)()
-    if hasattr(mg, name):
-        np.testing.assert_array_equal(y.numpy(), getattr(mg, name)(x).numpy())
-        assert y.requires_grad
-    else:
-        np.testing.assert_array_equal(y.numpy(), getattr(x.numpy(), name)())
-        assert not y.requires_grad
+    np.testing.assert_array_equal(y.numpy(), getattr(mg, name)(x).numpy())
+    assert y.requires_grad == (name in mg.ops.__all__)
 
 
 def test_methods_take_numpys_positional_arguments():
@@ -350,14 +346,14 @@ def test_numpy_functions_stay_on_the_tape(call):
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (np.floor, "numpy.floor.*no such op.*numpy()"),
+        (np.spacing, "numpy.spacing.*no such op.*numpy()"),
         (np.fft.fft, "numpy.fft"),
         (lambda x: np.linalg.inv(x), "linalg.inv"),
         (lambda x: np.add(x, x, out=np.zeros(2)), "numpy.add.*detach"),
         (lambda x: np.add.reduce(x), "add.reduce.*mg.sum"),
         (lambda x: np.asarray(x), "not silently made an array"),
         (lambda x: np.array([x]), "not silently|truth|sequence"),
-        (lambda x: np.sort(x), "numpy.sort"),
+        (lambda x: np.partition(x, 1), "numpy.partition"),
         (lambda x: np.add(np.zeros(2), 1, out=x), "without out"),
         (lambda x: np.add(x, 1, where=[True, False]), "without where"),
         (lambda x: operator.iadd(np.zeros(2), x), "numpy.add.*detach"),

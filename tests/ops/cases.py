@@ -62,13 +62,18 @@ ELEMENTWISE = {
     "arcsin": np.arcsin,
     "arctan": np.arctan,
     "arctanh": np.arctanh,
+    "ceil": np.ceil,
     "copy": np.copy,
     "cos": np.cos,
     "cosh": np.cosh,
     "erf": np_erf,
     "exp": np.exp,
+    "exp2": np.exp2,
     "expm1": np.expm1,
+    "floor": np.floor,
     "log": np.log,
+    "log10": np.log10,
+    "log2": np.log2,
     "log1p": np.log1p,
     "negative": np.negative,
     "ravel": np.ravel,
@@ -83,6 +88,7 @@ ELEMENTWISE = {
     "square": np.square,
     "tan": np.tan,
     "tanh": np.tanh,
+    "trunc": np.trunc,
 }
 
 
@@ -124,6 +130,14 @@ def gelu(d):
         [d(draw.arrays())],
         lambda x: mg.gelu(x, approximate),
         lambda x: 0.5 * x * (1 + inner(x)),
+    )
+
+
+@case("round")
+def round_to(d):
+    decimals = d(st.integers(-1, 2))
+    return Case(
+        [d(draw.arrays())], lambda x: mg.round(x, decimals), lambda x: np.round(x, decimals)
     )
 
 
@@ -261,6 +275,40 @@ def cumsum(d):
     x = d(draw.arrays())
     axis = d(draw.axes(x.ndim, several=False))
     return Case([x], lambda x: mg.cumsum(x, axis), lambda x: np.cumsum(x, axis))
+
+
+@case("cumprod")
+def cumprod(d):
+    x = d(draw.arrays())
+    x = x * (np.abs(x) > d(draw.numbers(0, 1)))  # with zeros
+    axis = d(draw.axes(x.ndim, several=False))
+    return Case([x], lambda x: mg.cumprod(x, axis), lambda x: np.cumprod(x, axis))
+
+
+@case("sort")
+def sort(d):
+    x = d(draw.arrays(draw.shapes(min_dims=1), unique=True))
+    axis, descending = d(draw.axes(x.ndim, several=False)), d(st.booleans())
+    sign = -1 if descending else 1
+    return Case(
+        [x],
+        lambda x: mg.sort(x, axis, descending),
+        lambda x: sign * np.sort(sign * x, axis),
+    )
+
+
+@case("topk")
+def topk(d):
+    x = d(draw.arrays(draw.shapes(min_dims=1), unique=True))
+    axis, largest = d(st.integers(-x.ndim, x.ndim - 1)), d(st.booleans())
+    k = d(st.integers(0, x.shape[axis]))
+    sign = -1 if largest else 1
+    first = (slice(None),) * (axis % x.ndim) + (slice(0, k),)
+    return Case(
+        [x],
+        lambda x: [mg.topk(x, k, axis, largest)[0]],  # the places are no floats
+        lambda x: [sign * np.sort(sign * x, axis)[first]],
+    )
 
 
 @case("norm")

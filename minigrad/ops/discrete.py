@@ -1,0 +1,233 @@
+"""Functions whose results are bools, or integers that count or name: constants, off the tape.
+
+They go by their NumPy names and, like the ops, give a Tensor for Tensors and lists, an array
+for arrays. Beside a Tensor, lists and NumPy's numbers mean what they mean to an op.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from minigrad.backend import FLOAT32, ArrayLike, Axis, DType, array_module, as_array, bare, is_array
+from minigrad.devices import gpus, near, on_device_of, place, run
+from minigrad.habits import refuse_keywords
+from minigrad.recording import operand, plain
+from minigrad.tape import Variable, wrap
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = [
+    "all",
+    "allclose",
+    "any",
+    "argmax",
+    "argmin",
+    "argsort",
+    "array_equal",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "one_hot",
+]
+
+
+def constant(count: int) -> Callable[[F], F]:
+    """Let a function whose first `count` parameters are arrays take Tensors and lists there too."""
+
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            if kwargs:
+                refuse_keywords(function.__name__, kwargs)
+            given = list(args[:count])
+            tensors = True in [isinstance(a, Variable) for a in given]
+            if not tensors and not builtins.any(map(is_array, given)):
+                given[:1], tensors = map(operand, given[:1]), True
+            if tensors:
+                given = [a._data if isinstance(a, Variable) else _beside(a, given) for a in given]
+            if gpus:
+                result = run(
+                    function.__name__,
+                    [f"argument {i}" for i in range(len(given))],
+                    lambda *arrays: function(*arrays, *args[count:], **kwargs),
+                    given,
+                )
+            else:
+                result = function(*given, *args[count:], **kwargs)
+            return wrap(as_array(result)) if tensors and hasattr(result, "dtype") else result
+
+        return apply
+
+    return decorate
+
+
+def _beside(a: Any, inputs: list[Any]) -> Any:
+    """`a` as it is to be compared with the Tensors in `inputs`; what is no number as it is."""
+    if isinstance(a, list | tuple):
+        others = [x for x in inputs if isinstance(x, Variable)]
+        floats = [x._data.dtype for x in others if x._data.dtype.kind == "f"]
+        return near(as_array(np.array(a), floats[0] if floats else None), others[0])
+    return plain(a, inputs) if isinstance(a, np.ndarray | np.generic) else a
+
+
+# ------------------------------------------------------------------------------ of each element
+
+
+@constant(1)
+def isnan(x: ArrayLike) -> Tensor:
+    """Whether each element is NaN."""
+    return array_module(x).isnan(x)
+
+
+@constant(1)
+def isinf(x: ArrayLike) -> Tensor:
+    """Whether each element is infinite."""
+    return array_module(x).isinf(x)
+
+
+@constant(1)
+def isfinite(x: ArrayLike) -> Tensor:
+    """Whether each element is a number, neither NaN nor infinite."""
+    return array_module(x).isfinite(x)
+
+
+@constant(1)
+def logical_not(x: ArrayLike) -> Tensor:
+    """Whether each element is 0 (or False)."""
+    return array_module(x).logical_not(x)
+
+
+@constant(2)
+def logical_and(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+    """Whether both of each pair of elements are not 0."""
+    return array_module(x1, x2).logical_and(x1, x2)
+
+
+@constant(2)
+def logical_or(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+    """Whether one of each pair of elements is not 0."""
+    return array_module(x1, x2).logical_or(x1, x2)
+
+
+@constant(2)
+def logical_xor(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+    """Whether just one of each pair of elements is not 0."""
+    return array_module(x1, x2).logical_xor(x1, x2)
+
+
+@constant(2)
+def isclose(
+    a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """Whether each pair of elements is as good as equal: abs(a - b) <= atol + rtol abs(b)."""
+    return array_module(a, b).isclose(a, b, rtol, atol, equal_nan)
+
+
+# ----------------------------------------------------------------------------------- of them all
+
+
+@constant(2)
+def allclose(
+    a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
+    """Whether all pairs of elements are as good as equal; see `isclose`."""
+    return bool(array_module(a, b).allclose(a, b, rtol, atol, equal_nan))
+
+
+@constant(2)
+def array_equal(a1: ArrayLike, a2: ArrayLike) -> bool:
+    """Whether two tensors have the same shape and equal elements."""
+    return bool(array_module(a1, a2).array_equal(a1, a2))
+
+
+@constant(1)
+def any(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether some element over `axis` is not 0."""
+    return array_module(a).any(a, axis, keepdims=keepdims)
+
+
+@constant(1)
+def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether no element over `axis` is 0."""
+    return array_module(a).all(a, axis, keepdims=keepdims)
+
+
+# ----------------------------------------------------------------------------------------- places
+
+
+@constant(1)
+def argmax(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Where along `axis` the largest element is, the first of several; None: of all, in order."""
+    return array_module(a).argmax(a, axis, keepdims=keepdims)
+
+
+@constant(1)
+def argmin(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Where along `axis` the smallest element is, the first of several; None: of all, in order."""
+    return array_module(a).argmin(a, axis, keepdims=keepdims)
+
+
+@constant(1)
+def argsort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tensor:
+    """The places of the elements along `axis` in rising (or falling) order; None: of all.
+
+    Equal elements keep their order, and NaN counts as the largest.
+    """
+    xp = array_module(a)
+    if axis is None:
+        a, axis = a.reshape(-1), 0
+    if not descending:
+        return xp.argsort(a, axis, kind="stable")
+    backwards = xp.argsort(xp.flip(a, axis), axis, kind="stable")
+    return a.shape[axis] - 1 - xp.flip(backwards, axis)
+
+
+def one_hot(ids: ArrayLike, num_classes: int, dtype: DType = FLOAT32) -> Tensor:
+    """For each id a vector with 1 at that place and 0 elsewhere; float32 unless told.
+
+    Parameters
+    ----------
+    ids
+        integers from 0 to `num_classes` - 1, any shape.
+    num_classes
+        the length of the vectors.
+    dtype
+        of the result.
+
+    Returns
+    -------
+    Tensor of shape ids.shape + (num_classes,).
+
+    Raises
+    ------
+    TypeError, IndexError
+        if ids are not integers, or one is outside the classes. On a GPU nobody looks: the vector
+        of such an id is 0.
+    """
+    if isinstance(ids, list | tuple | int):
+        ids = np.array(ids, None if np.size(ids) else np.int64)
+    ids = place(bare(ids))
+    xp = array_module(ids)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(
+            f"one_hot: ids must be integers, not {ids.dtype} {ids.shape}; Python numbers become "
+            "float32 in mg.tensor unless it is given dtype=int"
+        )
+    if xp is np and ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
+        worst = ids.max() if ids.max() >= num_classes else ids.min()
+        raise IndexError(f"one_hot: id {worst} is outside the {num_classes} classes")
+    with on_device_of(ids):
+        return wrap((ids[..., None] == xp.arange(num_classes)).astype(dtype))

@@ -1,0 +1,95 @@
+"""Ops in which the order of the elements along an axis counts: sorting, the largest, products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from minigrad.backend import Array, ArrayLike, DType, array_module, bare
+from minigrad.devices import zeros
+from minigrad.ops.arithmetic import where
+from minigrad.ops.discrete import argsort
+from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.reduction import _no_out
+from minigrad.ops.shape import concatenate, moveaxis, ravel, stack
+from minigrad.recording import differentiable, operand
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def sort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tensor:
+    """The elements along `axis` in rising (or falling) order; None: all of them, as a vector.
+
+    The values alone: ``argsort`` gives the places that they come from, to which their gradients
+    go. Equal elements keep their order, and NaN counts as the largest.
+    """
+    a = operand(a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    return take_along_axis(a, argsort(bare(a), axis, descending), axis)
+
+
+def topk(a: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
+    """The `k` largest elements along `axis` (or the smallest), and their places.
+
+    Parameters
+    ----------
+    a
+        any shape with an axis.
+    k
+        how many, from 0 to the length of the axis.
+    axis
+        where along to look.
+    largest
+        False: the smallest.
+
+    Returns
+    -------
+    (values, indices): the values in falling (the smallest: rising) order, on the tape, and where
+    along `axis` they are, constants. Of equal elements the first are taken; NaN is the largest.
+
+    Raises
+    ------
+    ValueError
+        if there are no `k` elements along the axis.
+    """
+    a = operand(a)
+    order = argsort(a, axis, largest)
+    if not 0 <= k <= a.shape[axis]:
+        raise ValueError(f"topk: k is {k}, but axis {axis} has {a.shape[axis]} elements")
+    indices = order[(slice(None),) * (axis % a.ndim) + (slice(0, k),)]
+    return take_along_axis(a, indices, axis), indices
+
+
+@differentiable(a=lambda g, a, axis: _summed_products(g, a, axis))
+def _cumprod(a: Array, axis: int, dtype: DType = None) -> Any:
+    return a.cumprod(axis, dtype=dtype)
+
+
+def cumprod(a: ArrayLike, axis: int | None = None, dtype: DType = None, out: None = None) -> Tensor:
+    """Running product along `axis`; None: of all elements in order, as a vector.
+
+    The derivative is exact where elements are 0, too.
+    """
+    _no_out("cumprod", out)
+    return _cumprod(ravel(a), 0, dtype) if axis is None else _cumprod(a, axis, dtype)
+
+
+def _summed_products(g: Any, a: Any, axis: int) -> Any:
+    """The gradient of a_i, (a_0 ... a_{i-1}) (g_i + a_{i+1} (g_{i+1} + a_{i+2} (...))).
+
+    No element is divided by, so that zeros do no harm.
+    """
+    a, g = moveaxis(a, axis, 0), moveaxis(g, axis, 0)
+    if not len(a):
+        return moveaxis(g, 0, axis)
+    after = [g[-1]]
+    for i in reversed(range(len(a) - 1)):
+        after.append(g[i] + _selected(a[i + 1], after[-1]))
+    before = _cumprod(concatenate([zeros(a[:1].shape, a) + 1, a[:-1]]), 0)
+    return moveaxis(_selected(before, stack(after[::-1])), 0, axis)
+
+
+def _selected(x: Any, factor: Any) -> Any:
+    """``x * factor``, but 0, not NaN, where `x` is infinite and the factor is 0."""
+    return where(array_module(x).isinf(bare(x)) & (bare(factor) == 0), 0.0, x) * factor
