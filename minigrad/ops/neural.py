@@ -302,7 +302,7 @@ def layer_norm(
     x = operand(x)
     if x.dtype.kind != "f":
         raise TypeError(f"layer_norm: x must be floats, not {x.dtype} {x.shape}")
-    if isinstance(normalized_shape, int):
+    if isinstance(normalized_shape, int | np.integer):
         normalized_shape = (normalized_shape,)
     shape = tuple(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape or math.prod(shape) == 0:
