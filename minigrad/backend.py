@@ -67,17 +67,22 @@ def as_array(value: Any, dtype: DType = None) -> Array:
         value = value.to_dense() if sparse else _from_python(value, dtype)
     xp = array_module(value)
     if type(value) is not xp.ndarray:
-        if hasattr(value, "mask"):
-            raise TypeError(
-                f"tensor: a {type(value).__name__} would lose its mask; fill it (a.filled(0)), and "
-                "pass the mask on as an array of its own (a.mask), to mg.where say"
-            )
+        refuse_mask(value)
         value = xp.asarray(value)
     _check_real(value.dtype)
     if dtype is not None and value.dtype != dtype:
         _check_real(np.dtype(dtype))
         value = value.astype(dtype)
     return value
+
+
+def refuse_mask(value: Any) -> None:
+    """Raise a TypeError if `value` is a masked array, or another that has a mask."""
+    if isinstance(value, np.ndarray) and hasattr(value, "mask"):
+        raise TypeError(
+            f"tensor: a {type(value).__name__} would lose its mask; fill it (a.filled(0)), and "
+            "pass the mask on as an array of its own (a.mask), to mg.where say"
+        )
 
 
 def _check_real(dtype: Any) -> None:

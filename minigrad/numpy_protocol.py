@@ -8,6 +8,7 @@ nothing turns a Tensor into an array behind the user's back.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from minigrad import ops
@@ -26,7 +27,7 @@ _SAME_OP = {
 }
 """NumPy's names for ops that have another name here."""
 
-_CONSTANT = {
+_CONSTANT: dict[str, Callable[..., Any]] = {
     "equal": discrete.constant(2)(operator.eq),
     "not_equal": discrete.constant(2)(operator.ne),
     "less": discrete.constant(2)(operator.lt),

@@ -341,8 +341,10 @@ class Op:
 
 def plain(a: Any, args: Sequence[Any]) -> Any:
     """A number, list or array as what it means beside the Tensors in `args`; see `Op.plain`."""
-    if isinstance(a, Variable | int | float | None) and not isinstance(a, np.generic):
+    if isinstance(a, Variable | None) or type(a) in (int, float, bool):
         return a
+    if isinstance(a, int | float) and not isinstance(a, np.generic):  # of a class of its own
+        return float(a) if isinstance(a, float) else int(a)
     if (type(a) is np.ndarray or isinstance(a, np.generic)) and a.ndim == 0:
         return a.item() if a.dtype.kind in "fiub" else as_array(a)
     return beside(a, args)

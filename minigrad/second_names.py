@@ -118,16 +118,6 @@ class SecondNames(Variable):
         return [name for name in super().__dir__() if hasattr(type(self), name)]
 
 
-class Size(int):
-    """`Tensor.size`, a number as in NumPy; called, as in PyTorch, it tells what to write."""
-
-    def __call__(self, axis: Any = None) -> NoReturn:
-        raise TypeError(
-            "x.size is the number of elements, as in NumPy; the length of each axis is in x.shape, "
-            "that of one in x.shape[i]"
-        )
-
-
 class Told:
     """An attribute that is not there: whoever asks for it is told the word to write."""
 

@@ -17,7 +17,7 @@ from minigrad.modes import modes
 from minigrad.numpy_protocol import call_function, call_ufunc
 from minigrad.ops import discrete
 from minigrad.ops.indexing import At, as_index
-from minigrad.second_names import SecondNames, Size, tell_words
+from minigrad.second_names import SecondNames, tell_words
 from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
 
 Self = TypeVar("Self", bound="Tensor")
@@ -30,6 +30,10 @@ def _beside(tensor: Tensor, a: Any) -> Any:
 
 def _compared(op: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
     return discrete.constant(2)(op)
+
+
+def _inverted(op: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+    return discrete.constant(1)(op)
 
 
 def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
@@ -124,7 +128,7 @@ class Tensor(SecondNames):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return Size(self._data.size)
+        return self._data.size  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -384,9 +388,20 @@ class Tensor(SecondNames):
         run("setitem", ("self", "index", "value"), operator.setitem, values)
         mark_changed(self)
 
-    at = property(At, doc="``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape.")
-    T = property(ops.transpose, doc="With the axes in reverse order.")
-    mT = property(lambda self: ops.swapaxes(self, -1, -2), doc="Each matrix transposed.")  # noqa: N815
+    @property
+    def at(self) -> At:
+        """``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape."""
+        return At(self)
+
+    @property
+    def T(self) -> Tensor:
+        """With the axes in reverse order."""
+        return ops.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """Each matrix transposed."""
+        return ops.swapaxes(self, -1, -2)
 
     def reshape(self, *shape: Any) -> Tensor:
         """See `minigrad.reshape`; the lengths may be given one by one."""
@@ -434,7 +449,7 @@ class Tensor(SecondNames):
     __and__ = __rand__ = _compared(operator.and_)
     __or__ = __ror__ = _compared(operator.or_)
     __xor__ = __rxor__ = _compared(operator.xor)
-    __invert__ = discrete.constant(1)(operator.invert)
+    __invert__ = _inverted(operator.invert)
 
     any, all = discrete.any, discrete.all
     argmax, argmin, argsort = discrete.argmax, discrete.argmin, discrete.argsort

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import ArrayLike, as_array, bare
+from minigrad.backend import ArrayLike, bare, refuse_mask
 from minigrad.nn.building import as_input, check_floats, check_share, check_sizes, checked_state
 from minigrad.nn.module import Module
 from minigrad.ops.packing import Packing
@@ -143,8 +143,9 @@ class Layers(Module):
         if lengths is None:
             return None
         name = type(self).__name__
+        refuse_mask(lengths)
         try:
-            given = as_array(np.asanyarray(bare(lengths)))
+            given = np.asarray(bare(lengths))
         except (TypeError, ValueError):
             raise TypeError(
                 f"{name}: lengths must be integers in the computer's memory, not {lengths!r:.60}"

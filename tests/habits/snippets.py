@@ -61,9 +61,6 @@ x = torch.ones(5)
 n = x.numpy()
 assert n.sum() == 5
 
-x = torch.ones(5)
-print(x.size(0), x.size())
-
 x = torch.ones(5, 2)
 print(x.dim(), x.numel(), x.nelement())
 
@@ -245,7 +242,7 @@ v = torch.sub(x, 1)
 
 lstm = nn.LSTM(10, 20, 2)
 output, (hn, cn) = lstm(torch.randn(5, 3, 10), (torch.randn(2, 3, 20), torch.randn(2, 3, 20)))
-assert output.size() == (5, 3, 20)
+assert output.shape == (5, 3, 20)
 
 embeds = nn.Embedding(2, 5)
 lookup = torch.tensor([1], dtype=torch.long)
@@ -312,4 +309,7 @@ values, indices = torch.sort(torch.tensor([3.0, 1.0, 2.0]))
 net = nn.Linear(2, 2)
 for f in net.parameters():
     f.data.sub_(f.data * 0.1)
+
+x = torch.ones(5)
+print(x.size(0), x.size())
 """.strip().split("\n\n")

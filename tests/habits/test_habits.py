@@ -33,7 +33,7 @@ def test_it_runs_or_tells_the_word(snippet):
         run(snippet)
     except (AttributeError, TypeError) as error:
         told = str(error)
-    assert re.search(r"minigrad's word|x\.shape", told)
+    assert "minigrad's word" in told
 
 
 @pytest.mark.peer
@@ -139,14 +139,6 @@ def test_second_names_are_the_first_ones():
     assert x.contiguous() is x
     with pytest.raises(ValueError, match=r"\(1, 2, 3\)"):
         x[None].t()
-
-
-def test_size_is_a_number_that_tells_what_to_write_when_it_is_called():
-    x = mg.ones(2, 3)
-    assert x.size == 6
-    assert repr(x.size) == "6"
-    with pytest.raises(TypeError, match=r"x\.shape\[i\]"):
-        x.size(0)
 
 
 def test_a_gradient_is_set_to_zero_in_place():
