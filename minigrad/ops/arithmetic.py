@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, DType, array_module, as_array, is_array
+from minigrad.backend import FLOAT32, ArrayLike, DType, array_module, as_array, is_array
 from minigrad.devices import beside, near
 from minigrad.recording import differentiable, operand
 from minigrad.tape import Variable
@@ -163,14 +163,16 @@ def _rounded(result: Any) -> bool:
     return array_module(result) is not np and bool(result.dtype.kind == "f")
 
 
-def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, Any]:
+def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, ...]:
     """``x1 // x2`` and ``x1 % x2`` on a GPU as NumPy has them: fmod makes no error of rounding."""
     xp = array_module(like)
-    x1, x2 = (xp.asarray(x, like.dtype) for x in (x1, x2))
+    x1, x2 = (xp.asarray(x, np.result_type(like.dtype, FLOAT32)) for x in (x1, x2))
     rest = xp.fmod(x1, x2)
     other_sign = (rest != 0) & ((rest < 0) != (x2 < 0))
-    quotient = xp.rint((x1 - rest) / x2) - other_sign
-    return xp.where(x2 == 0, x1 / x2, quotient), xp.where(other_sign, rest + x2, rest)
+    quotient = (x1 - rest) / x2 - other_sign  # an integer, but for rounding
+    quotient = xp.floor(quotient) + (quotient - xp.floor(quotient) > 0.5)
+    results = xp.where(x2 == 0, x1 / x2, quotient), xp.where(other_sign, rest + x2, rest)
+    return tuple(result.astype(like.dtype, copy=False) for result in results)
 
 
 # ------------------------------------------------------------- sign, powers, exponentials

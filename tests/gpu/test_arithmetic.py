@@ -17,8 +17,8 @@ DTYPES = st.sampled_from(["float16", "float32", "float64"])
 @settings(deadline=None, max_examples=300)
 @given(x1=st.lists(SIGNED, min_size=1, max_size=5), x2=SIGNED, dtype=DTYPES, scalar=st.booleans())
 def test_floor_divide_and_remainder(x1, x2, dtype, scalar):
-    a, b = np.array(x1, dtype), np.array([x2], dtype)
     with np.errstate(all="ignore"):
+        a, b = np.array(x1).astype(dtype), np.array([x2]).astype(dtype)
         quotient, rest = a // b, a % b
     other = float(b[0]) if scalar else mg.tensor(b)
     on_gpu = mg.tensor(a)
