@@ -268,7 +268,7 @@ def test_rules_and_joint_ops_that_give_bare_numbers():
     assert all(type(y.data) is type(x.data) for y in sums(x))
 
 
-@mg.differentiable(x=lambda g: g * 0.0 + 7.0)
+@mg.differentiable(x=lambda g: g * 7.0)
 def wrong(x):
     return x * x
 
