@@ -268,7 +268,7 @@ def test_rules_and_joint_ops_that_give_bare_numbers():
     assert all(type(y.data) is type(x.data) for y in sums(x))
 
 
-@mg.differentiable(x=lambda g: g * 7.0)
+@mg.differentiable(x=lambda g: g * 0.0 + 7.0)
 def wrong(x):
     return x * x
 
@@ -280,7 +280,7 @@ def test_the_checker_does_not_pass_what_it_cannot_check(f):
 
 
 def test_the_checker_looks_into_dicts_and_refuses_lists_of_arrays():
-    with pytest.raises(GradientError, match="finite differences"):
+    with pytest.raises(GradientError, match="not linear in g"):
         check_gradients(lambda x: {"y": wrong(x)}, np.ones(2))
     with pytest.raises(TypeError, match="one by one"):
         check_gradients(lambda xs: wrong(xs[0]), [np.ones(2), np.ones(2)])
