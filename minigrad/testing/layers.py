@@ -114,7 +114,7 @@ def _check_manners(layer: Module, inputs: tuple[Any, ...], name: str) -> None:
             raise GradientError(f"{name}: float32 in, {y.dtype} out")
         total = total + y.sum()
     for node in nodes_behind(outputs):
-        found = node.tensor() if isinstance(node, Leaf) else None
+        found: Any = node.tensor() if isinstance(node, Leaf) else None
         if found is not None and not any(found is x for x in watched):
             raise GradientError(
                 f"{name}: it uses a tensor of shape {found.shape} that requires a gradient, but is "
