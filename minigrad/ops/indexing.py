@@ -12,8 +12,10 @@ import numpy as np
 
 from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.devices import beside, cast, near, on_device_of, own_copy
+from minigrad.ops.arithmetic import where
 from minigrad.ops.shape import Shape, ravel
 from minigrad.recording import differentiable, operand
+from minigrad.sums import wide
 from minigrad.tape import Variable
 
 if TYPE_CHECKING:
@@ -48,17 +50,24 @@ def _is_basic(index: Index) -> bool:
     return all(type(part) in (int, slice, type(None), type(...)) for part in parts)
 
 
-def add_at(target: Array, index: Index, values: Array) -> None:
-    """``target[index] += values`` in place, where an index that is repeated adds up."""
+def _add_at(target: Array, index: Index, values: ArrayLike) -> None:
+    """``target[index] += values`` in place, where an index that is repeated adds up.
+
+    `values` is a number, or of the shape of what is indexed: of less, NumPy's add.at reads past the
+    end.
+    """
     if _is_basic(index):
         target[index] += values
-    elif array_module(target) is np or target.dtype.kind == "f":
-        array_module(target).add.at(target, index, values)
-    else:  # CuPy adds up integers of 32 and 64 bits alone
-        total = target.astype(np.int64)
-        total_at = getattr(values, "astype", lambda _: values)(np.int64)
-        array_module(target).add.at(total, index, total_at)
-        target[...] = total.astype(target.dtype)
+        return
+    xp, sums = array_module(target), target
+    if target.dtype.kind == "f":
+        sums = target.astype(wide(target.dtype), copy=False)
+    elif xp is not np:  # CuPy adds up integers of 32 and 64 bits alone
+        sums = target.astype(np.int64)
+        values = getattr(values, "astype", lambda _: values)(np.int64)
+    xp.add.at(sums, index, values)
+    if sums is not target:
+        target[...] = sums.astype(target.dtype)
 
 
 @differentiable(a=lambda g, a_shape, index: _put(g, index, a_shape))
@@ -72,7 +81,7 @@ def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Any:
     if _is_basic(index):
         result[index] = values
     else:
-        add_at(result, index, values)
+        _add_at(result, index, values)
     return result
 
 
@@ -87,7 +96,9 @@ def getitem(a: ArrayLike, index: Index) -> Tensor:
 )
 def _scatter_add(a: Array, index: Index, values: ArrayLike) -> Any:
     result = a.copy()
-    add_at(result, index, values)
+    if hasattr(values, "shape"):
+        values = array_module(a).broadcast_to(values, a[index].shape)
+    _add_at(result, index, values)
     return result
 
 
@@ -117,16 +128,10 @@ def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
     return writer[index] == number
 
 
-def _erased(g: Any, index: Index) -> Any:
-    keep = array_module(g).ones(g.shape, g.dtype)
-    keep[index] = 0
-    return g * keep
-
-
 @differentiable(
-    a=lambda g, index: _erased(g, index),
-    values=lambda g, index, a_shape: (
-        _getitem(g, index) * _last_writers(array_module(g), a_shape, index)
+    a=lambda g, index: _scatter_set(g, index, 0.0),
+    values=lambda g, index, a_shape: where(
+        _last_writers(array_module(g), a_shape, index), _getitem(g, index), 0.0
     ),
 )
 def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
@@ -136,7 +141,7 @@ def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
     else:  # a GPU writes in any order: erase, and add the value that is to stay
         result[index] = 0
         last = _last_writers(xp, a.shape, index)
-        add_at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
+        _add_at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
     return result
 
 

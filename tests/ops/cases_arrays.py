@@ -211,28 +211,40 @@ def _changed(d):
     return x, index, d(draw.arrays(shape))
 
 
+def _one_by_one(change):
+    """The change of `x` at an index with `values`, element after element, in Python."""
+
+    def expected(x, values, index):
+        places = np.arange(x.size).reshape(x.shape)[index]
+        flat = x.ravel().tolist()
+        values = np.broadcast_to(values, places.shape)
+        for place, value in zip(places.ravel().tolist(), values.ravel().tolist(), strict=True):
+            flat[place] = change(flat[place], value)
+        return np.reshape(flat, x.shape)
+
+    return expected
+
+
 @case("scatter_add")
 def scatter_add(d):
     x, index, values = _changed(d)
-
-    def expected(x, values):
-        result = x.copy()
-        np.add.at(result, index, values)
-        return result
-
-    return Case([x, values], lambda x, v: mg.scatter_add(x, index, v), expected)
+    expected = _one_by_one(lambda old, new: old + new)
+    return Case(
+        [x, values],
+        lambda x, v: mg.scatter_add(x, index, v),
+        lambda x, v: expected(x, v, index),
+    )
 
 
 @case("scatter_set")
 def scatter_set(d):
     x, index, values = _changed(d)
-
-    def expected(x, values):
-        result = x.copy()
-        result[index] = values
-        return result
-
-    return Case([x, values], lambda x, v: mg.scatter_set(x, index, v), expected)
+    expected = _one_by_one(lambda old, new: new)
+    return Case(
+        [x, values],
+        lambda x, v: mg.scatter_set(x, index, v),
+        lambda x, v: expected(x, v, index),
+    )
 
 
 # ---------------------------------------------------------------------------- linear algebra

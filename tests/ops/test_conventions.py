@@ -139,6 +139,20 @@ def test_scatter_set_lets_the_last_value_win():
     assert (x.grad.tolist(), v.grad.tolist()) == ([0.0, 0.0], [0.0, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_an_update_broadcasts_over_an_index_of_more_axes(dtype):
+    x, index = mg.zeros(4, dtype=dtype), np.array([[0, 1, 2]] * 700)
+    y = x.at[index].add(mg.tensor([1, 2, 3], dtype=dtype))
+    assert y.tolist() == [700, 1400, 2100, 0]
+    assert x.at[index].set(mg.tensor([1, 2, 3], dtype=dtype)).tolist() == [1, 2, 3, 0]
+
+
+def test_an_element_that_is_picked_very_often_has_all_of_its_gradient():
+    x = mg.ones(2, dtype=np.float16, requires_grad=True)
+    x[np.zeros(5000, int)].sum().backward()
+    assert x.grad.tolist() == [5000, 0]  # float16 alone ends at 2048
+
+
 def test_embedding_padding_has_no_gradient():
     w = mg.ones((3, 2), requires_grad=True)
     mg.embedding([0, 1, 0], w, padding_idx=0).sum().backward()

@@ -89,7 +89,11 @@ class ufunc:  # noqa: N801 (CuPy's name)
             b = to_device(np.asarray(b))
         key, arrays = resolve(indices, a.shape)
         on_current_device(f"{self.__name__}.at", arrays)
-        run(f"{self.__name__}.at", lambda a, b: self._function.at(a, key, b), (a, b), {})
+
+        def at(a, b):  # NumPy's own broadcasting reads past the end of `b`
+            self._function.at(a, key, np.broadcast_to(b, a[key].shape))
+
+        run(f"{self.__name__}.at", at, (a, b), {})
 
     def outer(self, A, B, **kwargs):
         """The function of all pairs."""
