@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 
 from minigrad.backend import Axis
 
 
-def one_axis(ndim: int, axis: int) -> int:
-    """`axis` of an array of `ndim` axes as a number from 0 to `ndim` - 1.
+def one_axis(ndim: int, axis: Any, op: str | None = None) -> int:
+    """`axis` of an array of `ndim` axes as a number from 0 to `ndim` - 1; `op` asks for it.
 
     Raises
     ------
@@ -20,14 +21,14 @@ def one_axis(ndim: int, axis: int) -> int:
     TypeError
         if it is no integer; True and False are none.
     """
-    if isinstance(axis, bool | np.bool_):
-        raise TypeError(f"axis: expected an integer, got {axis!r}")
     try:
-        number = operator.index(axis)
+        number = None if isinstance(axis, bool | np.bool_) else operator.index(axis)
     except TypeError:
-        raise TypeError(f"axis: expected an integer, got {axis!r}") from None
+        number = None
+    if number is None:
+        raise TypeError(f"{op + ': ' if op else ''}axis must be an integer, not {axis!r}")
     if not -ndim <= number < ndim:
-        raise np.exceptions.AxisError(number, ndim)
+        raise np.exceptions.AxisError(number, ndim, op)
     return number + ndim if number < 0 else number
 
 
@@ -42,10 +43,10 @@ def reduced_axes(ndim: int, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     if not isinstance(axis, tuple):
-        return (one_axis(ndim, axis),)  # type: ignore[arg-type]
+        return (one_axis(ndim, axis),)
     axes = tuple([one_axis(ndim, i) for i in axis])
     if len(set(axes)) < len(axes):
-        raise ValueError(f"axis: {axis} names an axis of {ndim} twice")
+        raise ValueError(f"axis {axis} names one of {ndim} axes twice")
     return axes
 
 

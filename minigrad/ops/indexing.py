@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.axes import one_axis
 from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.devices import beside, cast, near, on_device_of, own_copy
 from minigrad.ops.arithmetic import where
@@ -166,6 +167,7 @@ def take(
         raise TypeError("take: out must be None; minigrad's ops make new tensors")
     if axis is None:
         a, axis = ravel(a), 0
+    axis = one_axis(a.ndim, axis, "take")
     indices = as_index(indices if isinstance(indices, list) else (indices,), a)
     indices = indices[0] if isinstance(indices, tuple) else indices
     if getattr(indices, "dtype", None) == np.bool_:
@@ -177,7 +179,7 @@ def take(
             indices = indices % a.shape[axis]
         elif mode == "clip":
             indices = array_module(indices).clip(indices, 0, a.shape[axis] - 1)
-    return _getitem(a, (slice(None),) * (axis % a.ndim) + (indices,))
+    return _getitem(a, (slice(None),) * axis + (indices,))
 
 
 def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> Tensor:
@@ -189,11 +191,12 @@ def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -
     indices = as_index(indices, arr)
     if axis is None:
         arr, axis = ravel(arr), 0
+    axis = one_axis(arr.ndim, axis, "take_along_axis")
     if indices.ndim != arr.ndim:
         raise ValueError(
             f"take_along_axis: indices has {indices.ndim} axes, expected {arr.ndim} like arr"
         )
-    xp, axis = array_module(indices), axis % arr.ndim
+    xp = array_module(indices)
     with on_device_of(indices):
         index = [
             xp.arange(n).reshape([-1 if i == k else 1 for k in range(arr.ndim)])
@@ -208,6 +211,7 @@ def repeat(a: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     a = operand(a)
     if axis is None:
         a, axis = ravel(a), 0
+    axis = one_axis(a.ndim, axis, "repeat")
     return take(a, near(np.repeat(np.arange(a.shape[axis]), repeats), a), axis)
 
 

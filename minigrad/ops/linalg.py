@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.axes import kept_shape
+from minigrad.axes import kept_shape, one_axis
 from minigrad.backend import Array, ArrayLike, Axis, array_module
 from minigrad.devices import beside
 from minigrad.fusing import joint
@@ -117,11 +117,16 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
     """
     a, b = operand(a), operand(b)
     if isinstance(axes, int | np.integer):
+        if not 0 <= axes <= np.minimum(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: axes={axes} of shapes {a.shape} and {b.shape}")
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    over_a, over_b = ([n] if isinstance(n, int) else list(n) for n in axes)
-    over_a, over_b = [n % a.ndim for n in over_a], [n % b.ndim for n in over_b]
+    over_a, over_b = (
+        [one_axis(x.ndim, n, "tensordot") for n in (over if np.iterable(over) else [over])]
+        for x, over in zip((a, b), axes, strict=True)
+    )
     shared = [a.shape[n] for n in over_a]
-    if shared != [b.shape[n] for n in over_b]:
+    twice = len(set(over_a)) < len(over_a) or len(set(over_b)) < len(over_b)
+    if twice or shared != [b.shape[n] for n in over_b]:
         raise ValueError(
             f"tensordot: axes {over_a} of a shape {a.shape} do not match axes {over_b} of {b.shape}"
         )
@@ -184,7 +189,7 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
         letters = [c for c in map(chr, range(65, 123)) if c.isalpha() and c not in subscripts]
         spare = "".join(letters[: np.max([0, *dots]).item()])
         labels = [
-            s.replace("...", spare[len(spare) - n :] if n else "")
+            s.replace("...", spare[len(spare) - n :] if n else "", 1)
             for s, n in zip(labels, dots, strict=True)
         ]
         if not arrow:
@@ -192,9 +197,13 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
             result = "..." + "".join(
                 c for c in sorted(set(joined)) if joined.count(c) == 1 and c not in spare
             )
-        result = result.replace("...", spare)
+        elif spare and "..." not in result:
+            raise ValueError("the result leaves out the axes that ... stands for")
+        result = result.replace("...", spare, 1)
         reduced = list(operands)
         for k in range(len(labels)):
+            if "." in labels[k] + result:
+                raise ValueError("a . that is no part of the one ... of a term")
             if len(labels[k]) != reduced[k].ndim:
                 raise ValueError(
                     f"term {k} has {len(labels[k])} labels, operand {k} {reduced[k].ndim} axes"
@@ -214,6 +223,10 @@ def _without_repeats(labels: str, x: Any) -> tuple[str, Any]:
     for c in labels:
         while labels.count(c) > 1:
             i, k = labels.index(c), labels.rindex(c)
+            if x.shape[i] != x.shape[k]:
+                raise ValueError(
+                    f"label {c!r} stands for the lengths {x.shape[i]} and {x.shape[k]}"
+                )
             x = diagonal(x, 0, i, k)
             labels = labels[:i] + labels[i + 1 : k] + labels[k + 1 :] + c
     return labels, x

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.axes import one_axis
 from minigrad.backend import (
     Array,
     ArrayLike,
@@ -117,6 +118,7 @@ def _split_like(g: Any, kept: list[int], axis: int) -> Any:
 @joint(backward=_split_like, inputs=["arrays"])
 def _concatenate(arrays: Sequence[Array], axis: int) -> Any:
     xp = array_module(*arrays)
+    axis = one_axis(arrays[0].ndim, axis)
     ends = np.cumsum([a.shape[axis] for a in arrays[:-1]]).tolist()
     return _in_eights(xp, list(arrays), axis), ends
 
@@ -155,7 +157,8 @@ def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
 @joint(backward=lambda g, axis: [stack(g, axis)], inputs=["x"])
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
     """The parts of `x` along `axis`, without that axis: the reverse of `stack`. They are views."""
-    if x.ndim == 0 or x.shape[axis] == 0:
+    axis = one_axis(x.ndim, axis)
+    if x.shape[axis] == 0:
         raise ValueError(f"there is nothing to unstack along axis {axis} of shape {x.shape}")
     return tuple(array_module(x).moveaxis(x, axis, 0)), None
 
@@ -172,6 +175,7 @@ def split(
 
     The parts are views of `ary`.
     """
+    axis = one_axis(ary.ndim, axis)
     length = ary.shape[axis]
     if isinstance(indices_or_sections, int | np.integer):
         part, rest = divmod(length, indices_or_sections) if indices_or_sections > 0 else (0, 1)
@@ -183,7 +187,7 @@ def split(
         edges = [0, *inner, length]
         if sorted(edges) != edges:
             raise ValueError(f"indices {indices_or_sections} do not rise within axis {axis}")
-    before = (slice(None),) * (axis % ary.ndim)
+    before = (slice(None),) * axis
     return tuple([ary[(*before, slice(i, k))] for i, k in pairwise(edges)]), None
 
 
