@@ -1,5 +1,6 @@
 """Every differentiable op, forward beside derivative: from simple to hard, arithmetic first."""
 
+from minigrad.ops.activations import elu, erf, gelu, leaky_relu, relu, sigmoid, silu, softplus
 from minigrad.ops.arithmetic import (
     abs,
     add,
@@ -11,13 +12,9 @@ from minigrad.ops.arithmetic import (
     cos,
     cosh,
     divide,
-    elu,
-    erf,
     exp,
     expm1,
     floor_divide,
-    gelu,
-    leaky_relu,
     log,
     log1p,
     maximum,
@@ -25,14 +22,10 @@ from minigrad.ops.arithmetic import (
     multiply,
     negative,
     power,
-    relu,
     remainder,
-    sigmoid,
     sign,
-    silu,
     sin,
     sinh,
-    softplus,
     sqrt,
     square,
     subtract,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, array_module, as_array, is_array
+from minigrad.backend import ArrayLike, DType, array_module, as_array, is_array
 from minigrad.devices import beside, near
 from minigrad.recording import differentiable, operand
 from minigrad.tape import Variable
@@ -69,7 +69,7 @@ def _log_or_zero(x: Any) -> Any:
 @differentiable(
     # x2 - (x2 != 0) is x2 - 1, but 0 where x2 is 0: so 0 * x1**0 = 0, also for x1 = 0.
     x1=lambda g, x1, x2: g * (x2 * power(x1, x2 - (x2 != 0))),
-    x2=lambda g, x1, out: g * out * _log_or_zero(x1),
+    x2=lambda g, x1, out: where(x1 == 0, 0.0, g) * where(x1 == 0, 0.0, out) * _log_or_zero(x1),
 )
 def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """`x1` to the power `x2`, elementwise.
@@ -80,20 +80,26 @@ def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 
 
 @differentiable(
-    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, g, 0.0)),
-    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x2 > x1, g, 0.0)),
+    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
+    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
 )
 def maximum(x1: ArrayLike, x2: ArrayLike) -> Tensor:
-    """The larger of each pair of elements; NaN if either is. Ties share the gradient equally."""
+    """The larger of each pair of elements; NaN if either is, and both then have the gradient.
+
+    Ties share it equally.
+    """
     return array_module(x1, x2).maximum(x1, x2)
 
 
 @differentiable(
-    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, g, 0.0)),
-    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x2 < x1, g, 0.0)),
+    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
+    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
 )
 def minimum(x1: ArrayLike, x2: ArrayLike) -> Tensor:
-    """The smaller of each pair of elements; NaN if either is. Ties share the gradient equally."""
+    """The smaller of each pair of elements; NaN if either is, and both then have the gradient.
+
+    Ties share it equally.
+    """
     return array_module(x1, x2).minimum(x1, x2)
 
 
@@ -119,6 +125,11 @@ def selected(g: Any, factor: Any) -> Any:
     return where(stopped, 0.0, g) * factor
 
 
+def in_dtype(x: Any, dtype: DType) -> Any:
+    """`x`, an array or a Tensor, in `dtype`: itself if it is so already."""
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
 @differentiable(
     x1=lambda g: where(False, g, 0.0),
     x2=lambda g: where(False, g, 0.0),
@@ -130,7 +141,7 @@ def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 
 @differentiable(
     x1=lambda g: g,
-    x2=lambda g, x1, x2: -g * floor_divide(x1, x2),
+    x2=lambda g, x1, x2: -selected(g, floor_divide(x1, x2)),
 )
 def remainder(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """x1 - floor(x1 / x2) x2 for each pair of elements, with the sign of `x2`."""
@@ -146,13 +157,13 @@ def negative(x: ArrayLike) -> Tensor:
     return -x
 
 
-@differentiable(x=lambda g, x: g * sign(x))
+@differentiable(x=lambda g, x: where(x == 0, 0.0, g) * sign(x))
 def abs(x: ArrayLike) -> Tensor:
     """Absolute value of each element. The derivative at 0 is taken as 0."""
     return array_module(x).abs(x)
 
 
-@differentiable(x=lambda g: g * 0.0)
+@differentiable(x=lambda g: where(False, g, 0.0))
 def sign(x: ArrayLike) -> Tensor:
     """-1, 0 or 1 for each element, NaN for NaN. The derivative is 0 everywhere."""
     return array_module(x).sign(x)
@@ -215,13 +226,13 @@ def tan(x: ArrayLike) -> Tensor:
     return array_module(x).tan(x)
 
 
-@differentiable(x=lambda g, x: g / sqrt(1 - x * x))
+@differentiable(x=lambda g, x: g / sqrt((1 - x) * (x + 1)))
 def arcsin(x: ArrayLike) -> Tensor:
     """Inverse sine of each element, in [-pi/2, pi/2]."""
     return array_module(x).arcsin(x)
 
 
-@differentiable(x=lambda g, x: -g / sqrt(1 - x * x))
+@differentiable(x=lambda g, x: -g / sqrt((1 - x) * (x + 1)))
 def arccos(x: ArrayLike) -> Tensor:
     """Inverse cosine of each element, in [0, pi]."""
     return array_module(x).arccos(x)
@@ -254,99 +265,13 @@ def tanh(x: ArrayLike) -> Tensor:
     return array_module(x).tanh(x)
 
 
-@differentiable(x=lambda g, x: g / (1 - x * x))
+@differentiable(x=lambda g, x: g / ((1 - x) * (x + 1)))
 def arctanh(x: ArrayLike) -> Tensor:
     """Inverse hyperbolic tangent of each element."""
     return array_module(x).arctanh(x)
 
 
-# ------------------------------------------------------------------------------ activations
-
-_LOWEST_FOR_EXP = {
-    np.dtype(t).char: -0.99 * math.log(np.finfo(t).max)
-    for t in (np.float16, np.float32, np.float64)
-}
-
-
-@differentiable(x=lambda g, out: g * (out * (1 - out)))
-def sigmoid(x: ArrayLike) -> Tensor:
-    """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
-    xp = array_module(x)
-    if x.dtype == np.float16:  # whose exp overflows long before the result is 0
-        return sigmoid(x.astype(np.float32)).astype(np.float16)
-    # Well below the lowest number exp(-x) would overflow; the result there is as good as 0.
-    e = xp.maximum(x, _LOWEST_FOR_EXP.get(x.dtype.char, -700.0))
-    if e.ndim == 0:
-        return 1 / (1 + xp.exp(-e))
-    xp.exp(xp.negative(e, out=e), out=e)
-    e += 1
-    return xp.divide(1, e, out=e)
-
-
-@differentiable(x=lambda g, x: g * sigmoid(x))
-def softplus(x: ArrayLike) -> Tensor:
-    """log(1 + exp(x)) of each element, for arguments of any size."""
-    xp = array_module(x)
-    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
-
-
-@differentiable(x=lambda g, out: g * (out > 0))
-def relu(x: ArrayLike) -> Tensor:
-    """max(x, 0) of each element; NaN stays NaN. The derivative at 0 is taken as 0."""
-    return array_module(x).maximum(x, 0)
-
-
-@differentiable(x=lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
-def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Tensor:
-    """X where it is positive, `negative_slope` * x elsewhere, which is the derivative at 0 too."""
-    return array_module(x).where(x > 0, x, x * negative_slope)
-
-
-@differentiable(x=lambda g, x, alpha: where(x > 0, g, g * alpha * exp(minimum(x, 0.0))))
-def elu(x: ArrayLike, alpha: float = 1.0) -> Tensor:
-    """X where it is positive, alpha (exp(x) - 1) elsewhere; the derivative at 0 is `alpha`.
-
-    Clevert, Unterthiner and Hochreiter (2016), Fast and accurate deep network learning by
-    exponential linear units.
-    """
-    xp = array_module(x)
-    return xp.where(x > 0, x, xp.expm1(xp.minimum(x, 0)) * alpha)
-
-
-@differentiable(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-x * x))
-def erf(x: ArrayLike) -> Tensor:
-    """Error function of each element (NumPy has none: on the CPU Python's, element by element)."""
-    xp = array_module(x)
-    if xp is np:
-        dtype = x.dtype if x.dtype.kind == "f" else np.float64
-        return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(dtype)
-    from cupyx.scipy import special
-
-    return special.erf(x).astype(x.dtype if x.dtype.kind == "f" else np.float64, copy=False)
-
-
-def gelu(x: ArrayLike, approximate: str = "none") -> Tensor:
-    """X times the standard normal distribution function of x.
-
-    Parameters
-    ----------
-    x
-        any shape.
-    approximate
-        ``"none"``: with the error function; ``"tanh"``: with the approximation of Hendrycks and
-        Gimpel (2016), Gaussian error linear units, which is faster.
-    """
-    x = operand(x)
-    if approximate == "none":
-        return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1)
-    if approximate != "tanh":
-        raise ValueError(f'gelu: approximate must be "none" or "tanh", not {approximate!r}')
-    return x * 0.5 * (tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1)
-
-
-def silu(x: ArrayLike) -> Tensor:
-    """X times sigmoid(x), also known as swish (Elfwing, Uchibe and Doya 2018)."""
-    return multiply(x, sigmoid(x))
+# ------------------------------------------------------------------------------------- limits
 
 
 def _clip_gradient(g: Any, a: Any, a_min: Any, a_max: Any) -> Any:

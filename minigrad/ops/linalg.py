@@ -14,7 +14,7 @@ from minigrad.devices import beside
 from minigrad.fusing import joint
 from minigrad.ops.arithmetic import abs, multiply, power, selected, where
 from minigrad.ops.reduction import max, min, sum
-from minigrad.ops.shape import astype, broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
+from minigrad.ops.shape import broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
 from minigrad.recording import differentiable, operand
 from minigrad.sums import total, wide
 
@@ -322,7 +322,7 @@ def norm(
     if ord == 1:
         return sum(abs(x), axis, keepdims=keepdims)
     if x.dtype == np.float16:  # where powers soon overflow
-        return astype(norm(astype(x, np.float32), ord, axis, keepdims), x.dtype)
+        return norm(x.astype(np.float32), ord, axis, keepdims).astype(x.dtype)
     powers = _power_beside_zero(abs(x), ord)
     return _power_beside_zero(sum(powers, axis, keepdims=keepdims), 1 / ord)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from minigrad.backend import Array, ArrayLike, DType, array_module
 from minigrad.devices import beside, on_device_of
-from minigrad.ops.arithmetic import multiply, softplus, square, subtract, where
+from minigrad.ops.activations import softplus
+from minigrad.ops.arithmetic import multiply, square, subtract, where
 from minigrad.ops.shape import astype
 from minigrad.ops.targets import as_floats, constant_array
 from minigrad.recording import float_dtype, operand

@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from minigrad.ops.arithmetic import relu, sigmoid, tanh
+from minigrad.ops.activations import relu, sigmoid
+from minigrad.ops.arithmetic import tanh
 from minigrad.ops.linalg import linear
 from minigrad.ops.shape import concatenate, split, stack, unstack
 

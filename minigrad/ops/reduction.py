@@ -12,8 +12,8 @@ import numpy as np
 
 from minigrad.axes import kept_shape, reduced_axes, reduced_count
 from minigrad.backend import Array, ArrayLike, Axis, DType, array_module
-from minigrad.ops.arithmetic import exp, selected, where
-from minigrad.ops.shape import astype, broadcast_to, concatenate, flip, moveaxis, ravel, stack
+from minigrad.ops.arithmetic import clip, exp, in_dtype, selected, where
+from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, ravel, stack
 from minigrad.recording import differentiable
 from minigrad.sums import running, total, wide
 
@@ -71,7 +71,9 @@ def mean(
 
 
 @differentiable(
-    a=lambda g, a, axis: g.reshape(kept_shape(a.shape, axis)) * _products_of_others(a, axis),
+    a=lambda g, a, axis: selected(
+        g.reshape(kept_shape(a.shape, axis)), _products_of_others(a, axis)
+    ),
 )
 def prod(
     a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
@@ -106,9 +108,10 @@ def _others(a: Any) -> Any:
 def _share_of_ties(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     """`g` to the elements that equal the extremum (or are NaN), in equal parts."""
     a, out = (getattr(x, "_data", x) for x in (a, out))  # where the extremum lies is a constant
-    ties = ((a == out.reshape(kept_shape(a.shape, axis))) | (a != a)).astype(a.dtype)
-    axes = reduced_axes(a.ndim, axis)
-    return g.reshape(kept_shape(a.shape, axis)) * (ties / ties.sum(axes, keepdims=True))
+    shape = kept_shape(a.shape, axis)
+    ties = (a == out.reshape(shape)) | (a != a)
+    count = ties.sum(reduced_axes(a.ndim, axis), dtype=wide(a.dtype), keepdims=True)
+    return where(ties, in_dtype(g.reshape(shape) / count, a.dtype), 0.0)
 
 
 @differentiable(a=lambda g, a, out, axis: _share_of_ties(g, a, out, axis))
@@ -133,18 +136,14 @@ def _variance(a: Any, axis: Axis, keepdims: bool, dtype: DType, ddof: float) -> 
 
 def _centred(a: Any, axis: Axis, ddof: float) -> Any:
     """(a - mean) / (n - ddof): the derivative of half the variance."""
-    a = _in_dtype(a, wide(a.dtype))
+    a = in_dtype(a, wide(a.dtype))
     return _over(a - mean(a, axis, keepdims=True), reduced_count(a.shape, axis) - ddof)
-
-
-def _in_dtype(x: Any, dtype: DType) -> Any:
-    return x if x.dtype == dtype else astype(x, dtype)
 
 
 def _spread_gradient(g: Any, a: Any, axis: Axis, ddof: float) -> Any:
     """The gradient of half the variance."""
     g = g.reshape(kept_shape(a.shape, axis))
-    return _in_dtype(selected(g, _centred(a, axis, ddof)), a.dtype)
+    return in_dtype(selected(g, _centred(a, axis, ddof)), a.dtype)
 
 
 @differentiable(a=lambda g, a, axis, ddof: _spread_gradient(g * 2, a, axis, ddof))
@@ -185,12 +184,18 @@ def std(
     return array_module(a).sqrt(variance).astype(dtype, copy=False)
 
 
+def _largest(dtype: DType) -> float:
+    return float(np.finfo(dtype).max)
+
+
 def _softmax_gradient(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     shape, dtype = kept_shape(a.shape, axis), a.dtype
     if dtype == np.float16:  # whose `out` has lost too much
-        a = astype(a, np.float32)
+        a = a.astype(np.float32)
         out = logsumexp(a, axis)
-    return g.reshape(shape) * _in_dtype(exp(a - _finite(out).reshape(shape)), dtype)
+    largest = _largest(a.dtype)  # so that infinity is not taken from infinity
+    out = clip(out, -largest, largest).reshape(shape)
+    return g.reshape(shape) * in_dtype(exp(clip(a, None, largest) - out), dtype)
 
 
 @differentiable(a=_softmax_gradient)
@@ -200,16 +205,12 @@ def logsumexp(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     if reduced_count(a.shape, axis) == 0:
         return total(a, axis, keepdims, dtype) - np.inf
     a = a.astype(wide(dtype), copy=False)
-    top = _finite(a.max(axis, keepdims=True))
+    largest = _largest(dtype)
+    top = xp.clip(a.max(axis, keepdims=True), -largest, largest)
     with np.errstate(divide="ignore", over="ignore"):  # where all are -inf, or one is +inf
         y = xp.log(total(xp.exp(a - top), axis, True)) + top
     y = y.astype(dtype, copy=False)
     return y if keepdims else y.squeeze(reduced_axes(a.ndim, axis))
-
-
-def _finite(x: Any) -> Any:
-    """`x`, with 0 where it is infinite, so that inf - inf does not come up."""
-    return where(array_module(x).isinf(getattr(x, "_data", x)), 0.0, x)
 
 
 @differentiable(a=lambda g, axis: flip(_cumsum(flip(g, axis), axis), axis))

@@ -108,9 +108,12 @@ def _make(name, function, module="ufuncs"):
     return made
 
 
-def _erf(x):
-    dtype = np.float32 if x.dtype == np.float32 else np.float64  # of float16 too, as in CuPy
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(dtype)
+def _special(function):
+    def each(x):
+        dtype = np.float32 if x.dtype == np.float32 else np.float64  # of float16 too, as in CuPy
+        return np.asarray(np.frompyfunc(function, 1, 1)(x)).astype(dtype)
+
+    return each
 
 
 UFUNCS = {
@@ -118,7 +121,7 @@ UFUNCS = {
     for name in NAMES["ufuncs"]
     if isinstance(getattr(np, name, None), np.ufunc)
 }
-SPECIAL = {"erf": _make("erf", _erf, "special")}
+SPECIAL = {name: _make(name, _special(getattr(math, name)), "special") for name in ("erf", "erfc")}
 
 # ----------------------------------------------------------------------------- operators
 
