@@ -54,15 +54,15 @@ def _floats(x: Array) -> Array:
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-def _finite(x: Array) -> Array:
-    """`x` with the largest numbers there are in the place of infinities."""
-    limits = np.finfo(x.dtype)
-    return array_module(x).clip(x, limits.min, limits.max)
+def _times(x: Array, share: Array) -> Array:
+    """x * share, and 0 for -infinity, whose share is 0."""
+    return array_module(x).maximum(x, float(np.finfo(x.dtype).min)) * share
 
 
 def _silu_gradient(g: Any, x: Any) -> Any:
-    s = sigmoid(x)
-    return g * (s + clip(x, -_FAR, _FAR) * (s * (1 - s)))
+    wider = in_dtype(x, wide(x.dtype))
+    s = sigmoid(wider)
+    return g * in_dtype(s + clip(wider, -_FAR, _FAR) * (s * (1 - s)), x.dtype)
 
 
 _FAR = 1e3  # the slopes below are as good as constant from there on, in any dtype
@@ -71,7 +71,9 @@ _FAR = 1e3  # the slopes below are as good as constant from there on, in any dty
 @differentiable(x=_silu_gradient)
 def silu(x: ArrayLike) -> Tensor:
     """X times sigmoid(x), also known as swish (Elfwing, Uchibe and Doya 2018); 0 at -infinity."""
-    return _finite(_floats(x)) * sigmoid(x)
+    x = _floats(x)
+    wider = x.astype(wide(x.dtype), copy=False)
+    return _times(wider, sigmoid(wider)).astype(x.dtype, copy=False)
 
 
 # ------------------------------------------------------------------------------------ rectifiers
@@ -161,7 +163,7 @@ def _gelu(x: Array, approximate: str) -> Any:
     x = _floats(x)
     wider = x.astype(wide(x.dtype), copy=False)
     share = _normal_share(wider) if approximate == "none" else sigmoid(_doubled_angle(wider))
-    return (_finite(wider) * share).astype(x.dtype, copy=False)
+    return _times(wider, share).astype(x.dtype, copy=False)
 
 
 def gelu(x: ArrayLike, approximate: str = "none") -> Tensor:

@@ -66,11 +66,19 @@ def _log_or_zero(x: Any) -> Any:
     return log(where(x == 0, 1.0, x))
 
 
-@differentiable(
-    # x2 - (x2 != 0) is x2 - 1, but 0 where x2 is 0: so 0 * x1**0 = 0, also for x1 = 0.
-    x1=lambda g, x1, x2: g * (x2 * power(x1, x2 - (x2 != 0))),
-    x2=lambda g, x1, out: where(x1 == 0, 0.0, g) * where(x1 == 0, 0.0, out) * _log_or_zero(x1),
-)
+def _base_gradient(g: Any, x1: Any, x2: Any) -> Any:
+    flat = x2 == 0  # where x1**x2 is 1, whatever x1 is
+    if flat is not False:
+        g = where(flat, 0.0, g)
+    return g * (x2 * power(x1, x2 - (x2 != 0)))  # there x2 - 0, not x2 - 1: 0 * 0**0 is 0
+
+
+def _exponent_gradient(g: Any, x1: Any, out: Any) -> Any:
+    zero = x1 == 0
+    return where(zero, 0.0, g) * where(zero, 0.0, out) * _log_or_zero(x1)
+
+
+@differentiable(x1=_base_gradient, x2=_exponent_gradient)
 def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """`x1` to the power `x2`, elementwise.
 
@@ -187,7 +195,7 @@ def exp(x: ArrayLike) -> Tensor:
     return array_module(x).exp(x)
 
 
-@differentiable(x=lambda g, out: g * (out + 1))
+@differentiable(x=lambda g, x: g * exp(x))
 def expm1(x: ArrayLike) -> Tensor:
     """exp(x) - 1 of each element, exact near 0."""
     return array_module(x).expm1(x)
@@ -238,7 +246,14 @@ def arccos(x: ArrayLike) -> Tensor:
     return array_module(x).arccos(x)
 
 
-@differentiable(x=lambda g, x: g / (x * x + 1))
+def _arctan_gradient(g: Any, x: Any) -> Any:
+    """By 1 + x^2; where x is large, whose square might overflow, by way of 1 / x."""
+    large = abs(x) > 1
+    t = where(large, 1 / where(large, x, 1.0), x)
+    return g * where(large, t * t, 1.0) / (t * t + 1)
+
+
+@differentiable(x=_arctan_gradient)
 def arctan(x: ArrayLike) -> Tensor:
     """Inverse tangent of each element, in [-pi/2, pi/2]."""
     return array_module(x).arctan(x)
