@@ -273,7 +273,7 @@ def _fitted(d: Any, parent: Node, node: Node) -> Any:
             )
         stretched = (lead + i for i, m in enumerate(shape) if m == 1 != d.shape[lead + i])
         axes = (*range(lead), *stretched)
-        d = (d.sum(axes) if isinstance(d, Variable) else total(d, axes)).reshape(shape)
+        d = (d.sum(axes) if hasattr(d, "_data") else total(d, axes)).reshape(shape)
     if d.dtype is not parent.dtype and d.dtype != parent.dtype:
         if node.dtype == parent.dtype:
             raise TapeError(

@@ -55,7 +55,7 @@ def _floats(x: Array) -> Array:
 
 
 def _times(x: Array, share: Array) -> Array:
-    """x * share, and 0 for -infinity, whose share is 0."""
+    """The product, and 0 for -infinity, whose share is 0."""
     return array_module(x).maximum(x, float(np.finfo(x.dtype).min)) * share
 
 

@@ -159,8 +159,32 @@ def _einsum_backward(g: Any, operands: list[Any], labels: list[str], result: str
 @joint(backward=_einsum_backward, inputs=["operands"])
 def _einsum(labels: list[str], operands: Sequence[Array], result: str) -> Any:
     """An einsum in which each label of an operand occurs once there, and also somewhere else."""
+    if len(operands) == 2:
+        return _product_of_two(labels, operands, result), None
     spec = ",".join(labels) + "->" + result
     return array_module(*operands).einsum(spec, *operands, optimize=len(operands) > 2), None
+
+
+def _product_of_two(labels: list[str], operands: Sequence[Array], result: str) -> Array:
+    """The same for two operands, as a product of matrices: NumPy's loops are slow and inexact."""
+    a, b = labels
+    batch = [c for c in a if c in b and c in result]
+    summed = [c for c in a if c in b and c not in result]
+    left, right = [c for c in a if c not in b], [c for c in b if c not in a]
+    lengths = dict.fromkeys(a + b, 1)
+    for label, x in zip(labels, operands, strict=True):
+        lengths |= {c: n for c, n in zip(label, x.shape, strict=True) if n != 1}
+
+    def matrices(x: Array, label: str, rows: list[str], columns: list[str]) -> Array:
+        x = x.transpose([label.index(c) for c in (*batch, *rows, *columns)])
+        kept, shape = x.shape[: len(batch)], [lengths[c] for c in (*rows, *columns)]
+        x = array_module(x).broadcast_to(x, (*kept, *shape))  # a 1 among those summed over
+        return x.reshape(*kept, math.prod(shape[: len(rows)]), math.prod(shape[len(rows) :]))
+
+    product = matrices(operands[0], a, left, summed) @ matrices(operands[1], b, summed, right)
+    made = [*batch, *left, *right]
+    product = product.reshape([lengths[c] for c in made])
+    return product.transpose([made.index(c) for c in result])
 
 
 def _sole(label: str, at: int, labels: list[str], result: str) -> bool:

@@ -74,8 +74,8 @@ def test_values_and_slopes(name, dtype):
     f, slope = EXACT[name]
     limits = np.finfo(dtype)
     far = [30.0, 89.0, 95.0, 103.0, 300.0, 1e3, 1e4, float(limits.max) / 4, float(limits.max)]
-    values = [x for x in (0.0, 1e-3, 0.5, 1.0, 3.0, 6.0, 8.5, 12.0, 16.0, *far)]
-    values = [*values, *[-x for x in values]]
+    values = [0.0, 1e-3, 0.5, 1.0, 3.0, 6.0, 8.5, 12.0, 16.0, *far]
+    values += [-x for x in values]
     if name == "expm1":
         values = [x for x in values if x < math.log(float(limits.max))]
     x = mg.tensor(np.array(values, dtype), requires_grad=True)
