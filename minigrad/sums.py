@@ -90,7 +90,7 @@ def _strided(x: Array, axes: Sequence[int]) -> Array:
 def running(x: Array, axis: int, dtype: DType = None) -> Array:
     """The sums of the array `x` up to each place along `axis`, as exact as `total` is."""
     given = x.dtype if dtype is None else np.dtype(dtype)
-    if given.char not in "ef":
+    if given.char not in "ef" or (given.char == "f" and x.shape[axis] <= _LAST):
         return x.cumsum(axis, dtype=dtype)
     wider = np.float64 if type(x) is np.ndarray else np.float32  # a GPU adds in pairs itself
     return x.cumsum(axis, dtype=wider).astype(given, copy=False)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, DType, array_module, as_array, is_array
+from minigrad.backend import Array, ArrayLike, DType, array_module, as_array, is_array
 from minigrad.devices import beside, near
 from minigrad.recording import differentiable, operand
+from minigrad.sums import wide
 from minigrad.tape import Variable
 
 if TYPE_CHECKING:
@@ -123,14 +124,32 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
     """
     if isinstance(condition, list | bool):
         condition = near(np.asarray(condition), x if is_array(x) else y)
+    if type(x) is np.ndarray and _is_zero(y):
+        return _kept(x, condition)
+    if type(y) is np.ndarray and _is_zero(x):
+        return _kept(y, condition == 0)
     return array_module(condition, x, y).where(condition, x, y)
+
+
+def _is_zero(x: Any) -> bool:
+    return type(x) is float and x == 0 and math.copysign(1, x) > 0
+
+
+def _kept(x: Array, condition: Array) -> Array:
+    """np.where(condition, x, 0.0) by the bits, several times as fast where there is no pattern."""
+    if x.dtype.char not in "efd" or condition.dtype != np.bool_:
+        return np.where(condition, x, 0.0)
+    bits = np.dtype(f"i{x.itemsize}")
+    return (x.view(bits) & -condition.astype(bits)).view(x.dtype)
 
 
 def selected(g: Any, factor: Any) -> Any:
     """``g * factor``, but 0, not NaN, where `g` is infinite and the factor is 0."""
     bare_g, bare_factor = (getattr(x, "_data", x) for x in (g, factor))
-    stopped = array_module(bare_g).isinf(bare_g) & (bare_factor == 0)
-    return where(stopped, 0.0, g) * factor
+    infinite = array_module(bare_g).isinf(bare_g)
+    if array_module(bare_g) is np and not infinite.any():
+        return g * factor
+    return where(infinite & (bare_factor == 0), 0.0, g) * factor
 
 
 def in_dtype(x: Any, dtype: DType) -> Any:
@@ -165,7 +184,7 @@ def negative(x: ArrayLike) -> Tensor:
     return -x
 
 
-@differentiable(x=lambda g, x: where(x == 0, 0.0, g) * sign(x))
+@differentiable(x=lambda g, x: selected(g, sign(x)))
 def abs(x: ArrayLike) -> Tensor:
     """Absolute value of each element. The derivative at 0 is taken as 0."""
     return array_module(x).abs(x)
@@ -247,10 +266,9 @@ def arccos(x: ArrayLike) -> Tensor:
 
 
 def _arctan_gradient(g: Any, x: Any) -> Any:
-    """By 1 + x^2; where x is large, whose square might overflow, by way of 1 / x."""
-    large = abs(x) > 1
-    t = where(large, 1 / where(large, x, 1.0), x)
-    return g * where(large, t * t, 1.0) / (t * t + 1)
+    wider = in_dtype(x, wide(x.dtype))  # the square of 256 is infinite in float16
+    with np.errstate(over="ignore"):
+        return in_dtype(g / (wider * wider + 1), x.dtype)
 
 
 @differentiable(x=_arctan_gradient)

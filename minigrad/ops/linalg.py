@@ -295,7 +295,7 @@ def triu(m: ArrayLike, k: int = 0) -> Tensor:
 
 
 def _norm_gradient(g: Any, x: Any, out: Any, axis: Axis) -> Any:
-    slope = where(out == 0, 0.0, g) / where(out == 0, 1.0, out)
+    slope = g / where(out == 0, 1.0, out)
     return selected(slope.reshape(kept_shape(x.shape, axis)), x)
 
 

@@ -165,9 +165,7 @@ def var(
 
 
 @differentiable(
-    a=lambda g, a, out, axis, ddof: _spread_gradient(
-        where(out == 0, 0.0, g) / where(out == 0, 1.0, out), a, axis, ddof
-    ),
+    a=lambda g, a, out, axis, ddof: _spread_gradient(g / where(out == 0, 1.0, out), a, axis, ddof),
 )
 def std(
     a: ArrayLike,
