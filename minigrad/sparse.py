@@ -203,10 +203,15 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     starts = np.flatnonzero(is_first)
     if len(starts) == len(ids):
         return ordered, rows
-    rows, is_short = rows.astype(wide(given), copy=False), rows.shape[1] < LONG
-    sums = np.add.reduceat(rows, starts, axis=0) if is_short else rows[starts]
+    rows = rows.astype(wide(given), copy=False)
+    if rows.shape[1] < LONG:
+        sums, most = np.add.reduceat(rows, starts, axis=0), MANY
+        if not (ordered[most:] == ordered[:-most]).any():
+            return ordered[starts], sums.astype(given, copy=False)
+    else:
+        sums, most = rows[starts], 1
     ends = np.append(starts[1:], len(ids))
-    runs = np.flatnonzero(ends - starts > (MANY if is_short else 1))
+    runs = np.flatnonzero(ends - starts > most)
     for i, start, end in zip(
         runs.tolist(), starts[runs].tolist(), ends[runs].tolist(), strict=True
     ):

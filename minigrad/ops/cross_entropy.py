@@ -184,7 +184,7 @@ def composed_cross_entropy(
 
 def _cross_entropy_backward(
     g: Any,
-    kept: tuple[Array, Array, Array],
+    kept: tuple[Array, Array, Array, Array | None],
     targets: Array,
     weight: Array | None,
     ignore_index: int,
@@ -192,13 +192,13 @@ def _cross_entropy_backward(
     reduction: str,
 ) -> list[Any]:
     """Of the loss of one target y with weight w: w (softmax(z) - onehot(y)), smoothed likewise."""
-    probs, safe, counts = kept
+    probs, safe, counts, nothing = kept
     xp, given = array_module(probs), g.dtype
     if reduction == "mean":
         weights = total(counts)
         g = g / xp.where(weights == 0, 1.0, weights).astype(probs.dtype)
-    # one number for each target
-    scale = (xp.where(counts == 0, 0, g * (1 - label_smoothing)) * counts).reshape(-1, 1)
+    scale = g if nothing is None else xp.where(nothing, 0, g)  # one number for each target
+    scale = (scale * (counts * (1 - label_smoothing))).reshape(-1, 1)
     flat, index = probs.reshape(-1, probs.shape[-1]), safe.reshape(-1)
     if not label_smoothing:
         dz = flat * scale
@@ -238,13 +238,17 @@ def _cross_entropy(
     xp, classes, given = array_module(logits), logits.shape[-1], logits.dtype
     logits = logits.astype(wide(given), copy=False)
     safe, counts = _target_weights(targets, classes, logits.dtype, weight, ignore_index)
+    nothing = counts == 0 if label_smoothing < 1 else xp.ones(counts.shape, bool)
+    if xp is np and not nothing.any():  # elsewhere a look would wait for the GPU
+        nothing = None
+    kept = (safe, counts, nothing)
     if usable(logits) and weight is None:
         probs, losses = _rows_by_kernel(logits, targets, ignore_index, label_smoothing)
-        return _reduce(losses, counts, reduction).astype(given, copy=False), (probs, safe, counts)
-    unseen = _unseen(targets, counts, ignore_index, label_smoothing)
-    if xp is not np or unseen.any():  # a look would wait for the GPU
+        return _reduce(losses, counts, reduction).astype(given, copy=False), (probs, *kept)
+    if nothing is not None:
+        unseen = _unseen(targets, counts, ignore_index, label_smoothing)
         logits = xp.where(unseen[..., None], 0, logits)
-    z, kept = shifted(logits, -1), counts * (1 - label_smoothing)
+    z = shifted(logits, -1)
     picked = xp.take_along_axis(z, safe[..., None], -1)[..., 0]
     if label_smoothing:
         plain = xp.ones(classes, z.dtype) if weight is None else weight
@@ -253,11 +257,14 @@ def _cross_entropy(
     sums = probs.sum(-1, keepdims=True)
     probs /= sums
     log_sums = xp.log(sums[..., 0])
-    losses = xp.where(kept == 0, 0, log_sums - picked) * kept
+    losses = log_sums - picked
+    if nothing is not None:
+        losses = xp.where(nothing, 0, losses)
+    losses *= counts * (1 - label_smoothing)
     if label_smoothing:
-        spread = xp.where(unseen, 0, log_sums * plain.sum() - spread)
-        losses += spread * (label_smoothing / classes)
-    return _reduce(losses, counts, reduction).astype(given, copy=False), (probs, safe, counts)
+        spread = (log_sums * plain.sum() - spread) * (label_smoothing / classes)
+        losses += xp.where(targets == ignore_index, 0, spread)
+    return _reduce(losses, counts, reduction).astype(given, copy=False), (probs, *kept)
 
 
 def nll_loss(

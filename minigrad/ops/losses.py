@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.backend import Array, ArrayLike, DType, array_module
 from minigrad.devices import beside, on_device_of
 from minigrad.ops.activations import softplus
-from minigrad.ops.arithmetic import square, subtract, where
+from minigrad.ops.arithmetic import multiply, square, subtract, where
 from minigrad.ops.shape import astype
 from minigrad.ops.targets import as_floats, constant_array
 from minigrad.recording import float_dtype, operand
@@ -42,14 +42,17 @@ def in_dtype(x: Any, dtype: DType) -> Any:
 
 def times(share: Any, value: Any) -> Any:
     """Share · value, where 0 · infinity is 0, as 0 log 0 is."""
+    if not may_be_infinite(value):
+        return share * value
     share_, value_ = (getattr(x, "_data", x) for x in (share, value))
-    xp = array_module(value_)
     with on_device_of(value_):
-        infinite = xp.isinf(value_)
-        if xp is np and not infinite.any():
-            return share * value
-        nothing = infinite & (share_ == 0)
+        nothing = (share_ == 0) & array_module(value_).isinf(value_)
     return share * where(nothing, 0.0, value)
+
+
+def may_be_infinite(x: Any) -> bool:
+    """Whether there is an infinity in `x`; on a GPU, where a look would wait for it, True."""
+    return array_module(x) is not np or bool(np.isinf(getattr(x, "_data", x)).any())
 
 
 def _beside_each_other(a: Any, b: Any) -> tuple[Any, Any]:
@@ -109,7 +112,8 @@ def binary_cross_entropy_with_logits(
     positive = targets
     if pos_weight is not None:
         positive = targets * _constant_like(logits, "pos_weight", pos_weight)
-    losses = times(positive, softplus(-logits)) + times(1.0 - targets, softplus(logits))
+    product = times if may_be_infinite(logits) else multiply
+    losses = product(positive, softplus(-logits)) + product(1.0 - targets, softplus(logits))
     if weight is not None:
         losses = losses * weight
     return in_dtype(reduced("binary_cross_entropy_with_logits", losses, reduction), dtype)

@@ -100,8 +100,7 @@ class _Rows:
         xp, V = array_module(z), z.shape[1]
         if self.bias is not None:
             z += self.bias
-        with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN
-            z -= z.max(1, keepdims=True)
+        z -= z.max(1, keepdims=True)
         target = (xp.arange(len(z)), targets)
         picked = z[target]
         kept, shared = 1 - self.smoothing, self.smoothing / V
@@ -166,7 +165,9 @@ def _on_cpu(
 
 def _weighted(weights: Array, rows: Array) -> Array:
     """The sum of the rows, each times its weight; 512 at a time, so that it keeps its digits."""
-    starts = range(0, max(len(rows), 1), 512)
+    if len(rows) <= 512:
+        return weights @ rows
+    starts = range(0, len(rows), 512)
     return total(np.stack([weights[i : i + 512] @ rows[i : i + 512] for i in starts]), 0)
 
 

@@ -59,21 +59,19 @@ def _rnn_backward(
     if kept[0].by_kernels:
         return recurrent_gpu.rnn_backward(g, kept, needs, x, W_ih, W_hh, nonlinearity)
     steps, h = kept
-    xp, after, relu = array_module(x), h.all_after, nonlinearity == "relu"
+    xp, after = array_module(x), h.all_after
     dz = xp.multiply(after, after, out=room_for(after))
     xp.subtract(1, dz, out=dz)
-    off = after <= 0 if relu else dz  # where relu lets nothing through
+    off = after <= 0 if nonlinearity == "relu" else None  # where nothing is let through
     dh = final_gradient(g[1], h)
-    parts = [steps.of(a)[::-1] for a in (dz, off)]
-    for g_t, dz_t, off_t, dh_t in zip(
-        steps.gradients(g[0]), *parts, steps.rows(dh)[::-1], strict=True
-    ):
+    parts = [steps.gradients(g[0]), steps.of(dz)[::-1], steps.gradients(off)]
+    for g_t, dz_t, off_t, dh_t in zip(*parts, steps.rows(dh)[::-1], strict=True):
         if g_t is not None:
             dh_t += g_t
-        if relu:
-            dz_t[...] = xp.where(off_t, 0, dh_t)
-        else:
+        if off_t is None:
             dz_t *= dh_t
+        else:
+            dz_t[...] = xp.where(off_t, 0, dh_t)
         dz_t.dot(W_hh, dh_t)
     dx, *weights = of_parameters(needs, x, h.all_before, W_ih, dz, dz)
     return [dx, dh, *weights]

@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 
-@differentiable(x=lambda g, out, axis: (g - sum(g * out, axis, keepdims=True)) * out)
+@differentiable(x=lambda g, out, axis: (g - sum(g * out, axis, None, None, True)) * out)
 def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     """exp(x) over its sum along `axis`: positive numbers that sum to 1, for `x` of any size."""
     e = array_module(x).exp(shifted(x, axis))
-    e /= total(e, axis, keepdims=True)
+    e /= total(e, axis, True)
     return _like(x, e)
 
 
-@differentiable(x=lambda g, out, axis: g - exp(out) * sum(g, axis, keepdims=True))
+@differentiable(x=lambda g, out, axis: g - exp(out) * sum(g, axis, None, None, True))
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     """Logarithm of the softmax of `x` along `axis`, without under- or overflow."""
     if not x.size:
         return x.copy()
     xp, z = array_module(x), shifted(x, axis)
-    return _like(x, z - xp.log(total(xp.exp(z), axis, keepdims=True)))
+    return _like(x, z - xp.log(total(xp.exp(z), axis, True)))
 
 
 def _like(x: Array, result: Array) -> Array:

@@ -76,6 +76,7 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._scratch = Scratch()
+        self._checked: dict[int, SimpleNamespace] = {}  # options that have been found right
         name = type(self).__name__
         groups = in_order(params, name)
         if not any(isinstance(group, dict) for group in groups):
@@ -173,7 +174,7 @@ class Optimizer:
                 loss = closure()
         steps = [
             (
-                self._options(group, f"{type(self).__name__}.step: group {i}"),
+                self._options(group, i),
                 [
                     (p, self._gradient(p, group))
                     for p in group["params"]
@@ -191,19 +192,21 @@ class Optimizer:
         with np.errstate(all="ignore"):
             for p, state, change in planned:
                 self.state.setdefault(p, {}).update(state)
-                with on_device_of(p):
-                    change(updates)
+                change(updates)
                 mark_changed(p)
             if updates is not None:
                 updates.launch()
         return loss
 
-    def _options(self, group: dict[str, Any], where: str) -> SimpleNamespace:
-        """The options of a group as they are now, which may have been set to anything since."""
-        self.check_options(group, where)
-        return SimpleNamespace(
+    def _options(self, group: dict[str, Any], i: int) -> SimpleNamespace:
+        """The options of group `i`, checked if they are not those of the step before."""
+        options = SimpleNamespace(
             **{name: _plain(group[name], default) for name, default in self.defaults.items()}
         )
+        if self._checked.get(i) != options:
+            self.check_options(group, f"{type(self).__name__}.step: group {i}")
+            self._checked[i] = options
+        return options
 
     def _planned(
         self, p: Tensor, gradient: Array | RowSparse, o: SimpleNamespace
@@ -282,8 +285,9 @@ class Optimizer:
         o: SimpleNamespace,
         updates: Updates | None,
     ) -> None:
-        if updates is None or type(parameter) is np.ndarray or updates.is_finite():
-            self._update(parameter, gradient, state, o)
+        with on_device_of(parameter):
+            if updates is None or type(parameter) is np.ndarray or updates.is_finite():
+                self._update(parameter, gradient, state, o)
 
     def _change_one(
         self,
@@ -295,13 +299,14 @@ class Optimizer:
     ) -> None:
         """Step `parameter` by the kernel: now, or on a GPU when `updates` are launched."""
         kernel = self.kernel
-        if updates is not None and type(parameter) is not np.ndarray:
-            if updates.add(kernel, parameter, gradient, states, numbers):
-                return
-            if not updates.is_finite():
-                return
-        for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
-            kernel.change(*arrays, *numbers)
+        with on_device_of(parameter):
+            if updates is not None and type(parameter) is not np.ndarray:
+                if updates.add(kernel, parameter, gradient, states, numbers):
+                    return
+                if not updates.is_finite():
+                    return
+            for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
+                kernel.change(*arrays, *numbers)
 
     def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         """Count a step in `state`; the arrays in it that change, made if need be, and numbers."""
@@ -395,4 +400,7 @@ def _plain(value: Any, default: Any) -> Any:
     """An option as Python floats: an np.float64 would make float32 arrays float64 on the way."""
     if isinstance(default, bool):
         return bool(value)
-    return tuple(map(float, value)) if isinstance(value, tuple | list) else float(value)
+    try:
+        return tuple(map(float, value)) if isinstance(value, tuple | list) else float(value)
+    except (TypeError, ValueError):
+        return value  # which is told when it is checked
