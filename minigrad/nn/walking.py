@@ -23,13 +23,20 @@ Kinds = type | tuple[type, ...]
 Named = tuple[str, Any]
 
 _WALKED = (list, tuple, dict)
-_NOT_WALKED = (set, frozenset, deque, type({}.keys()), type({}.values()), type({}.items()))
-_ITERATORS = (
+_NOT_WALKED: Any = (
+    set,
+    frozenset,
+    deque,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+)
+_ITERATORS: Any = (
     *(GeneratorType, map, filter, zip, enumerate, reversed),
     *(itertools.chain, itertools.cycle, itertools.islice, itertools.repeat),
     *(type(iter(())), type(iter([])), type(iter({}.values())), type(iter({}.items()))),
 )
-_HOLD_NOTHING = (
+_HOLD_NOTHING: Any = (
     *(bool, int, float, str, bytes, type(None), np.dtype),
     *(type, FunctionType, BuiltinFunctionType, MethodType, ModuleType),
 )
@@ -120,7 +127,7 @@ def _contents(value: Any) -> Iterator[Any]:
     elif not type(value).__module__.startswith("minigrad."):  # an optimiser knows its parameters
         for attribute in getattr(value, "__dict__", {}).values():
             yield attribute
-            held = attribute.values() if isinstance(attribute, dict) else attribute
+            held: Any = attribute.values() if isinstance(attribute, dict) else attribute
             if isinstance(held, (list, tuple, *_NOT_WALKED)):
                 yield from itertools.islice(held, _LOOKED_AT)
 
