@@ -52,7 +52,8 @@ OF_ARGUMENTS = {
 def refuse_arguments(cls: type, options: dict[str, Any]) -> None:
     """Raise a TypeError if `options` has an argument of PyTorch's that `cls` does not have."""
     for name in options.keys() & OF_ARGUMENTS.keys():
-        taken = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+        init = cls.__init__  # type: ignore[misc]
+        taken = {} if init is object.__init__ else inspect.signature(init).parameters
         if name not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
             raise TypeError(f"{cls.__name__} has no argument {name}; {OF_ARGUMENTS[name]}")
 

@@ -31,6 +31,7 @@ _NOT_WALKED: Any = (
     type({}.values()),
     type({}.items()),
 )
+_COLLECTIONS: Any = (list, tuple, *_NOT_WALKED)
 _ITERATORS: Any = (
     *(GeneratorType, map, filter, zip, enumerate, reversed),
     *(itertools.chain, itertools.cycle, itertools.islice, itertools.repeat),
@@ -127,8 +128,8 @@ def _contents(value: Any) -> Iterator[Any]:
     elif not type(value).__module__.startswith("minigrad."):  # an optimiser knows its parameters
         for attribute in getattr(value, "__dict__", {}).values():
             yield attribute
-            held: Any = attribute.values() if isinstance(attribute, dict) else attribute
-            if isinstance(held, (list, tuple, *_NOT_WALKED)):
+            held = attribute.values() if isinstance(attribute, dict) else attribute
+            if isinstance(held, _COLLECTIONS):
                 yield from itertools.islice(held, _LOOKED_AT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +67,7 @@ def _signature(names: list[str]) -> Any:
     from inspect import Parameter, Signature
 
     kind = Parameter.POSITIONAL_OR_KEYWORD
-    return Signature([Parameter(n.replace(".", "__"), kind) for n in names])
+    return Signature([Parameter(re.sub(r"\W|^(?=\d)", "__", n), kind) for n in names])
 
 
 def _repeatable(layer: Module) -> Callable[..., Any]:
