@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import (
     BuiltinFunctionType,
     FunctionType,
-    GeneratorType,
     MappingProxyType,
     MethodType,
     ModuleType,
@@ -32,11 +31,6 @@ _NOT_WALKED: Any = (
     type({}.items()),
 )
 _COLLECTIONS: Any = (list, tuple, *_NOT_WALKED)
-_ITERATORS: Any = (
-    *(GeneratorType, map, filter, zip, enumerate, reversed),
-    *(itertools.chain, itertools.cycle, itertools.islice, itertools.repeat),
-    *(type(iter(())), type(iter([])), type(iter({}.values())), type(iter({}.items()))),
-)
 _HOLD_NOTHING: Any = (
     *(bool, int, float, str, bytes, type(None), np.dtype),
     *(type, FunctionType, BuiltinFunctionType, MethodType, ModuleType),
@@ -101,7 +95,7 @@ def refuse_hidden(
         gives the identities of what was found; called only where it matters.
     """
     for name, value in unseen:
-        if isinstance(value, _ITERATORS):
+        if _is_iterator(value):
             raise TypeError(
                 f"{owner}: {name} is a {type(value).__name__}, which is used up when it is read; "
                 "make a list of it: list(...), or square brackets"
@@ -115,6 +109,13 @@ def refuse_hidden(
                     "of an nn.Module, and there in lists, tuples and dicts: use a list, or make "
                     f"{type(value).__name__} an nn.Module"
                 )
+
+
+def _is_iterator(value: Any) -> bool:
+    """Whether it is one of Python's own, but for `itertools.count`, which holds numbers."""
+    kind = type(value)
+    own = kind.__module__ in ("builtins", "itertools") and kind is not itertools.count
+    return own and hasattr(kind, "__next__")
 
 
 def _contents(value: Any) -> Iterator[Any]:
