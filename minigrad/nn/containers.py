@@ -147,7 +147,7 @@ class Sequential(ModuleList):
         return self._held[index]
 
     def _checked(self, item: Any) -> Any:
-        if isinstance(item, Module) and not hasattr(item, "forward"):
+        if isinstance(item, _Holder) and not hasattr(item, "forward"):
             name = type(item).__name__
             raise TypeError(f"Sequential: {name} has no forward; write nn.Sequential(*layers)")
         return super()._checked(item)

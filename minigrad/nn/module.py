@@ -287,10 +287,15 @@ class Module:
         Raises
         ------
         TypeError
-            if `dtype` is not a floating-point one.
+            if `dtype` is not a floating-point one, or `device` no str.
         ValueError, RuntimeError
             for a device that does not exist, or is not to be had here.
         """
+        if not (device is None or isinstance(device, str)):
+            raise TypeError(
+                f'to: device must be a str such as "cuda", not {device!r:.60}; another dtype is '
+                "had by model.to(dtype=...)"
+            )
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(f"to: dtype must be a floating-point one, not {np.dtype(dtype)}")
         for _, tensor in first_of_each(self._walk(), Tensor):
