@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +63,7 @@ def _check_derivatives(layer: Module, inputs: tuple[Any, ...], name: str, order:
 
 
 def _signature(names: list[str]) -> Any:
+    import re
     from inspect import Parameter, Signature
 
     kind = Parameter.POSITIONAL_OR_KEYWORD
