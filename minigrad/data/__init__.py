@@ -27,6 +27,7 @@ from minigrad.data.byte_vocabulary import ByteVocabulary
 from minigrad.data.corpora import Found, find_text, load_text, python_docs
 from minigrad.data.decoding import TextDecoder
 from minigrad.data.excerpts import cut
+from minigrad.data.minibatches import DataLoader, collate, pad_sequences
 from minigrad.data.texts import read_text
 from minigrad.data.token_files import Tokens, tokenized
 from minigrad.data.tokenizer import Tokenizer, TokenLevel, load_tokenizer
@@ -36,6 +37,7 @@ from minigrad.files import cache_dir
 __all__ = [
     "BytePairVocabulary",
     "ByteVocabulary",
+    "DataLoader",
     "Found",
     "TextDecoder",
     "TokenLevel",
@@ -45,10 +47,12 @@ __all__ = [
     "Windows",
     "batchify",
     "cache_dir",
+    "collate",
     "cut",
     "find_text",
     "load_text",
     "load_tokenizer",
+    "pad_sequences",
     "python_docs",
     "read_text",
     "split",

@@ -13,7 +13,23 @@ attributes are found there::
             return t * mg.relu(self.transform(x)) + (1 - t) * x
 """
 
+from typing import TYPE_CHECKING
+
 from minigrad.nn import init
+from minigrad.nn.activations import (
+    ELU,
+    GELU,
+    Flatten,
+    Identity,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
 from minigrad.nn.containers import (
     ModuleDict,
@@ -22,6 +38,7 @@ from minigrad.nn.containers import (
     ParameterList,
     Sequential,
 )
+from minigrad.nn.habits import OF_NN
 from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear, LockedDropout
 from minigrad.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from minigrad.nn.module import Module
@@ -30,6 +47,8 @@ from minigrad.nn.recurrent import GRU, LSTM, RNN
 from minigrad.nn.stepwise import Recurrent
 
 __all__ = [
+    "ELU",
+    "GELU",
     "GRU",
     "LSTM",
     "RNN",
@@ -37,18 +56,38 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
+    "Flatten",
     "GRUCell",
+    "Identity",
     "LSTMCell",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "LockedDropout",
+    "LogSoftmax",
     "MSELoss",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "RNNCell",
+    "ReLU",
     "Recurrent",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
     "init",
 ]
+
+if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
+
+    def __getattr__(name: str) -> object:
+        word = f"; {OF_NN[name]}" if name in OF_NN else ""
+        message = f"module 'minigrad.nn' has no attribute {name!r}{word}"
+        raise AttributeError(message, name=name, obj=globals())

@@ -1,9 +1,13 @@
-"""What the layers share: parameters to be initialised, and checks of sizes and shapes."""
+"""What the layers share: parameters to be initialised, and checks of what they are given.
+
+Numbers may be NumPy's, and are kept as Python's.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,25 +24,90 @@ from minigrad.tensor import Tensor
 
 
 def new_parameter(shape: tuple[int, ...], dtype: DType) -> Parameter:
-    """A Parameter of zeros; float32 if `dtype` is None."""
-    return Parameter(np.zeros(shape, np.float32 if dtype is None else dtype))
+    """A Parameter of zeros; float32 if `dtype` is None; a TypeError unless it is for floats."""
+    dtype = np.dtype(np.float32 if dtype is None else dtype)
+    if dtype.kind != "f":
+        raise TypeError(f'dtype must be a floating-point one, such as "float64", not {dtype}')
+    return Parameter(np.zeros(shape, dtype))
 
 
-def check_sizes(layer: Module, **sizes: Any) -> None:
-    """Raise a ValueError unless each size is an integer of at least 1."""
-    for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
-            raise ValueError(
-                f"{type(layer).__name__}: {name} must be an integer of at least 1, not {size!r}"
-            )
+def check_sizes(layer: Module, **sizes: Any) -> list[int]:
+    """The sizes as Python's integers; a ValueError unless each is an integer of at least 1."""
+    wrong = [name for name, size in sizes.items() if not (_is_whole(size) and size >= 1)]
+    if wrong:
+        raise ValueError(
+            f"{type(layer).__name__}: {wrong[0]} must be an integer of at least 1, not "
+            f"{_told(sizes[wrong[0]])}"
+        )
+    return [operator.index(size) for size in sizes.values()]
+
+
+def check_whole(layer: Module, **number: Any) -> int:
+    """The one `number` as Python's integer; a TypeError unless it is an integer."""
+    ((name, value),) = number.items()
+    if not _is_whole(value):
+        raise TypeError(f"{type(layer).__name__}: {name} must be an integer, not {_told(value)}")
+    return operator.index(value)
+
+
+def check_number(layer: Module, **number: Any) -> float:
+    """The one `number` as Python's float; a TypeError unless it is a real number."""
+    ((name, value),) = number.items()
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise TypeError(f"{type(layer).__name__}: {name} must be a number, not {_told(value)}")
+    return float(plain)
 
 
 def check_share(layer: Module, **share: float) -> float:
-    """The one `share`; a ValueError unless it is from 0 to 1."""
+    """The one `share` as Python's float; a ValueError unless it is from 0 to 1."""
     ((name, value),) = share.items()
-    if not 0 <= value <= 1:
+    number = check_number(layer, **share)
+    if not 0 <= number <= 1:
         raise ValueError(f"{type(layer).__name__}: {name} must be from 0 to 1, not {value}")
+    return number
+
+
+def check_flag(layer: Module, **flag: Any) -> bool:
+    """The one `flag` as Python's bool; a TypeError unless it is True or False."""
+    ((name, value),) = flag.items()
+    if not isinstance(value, bool | np.bool):
+        raise TypeError(f"{type(layer).__name__}: {name} must be True or False, not {_told(value)}")
+    return bool(value)
+
+
+def check_choice(layer: Module, choices: Sequence[str], **choice: Any) -> str:
+    """The one `choice`; a ValueError unless it is one of `choices`."""
+    ((name, value),) = choice.items()
+    if not isinstance(value, str) or value not in choices:
+        *others, last = [f'"{one}"' for one in choices]
+        raise ValueError(
+            f"{type(layer).__name__}: {name} must be {', '.join(others)} or {last}, not "
+            f"{_told(value)}"
+        )
     return value
+
+
+def check_rng(layer: Module, rng: Any) -> np.random.Generator | None:
+    """`rng`; a TypeError unless it is a generator, or None."""
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"{type(layer).__name__}: rng must be a numpy.random.Generator or None, not "
+            f"{_told(rng)}; write rng=np.random.default_rng(0)"
+        )
+    return rng
+
+
+def _is_whole(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
+
+
+def _told(value: Any) -> str:
+    return f"{value!r:.60}"
 
 
 def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
@@ -53,9 +122,36 @@ def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
 
 def as_input(layer: Module, x: ArrayLike) -> Any:
     """What `layer` is called with: a Tensor as it is, an array or a list where it belongs."""
-    if gpus and not isinstance(x, Tensor):
-        x = beside(x, layer.parameters())
+    if not isinstance(x, Tensor):
+        x = check_one(layer, x)
+        if gpus:
+            x = beside(x, layer.parameters())
     return operand(x)
+
+
+def as_tensor(layer: Module, x: ArrayLike) -> Tensor:
+    """As `as_input`, and an array as a Tensor: for layers that have no parameters."""
+    x = as_input(layer, x)
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def check_one(layer: Callable[..., Any], x: ArrayLike) -> ArrayLike:
+    """`x`; a TypeError for no numbers, or several Tensors, such as a recurrent layer returns."""
+    name = getattr(layer, "__name__", type(layer).__name__)
+    if x is None or isinstance(x, str | bytes | dict | set):
+        raise TypeError(f"{name}: x must be a Tensor or an array, not a {type(x).__name__}")
+    if not isinstance(x, tuple | list) or not any(isinstance(part, Tensor) for part in x):
+        return x
+    if isinstance(x, tuple) and len(x) == 2:
+        raise TypeError(
+            f"{name} got a tuple (output, state), as recurrent layers return it, not one Tensor; "
+            "write output, state = lstm(x), and go on with output. In a Sequential put a function "
+            "between the two: nn.Sequential(lstm, lambda pair: pair[0], ...)"
+        )
+    raise TypeError(
+        f"{name} got a {type(x).__name__} of {len(x)} Tensors, not one; mg.stack(x), or "
+        "mg.concatenate(x), makes one of them"
+    )
 
 
 # ------------------------------------------------------------------ of recurrent layers
@@ -73,11 +169,7 @@ def recurrent_parameters(
 
 def check_nonlinearity(layer: Module, nonlinearity: str) -> str:
     """`nonlinearity`, if it is one."""
-    if nonlinearity not in ACTIVATIONS:
-        raise ValueError(
-            f'{type(layer).__name__}: nonlinearity must be "tanh" or "relu", not {nonlinearity!r}'
-        )
-    return nonlinearity
+    return check_choice(layer, list(ACTIVATIONS), nonlinearity=nonlinearity)
 
 
 def check_floats(layer: Module, x: Any) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from minigrad.backend import ArrayLike, DType
 from minigrad.nn.building import (
     check_features,
+    check_flag,
     check_floats,
     check_nonlinearity,
     check_sizes,
@@ -45,10 +46,11 @@ class _Cell(Module):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        check_sizes(self, input_size=input_size, hidden_size=hidden_size)
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        sizes = check_sizes(self, input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.hidden_size = sizes
+        self.bias = check_flag(self, bias=bias)
         self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh = recurrent_parameters(
-            self._gates * hidden_size, input_size, hidden_size, bias, rng, dtype
+            self._gates * self.hidden_size, sizes[0], sizes[1], self.bias, rng, dtype
         )
 
     def _prepared(self, x: ArrayLike, state: Any) -> tuple[Any, State]:

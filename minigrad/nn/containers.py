@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
 from typing import Any
 
+from minigrad.nn.building import check_one
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 
@@ -33,7 +34,9 @@ class _Holder(Module):
         """What is to be put in, if it can be."""
         name = type(self).__name__
         if isinstance(item, type):
-            raise TypeError(f"{name}: {item.__name__} is a class, no layer; write {item.__name__}()")
+            raise TypeError(
+                f"{name}: {item.__name__} is a class, no layer; write {item.__name__}()"
+            )
         if not callable(item):
             got = type(item).__name__
             raise TypeError(f"{name}: a layer is an nn.Module or a function, not a {got}")
@@ -87,7 +90,7 @@ class _Dict(_Holder, MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         return self._held[key]
 
-    def __setitem__(self, key: str, item: Any) -> None:
+    def __setitem__(self, key: Any, item: Any) -> None:
         if not isinstance(key, str) or not key or "." in key:
             raise TypeError(f"{type(self).__name__}: a key is a str without a dot, not {key!r:.60}")
         self._held[key] = self._checked(item)
@@ -144,7 +147,7 @@ class Sequential(ModuleList):
         return self._held[index]
 
     def _checked(self, item: Any) -> Any:
-        if isinstance(item, Module) and not hasattr(item, "forward"):
+        if isinstance(item, _Holder) and not hasattr(item, "forward"):
             name = type(item).__name__
             raise TypeError(f"Sequential: {name} has no forward; write nn.Sequential(*layers)")
         return super()._checked(item)
@@ -152,6 +155,8 @@ class Sequential(ModuleList):
     def forward(self, x: Any) -> Any:
         """What the last layer makes of `x`; `x` itself if there is no layer."""
         for layer in self._held:
+            if isinstance(x, tuple) and getattr(layer, "__module__", "").startswith("minigrad.ops"):
+                check_one(layer, x)  # an op takes no tuple, while a function of one's own may
             x = layer(x)
         return x
 

@@ -1,4 +1,7 @@
-"""PyTorch's words for which minigrad has others: what an AttributeError tells a newcomer."""
+"""PyTorch's words for which minigrad has others: what an error tells a newcomer."""
+
+import inspect
+from typing import Any
 
 _MOVE = 'write model.to("cuda"), model.to("cpu")'
 _CAST = 'write model.to(dtype="float64"), or "float32", "float16"'
@@ -30,6 +33,30 @@ OF_MODULES = {
     "_held": _INIT,
 }
 """By the name of an attribute that a module does not have: what to write in its place."""
+
+_REDUCTION = 'write reduction="mean", "sum" or "none"'
+
+OF_ARGUMENTS = {
+    "dim": "write axis=",
+    "start_dim": "write start_axis=",
+    "end_dim": "write end_axis=",
+    "device": "write layer.to(device), or mg.set_default_device(device) before",
+    "inplace": "leave it out; no layer changes what it is given",
+    "proj_size": "write a cell of your own for nn.Recurrent: docs/cells.md has one that projects",
+    "max_norm": "clip its gradients: optim.clip_grad_norm_",
+    **dict.fromkeys(["size_average", "reduce"], _REDUCTION),
+}
+"""By the name of an argument that a layer does not have: what to write in its place."""
+
+
+def refuse_arguments(cls: type, options: dict[str, Any]) -> None:
+    """Raise a TypeError if `options` has an argument of PyTorch's that `cls` does not have."""
+    for name in options.keys() & OF_ARGUMENTS.keys():
+        init = cls.__init__  # type: ignore[misc]
+        taken = {} if init is object.__init__ else inspect.signature(init).parameters
+        if name not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            raise TypeError(f"{cls.__name__} has no argument {name}; {OF_ARGUMENTS[name]}")
+
 
 _FUNCTION = "the functions are in minigrad itself: mg.relu, mg.softmax, mg.cross_entropy ..."
 _NO_IMAGES = "minigrad has no convolutions; its layers are for sequences and vectors"

@@ -11,7 +11,18 @@ from minigrad import ops
 from minigrad.backend import ArrayLike, DType
 from minigrad.devices import cast
 from minigrad.nn import init
-from minigrad.nn.building import check_features, check_share, check_sizes, new_parameter
+from minigrad.nn.building import (
+    as_tensor,
+    check_features,
+    check_flag,
+    check_number,
+    check_one,
+    check_rng,
+    check_share,
+    check_sizes,
+    check_whole,
+    new_parameter,
+)
 from minigrad.nn.module import Module
 from minigrad.ops.neural import drawn, thinned
 from minigrad.tape import wrap
@@ -48,12 +59,14 @@ class Linear(Module):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        check_sizes(self, in_features=in_features, out_features=out_features)
-        self.in_features, self.out_features = in_features, out_features
-        self.weight = new_parameter((out_features, in_features), dtype)
-        self.bias = new_parameter((out_features,), dtype) if bias else None
+        sizes = check_sizes(self, in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = sizes
+        self.weight = new_parameter((self.out_features, self.in_features), dtype)
+        self.bias = (
+            new_parameter((self.out_features,), dtype) if check_flag(self, bias=bias) else None
+        )
         for parameter in self.parameters():
-            k = 1 / math.sqrt(in_features)
+            k = 1 / math.sqrt(self.in_features)
             init.uniform_(parameter, -k, k, rng)
 
     def forward(self, x: ArrayLike) -> Tensor:
@@ -116,16 +129,19 @@ class Embedding(Module):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueError(
-                f"Embedding: padding_idx {padding_idx} is not among {num_embeddings} embeddings"
-            )
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.sparse = sparse
+        sizes = check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        self.num_embeddings, self.embedding_dim = sizes
+        self.padding_idx = None
+        if padding_idx is not None:
+            padding_idx = check_whole(self, padding_idx=padding_idx)
+            if not -self.num_embeddings <= padding_idx < self.num_embeddings:
+                raise ValueError(
+                    f"Embedding: padding_idx {padding_idx} is not among {num_embeddings} embeddings"
+                )
+            self.padding_idx = padding_idx % self.num_embeddings
+        self.sparse = check_flag(self, sparse=sparse)
         self.dropout, self.rng = check_share(self, dropout=dropout), rng
-        self.weight = init.normal_(new_parameter((num_embeddings, embedding_dim), dtype), rng=rng)
+        self.weight = init.normal_(new_parameter(tuple(sizes), dtype), rng=rng)
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0
 
@@ -137,7 +153,7 @@ class Embedding(Module):
         TypeError, IndexError
             if ids are not integers, or one is not from 0 to num_embeddings - 1.
         """
-        vectors = ops.embedding(ids, self.weight, self.padding_idx, self.sparse)
+        vectors = ops.embedding(check_one(self, ids), self.weight, self.padding_idx, self.sparse)
         if not self.training or self.dropout == 0:
             return vectors
         # one draw for each id of the vocabulary, rather than a mask of the whole matrix
@@ -170,11 +186,11 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
-        self.p, self.rng = check_share(self, p=p), rng
+        self.p, self.rng = check_share(self, p=p), check_rng(self, rng)
 
     def forward(self, x: ArrayLike) -> Tensor:
         """`x`, of any shape, thinned out."""
-        return ops.dropout(x, self.p, self.training, self.rng)
+        return ops.dropout(as_tensor(self, x), self.p, self.training, self.rng)
 
 
 class LockedDropout(Dropout):
@@ -196,11 +212,11 @@ class LockedDropout(Dropout):
         self, p: float = 0.5, axis: int = 0, rng: np.random.Generator | None = None
     ) -> None:
         super().__init__(p, rng)
-        self.axis = axis
+        self.axis = check_whole(self, axis=axis)
 
     def forward(self, x: ArrayLike) -> Tensor:
         """`x`, of any shape with such an axis, thinned out."""
-        return ops.dropout(x, self.p, self.training, self.rng, self.axis)
+        return ops.dropout(as_tensor(self, x), self.p, self.training, self.rng, self.axis)
 
 
 class LayerNorm(Module):
@@ -236,14 +252,15 @@ class LayerNorm(Module):
         *,
         dtype: DType = None,
     ) -> None:
-        if isinstance(normalized_shape, int):
-            normalized_shape = [normalized_shape]
-        shape = tuple(normalized_shape)
-        for size in shape:
-            check_sizes(self, normalized_shape=size)
-        self.normalized_shape, self.eps = shape, eps
-        self.weight = init.ones_(new_parameter(shape, dtype)) if elementwise_affine else None
-        self.bias = new_parameter(shape, dtype) if elementwise_affine and bias else None
+        sizes = normalized_shape if np.iterable(normalized_shape) else [normalized_shape]
+        shape = tuple([check_sizes(self, normalized_shape=size)[0] for size in sizes])
+        self.normalized_shape, self.eps = shape, check_number(self, eps=eps)
+        if not self.eps >= 0:
+            raise ValueError(f"LayerNorm: eps must not be negative, not {eps}")
+        affine = check_flag(self, elementwise_affine=elementwise_affine)
+        biased = check_flag(self, bias=bias) and affine
+        self.weight = init.ones_(new_parameter(shape, dtype)) if affine else None
+        self.bias = new_parameter(shape, dtype) if biased else None
 
     def forward(self, x: ArrayLike) -> Tensor:
         r"""Of `x` of shape (..., \*normalized_shape), a Tensor of the same shape.
@@ -253,4 +270,6 @@ class LayerNorm(Module):
         ValueError
             if the last axes of `x` have other lengths.
         """
-        return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return ops.layer_norm(
+            as_tensor(self, x), self.normalized_shape, self.weight, self.bias, self.eps
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minigrad import ops
 from minigrad.backend import ArrayLike
+from minigrad.nn.building import check_choice, check_share, check_whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -11,6 +12,10 @@ from minigrad.tensor import Tensor
 def _constant(weight: ArrayLike) -> Tensor | None:
     """As a Tensor, which moves along with the module."""
     return None if weight is None else Tensor(weight)
+
+
+def _reduction(loss: Module, reduction: str) -> str:
+    return check_choice(loss, ("mean", "sum", "none"), reduction=reduction)
 
 
 class CrossEntropyLoss(Module):
@@ -29,8 +34,10 @@ class CrossEntropyLoss(Module):
         axis: int = -1,
     ) -> None:
         self.weight = _constant(weight)
-        self.ignore_index, self.reduction = ignore_index, reduction
-        self.label_smoothing, self.axis = label_smoothing, axis
+        self.ignore_index = check_whole(self, ignore_index=ignore_index)
+        self.reduction = _reduction(self, reduction)
+        self.label_smoothing = check_share(self, label_smoothing=label_smoothing)
+        self.axis = check_whole(self, axis=axis)
 
     def forward(self, logits: ArrayLike, targets: ArrayLike) -> Tensor:
         """See `minigrad.cross_entropy`: logits (..., C), targets (...) or of the logits' shape."""
@@ -54,7 +61,9 @@ class NLLLoss(Module):
     def __init__(
         self, weight: ArrayLike = None, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
-        self.weight, self.ignore_index, self.reduction = _constant(weight), ignore_index, reduction
+        self.weight = _constant(weight)
+        self.ignore_index = check_whole(self, ignore_index=ignore_index)
+        self.reduction = _reduction(self, reduction)
 
     def forward(self, log_probs: ArrayLike, targets: ArrayLike) -> Tensor:
         """See `minigrad.nll_loss`: log_probs (..., C), integer targets (...)."""
@@ -65,7 +74,7 @@ class MSELoss(Module):
     """Squared difference of predictions and targets: its mean, sum, or (``"none"``) each."""
 
     def __init__(self, reduction: str = "mean") -> None:
-        self.reduction = reduction
+        self.reduction = _reduction(self, reduction)
 
     def forward(self, predictions: ArrayLike, targets: ArrayLike) -> Tensor:
         """See `minigrad.mse_loss`: both of one shape."""
@@ -82,7 +91,7 @@ class BCEWithLogitsLoss(Module):
         self, weight: ArrayLike = None, reduction: str = "mean", pos_weight: ArrayLike = None
     ) -> None:
         self.weight, self.pos_weight = _constant(weight), _constant(pos_weight)
-        self.reduction = reduction
+        self.reduction = _reduction(self, reduction)
 
     def forward(self, logits: ArrayLike, targets: ArrayLike) -> Tensor:
         """See `minigrad.binary_cross_entropy_with_logits`: both of one shape."""

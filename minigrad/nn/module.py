@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.backend import ArrayLike, Device, DType
 from minigrad.devices import device_of, place
 from minigrad.nn.describing import is_plain, tree
-from minigrad.nn.habits import OF_MODULES
+from minigrad.nn.habits import OF_MODULES, refuse_arguments
 from minigrad.nn.loading import IncompatibleKeys, matched
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.walking import Named, bottom_up, first_of_each, members, refuse_hidden
@@ -52,6 +52,15 @@ class Module:
 
     _buffers: Mapping[str, bool] = MappingProxyType({})
     """The names of the buffers, and whether they are saved."""
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *args: Any, **options: Any) -> Any:
+            """Tell what to write in place of an argument that PyTorch has."""
+            refuse_arguments(cls, options)
+            if (args or options) and cls.__init__ is object.__init__:
+                raise TypeError(f"{cls.__name__}() takes no arguments")
+            return super().__new__(cls)
 
     def __call__(self: _HasForward[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.forward(*args, **kwargs)
@@ -219,7 +228,7 @@ class Module:
             )
         setattr(self, name, module)
 
-    def _check_new(self, name: str, known: Iterable[str]) -> None:
+    def _check_new(self, name: Any, known: Iterable[str]) -> None:
         """Raise a ValueError unless `name` may name something, and only one of `known` has it."""
         if not isinstance(name, str) or not name or "." in name:
             raise ValueError(
@@ -278,10 +287,15 @@ class Module:
         Raises
         ------
         TypeError
-            if `dtype` is not a floating-point one.
+            if `dtype` is not a floating-point one, or `device` no str.
         ValueError, RuntimeError
             for a device that does not exist, or is not to be had here.
         """
+        if not (device is None or isinstance(device, str)):
+            raise TypeError(
+                f'to: device must be a str such as "cuda", not {device!r:.60}; another dtype is '
+                "had by model.to(dtype=...)"
+            )
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(f"to: dtype must be a floating-point one, not {np.dtype(dtype)}")
         for _, tensor in first_of_each(self._walk(), Tensor):

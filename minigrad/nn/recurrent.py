@@ -24,7 +24,15 @@ import numpy as np
 from minigrad import ops
 from minigrad.backend import Array, ArrayLike, DType, array_module, as_array, bare
 from minigrad.devices import near, own_copy
-from minigrad.nn.building import as_input, check_nonlinearity, check_share, recurrent_parameters
+from minigrad.nn.building import (
+    as_input,
+    check_flag,
+    check_nonlinearity,
+    check_one,
+    check_share,
+    recurrent_parameters,
+)
+from minigrad.nn.parameter import Parameter
 from minigrad.nn.sequences import Layers
 from minigrad.ops.indexing import all_below
 from minigrad.ops.neural import columns
@@ -36,6 +44,11 @@ KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 class _Fused(Layers):
     """What RNN, LSTM and GRU share: PyTorch's parameters, and an op for the whole sequence."""
+
+    weight_ih_l0: Parameter
+    weight_hh_l0: Parameter
+    bias_ih_l0: Parameter | None
+    bias_hh_l0: Parameter | None
 
     _gates: int
     _fused: Callable[..., Any]  # over a sequence: as one op,
@@ -60,13 +73,15 @@ class _Fused(Layers):
         super().__init__(
             input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, rng
         )
-        self.bias, self.unroll, self.one_hot = bias, unroll, one_hot
+        self.bias = check_flag(self, bias=bias)
+        self.unroll = check_flag(self, unroll=unroll)
+        self.one_hot = check_flag(self, one_hot=one_hot)
         self.weight_dropout = check_share(self, weight_dropout=weight_dropout)
-        self._state_sizes = (hidden_size,) * len(self._state)
-        rows = self._gates * hidden_size
+        self._state_sizes = (self.hidden_size,) * len(self._state)
+        rows = self._gates * self.hidden_size
         for name in self._names:
             parameters = recurrent_parameters(
-                rows, self._input_size(name), hidden_size, bias, rng, dtype
+                rows, self._input_size(name), self.hidden_size, self.bias, rng, dtype
             )
             for kind, parameter in zip(KINDS, parameters, strict=True):
                 setattr(self, kind + name, parameter)
@@ -85,7 +100,7 @@ class _Fused(Layers):
     def _checked_input(self, x: ArrayLike) -> Any:
         if not self.one_hot:
             return super()._checked_input(x)
-        if isinstance(x, list | tuple):
+        if isinstance(check_one(self, x), list | tuple):
             x = near(np.asarray(x, None if np.size(x) else np.int64), self._like(x))
         x, axes = as_input(self, x), "(N, T)" if self.batch_first else "(T, N)"
         if x.dtype.kind not in "iu":

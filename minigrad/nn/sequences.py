@@ -13,7 +13,15 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.backend import ArrayLike, bare, refuse_mask
-from minigrad.nn.building import as_input, check_floats, check_share, check_sizes, checked_state
+from minigrad.nn.building import (
+    as_input,
+    check_flag,
+    check_floats,
+    check_rng,
+    check_share,
+    check_sizes,
+    checked_state,
+)
 from minigrad.nn.module import Module
 from minigrad.ops.packing import Packing
 from minigrad.ops.recurrence import State
@@ -40,14 +48,17 @@ class Layers(Module):
         bidirectional: bool,
         rng: np.random.Generator | None,
     ) -> None:
-        check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.batch_first, self.dropout = batch_first, check_share(self, dropout=dropout)
-        self.bidirectional, self.rng = bidirectional, rng
+        self.input_size, self.hidden_size, self.num_layers = check_sizes(
+            self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers
+        )
+        self.batch_first = check_flag(self, batch_first=batch_first)
+        self.dropout = check_share(self, dropout=dropout)
+        self.bidirectional = check_flag(self, bidirectional=bidirectional)
+        self.rng = check_rng(self, rng)
         self._names = [
             f"_l{layer}{direction}"
-            for layer in range(num_layers)
-            for direction in (("", "_reverse") if bidirectional else ("",))
+            for layer in range(self.num_layers)
+            for direction in (("", "_reverse") if self.bidirectional else ("",))
         ]
 
     def _input_size(self, name: str) -> int:
@@ -151,10 +162,16 @@ class Layers(Module):
                 f"{name}: lengths must be integers in the computer's memory, not {lengths!r:.60}"
             ) from None
         if given.dtype.kind not in "iu" and given.size:
-            raise TypeError(f"{name}: lengths must be integers, not {given.dtype} {given.shape}")
+            raise TypeError(
+                f"{name}: lengths must be integers, not {given.dtype} {given.shape}; a list of "
+                "Python's will do"
+            )
         expected = (N,) if x.ndim == 3 else ()
         if given.shape != expected:
             single = "" if expected else ", an integer, for one sequence without a batch"
+            if expected and given.shape == (T,):
+                order = "(N, T, features)" if self.batch_first else "(T, N, features)"
+                single = f"; x is taken as {order}, unless batch_first={not self.batch_first}"
             raise ValueError(
                 f"{name}: lengths has shape {given.shape}, expected {expected}{single}"
             )

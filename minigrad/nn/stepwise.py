@@ -93,7 +93,7 @@ class Recurrent(Layers):
                 f"(input_size, hidden_size), not {_told(cell)}"
             )
         for name in self._names:
-            made = cell(self._input_size(name), hidden_size)
+            made = cell(self._input_size(name), self.hidden_size)
             sizes = self._checked_cell(made)
             if name == "_l0":
                 self._state_sizes = sizes
@@ -128,8 +128,8 @@ class Recurrent(Layers):
                 f"{type(cell).__name__}: state_sizes must be a tuple with the size of each part of "
                 f"the state, not {sizes!r}"
             )
-        check_sizes(cell, **{f"state_sizes[{k}]": size for k, size in enumerate(sizes)})
-        return tuple(sizes)
+        named = {f"state_sizes[{k}]": size for k, size in enumerate(sizes)}
+        return tuple(check_sizes(cell, **named))
 
     def _over_sequence(
         self, name: str, x: Any, state: State, sizes: Sequence[int] | None, reverse: bool

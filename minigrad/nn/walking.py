@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import (
     BuiltinFunctionType,
     FunctionType,
-    GeneratorType,
     MappingProxyType,
     MethodType,
     ModuleType,
@@ -23,13 +22,16 @@ Kinds = type | tuple[type, ...]
 Named = tuple[str, Any]
 
 _WALKED = (list, tuple, dict)
-_NOT_WALKED = (set, frozenset, deque, type({}.keys()), type({}.values()), type({}.items()))
-_ITERATORS = (
-    *(GeneratorType, map, filter, zip, enumerate, reversed),
-    *(itertools.chain, itertools.cycle, itertools.islice, itertools.repeat),
-    *(type(iter(())), type(iter([])), type(iter({}.values())), type(iter({}.items()))),
+_NOT_WALKED: Any = (
+    set,
+    frozenset,
+    deque,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
 )
-_HOLD_NOTHING = (
+_COLLECTIONS: Any = (list, tuple, *_NOT_WALKED)
+_HOLD_NOTHING: Any = (
     *(bool, int, float, str, bytes, type(None), np.dtype),
     *(type, FunctionType, BuiltinFunctionType, MethodType, ModuleType),
 )
@@ -93,7 +95,7 @@ def refuse_hidden(
         gives the identities of what was found; called only where it matters.
     """
     for name, value in unseen:
-        if isinstance(value, _ITERATORS):
+        if _is_iterator(value):
             raise TypeError(
                 f"{owner}: {name} is a {type(value).__name__}, which is used up when it is read; "
                 "make a list of it: list(...), or square brackets"
@@ -109,6 +111,13 @@ def refuse_hidden(
                 )
 
 
+def _is_iterator(value: Any) -> bool:
+    """Whether it is one of Python's own, but for `itertools.count`, which holds numbers."""
+    kind = type(value)
+    own = kind.__module__ in ("builtins", "itertools") and kind is not itertools.count
+    return own and hasattr(kind, "__next__")
+
+
 def _contents(value: Any) -> Iterator[Any]:
     """Some of what is in a container or object: of each collection the first few."""
     if isinstance(value, _NOT_WALKED):
@@ -121,7 +130,7 @@ def _contents(value: Any) -> Iterator[Any]:
         for attribute in getattr(value, "__dict__", {}).values():
             yield attribute
             held = attribute.values() if isinstance(attribute, dict) else attribute
-            if isinstance(held, (list, tuple, *_NOT_WALKED)):
+            if isinstance(held, _COLLECTIONS):
                 yield from itertools.islice(held, _LOOKED_AT)
 
 

@@ -76,10 +76,11 @@ def _check_derivatives(layer: Module, inputs: tuple[Any, ...], name: str, **opti
 
 
 def _signature(names: list[str]) -> Any:
+    import re
     from inspect import Parameter, Signature
 
     kind = Parameter.POSITIONAL_OR_KEYWORD
-    return Signature([Parameter(n.replace(".", "__"), kind) for n in names])
+    return Signature([Parameter(re.sub(r"\W|^(?=\d)", "__", n), kind) for n in names])
 
 
 def _repeatable(layer: Module) -> Callable[..., Any]:

@@ -27,6 +27,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from minigrad.backend import is_array
+from minigrad.data.checks import whole_number
 from minigrad.ops import concatenate
 from minigrad.tensor import Tensor
 
@@ -120,7 +121,8 @@ def truncated_bptt(
     ValueError
         if k1 < 1, k2 < k1, `start` is not in [0, T), or inputs and targets differ in length.
     TypeError
-        if the model or the loss gives something other than described.
+        if the model or the loss gives something other than described, or k1, k2 or `start` is no
+        integer.
 
     References
     ----------
@@ -128,7 +130,9 @@ def truncated_bptt(
     recurrent network trajectories", Neural Computation 2 (1990): BPTT(h; h') there has h = k2 and
     h' = k1.
     """
-    k2 = k1 if k2 is None else k2
+    k1 = whole_number(k1, "truncated_bptt: k1")
+    k2 = k1 if k2 is None else whole_number(k2, "truncated_bptt: k2")
+    start = whole_number(start, "truncated_bptt: start")
     steps = len(inputs)
     if k1 < 1 or k2 < k1:
         raise ValueError(f"truncated_bptt: 1 <= k1 <= k2 is needed, got k1={k1} and k2={k2}")

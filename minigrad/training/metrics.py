@@ -12,7 +12,7 @@ from typing import Any
 
 def bits(nats: float) -> float:
     """A loss in nats per token as bits per token: of a model of characters, bits per character."""
-    return nats / math.log(2)
+    return float(nats) / math.log(2)
 
 
 def perplexity(nats: float) -> float:
@@ -24,6 +24,13 @@ def perplexity(nats: float) -> float:
         return math.exp(nats)
     except OverflowError:
         return math.inf
+
+
+def _number(x: Any) -> Any:
+    """A number of NumPy's, or in an array or Tensor without axes, as Python's."""
+    if getattr(x, "shape", None) != ():
+        raise TypeError(f"MetricsLog: a record holds numbers, text, lists, dicts, not {x!r:.60}")
+    return x.item()
 
 
 class MetricsLog:
@@ -49,11 +56,11 @@ class MetricsLog:
         ValueError
             if a number in it is NaN or infinite, which JSON has no word for.
         TypeError
-            if something in it is no JSON: NumPy's numbers are not, ``float(x)`` and ``int(x)`` are.
+            if something in it is neither JSON nor a number (NumPy's and a Tensor's are numbers).
         OSError
             if it can't be written.
         """
-        line = json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n"
+        line = json.dumps(record, allow_nan=False, ensure_ascii=False, default=_number) + "\n"
         with self.path.open("ab") as file:
             file.write(line.encode())
 

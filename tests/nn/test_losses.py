@@ -105,8 +105,8 @@ class TestAnyLoss:
         return loss(logits, np.array([1]) if classes else np.array([[0.0, 1.0]], np.float32))
 
     def test_unknown_reduction(self, make):
-        with pytest.raises(ValueError, match="reduction must be mean, sum or none, not 'avg'"):
-            self.call(make(reduction="avg"), mg.tensor([[1.0, 2.0]]))
+        with pytest.raises(ValueError, match='reduction must be "mean", "sum" or "none", not'):
+            make(reduction="avg")
 
     def test_float32_stays_float32(self, make):
         weights = {} if make is nn.MSELoss else {"weight": [1.0, 2.0]}

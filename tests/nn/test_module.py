@@ -308,6 +308,11 @@ class TestTo:
             module.to(dtype=dtype)
         assert module.weight.dtype == np.float32
 
+    def test_a_dtype_in_the_place_of_the_device(self):
+        for module in (nn.Linear(2, 2), nn.Tanh()):
+            with pytest.raises(TypeError, match=r"device must be a str .*model\.to\(dtype="):
+                module.to(np.float64)
+
     def test_an_unknown_device(self):
         with pytest.raises(ValueError, match='expected "cpu"'):
             nn.Linear(2, 2).to(device="tpu")

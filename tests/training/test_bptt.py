@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad import nn
 from minigrad.training import Window, full_bptt, truncated_bptt
 
 
@@ -341,3 +342,18 @@ class TestStatesAndOutputs:
         x = np.arange(1.0, 7.0)
         list(truncated_bptt(model, lambda o, t: o.sum(), x, x, k1=2))
         assert begun == [True, False, False]
+
+
+@pytest.mark.parametrize("option", ["k1", "k2", "start"])
+def test_steps_are_integers_also_numpys(option):
+    model = nn.RNN(1, 1)
+    x = mg.ones((6, 1, 1))
+    given = {"k1": 2, "k2": 2, "start": 2}
+    ends = []
+    for number in (2, np.int64(2), np.uint8(2), np.array(2)):
+        run = truncated_bptt(model, mg.mse_loss, x, x, **{**given, option: number})
+        ends.append([(window.start, window.end) for window in run])
+    assert ends == [[(2, 4), (4, 6)]] * 4
+    for wrong in (2.0, "2", True, [2]):
+        with pytest.raises(TypeError, match=f"truncated_bptt: {option} must be an int"):
+            truncated_bptt(model, mg.mse_loss, x, x, **{**given, option: wrong})

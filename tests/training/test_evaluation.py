@@ -28,3 +28,38 @@ def test_restored_after_an_error():
         raise KeyError
     assert model.training
     assert (mg.tensor([1.0], requires_grad=True) * 2).requires_grad
+
+
+def test_as_a_decorator_and_entered_again():
+    model = nn.Dropout(0.5)
+    look = evaluating(model)
+
+    @look
+    def outer():
+        """Told."""
+        with look:
+            assert not model.training
+        return model.training, (mg.tensor([1.0], requires_grad=True) * 2).requires_grad
+
+    assert outer() == outer() == (False, False)
+    assert outer.__doc__ == "Told."
+    assert model.training
+
+
+def test_over_what_runs_later_it_would_do_nothing():
+    def numbers():
+        yield 1
+
+    async def later():
+        pass
+
+    for function in (numbers, later):
+        with pytest.raises(
+            TypeError, match=r"runs after the decorator .* `with evaluating\(module"
+        ):
+            evaluating(nn.Dropout())(function)
+
+
+def test_modules_alone():
+    with pytest.raises(TypeError, match=r"evaluating: expected an nn\.Module, not a function"):
+        evaluating(mg.tanh)

@@ -1,8 +1,10 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
+import minigrad as mg
 from minigrad.training import MetricsLog, bits, perplexity
 
 
@@ -12,6 +14,13 @@ def test_measures():
     assert perplexity(math.log(50)) == pytest.approx(50)
     assert perplexity(0.0) == 1
     assert perplexity(1e6) == math.inf
+
+
+@pytest.mark.parametrize("number", [np.float32(2), np.float16(2), np.int64(2), mg.tensor(2.0)])
+def test_measures_of_other_numbers_are_plain(number):
+    for measure in (bits, perplexity):
+        assert type(measure(number)) is float
+        assert measure(number) == pytest.approx(measure(2.0))
 
 
 class TestMetricsLog:
@@ -29,7 +38,15 @@ class TestMetricsLog:
         MetricsLog(tmp_path / "m").write({"step": 2})
         assert MetricsLog(tmp_path / "m").read() == [{"step": 1}, {"step": 2}]
 
-    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_numbers_of_numpy_and_tensors(self, tmp_path):
+        log = MetricsLog(tmp_path / "m")
+        log.write({"a": np.float32(0.5), "b": [np.int64(2)], "c": np.True_, "d": mg.tensor(3.0)})
+        assert log.read() == [{"a": 0.5, "b": [2], "c": True, "d": 3.0}]
+        for value in ({1}, np.ones(2), mg.ones(2), b"x"):
+            with pytest.raises(TypeError, match="MetricsLog: a record holds numbers"):
+                log.write({"a": value})
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan"), np.float64("inf")])
     def test_nan_is_refused_and_nothing_written(self, tmp_path, value):
         log = MetricsLog(tmp_path / "m")
         log.write({"loss": 1.0})
