@@ -5,8 +5,54 @@
     python -m models train --out runs/first
     python -m models sample runs/first --prompt "The "
     python -m models evaluate runs/first
+
+From Python, such a run is there again with ``load_run("runs/first")``.
 """
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
 
 from models.rnnlm import RNNLM
 
-__all__ = ["RNNLM"]
+if TYPE_CHECKING:
+    from models.run_directory import LoadedRun
+
+__all__ = ["RNNLM", "load_run"]
+
+
+def load_run(
+    path: str | os.PathLike[str], which: str = "best", device: str | None = None
+) -> LoadedRun:
+    """The model that a training run left in a directory, its tokens and its settings.
+
+    ::
+
+        run = load_run("runs/first")
+        logits, state = run.model(run.tokenizer.encode("The "))
+        pieces = generate(run.model, run.tokenizer, "The ", 100, rng=np.random.default_rng())
+
+    (`generate` is in `models.sampling`.)
+
+    Parameters
+    ----------
+    path
+        the directory.
+    which
+        ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
+    device
+        where to put the model, wherever it was trained; None: on the default device.
+
+    Raises
+    ------
+    FileNotFoundError
+        if there is no run there, or a file of it is missing.
+    ValueError
+        if a file is damaged, or is not of this run. The message names it.
+    ModuleNotFoundError
+        if a package of the extra `models` is missing.
+    """
+    from models.run_directory import RunDirectory  # needs more than a model alone does
+
+    return RunDirectory(path).load(which, device)

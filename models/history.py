@@ -75,7 +75,8 @@ class History:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`; the file is made to hold its records, and no others."""
-        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in saved["records"]]
+        records = saved["records"]
+        lines = [json.dumps(r, allow_nan=False, ensure_ascii=False) + "\n" for r in records]
         write_atomically(self.log.path, "".join(lines).encode())
-        self.records = list(saved["records"])
+        self.records = list(records)
         self._sums, self._count = list(saved["sums"]), saved["count"]

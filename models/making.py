@@ -1,6 +1,10 @@
-"""What the settings of a run ask for, made: its text and its model."""
+"""What the settings of a run ask for, made: its text, its model and its id."""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
 
 import numpy as np
 
@@ -15,27 +19,31 @@ def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
 
     Its weights are drawn on the CPU, so that they are the same wherever it computes.
     """
-    return RNNLM(
-        vocab_size,
-        s.vector_size or None,
-        s.hidden_size,
-        s.cell,
-        s.layers,
-        s.dropout,
-        s.tied,
-        input_dropout=s.input_dropout,
-        hidden_dropout=s.hidden_dropout,
-        output_dropout=s.output_dropout,
-        variational=s.variational,
-        embedding_dropout=s.embedding_dropout,
-        weight_drop=s.weight_drop,
-        activation_penalty=s.activation_penalty,
-        temporal_penalty=s.temporal_penalty,
-        forget_bias=s.forget_bias,
-        init=s.init,
-        init_scale=s.init_scale,
-        rng=rng,
-    ).to(s.device)
+    return RNNLM(**model_arguments(s, vocab_size), rng=rng).to(s.device)
+
+
+def model_arguments(s: Settings, vocab_size: int) -> dict[str, Any]:
+    """What an `RNNLM` as the settings ask for is made with."""
+    return {
+        "vocab_size": vocab_size,
+        "embedding_size": s.vector_size or None,
+        "hidden_size": s.hidden_size,
+        "cell": s.cell,
+        "num_layers": s.layers,
+        "dropout": s.dropout,
+        "tied": s.tied,
+        "input_dropout": s.input_dropout,
+        "hidden_dropout": s.hidden_dropout,
+        "output_dropout": s.output_dropout,
+        "variational": s.variational,
+        "embedding_dropout": s.embedding_dropout,
+        "weight_drop": s.weight_drop,
+        "activation_penalty": s.activation_penalty,
+        "temporal_penalty": s.temporal_penalty,
+        "forget_bias": s.forget_bias,
+        "init": s.init,
+        "init_scale": s.init_scale,
+    }
 
 
 def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
@@ -53,3 +61,12 @@ def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
         keep_case=not s.lowercase,
         tokenizer=tokenizer,
     )
+
+
+def id_of(s: Settings, fingerprint: str) -> str:
+    """The id of a run that begins with these settings, on the text of this fingerprint.
+
+    The same settings and text give the same run, bit for bit, and the same id.
+    """
+    content = json.dumps([s.to_dict(), fingerprint], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]

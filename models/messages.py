@@ -114,10 +114,13 @@ def after_interruption(directory: RunDirectory) -> str:
 
 def after_divergence(directory: RunDirectory, step: int) -> str:
     """What to do with a run that diverged, whose last checkpoint is of `step`."""
-    return (
-        f"The last checkpoint is of step {step:,}. To go on from there:\n"
-        f"  {resume_command(directory)} --lr LOWER"
-    )
+    if not directory.checkpoint.is_file():
+        return "There is nothing to go on from: begin anew, with other settings and --overwrite."
+    told = f"The last checkpoint is of step {step:,}. To go on from there:\n"
+    told += f"  {resume_command(directory)} --lr LOWER"
+    if directory.previous.is_file():
+        told += f"\nWithout {directory.checkpoint.name} it goes on from the one before that."
+    return told
 
 
 def whats_next(directory: RunDirectory, corpus: Corpus) -> str:

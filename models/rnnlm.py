@@ -141,7 +141,7 @@ class RNNLM(nn.Module):
         rng: np.random.Generator | None = None,
     ) -> None:
         settings = {k: value for k, value in locals().items() if k not in ("self", "rng")}
-        _check(**settings)
+        check_arguments(**settings)
         self._settings = settings
         self.cell, self.tied = cell, tied
         self.activation_penalty, self.temporal_penalty = activation_penalty, temporal_penalty
@@ -318,7 +318,7 @@ def _initialise(
         nn.init.normal_(parameter, 0.0, std, rng)
 
 
-def _check(
+def check_arguments(
     *,
     vocab_size: Any,
     embedding_size: Any,
@@ -326,13 +326,14 @@ def _check(
     num_layers: Any,
     cell: str,
     tied: bool,
+    variational: bool,
     forget_bias: Any,
     init: str,
     init_scale: Any,
     **others: Any,
 ) -> None:
     """Raise a ValueError if an argument of `RNNLM` is out of range, or two exclude each other."""
-    if cell not in CELLS:
+    if cell not in tuple(CELLS):
         raise ValueError(f"RNNLM: cell must be one of {', '.join(CELLS)}, not {cell!r}")
     sizes = {"vocab_size": vocab_size, "hidden_size": hidden_size, "num_layers": num_layers}
     if embedding_size is not None:
@@ -340,6 +341,9 @@ def _check(
     for name, size in sizes.items():
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(f"RNNLM: {name} must be an integer of at least 1, not {size!r}")
+    for name, value in {"tied": tied, "variational": variational}.items():
+        if not isinstance(value, bool | np.bool):
+            raise ValueError(f"RNNLM: {name} must be True or False, not {value!r}")
     for name, value in others.items():
         if value is None and name in ("input_dropout", "hidden_dropout", "output_dropout"):
             continue

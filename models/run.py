@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from minigrad.data import batchify, load_tokenizer
+from minigrad.data import batchify
 from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
 from models import messages
 from models.corpus import Corpus, Ids
 from models.devices import check_available, using
 from models.evaluation import evaluate
 from models.history import History
-from models.making import corpus_of, make_model
+from models.making import corpus_of, id_of, make_model
 from models.plotting import curves
 from models.progress import Pace, Standing, averages, machine, machine_differences, now
 from models.reporting import Reporter
 from models.rnnlm import RNNLM
-from models.run_directory import RUN_VERSION, RunDirectory, describe, restore
+from models.run_directory import RUN_VERSION, RunDirectory
 from models.sampling import UnusableWeightsError, generate
+from models.saved_model import describe, restore
 from models.schedule import (
     expected_steps,
     fraction_done,
@@ -55,8 +56,8 @@ GIVE_UP_AFTER = 50
 class Run:
     """A training run: first made ready, which finds whatever is wrong with its settings.
 
-    Make it by `new`, and `begin` it, or by `resume`; and then `train`. All but `new` go within
-    ``directory.locked()``.
+    Make it by `new`, and `begin` it, or by `models.resuming.resume`; and then `train`. All but
+    `new` go within ``directory.locked()``.
 
     Attributes
     ----------
@@ -67,17 +68,21 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, corpus: Corpus, directory: RunDirectory, reporter: Reporter
+        self,
+        settings: Settings,
+        corpus: Corpus,
+        directory: RunDirectory,
+        reporter: Reporter,
+        model: RNNLM,
+        rng: np.random.Generator,
     ) -> None:
         s = settings
         self.settings, self.corpus, self.directory, self.reporter = s, corpus, directory, reporter
         corpus.check_length(s.batch_size)
         if s.tensorboard:
             library()  # now, before anything is written
-        rng, vocab_size = np.random.default_rng(s.seed), len(corpus.tokenizer)
-        self.model = make_model(s, vocab_size, rng)
-        streams = batchify(corpus.train, s.batch_size, vocab_size=vocab_size)
-        self.trainer = Trainer(self.model, s, streams, rng)
+        streams = batchify(corpus.train, s.batch_size, vocab_size=len(corpus.tokenizer))
+        self.model, self.trainer = model, Trainer(model, s, streams, rng)
         self.total = expected_steps(s, self.trainer.steps_per_epoch)
         self.history, self.watcher = History(directory.log()), Watcher()
         self.standing, self.pace = Standing(), Pace(s.device)
@@ -99,62 +104,28 @@ class Run:
             if the text, or a setting, is not usable.
         """
         check_available(settings.device)
-        return cls(settings, corpus_of(settings), directory, reporter)
+        corpus, rng = corpus_of(settings), np.random.default_rng(settings.seed)
+        model = make_model(settings, len(corpus.tokenizer), rng)
+        return cls(settings, corpus, directory, reporter, model, rng)
+
+    @property
+    def id(self) -> str:
+        """The id of a run that begins like this."""
+        return id_of(self.settings, self.corpus.fingerprint)
 
     def begin(self) -> None:
         """Write what does not change while it goes on; the files of another run are deleted."""
-        self.directory.begin(self.settings, self.corpus.tokenizer)
+        self.directory.begin(self.settings, self.corpus.tokenizer, self.id)
 
-    @classmethod
-    def resume(cls, settings: Settings, directory: RunDirectory, reporter: Reporter) -> Run:
-        """The run in `directory`, as it was when its last checkpoint was written.
-
-        Parameters
-        ----------
-        settings
-            those of the run, but for what may change; see `Settings.changed`.
-        directory, reporter
-            where the run is, and whom to tell.
-
-        Raises
-        ------
-        OSError, ValueError, ModuleNotFoundError
-            if there is no run, a file of it is damaged, or the text is not the one that it was.
-        """
-        if not (directory.checkpoint.exists() or directory.model.exists()):
-            run = cls.new(settings, directory, reporter)  # it was stopped before it had begun
-            run.begin()
-            return run
-        check_available(settings.device)
-        saved = directory.load_checkpoint()
-        if changed := settings.fixed_differences(saved["settings"]):
-            raise ValueError(
-                f"{str(directory.config)!r} has been changed since the run began: {changed}"
-            )
-        corpus = corpus_of(settings, load_tokenizer(directory.tokenizer))
-        if corpus.fingerprint != saved["corpus"]:
-            raise ValueError(
-                f"{', '.join(settings.text)} is not the text that the run in "
-                f"{str(directory.path)!r} began with, so it can't go on"
-            )
-        run = cls(settings, corpus, directory, reporter)
-        run._go_on_from(saved)
-        if not run.ended:
-            directory.save_settings(settings)
-        return run
-
-    def _go_on_from(self, saved: Mapping[str, Any]) -> None:
-        where = self.directory.checkpoint
-        model = restore(saved["model"], self.corpus.tokenizer, where)
-        self.model.load_state_dict(model.state_dict())
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `_save` has written, but for the weights, which are there already."""
         self.trainer.load_state_dict(saved["trainer"])
-        self.history.load_state_dict(saved["history"])
         self.watcher.load_state_dict(saved["watcher"])
         self.standing = Standing(**saved["standing"])
+        self.history.load_state_dict(saved["history"])
         before = {name: saved["settings"].get(name) for name in LENGTH}
         self.standing.adapt(self.settings, before, self._fraction(), self.history.last("valid"))
         self.reporter.best = self.history.best_loss
-        self._keep_best()
         if differences := machine_differences(saved["machine"], self.settings.device):
             self.reporter.warn(
                 f"the run was elsewhere before ({differences}): it goes on, but not bit for bit as "
@@ -194,10 +165,9 @@ class Run:
                         self._save()
                     self._loop()
                     test = self._test()
+                self._save()
             except Diverged as error:
                 self.diverged = f"{error}. {likely_cause(self.settings, list(self.trainer.norms))}"
-            else:
-                self._save()
             self._draw()
         tell()
         self._conclude(test)
@@ -332,10 +302,10 @@ class Run:
                 trainer.start_averaging()
                 self.reporter.line(f"step {trainer.step:,}: averages the weights from here on")
         self._save()
-        self._keep_best()
+        self.keep_best()
         return True
 
-    def _keep_best(self) -> None:
+    def keep_best(self) -> None:
         """Keep the weights if they are the best so far, and are not kept yet.
 
         That is done after the checkpoint that tells of it, and again when a run goes on from there:
@@ -344,8 +314,10 @@ class Run:
         best, kept = self.history.best("valid"), self.directory.model
         if best is None or best["step"] != self.trainer.step:
             return
-        if kept.is_file() and load_checkpoint(kept)["step"] == best["step"]:
-            return
+        if kept.is_file():
+            described = load_checkpoint(kept)
+            if (described["step"], described["loss"]) == (best["step"], best["loss"]):
+                return
         with averages(self.trainer.optimizer):
             self.directory.save_model(self._described(best["loss"]))
 
@@ -372,7 +344,8 @@ class Run:
         known = [r for r in self.history.records if r["split"] == "test"]
         if known and known[-1]["best_step"] == described["step"]:
             return float(known[-1]["loss"])
-        best = restore(described, self.corpus.tokenizer, self.directory.model)
+        of_run = (self.corpus.tokenizer, self.directory.model, self.directory.run_id)
+        best = restore(described, *of_run)
         loss = self._measured(best.to(self.settings.device), self.corpus.test)
         if loss is not None:
             self._write("test", {"loss": loss, "best_step": described["step"]})
@@ -399,11 +372,17 @@ class Run:
 
     def _described(self, loss: float | None) -> dict[str, Any]:
         corpus, step = self.corpus, self.trainer.step
-        about = (self._saw_unknown, corpus.fingerprint)
+        about = (self._saw_unknown, corpus.fingerprint, self.directory.run_id)
         return describe(self.model, corpus.tokenizer, step, loss, *about)
 
     def _save(self) -> None:
-        """Write a checkpoint: all that the rest of the run depends on."""
+        """Write a checkpoint: all that the rest of the run depends on.
+
+        Raises
+        ------
+        Diverged
+            if something in it is not finite, which loss and gradient had not told.
+        """
         self.directory.save_checkpoint(
             {
                 "run_version": RUN_VERSION,
@@ -416,7 +395,8 @@ class Run:
                 "standing": asdict(replace(self.standing, seconds=self._seconds())),
                 "corpus": self.corpus.fingerprint,
                 "machine": machine(self.settings.device),
-            }
+            },
+            keep=self.trainer.step > self._saved_step,
         )
         self._saved, self._saved_step = time.monotonic(), self.trainer.step
 

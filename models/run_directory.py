@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import tomli_w
 from filelock import FileLock, Timeout
 
@@ -20,13 +21,14 @@ from minigrad.training import (
     save_checkpoint,
     write_atomically,
 )
+from models.forms import check_form, not_finite
 from models.rnnlm import RNNLM
+from models.saved_model import restore
 from models.settings import Settings
+from models.training import Diverged
 
-FORMAT, VERSION = "minigrad-rnnlm", 2
-
-PARTS = {"settings", "weights", "tokenizer", "step", "loss", "saw_unknown", "corpus"}
-"""What is said of a model besides; see `describe`."""
+RUN_ID = "run_id"
+"""What the id of a run is called in its settings' file."""
 
 RUN_VERSION = 1
 """Of what a run remembers in its checkpoint."""
@@ -55,6 +57,10 @@ class RunDirectory:
         tokenizer.json           the tokens, in the order of their ids
         model.safetensors        the weights that were best in validation
         checkpoint.safetensors   the last state of the run, from which it can go on
+        checkpoint.previous.safetensors
+                                 the one of an earlier step, to go back to
+        checkpoint.unusable.safetensors
+                                 a last one that could not be used, in whose place it went back
         metrics.jsonl            an object a line: step, epoch, split ("train", "valid" or "test"),
                                  loss in nats per token, and more
         curves.png               the same as curves
@@ -62,7 +68,14 @@ class RunDirectory:
         .lock                    held by the run while it goes on
 
     Each file but `metrics.jsonl`, which grows line by line, appears whole or not at all. Nothing
-    else in the directory is touched.
+    else in the directory is touched. A link in the place of one of them, or whatever else is no
+    file, is refused: through it, what a stranger has made would read or write elsewhere.
+
+    Attributes
+    ----------
+    run_id : str
+        by which a run knows its files; known once it has begun, or its settings were read. Empty:
+        it is from before runs had one.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -71,17 +84,39 @@ class RunDirectory:
         self.tokenizer = self.path / "tokenizer.json"
         self.model = self.path / "model.safetensors"
         self.checkpoint = self.path / "checkpoint.safetensors"
+        self.previous = self.path / "checkpoint.previous.safetensors"
+        self.unusable = self.path / "checkpoint.unusable.safetensors"
         self.metrics = self.path / "metrics.jsonl"
         self.curves = self.path / "curves.png"
         self.events = self.path / "tensorboard"
+        self.lock = self.path / ".lock"
+        self.run_id = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All files of a run; the settings last, without which the others are none."""
         return (
-            *(self.checkpoint, self.model, self.metrics, self.curves, self.tokenizer),
-            self.config,
+            *(self.checkpoint, self.previous, self.unusable, self.model, self.metrics),
+            *(self.curves, self.tokenizer, self.config),
         )
+
+    def check_files(self) -> None:
+        """Raise a ValueError unless what is in the place of a run's files are files, and no links.
+
+        The lock may have no second name either: it is emptied where it is, not replaced.
+        """
+        for path in (*self.files, self.lock, self.events):
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            right = stat.S_ISDIR if path == self.events else stat.S_ISREG
+            if not right(status.st_mode) or (path == self.lock and status.st_nlink > 1):
+                wanted = "a directory" if path == self.events else "a file of its own"
+                raise ValueError(
+                    f"{str(path)!r} is {_kind(status)}, and must be {wanted}: remove it, or put "
+                    "what it stands for in its place"
+                )
 
     # ------------------------------------------------------------------ writing
 
@@ -105,7 +140,8 @@ class RunDirectory:
             if another run is using it, or it can't be written to.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
+        self.check_files()
+        lock = FileLock(self.lock)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -118,7 +154,7 @@ class RunDirectory:
         finally:
             lock.release()
 
-    def begin(self, settings: Settings, tokenizer: Tokenizer) -> None:
+    def begin(self, settings: Settings, tokenizer: Tokenizer, run_id: str = "") -> None:
         """Write what does not change while a run goes on, in place of a run from before.
 
         Raises
@@ -130,21 +166,61 @@ class RunDirectory:
             file.unlink(missing_ok=True)
         for file in self.events.glob("events.out.tfevents.*"):
             file.unlink()
+        self.run_id = run_id
         tokenizer.save(self.tokenizer)
         self.save_settings(settings)
 
     def save_settings(self, settings: Settings) -> None:
         """Write the settings of the run."""
-        text = tomli_w.dumps(settings.to_dict())
+        own = {RUN_ID: self.run_id} if self.run_id else {}
+        text = tomli_w.dumps({**own, **settings.to_dict()})
         write_atomically(self.config, text.encode("utf-8", "surrogateescape"))
 
     def save_model(self, described: Mapping[str, Any]) -> None:
-        """Write the weights, as `describe` tells them, in place of those from before."""
+        """Write the weights, as `describe` tells them, in place of those from before.
+
+        Raises
+        ------
+        Diverged
+            as `save_checkpoint` does.
+        """
+        _check_finite(described, described["step"])
         save_checkpoint(self.model, described)
 
-    def save_checkpoint(self, tree: Mapping[str, Any]) -> None:
-        """Write the state of the run, in place of the one from before."""
-        save_checkpoint(self.checkpoint, tree)
+    def save_checkpoint(self, tree: Mapping[str, Any], keep: bool = False) -> None:
+        """Write the state of the run, in place of the one from before.
+
+        Parameters
+        ----------
+        tree
+            the state.
+        keep
+            whether the one from before stays, as `previous`, in place of another one there.
+
+        Raises
+        ------
+        Diverged
+            if an array in it is not finite: nothing could go on from there. What was there stays.
+        """
+        _check_finite(tree, tree["model"]["step"])
+        kept = self.previous.with_name(f".{self.previous.name}.kept.tmp")
+        try:
+            if keep and self.checkpoint.exists():
+                _name_too(self.checkpoint, kept)  # or it would be gone with the new one
+            save_checkpoint(self.checkpoint, tree)
+            if kept.exists():
+                kept.replace(self.previous)
+        finally:
+            kept.unlink(missing_ok=True)
+
+    def go_back(self) -> None:
+        """Put the previous checkpoint in the place of the last one, which is kept, as `unusable`.
+
+        It may be that there is no last one.
+        """
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self.unusable)
+        self.previous.replace(self.checkpoint)
 
     def save_curves(self, picture: bytes) -> None:
         """Write the curves, a PNG."""
@@ -168,19 +244,29 @@ class RunDirectory:
         """
         if not self.path.is_dir():
             raise FileNotFoundError(f"there is no directory {str(self.path)!r}")
+        self.check_files()
         if not self.config.is_file():
             raise FileNotFoundError(f"{str(self.path)!r} holds no run: it has no config.toml")
-        return Settings.saved(read_toml(self.config))
+        content = _parsed(self.config)
+        self.run_id = content.pop(RUN_ID, "")
+        check_form(self.run_id, str, repr(str(self.config)), RUN_ID)
+        return Settings.saved(content)
 
-    def load_checkpoint(self) -> dict[str, Any]:
+    def load_checkpoint(self, path: Path | None = None) -> dict[str, Any]:
         """The state of the run, from which it can go on.
+
+        Parameters
+        ----------
+        path
+            of the checkpoint, if it is not the last one.
 
         Raises
         ------
         OSError, ValueError
             if there is none, or it is damaged. The message names the file.
         """
-        saved, name = load_checkpoint(self.checkpoint), repr(str(self.checkpoint))
+        path = self.checkpoint if path is None else path
+        saved, name = load_checkpoint(path), repr(str(path))
         if "run_version" not in saved:
             raise ValueError(f"{name} is no checkpoint of a training run")
         if saved["run_version"] != RUN_VERSION:
@@ -216,14 +302,14 @@ class RunDirectory:
                 )
         tokenizer = load_tokenizer(self.tokenizer)
         last = which == "last"
-        described = self.load_checkpoint()["model"] if last else load_checkpoint(path)
-        model = restore(described, tokenizer, path).to(device)
+        described: Any = self.load_checkpoint().get("model") if last else load_checkpoint(path)
+        model = restore(described, tokenizer, path, self.run_id).to(device)
         about = (described[name] for name in ("step", "saw_unknown", "corpus"))
         return LoadedRun(model, tokenizer, settings, *about)
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The options in a TOML file, by their names with underscores.
+    """The options in a TOML file, by their names with underscores; of a run's, without its id.
 
     Raises
     ------
@@ -232,6 +318,10 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     OSError
         if it can't be read.
     """
+    return {name: value for name, value in _parsed(path).items() if name != RUN_ID}
+
+
+def _parsed(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         content = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
@@ -242,59 +332,21 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     return options
 
 
-def describe(
-    model: RNNLM,
-    tokenizer: Tokenizer,
-    step: int,
-    loss: float | None,
-    saw_unknown: bool,
-    corpus: str = "",
-) -> dict[str, Any]:
-    """A model as `save_checkpoint` takes it: its weights, and what is needed to use them.
-
-    `corpus` is the fingerprint of the text that it was trained on; empty: that is not known.
-    """
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "settings": model.settings(),
-        "weights": model.state_dict(),
-        "tokenizer": tokenizer.fingerprint,
-        "step": step,
-        "loss": loss,
-        "saw_unknown": saw_unknown,
-        "corpus": corpus,
-    }
+def _check_finite(tree: Mapping[str, Any], step: int) -> None:
+    if place := not_finite(tree):
+        raise Diverged(f"something became NaN or infinite by step {step:,}: {place}")
 
 
-def restore(described: Mapping[str, Any], tokenizer: Tokenizer, path: Path) -> RNNLM:
-    """The model that was described.
-
-    Raises
-    ------
-    ValueError
-        if it is not one, not for these tokens, or not usable. The message names `path`.
-    """
-    name = repr(str(path))
-    if described.get("format") != FORMAT:
-        raise ValueError(f"{name} holds no language model of minigrad")
-    if described.get("version") != VERSION:
-        raise ValueError(
-            f"{name} has version {described.get('version')!r}; this minigrad reads version "
-            f"{VERSION}"
-        )
-    missing = PARTS - described.keys()
-    if missing:
-        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
-    if described["tokenizer"] != tokenizer.fingerprint:
-        raise ValueError(f"{name} and tokenizer.json are not of the same run")
+def _name_too(path: Path, other: Path) -> None:
+    """Have a file under another name too, which it keeps if its own one goes to a new file."""
     try:
-        # the initial values are drawn in vain, but not from the library's own generator
-        model = RNNLM(**described["settings"], rng=np.random.default_rng(0))
-        model.load_state_dict(described["weights"])
-    except (TypeError, ValueError, MemoryError) as error:
-        faults = "; ".join(line.strip() for line in str(error).splitlines())
-        raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
-    if not all(np.isfinite(weight).all() for weight in described["weights"].values()):
-        raise ValueError(f"{name} holds NaN or infinite weights")
-    return model
+        os.link(path, other)
+    except OSError:  # not every file system can
+        shutil.copyfile(path, other)
+
+
+def _kind(status: os.stat_result) -> str:
+    """What something is that should be a file."""
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
+    usual = "a file with a second name" if stat.S_ISREG(status.st_mode) else "a device or the like"
+    return kinds.get(stat.S_IFMT(status.st_mode), usual)

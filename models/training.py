@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad import Tensor, optim
 from minigrad.data import windows
-from minigrad.training import detach_state
+from minigrad.training import detach_state, evaluating
 from models.corpus import Ids
 from models.devices import Readings, device_of
 from models.rnnlm import RNNLM, Objective
@@ -299,14 +299,28 @@ class Trainer:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`: the next step is, bit for bit, the one that it was before."""
+        """Go on from a `state_dict`: the next step is, bit for bit, the one that it was before.
+
+        Raises
+        ------
+        ValueError
+            if it is not of such a run.
+        """
+        if saved["at"] >= self.windows.time_steps:
+            raise ValueError(f"at is {saved['at']}, of {self.windows.time_steps} time steps")
+        state = _tensors(saved["state"], self.device)
+        if state is not None:
+            with evaluating(self.model):
+                _, like = self.model(self.windows.at(0, 1)[0])
+            if _shapes(state) != _shapes(like):
+                raise ValueError(f"state has shapes {_shapes(state)}, expected {_shapes(like)}")
         if saved["averaging"]:
             self.start_averaging()
         self.optimizer.load_state_dict(saved["optimizer"])
         for name in ("step", "epoch", "at", "tokens", "skipped", "skipped_in_a_row"):
             setattr(self, name, saved[name])
         self.norms.extend(saved["norms"])
-        self.state = _tensors(saved["state"], self.device)
+        self.state = state
         self.rng.bit_generator.state = saved["rng"]
         self.lengths.bit_generator.state = saved["lengths"]
 
@@ -348,3 +362,10 @@ def _tensors(state: Any, device: str | None) -> Any:
     if isinstance(state, tuple | list):
         return type(state)(_tensors(part, device) for part in state)
     return state if state is None else Tensor(state, device=device)
+
+
+def _shapes(state: Any) -> Any:
+    """Nested tuples and lists of Tensors as such of their shapes."""
+    if isinstance(state, tuple | list):
+        return type(state)(map(_shapes, state))
+    return state if state is None else state.shape

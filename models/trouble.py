@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from models.settings import Settings
 
 OVER = 100
@@ -62,6 +64,8 @@ def likely_cause(s: Settings, norms: Sequence[float]) -> str:
     norms
         of the gradients, before clipping, in the last steps that went well.
     """
+    if s.eps is not None and not np.float32(s.eps):
+        return f"--eps {s.eps:g} is 0 in float32: begin anew with a larger one, such as 1e-8."
     rate = f"--lr (it is {s.learning_rate:g})"
     if not norms:
         return f"It was so from the beginning: smaller initial weights (--init) or a lower {rate}."

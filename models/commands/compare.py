@@ -92,6 +92,7 @@ def summary(directory: Path, name: str) -> Summary:
     run = RunDirectory(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"there is no directory {str(directory)!r}")
+    run.check_files()
     if not run.config.is_file():
         raise FileNotFoundError(f"{str(directory)!r} holds no run: it has no config.toml")
     settings = read_toml(run.config)

@@ -18,13 +18,14 @@ from minigrad.training import bits, perplexity
 from models.commands.arguments import DEVICE, Weights, option
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
-from models.corpus import Size, encode_file, spans
+from models.corpus import Corpus, Size, encode_file, spans
 from models.devices import using
 from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
 from models.evaluation import Evaluation, Ids
 from models.evaluation import evaluate as plain_evaluate
 from models.making import corpus_of
 from models.neural_cache import cache_evaluate
+from models.own_text import check_at_hand, own_sources
 from models.run_directory import LoadedRun, RunDirectory
 from models.units import bits_per
 
@@ -161,23 +162,31 @@ def evaluate(
             )
 
 
-def own_parts(run: LoadedRun) -> list[Part]:
-    """What a run validates and tests on, as its settings name it.
+def own_corpus(run: LoadedRun) -> Corpus:
+    """The text of a run, as its settings name it.
 
     Raises
     ------
     OSError, ValueError, ModuleNotFoundError
-        if its text can't be had any more.
+        if it can't be had any more.
     """
+    check_at_hand(run.settings)
     corpus = corpus_of(run.settings, run.tokenizer)
-    if run.corpus and corpus.fingerprint != run.corpus:
-        names = ", ".join(run.settings.text)
+    if corpus.fingerprint != run.corpus:
+        told = f"{', '.join(run.settings.text)} is not the text that the run was trained on"
+        if own_sources(run.settings):
+            raise ValueError(f"{told}; --text says what to evaluate on")
         typer.secho(
-            f"Warning: {names} is not the text that the run was trained on any more: part of what "
-            "is measured here may have been learnt",
+            f"Warning: {told} any more: part of what is measured here may have been learnt",
             err=True,
             fg="yellow",
         )
+    return corpus
+
+
+def own_parts(run: LoadedRun) -> list[Part]:
+    """What a run validates and tests on; raises what `own_corpus` does."""
+    corpus = own_corpus(run)
     parts = [("valid", corpus.valid), ("test", corpus.test)]
     return [Part(name, ids, corpus.sizes[name]) for name, ids in parts if ids is not None]
 
@@ -207,7 +216,7 @@ def _evaluator(run: LoadedRun, method: str, options: dict[str, Any]) -> Evaluato
         return lambda ids, progress: cache_evaluate(run.model, ids, progress=progress, **options)
     statistics = None
     if options["rms"]:
-        train = corpus_of(run.settings, run.tokenizer).train
+        train = own_corpus(run).train
         statistics = gradient_mean_squares(run.model, train, options["segment"])
     others = {**options, "rms": statistics}
     return lambda ids, progress: dynamic_evaluate(run.model, ids, progress=progress, **others)

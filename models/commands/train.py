@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, get_origin
 import typer
 from rich.console import Console
 
-from minigrad.data.corpora import PYTHON_DOCS
-from minigrad.data.downloads import REGISTRY
 from models.commands.errors import message, told_in_one_line
 from models.messages import resume_command
 from models.options import check_names, value_type
+from models.own_text import is_known
 from models.reporting import Reporter
+from models.resuming import resume
 from models.run import Run
 from models.run_directory import RunDirectory, read_toml
 from models.settings import OUTPUT, Settings, option_types
@@ -61,7 +61,7 @@ def _resumed(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     settings = directory.read_settings()  # there is a run, or nothing is made here
     settings = _with_absolute_paths(settings.changed(given))
     with directory.locked():
-        run = Run.resume(settings, directory, Reporter(Console(), UNITS[settings.level]))
+        run = resume(settings, directory, Reporter(Console(), UNITS[settings.level]), given)
         if run.ended:
             step = run.trainer.step
             typer.echo(f"The run has ended, after step {step:,}; more --steps make it go on.")
@@ -110,7 +110,7 @@ def _with_absolute_paths(s: Settings) -> Settings:
     """The same settings, which name the same files from wherever the run is resumed."""
 
     def absolute(text: str) -> str:
-        is_path = text != PYTHON_DOCS and text not in REGISTRY and Path(text).exists()
+        is_path = not is_known(text) and Path(text).exists()
         return str(Path(text).absolute()) if is_path else text
 
     return dataclasses.replace(

@@ -28,9 +28,10 @@ pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_c
 ROOT = Path(__file__).parents[2]
 TINY = ["--hidden-size", "8", "--batch-size", "4", "--bptt", "8", "--embedding-size", "4"]
 FILES = [
-    ".lock", "checkpoint.safetensors", "config.toml", "curves.png", "metrics.jsonl",
-    "model.safetensors", "tokenizer.json",
+    ".lock", "checkpoint.previous.safetensors", "checkpoint.safetensors", "config.toml",
+    "curves.png", "metrics.jsonl", "model.safetensors", "tokenizer.json",
 ]  # fmt: skip
+PREVIOUS = "checkpoint.previous.safetensors"
 
 
 def call(*arguments):
@@ -348,6 +349,7 @@ class TestResume:
         for out in ("a", "b"):
             succeeds(train(tmp_path / out, text_file))
         (tmp_path / "a" / "checkpoint.safetensors").unlink()
+        (tmp_path / "a" / PREVIOUS).unlink()
         fails(call("train", "--resume", tmp_path / "a"), "No such file.*checkpoint.safetensors")
         (tmp_path / "a" / "model.safetensors").unlink()  # it is written after the first checkpoint
         succeeds(call("train", "--resume", tmp_path / "a"))
@@ -441,6 +443,7 @@ class TestResume:
         fails(call("train", "--resume", tmp_path), "holds no run")
         assert not (tmp_path / ".lock").exists()
         succeeds(train(out, text_file))
+        (out / PREVIOUS).unlink()
         files = {file: file.read_bytes() for file in out.iterdir()}
         fails(call("train", "--resume", out, "--out", out), "--out does not go with --resume")
         fails(call("train", "--resume", out, "--dropout", 1), "--dropout: a run that goes on keeps")
@@ -477,7 +480,7 @@ class TestTrouble:
         assert "The last checkpoint is of step" in told
         assert RunDirectory(out).load("last").step < 12
         assert RunDirectory(out).load("best").step == 0
-        assert sorted(file.name for file in out.iterdir()) == FILES
+        assert {*FILES, PREVIOUS} == {PREVIOUS, *(file.name for file in out.iterdir())}
 
     def test_steps_may_be_skipped_but_not_for_ever(self, tmp_path, text_file):
         options = ["--steps", 1000, "--on-nonfinite", "skip", "--eval-every", 10_000]

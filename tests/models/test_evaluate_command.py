@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from minigrad.data import ByteVocabulary, Vocabulary, split
 from models.commands.evaluate import evaluate as command
+from models.corpus import load_corpus
 from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
 from models.evaluation import evaluate
 from models.neural_cache import cache_evaluate
 from models.rnnlm import RNNLM
-from models.run_directory import RunDirectory, describe
+from models.run_directory import RunDirectory
+from models.saved_model import describe
 from models.settings import Settings
 
 app = typer.Typer()
@@ -59,7 +61,8 @@ def leave_run(path, tokenizer):
     directory = RunDirectory(path)
     directory.path.mkdir()
     directory.begin(Settings(text=(str(text),), level=tokenizer.level), tokenizer)
-    directory.save_model(describe(model, tokenizer, 1234, 1.0, saw_unknown=False))
+    corpus = load_corpus(str(text), tokenizer=tokenizer).fingerprint
+    directory.save_model(describe(model, tokenizer, 1234, 1.0, saw_unknown=False, corpus=corpus))
     return model
 
 

@@ -9,7 +9,8 @@ from safetensors.numpy import save_file
 from minigrad.data import Vocabulary
 from minigrad.training import save_checkpoint
 from models import RNNLM
-from models.run_directory import RUN_VERSION, RunDirectory, describe, read_toml
+from models.run_directory import RUN_VERSION, RunDirectory, read_toml
+from models.saved_model import describe
 from models.settings import Settings
 
 VOCABULARY = Vocabulary(["<unk>", "a", "b", "한"], unk="<unk>")
@@ -155,7 +156,7 @@ class TestDamage:
     def test_nan(self, run):
         model = net()
         model.output.bias.data[1] = np.nan
-        run.save_model(describe(model, VOCABULARY, 7, 1.5, True))
+        save_checkpoint(run.model, describe(model, VOCABULARY, 7, 1.5, True))
         self.fails(run, ValueError, "holds NaN")
 
     def test_settings(self, run):

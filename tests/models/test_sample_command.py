@@ -18,8 +18,9 @@ from minigrad.data import ByteVocabulary, Vocabulary
 from models.beam import beam_search
 from models.commands.sample import sample
 from models.rnnlm import RNNLM
-from models.run_directory import RunDirectory, describe
+from models.run_directory import RunDirectory
 from models.sampling import generate_many
+from models.saved_model import describe
 from models.settings import Settings
 
 app = typer.Typer()

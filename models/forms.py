@@ -1,0 +1,85 @@
+"""What is read from a file has the form that the program writes, or is told to be damaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def count(value: Any) -> bool:
+    """a whole number of at least 0"""  # noqa: D400, D403 (it goes into messages)
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def number(value: Any) -> bool:
+    """a finite number"""  # noqa: D400, D403
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+WORDS = {str: "a text", bool: "true or false", dict: "names with values", np.ndarray: "an array"}
+
+
+def check_form(value: Any, form: Any, where: str, inside: str = "") -> None:
+    """Raise a ValueError unless `value` has a form.
+
+    Parameters
+    ----------
+    value
+        dicts, lists and what is in them, as `minigrad.training.load_checkpoint` gives them.
+    form
+        A type, or a function that says whether a value is right and whose docstring is what to call
+        that. ``{"a": form, "b": form}``: a dict that has these, and maybe others. ``{...: form}``:
+        a dict with texts as names, all of whose values have the form. ``[form]``: a list, all of
+        whose items have it. ``(form, None)``: it may also be None.
+    where
+        the file, for the message.
+    inside
+        the place in it.
+    """
+    if isinstance(form, tuple):
+        if value is None:
+            return
+        form = form[0]
+    if isinstance(form, dict):
+        _check(isinstance(value, Mapping), value, WORDS[dict], where, inside)
+        if ... in form:
+            _check(all(isinstance(name, str) for name in value), value, WORDS[dict], where, inside)
+            form = dict.fromkeys(value, form[...])
+        missing = [name for name in form if name not in value]
+        if missing:
+            raise ValueError(f"{where} is damaged: {_place(inside)} lacks {', '.join(missing)}")
+        for name, each in form.items():
+            check_form(value[name], each, where, f"{inside}/{name}".lstrip("/"))
+    elif isinstance(form, list):
+        _check(isinstance(value, list), value, "a list", where, inside)
+        for i, item in enumerate(value):
+            check_form(item, form[0], where, f"{inside}/{i}")
+    elif isinstance(form, type):
+        _check(isinstance(value, form), value, WORDS[form], where, inside)
+    else:
+        _check(form(value), value, form.__doc__, where, inside)
+
+
+def not_finite(tree: Any, inside: str = "") -> str:
+    """The place of the first array in a tree that holds NaN or infinity; empty: there is none."""
+    if isinstance(tree, Mapping | list | tuple):
+        items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+        places = (not_finite(item, f"{inside}/{name}".lstrip("/")) for name, item in items)
+        return next(filter(None, places), "")
+    array = tree.numpy() if hasattr(tree, "numpy") else tree
+    is_bad = isinstance(array, np.ndarray) and not np.isfinite(array).all()
+    return inside if is_bad else ""
+
+
+def _check(right: bool, value: Any, wanted: str | None, where: str, inside: str) -> None:
+    if not right:
+        got = f"{value!r:.60}" if not isinstance(value, np.ndarray) else f"an array {value.shape}"
+        raise ValueError(f"{where} is damaged: {_place(inside)} must be {wanted}, got {got}")
+
+
+def _place(inside: str) -> str:
+    return inside or "the whole"
