@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.data import load_tokenizer
+from minigrad.data import Tokenizer, load_tokenizer
 from minigrad.training import load_checkpoint
 from models.commands.errors import message
 from models.devices import check_available
@@ -108,8 +108,7 @@ def resume(
         )
     if model.settings() != model_arguments(settings, len(tokenizer)):
         raise ValueError(f"{str(path)!r} holds another model than config.toml asks for")
-    if directory.model.exists():
-        restore(load_checkpoint(directory.model), tokenizer, directory.model, directory.run_id)
+    _check_best(directory, tokenizer)
     corpus = corpus_of(settings, tokenizer)
     if corpus.fingerprint != state["corpus"]:
         raise _another_text(settings, directory)
@@ -124,6 +123,17 @@ def resume(
     if not run.ended:
         directory.save_settings(settings)
     return run
+
+
+def _check_best(directory: RunDirectory, tokenizer: Tokenizer) -> None:
+    """Raise a ValueError if the best weights so far are of no use, or of another run."""
+    if directory.model.exists():
+        try:
+            restore(load_checkpoint(directory.model), tokenizer, directory.model, directory.run_id)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. Remove it to go on without the best weights so far"
+            ) from error
 
 
 def _begun_anew(

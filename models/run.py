@@ -340,6 +340,8 @@ class Run:
         """The loss of the best weights on the text kept to the end, if it can be had now."""
         if self.corpus.test is None or not self.standing.finished:
             return None
+        if not self.directory.model.is_file():  # somebody has removed them
+            return None
         described = load_checkpoint(self.directory.model)
         known = [r for r in self.history.records if r["split"] == "test"]
         if known and known[-1]["best_step"] == described["step"]:

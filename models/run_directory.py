@@ -267,7 +267,7 @@ class RunDirectory:
         """
         path = self.checkpoint if path is None else path
         saved, name = load_checkpoint(path), repr(str(path))
-        if "run_version" not in saved:
+        if not isinstance(saved, dict) or "run_version" not in saved:
             raise ValueError(f"{name} is no checkpoint of a training run")
         if saved["run_version"] != RUN_VERSION:
             raise ValueError(
@@ -293,6 +293,8 @@ class RunDirectory:
         ValueError
             if a file is damaged, or is not of this run. The message names it.
         """
+        if which not in ("best", "last"):
+            raise ValueError(f"load: which must be 'best' or 'last', not {which!r}")
         settings = self.read_settings()
         path = {"best": self.model, "last": self.checkpoint}[which]
         for file in (path, self.tokenizer):
@@ -334,7 +336,7 @@ def _parsed(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _check_finite(tree: Mapping[str, Any], step: int) -> None:
     if place := not_finite(tree):
-        raise Diverged(f"something became NaN or infinite by step {step:,}: {place}")
+        raise Diverged(f"NaN or infinity came up in {place} by step {step:,}")
 
 
 def _name_too(path: Path, other: Path) -> None:
