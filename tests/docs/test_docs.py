@@ -65,6 +65,7 @@ def test_the_floors_import_downwards_only():
             "kernels",
             "random",
             "sparse",
+            "terminal",
             "threads",
         },
         {"anomaly", "modes"},
