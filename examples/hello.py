@@ -1,12 +1,15 @@
 """The character model of "hello": it reads h, e, l, l and learns to say e, l, l, o.
 
 At each time step t the network reads one character x_t, updates its state h_t, and gives each
-character that might come next a score, its logit; softmax makes the scores probabilities::
+character that might come next a score, its logit; softmax makes the scores probabilities. The loss
+is small if the true next character y_t is likely. Beside each letter the name in the code::
 
-    h_t  = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)
-    z_t  = W h_t + b                                        logits
-    p_t  = softmax(z_t)                                     probabilities
-    loss = mean over t of -log p_t[target]
+    e_t  = E[x_t]                      E          = embedding.weight
+    h_t  = tanh(W_xh e_t + b_xh        W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0
+              + W_hh h_{t-1} + b_hh)   W_hh, b_hh = rnn.weight_hh_l0, rnn.bias_hh_l0
+    z_t  = W_hy h_t + b_y              W_hy, b_y  = decoder.weight, decoder.bias
+    p_t  = softmax(z_t)                z_t: logits, p_t: probabilities
+    loss = mean over t of -log p_t[y_t]
 
 The third and the fourth input are both l, but the targets are l and o: nothing but the state,
 which remembers how many l came before, can tell the two apart.
@@ -15,13 +18,18 @@ which remembers how many l came before, can tell the two apart.
 from __future__ import annotations
 
 import math
+import signal
 from itertools import pairwise
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
+from minigrad.terminal import program
 
 WORD = "hello"
 VOCABULARY = Vocabulary("helo")
@@ -101,6 +109,7 @@ def main() -> None:
     model = CharRNN(len(VOCABULARY), hidden_size=8, rng=np.random.default_rng(0))
     optimizer = optim.SGD(model.parameters(), lr=0.5)
 
+    print(__doc__.split("\n\n")[2] + "\n")  # the equations
     print("Before training: no letter is much likelier than another, whatever was read.\n")
     print(table(model))
     print(f"\nTraining (loss in nats; guessing costs log 4 = {math.log(4):.2f}):\n")
@@ -119,4 +128,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with program():
+        main()

@@ -4,8 +4,11 @@
 predicted before. **Free-running** is how it is used: its own prediction is the next input, so one
 wrong word leads it astray. Both start from a zero state and carry h_t from word to word::
 
-    h_t = tanh(W_ih E[word_t] + b_ih + W_hh h_{t-1} + b_hh)
-    p(word_{t+1} | all words so far) = softmax(W h_t + b)
+    e_t = E[word_t]                   E          = embedding.weight
+    h_t = tanh(W_xh e_t + b_xh        W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0
+             + W_hh h_{t-1} + b_hh)   W_hh, b_hh = rnn.weight_hh_l0, rnn.bias_hh_l0
+    p(word_{t+1} | all words so far)  W_hy, b_y  = decoder.weight, decoder.bias
+        = softmax(W_hy h_t + b_y)
 
 Of the three Korean sentences all hold 말이 ("the horse", or "the words"), four times in all, and
 each time another word follows. Without h_{t-1} the best guess is 1/4 for each of the four.
@@ -14,13 +17,18 @@ each time another word follows. Without h_{t-1} the best guess is 1/4 for each o
 from __future__ import annotations
 
 import math
+import signal
 import unicodedata
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
+from minigrad.terminal import program
 
 ENGLISH = ["what will the fat cat sit on"]
 KOREAN = {
@@ -156,6 +164,13 @@ def show_korean() -> None:
     print(f"{4 * math.log(4) / 14:.3f} per word.")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the equations, and what the models for English and Korean say."""
+    print(__doc__.split("\n\n")[2] + "\n")  # the equations
     show_english()
     show_korean()
+
+
+if __name__ == "__main__":
+    with program():
+        main()

@@ -1,6 +1,7 @@
 """Vanishing and exploding gradients: what many time steps do to a gradient, and what clipping does.
 
-A recurrence multiplies by the same factor at every step, and so does its derivative::
+A recurrence multiplies by the same factor at every step (a layer by W = rnn.weight_hh_l0), and so
+does its derivative::
 
     h_t = w h_{t-1}        dh_T/dh_0 = w w ... w = w^T          (w = 3, T = 2: 3 * 3 = 9)
     h_t = W h_{t-1}        dh_T/dh_t = W W ... W = W^(T-t)
@@ -16,12 +17,17 @@ Pascanu, Mikolov and Bengio (2013), On the difficulty of training recurrent neur
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.terminal import program
 
 RADII = (0.5, 1.0, 1.5)
 SIZE, STEPS_BACK = 16, 40
@@ -132,6 +138,7 @@ def log_plot(norms: list[list[float]], marks: str) -> str:
 
 def main() -> None:
     """Print the powers of w, the norms of Jacobians, and training with and without clipping."""
+    print(__doc__.split("\n\n")[2] + "\n")  # the equations
     print(f"Two steps, w = 3: dh_2/dh_0 = 3 * 3 = {scalar_gradient(3.0, 2):g}. T steps: w^T\n")
     ws = (0.5, 0.9, 1.0, 1.1, 1.5, 3.0)
     print("   T" + "".join(f"{f'w = {w:g}':>12}" for w in ws))
@@ -163,4 +170,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with program():
+        main()

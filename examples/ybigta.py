@@ -3,8 +3,9 @@
 The character model of `hello.py`, for the word "ybigta". A character enters the network as a
 one-hot vector, with a 1 at its id and 0 elsewhere, and a matrix W turns it into features::
 
-    onehot(id) @ W = W[id]                      because all other rows are multiplied by 0
-    dL/dW = sum over t of onehot(id_t)^T g_t    adds g_t to row id_t, and 0 to all other rows
+    W = embedding.weight
+    onehot(id) @ W = W[id]                    because all other rows are multiplied by 0
+    dL/dW = sum over t of onehot(id_t)^T g_t  adds g_t to row id_t, and 0 to all others
 
 So the product can be replaced by a lookup, `nn.Embedding`, in both directions: the same numbers
 without the multiplications.
@@ -12,13 +13,18 @@ without the multiplications.
 
 from __future__ import annotations
 
+import signal
 from itertools import pairwise
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
+from minigrad.terminal import program
 
 WORD = "ybigta"
 VOCABULARY = Vocabulary(WORD)  # its six letters all differ
@@ -91,6 +97,7 @@ def main() -> None:
     untrained = CharRNN(len(VOCABULARY), features=3, hidden=8, seed=0)
     W = untrained.embedding.weight.numpy()
 
+    print(__doc__.split("\n\n")[2] + "\n")  # the equations
     print("A one-hot product is a lookup: the 1 picks the row of W with its letter's id.\n")
     print(f" t   letter  id   one-hot X[t]{'X[t] @ W':>22}{'W[id]':>23}")
     for t, (letter, id) in enumerate(zip(WORD[:-1], ids, strict=True)):
@@ -117,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with program():
+        main()

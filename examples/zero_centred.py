@@ -1,7 +1,10 @@
 """Zero-centred activations: why tanh inside a network trains better than sigmoid.
 
-One neuron, y = w . x, with the loss L = (y - target)^2 / 2. Its weight gradients are::
+One neuron with weights w and inputs x, its loss, and the gradients of its weights::
 
+    y       = w . x
+    L       = (y - target)^2 / 2
+    dL/dy   = y - target
     dL/dw_i = (dL/dy) x_i
 
 One number, dL/dy, times each input. Where all inputs are positive, as sigmoid gives them, all
@@ -16,12 +19,18 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import signal
 from collections.abc import Callable
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import optim
+from minigrad.terminal import program
 
 Activation = Callable[[mg.Tensor], mg.Tensor]
 ACTIVATIONS: dict[str, Activation] = {
@@ -78,6 +87,7 @@ def detour(path: np.ndarray) -> float:
 
 def save_plot(path: str, seed: int) -> None:
     """Draw the two ways side by side into a picture file."""
+    os.environ["MPLBACKEND"] = "agg"  # which needs no screen
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 5), layout="constrained")
@@ -100,6 +110,7 @@ def main() -> None:
     plot = parser.parse_args().plot
 
     gradients = {name: weight_gradients(a) for name, a in ACTIVATIONS.items()}
+    print(__doc__.split("\n\n")[2] + "\n")  # the equations
     print("Signs of dL/dw1 ... dL/dw6, an example in each row:\n")
     print("   inputs from sigmoid    inputs from tanh")
     for n in range(8):
@@ -129,8 +140,9 @@ def main() -> None:
         print(f"   {name:15}{steps:6.0f}{way:10.1f}{alike:20.0%}")
     if plot:
         save_plot(plot, seed=0)
-        print(f"\nThe two ways are drawn in {plot}")
+        print(f"\nThe two ways are drawn in {plot!r}")
 
 
 if __name__ == "__main__":
-    main()
+    with program():
+        main()

@@ -14,6 +14,8 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import blas, threads
+from minigrad.files import printable
+from minigrad.terminal import program
 
 OPTIONAL = ("threadpoolctl", "matplotlib", "safetensors", "rich", "typer", "hypothesis")
 THREADS = (
@@ -34,7 +36,7 @@ def main() -> None:
         description="Report what minigrad runs on here: versions, processor, BLAS and its kernels, "
         "threads, GPU; measure matrix products for half a second; and say what to set where speed "
         "is left on the table.",
-    ).parse_args()
+    ).parse_args([printable(argument) for argument in sys.argv[1:]])
     used = blas.in_use()  # before anything else can load a BLAS of its own
     _print_installation(used)
 
@@ -89,13 +91,13 @@ def _print_installation(used: blas.Blas) -> None:
             + [f"no {', '.join(missing)}"] * bool(missing)
         ),
     }.items():
-        text = value.encode("ascii", "replace").decode()
+        text = printable(value.encode("ascii", "replace").decode(), keep="\n\t")
         print(f"{label:11}{textwrap.shorten(text, 69, placeholder=' ...')}")
 
 
 def _gpu() -> str:
     if not find_spec("cupy"):
-        return 'none: CuPy is not installed (pip install "minigrad[gpu]")'
+        return 'none: CuPy is not installed (pip install ".[gpu]" in the checkout)'
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what CuPy misses, the next lines run into
@@ -141,8 +143,5 @@ def _assignment(name: str, value: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with program():
         main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads it has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -96,7 +96,7 @@ def require_cupy() -> Any:
     except ImportError as error:
         raise RuntimeError(
             'device: "cuda" needs CuPy, which cannot be imported here '
-            f"({error}); install it with: pip install 'minigrad[gpu]'"
+            f'({error}); in the checkout of minigrad: python -m pip install ".[gpu]"'
         ) from None
     if not gpus:
         if not cupy.cuda.is_available():

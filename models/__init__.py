@@ -12,14 +12,22 @@ From Python, such a run is there again with ``load_run("runs/first")``.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-from models.rnnlm import RNNLM
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from models.rnnlm import RNNLM
     from models.run_directory import LoadedRun
 
 __all__ = ["RNNLM", "load_run"]
+
+
+def __getattr__(name: str) -> Any:
+    """`RNNLM`, imported when it is first asked for: `models.__main__` is to begin at once."""
+    if name == "RNNLM":
+        from models.rnnlm import RNNLM
+
+        return RNNLM
+    raise AttributeError(f"module 'models' has no attribute {name!r}")
 
 
 def load_run(

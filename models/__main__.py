@@ -1,7 +1,11 @@
 """``python -m models``."""
 
+import os
+import signal
 import sys
 from importlib.util import find_spec
+
+interruption = signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it starts, Ctrl-C just ends it
 
 NEEDED = (
     *("filelock", "matplotlib", "numpy", "pooch", "psutil", "rich", "safetensors", "tomli_w"),
@@ -20,4 +24,6 @@ restart_with_better_kernel()
 
 from models.cli import main  # noqa: E402
 
+os.environ.pop("MPLBACKEND", None)  # pictures go into files, for which matplotlib needs no screen
+signal.signal(signal.SIGINT, interruption)
 main()

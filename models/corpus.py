@@ -24,10 +24,15 @@ from minigrad.data import (
 )
 from minigrad.data.batches import TooShortError
 from minigrad.data.excerpts import first_characters, first_words
-from minigrad.data.texts import Lowercase, Text, hash_of, recut
+from minigrad.data.texts import Lowercase, Normalized, Text, decomposed, hash_of, recut
 
 Ids = NDArray[np.integer[Any]]
 Part = Literal["train", "valid", "test"]
+Form = Literal["nfc", "nfd", "nfkc", "nfkd"]
+
+FORMS: dict[Form, Literal["NFC", "NFD", "NFKC", "NFKD"]]
+FORMS = {"nfc": "NFC", "nfd": "NFD", "nfkc": "NFKC", "nfkd": "NFKD"}
+"""The normal forms of Unicode as the module unicodedata calls them."""
 
 BPE_VOCABULARY = 8000
 """How many tokens byte-pair encoding has where nothing else is asked for."""
@@ -63,6 +68,9 @@ class Corpus(NamedTuple):
     fingerprint
         a hash of tokeniser and ids: a run that goes on with the same one goes on with the same
         text.
+    in_parts
+        the first word with a letter in parts: see `minigrad.data.texts.decomposed`; empty: there is
+        none, or the text is in the form that was asked for.
     """
 
     name: str
@@ -72,6 +80,7 @@ class Corpus(NamedTuple):
     test: Ids | None
     sizes: Mapping[str, Size]
     fingerprint: str
+    in_parts: str = ""
 
     def check_length(self, batch_size: int) -> None:
         """Raise a ValueError if a part is too short, the first for `batch_size` streams."""
@@ -108,7 +117,9 @@ def load_corpus(
     min_count: int | None = None,
     max_vocab: int | None = None,
     max_tokens: int | None = None,
+    valid_tokens: int | None = None,
     keep_case: bool = True,
+    normalize: Form | None = None,
     tokenizer: Tokenizer | None = None,
     cache: bool = True,
 ) -> Corpus:
@@ -142,8 +153,12 @@ def load_corpus(
     max_tokens
         train on the first so many tokens, and learn the vocabulary of characters or words from
         them; None: on all of them.
+    valid_tokens
+        validate on the first so many tokens; None: on all of them.
     keep_case
         False: make all letters small.
+    normalize
+        the normal form of Unicode to bring all letters into; None: they stay as they are.
     tokenizer
         one that is there already: to go on with a run, or to train on another text. `level`,
         `min_count` and `max_vocab` are not looked at then.
@@ -156,26 +171,27 @@ def load_corpus(
         for a text that is missing, can't be fetched, is empty, not UTF-8, or too short to be cut;
         for options that do not go together; if a package is missing.
     """
-    if max_tokens is not None and max_tokens < 1:
-        raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
+    limits = {"train": max_tokens, "valid": valid_tokens}
+    for part, limit in limits.items():
+        if limit is not None and limit < 1:
+            name = "max_tokens" if part == "train" else "valid_tokens"
+            raise ValueError(f"{name} must be at least 1, got {limit}")
     if level not in get_args(TokenLevel):
         raise ValueError(f"level must be one of {', '.join(get_args(TokenLevel))}; got {level!r}")
     level = level if tokenizer is None else tokenizer.level
-    name, parts = _parts(text, valid, test, split, glob, level, keep_case)
-    train = parts["train"]
-    if max_tokens is not None and level == "char":
-        train = first_characters(train, max_tokens)
-    elif max_tokens is not None and level == "word":
-        line_ends = tokenizer is None or tokenizer.eos_id is not None
-        train = first_words(train, max_tokens, line_ends=line_ends)
+    name, parts = _parts(text, valid, test, split, glob, level, keep_case, normalize)
+    line_ends = tokenizer is None or tokenizer.eos_id is not None
+    for part, limit in limits.items():
+        if limit is not None and level == "char":
+            parts[part] = first_characters(parts[part], limit)
+        elif limit is not None and level == "word":
+            parts[part] = first_words(parts[part], limit, line_ends=line_ends)
     if tokenizer is None:
-        tokenizer = _learned(train, level, min_count, max_vocab)
-    encoded = {
-        part: tokenized(tokenizer, each, cache=cache)
-        for part, each in {**parts, "train": train}.items()
-    }
-    if max_tokens is not None and len(encoded["train"].ids) > max_tokens:
-        encoded["train"] = _first_tokens(tokenizer, encoded["train"], max_tokens)
+        tokenizer = _learned(parts["train"], level, min_count, max_vocab)
+    encoded = {part: tokenized(tokenizer, each, cache=cache) for part, each in parts.items()}
+    for part, limit in limits.items():
+        if limit is not None and len(encoded[part].ids) > limit:
+            encoded[part] = _first_tokens(tokenizer, encoded[part], limit)
     hashes = [
         encoded[part].sha256 if part in encoded else "" for part in ("train", "valid", "test")
     ]
@@ -187,42 +203,28 @@ def load_corpus(
         encoded["test"].ids if "test" in encoded else None,
         {part: Size(each.characters, each.bytes) for part, each in encoded.items()},
         hash_of("corpus", tokenizer.fingerprint, *hashes),
+        "" if normalize else next(filter(None, map(in_parts, parts.values())), ""),
     )
 
 
-def encode_file(
-    tokenizer: Tokenizer,
+def find_part(
     text: str | Sequence[str],
     *,
     part: Part = "test",
     glob: str | None = None,
     keep_case: bool = True,
-    cache: bool = True,
-) -> tuple[Ids, int, int]:
-    """Encode a text as a whole, to evaluate a model on it.
+    normalize: Form | None = None,
+) -> Text:
+    """Find a text to evaluate a model on, or that part of it, if it comes with parts.
 
-    Parameters
-    ----------
-    tokenizer
-        that of the model.
-    text, glob, keep_case, cache
-        as in `load_corpus`.
-    part
-        which part, if the text comes with parts.
-
-    Returns
-    -------
-    tuple
-        the ids, the number of characters, the number of bytes in UTF-8.
+    Parameters are those of `load_corpus`.
 
     Raises
     ------
     OSError, ValueError, ModuleNotFoundError
         as `load_corpus` does.
     """
-    found = _part(find_text(text, glob=glob), part)
-    tokens = tokenized(tokenizer, found if keep_case else Lowercase(found), cache=cache)
-    return tokens.ids, tokens.characters, tokens.bytes
+    return _prepared(_part(find_text(text, glob=glob), part), keep_case, normalize)
 
 
 def _parts(
@@ -233,6 +235,7 @@ def _parts(
     glob: str | None,
     level: TokenLevel,
     keep_case: bool,
+    normalize: Form | None,
 ) -> tuple[str, dict[str, Text]]:
     """The name of a text, and its parts: `train`, `valid`, and maybe `test`."""
     if not 2 <= len(fractions) <= 3:
@@ -247,9 +250,7 @@ def _parts(
         "test": found.test if test is None else _part(find_text(test), "test"),
     }
     texts = {"train": found.text, **{part: each for part, each in own.items() if each is not None}}
-    parts: dict[str, Text] = {
-        part: each if keep_case else Lowercase(each) for part, each in texts.items()
-    }
+    parts = {part: _prepared(each, keep_case, normalize) for part, each in texts.items()}
     if "valid" in parts:
         return found.name, parts
     shares = [share / math.fsum(fractions[:2]) for share in fractions[:2]]
@@ -266,6 +267,16 @@ def _parts(
 def _part(found: Found, part: Part) -> Text:
     """That part of a text, or all of it if it has none."""
     return {"train": None, "valid": found.valid, "test": found.test}[part] or found.text
+
+
+def _prepared(text: Text, keep_case: bool, normalize: Form | None) -> Text:
+    text = text if keep_case else Lowercase(text)
+    return text if normalize is None else Normalized(text, FORMS[normalize])
+
+
+def in_parts(text: Text) -> str:
+    """The first word of a text with a letter in parts; empty: there is none."""
+    return next(filter(None, map(decomposed, text.pieces())), "")
 
 
 def _learned(

@@ -10,12 +10,12 @@ import numpy as np
 
 
 def count(value: Any) -> bool:
-    """a whole number of at least 0"""  # noqa: D400, D403 (it goes into messages)
+    """a whole number of at least 0"""  # noqa: D400 (it goes into messages)
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def number(value: Any) -> bool:
-    """a finite number"""  # noqa: D400, D403
+    """a finite number"""  # noqa: D400
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and math.isfinite(value)
 

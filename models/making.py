@@ -58,7 +58,9 @@ def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
         min_count=s.min_count,
         max_vocab=s.max_vocab,
         max_tokens=s.max_tokens,
+        valid_tokens=s.valid_tokens,
         keep_case=not s.lowercase,
+        normalize=s.normalize,
         tokenizer=tokenizer,
     )
 

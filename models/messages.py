@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from models.run_directory import RunDirectory
 from models.schedule import expected_steps
 from models.settings import Settings
 from models.training import Trainer
-from models.units import Unit
+from models.units import Unit, incomparable
 
 
 def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) -> str:
@@ -47,6 +48,15 @@ def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) ->
     if trainer.step:
         lines.append(f"goes on     after step {trainer.step:,}, epoch {trainer.epochs:.2f}")
     return "\n".join(lines)
+
+
+def letters_in_parts(word: str) -> str:
+    """What there is to say of a text in which `word` is written with letters in parts."""
+    one = len(unicodedata.normalize("NFC", word))
+    return (
+        f"the text has letters in parts (Unicode's form NFD, as macOS writes names): {word!r} is "
+        f"{len(word)} characters, where {one} would do. --normalize nfc puts them together"
+    )
 
 
 def _length(s: Settings, trainer: Trainer) -> str:
@@ -89,6 +99,9 @@ def results(
         lines.append(f"{told}, of the same weights, on text never looked at before")
     if worse:
         lines.insert(0, f"Stopped early: {worse} validations without a better one.")
+    unknown = max(r.get("unk", 0.0) for r in records if r["split"] in ("valid", "test"))
+    if note := incomparable(unknown):
+        lines.append(f"{note[0].upper()}{note[1:]}.")
     if best["step"] == 0 and last["step"]:
         lines.append("The validation is no better than before training; a lower --lr may help.")
     elif last["loss"] > 1.03 * best["loss"]:

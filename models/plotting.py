@@ -31,13 +31,9 @@ from models.drawing import (
     write,
     x_axis,
 )
-from models.units import Unit
+from models.units import COLOURS, Unit
 
 TRAIN, VALID, BEFORE, AFTER, RATE = "#8fb8de", "#c1440e", "#b0b0bc", "#5b4b8a", "#2f7f6f"
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
-"""Of runs side by side, told apart with any colour vision: Okabe and Ito's (2008), with grey for
-their black and without their yellow."""
 
 DASHES = ("-", "--", ":", "-.")
 """Once all colours are taken."""

@@ -14,8 +14,9 @@ import numpy as np
 import psutil
 
 from minigrad import blas, cuda, optim, threads
+from models.corpus import Corpus
 from models.reporting import Now
-from models.schedule import fraction_done, samples_due
+from models.schedule import fraction_done, samples_due, validations_left
 from models.settings import Settings
 from models.training import Step, Trainer
 
@@ -92,11 +93,13 @@ class Pace:
         how long a step takes: the mean of about the last twenty.
     tokens_per_second : float
         the same of tokens; 0 before the first step.
+    seconds_per_evaluated : float
+        how long a token takes in an evaluation: the mean of the last one.
     """
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
-        self.seconds_per_step = self.tokens_per_second = 0.0
+        self.seconds_per_step = self.tokens_per_second = self.seconds_per_evaluated = 0.0
         self._began, self._tokens = time.monotonic(), 0
         self._process, self._memory, self._looked = psutil.Process(), 0, float("-inf")
 
@@ -116,6 +119,42 @@ class Pace:
         self.seconds_per_step += weight * (seconds / steps - self.seconds_per_step)
         speed = (tokens - self._tokens) / seconds
         self.tokens_per_second += weight * (speed - self.tokens_per_second)
+
+    def evaluated(self, seconds: float, tokens: int) -> None:
+        """Take note that an evaluation has come so far."""
+        self.seconds_per_evaluated = seconds / tokens
+
+    def seconds_left(
+        self, trainer: Trainer, total: int | None, seconds: float, corpus: Corpus, rest: int = 0
+    ) -> float:
+        """How long the rest of a run will take, validations and test included.
+
+        Parameters
+        ----------
+        trainer, corpus
+            the run as it stands, and its text.
+        total
+            how many steps it has in all; None: only the clock knows.
+        seconds
+            how long it has taken.
+        rest
+            how many tokens are left of the evaluation that goes on.
+
+        Returns
+        -------
+        float
+            infinity where nobody knows yet.
+        """
+        s, step, evaluated = trainer.settings, trainer.step, self.seconds_per_evaluated
+        left = math.inf
+        if total is not None and self.seconds_per_step:
+            fraction = fraction_done(s, step, trainer.epochs, seconds)
+            validations = validations_left(s, step, fraction, total, trainer.steps_per_epoch)
+            left = (total - step) * self.seconds_per_step
+            left += validations * len(corpus.valid) * evaluated
+        if s.minutes is not None:  # when they are over, one validation is still to come
+            left = min(left, max(0.0, 60 * s.minutes - seconds) + len(corpus.valid) * evaluated)
+        return left + (rest + (0 if corpus.test is None else len(corpus.test))) * evaluated
 
     @property
     def memory(self) -> int:
@@ -137,14 +176,9 @@ def now(
     total: int | None,
     fraction: float,
     pace: Pace,
-    seconds: float,
+    seconds_left: float,
 ) -> Now:
-    """How a run stands after a step, and after so many seconds, for the display."""
-    left, minutes = math.inf, trainer.settings.minutes
-    if total is not None:
-        left = (total - trainer.step) * pace.seconds_per_step
-    if minutes is not None:
-        left = min(left, 60 * minutes - seconds)
+    """How a run stands after a step, for the display."""
     return Now(
         trainer.step,
         total,
@@ -157,7 +191,7 @@ def now(
         lr,
         pace.tokens_per_second,
         pace.memory,
-        left,
+        seconds_left,
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from minigrad.data import Tokenizer, Vocabulary
+from models.corpus import FORMS
+from models.settings import Settings
 
 EOS = "<eos>"
 """How the token for line ends is asked for as a stop text."""
@@ -17,6 +20,19 @@ def unknown_symbols(tokenizer: Tokenizer, prompt: str) -> list[str]:
     symbols = prompt if tokenizer.level == "char" else prompt.split()
     ends = {"\n"} if tokenizer.eos is not None else set()
     return [s for s in dict.fromkeys(symbols) if s not in tokenizer and s not in ends]
+
+
+def as_trained(s: Settings, tokenizer: Tokenizer, prompt: str) -> str:
+    """`prompt` as the text was that a model was trained on.
+
+    Its letters become small, or come into a normal form of Unicode, if the settings of the run say
+    so. If they don't, it comes into the form in which `tokenizer` knows most of it.
+    """
+    prompt = prompt.lower() if s.lowercase else prompt
+    if s.normalize is not None:
+        return normalize(FORMS[s.normalize], prompt)
+    forms = [prompt, normalize("NFC", prompt), normalize("NFD", prompt)]
+    return min(forms, key=lambda form: len(unknown_symbols(tokenizer, form)))
 
 
 def named(symbols: Sequence[str]) -> str:

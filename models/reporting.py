@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, Any, NamedTuple, cast
 
 from rich.cells import cell_len
@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from minigrad.files import printable
+from minigrad.terminal import discard
+from models.output import LINES
 from models.units import Unit
 
 PLAIN_EVERY = 10.0
@@ -96,7 +99,7 @@ class Reporter:
         console.file = cast("IO[str]", _Unfailing(console.file))
         self._live = _moves_its_cursor(console)
         self._now: Now | None = None
-        self._doing, self._goal = "", ""
+        self._doing, self._done, self._left, self._goal = "", 0.0, math.inf, ""
         self._next_line = math.inf
 
     @contextmanager
@@ -120,18 +123,38 @@ class Reporter:
 
     def stepped(self, now: Now) -> None:
         """Take note of how the run stands. It is cheap: to be called after each step."""
-        self._now, self._doing = now, ""
-        if not self._live and time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + PLAIN_EVERY
+        self._now, self._doing, self._done, self._left = now, "", 0.0, now.seconds_left
+        if self._is_time():
             self.line(self._plain(now))
 
-    def doing(self, what: str) -> None:
-        """Tell, in the display, what goes on until the next step."""
-        self._doing = what
+    def doing(self, what: str, done: float = 0.0, seconds_left: float | None = None) -> None:
+        """Tell what goes on until the next step.
+
+        Parameters
+        ----------
+        what
+            what it is.
+        done
+            how much of it is done, 0 to 1: the bar shows that.
+        seconds_left
+            how long it and the rest of the run will take; None: as long as was told before.
+        """
+        self._doing, self._done = what, done
+        if seconds_left is not None:
+            self._left = seconds_left
+        if done and self._is_time():
+            self.line(f"{what} · {100 * done:.0f} % · {_left(self._left)}")
+
+    def _is_time(self) -> bool:
+        """Whether a line of progress is due, where there is no display."""
+        if self._live or time.monotonic() < self._next_line:
+            return False
+        self._next_line = time.monotonic() + PLAIN_EVERY
+        return True
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Tell one line, as it is: markup in it means nothing, control characters are replaced."""
-        self.console.print(Text(printable(text), style), soft_wrap=True, highlight=False)
+        """Tell one line, as it is: markup in it means nothing, nor do control characters."""
+        self.console.print(Text(printable(text, LINES), style), soft_wrap=True, highlight=False)
 
     def warn(self, text: str) -> None:
         """Tell of something that may be wrong."""
@@ -193,9 +216,11 @@ class Reporter:
         width = max(1, min(self.console.width - 1, WIDEST))
         frame = Text(no_wrap=True, overflow="crop", end="")
         now = self._now
-        if now is None:
+        if now is None and not self._done:
             return frame.append(f"{self._doing or 'starting'}   ", "bold").append(self._goal, "dim")
-        self._append_bar(frame, now, width)
+        self._append_bar(frame, width)
+        if now is None:
+            return frame
         figures = [(label, value or "–") for label, value in self._figures(now)]
         needs = [
             max(len(label) + 1 + max(LEAST.get(label, 8), len(value)) for label, value in column)
@@ -213,15 +238,16 @@ class Reporter:
             frame.append(f"{value:>{room}}", "bold" if i < 2 else "")
         return frame
 
-    def _append_bar(self, frame: Text, now: Now, width: int) -> None:
-        """One line: which step, or what else goes on; how far that is; how long it takes."""
-        steps = _steps(now)
-        fraction = min(1.0, max(0.0, now.fraction)) if math.isfinite(now.fraction) else 0.0
-        end = f"  {100 * fraction:3.0f} %  {_left(now.seconds_left):>12}"
+    def _append_bar(self, frame: Text, width: int) -> None:
+        """One line: which step, or what else goes on; how far that is; how long the run takes."""
+        steps = "" if self._now is None else _steps(self._now)
+        fraction = self._now.fraction if self._now is not None and not self._done else self._done
+        fraction = min(1.0, max(0.0, fraction)) if math.isfinite(fraction) else 0.0
+        end = f"  {100 * fraction:3.0f} %  {_left(self._left):>12}"
         frame.append(f"{self._doing or steps:{len(steps)}}  ", "bold")
         room = width - len(frame) - len(end)
         if room < 8:
-            frame.append(_left(now.seconds_left))
+            frame.append(_left(self._left))
             return
         console = self.console
         full, half, empty = "━", "╸", "━"
@@ -260,10 +286,7 @@ class _Unfailing:
         try:
             yield
         except BrokenPipeError:  # for good; Python would complain of it again when it ends
-            with suppress(OSError, ValueError):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, self._file.fileno())
-                os.close(nowhere)
+            discard(self._file)
         except OSError:  # a full disk may have room again later
             pass
 
@@ -317,11 +340,3 @@ def _left(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     clock = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
     return f"{clock} left"
-
-
-def printable(text: str) -> str:
-    """`text` with all control characters but line ends and tabs replaced: a terminal obeys them."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" or (c.isspace() and ord(c) > 0x9F) else "\ufffd"
-        for c in text
-    )

@@ -30,7 +30,7 @@ MALFORMED = (TypeError, ValueError, KeyError, AttributeError, IndexError, Overfl
 
 
 def anything(value: Any) -> bool:
-    """whatever it is"""  # noqa: D400, D403 (it goes into messages)
+    """whatever it is"""  # noqa: D400 (it goes into messages)
     return True
 
 

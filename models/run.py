@@ -17,10 +17,9 @@ from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
 from models import messages
 from models.corpus import Corpus, Ids
 from models.devices import check_available, using
-from models.evaluation import evaluate
+from models.evaluation import Evaluation, evaluate
 from models.history import History
 from models.making import corpus_of, id_of, make_model
-from models.plotting import curves
 from models.progress import Pace, Standing, averages, machine, machine_differences, now
 from models.reporting import Reporter
 from models.rnnlm import RNNLM
@@ -149,6 +148,8 @@ class Run:
             if the run directory can't be written to. The last checkpoint is still there then.
         """
         tell = self.reporter.line
+        if self.corpus.in_parts:
+            self.reporter.warn(messages.letters_in_parts(self.corpus.in_parts))
         tell(messages.introduction(self.settings, self.corpus, self.model, self.trainer) + "\n")
         self._began = self._saved = self._drawn = time.monotonic()
         self._saved_step, test = self.trainer.step, None
@@ -249,8 +250,8 @@ class Run:
         for step in trainer.fetch():
             self._note(step)
         pace.ends(count, trainer.tokens)
-        seconds = self._seconds()
-        self.reporter.stepped(now(trainer, step, lr, self.total, self._fraction(), pace, seconds))
+        left = pace.seconds_left(trainer, self.total, self._seconds(), self.corpus)
+        self.reporter.stepped(now(trainer, step, lr, self.total, self._fraction(), pace, left))
 
     # ------------------------------------------------------------------ measuring
 
@@ -288,7 +289,7 @@ class Run:
                 trainer.step, trainer.epochs, loss, time.monotonic() - began, is_best
             )
             earlier = self.history.losses("valid")
-            self._write("valid", {"loss": loss})
+            self._write("valid", {"loss": loss, "unk": self.corpus.unknown(self.corpus.valid)})
             standing.worse = 0 if is_best else standing.worse + 1
             tired = s.patience is not None and standing.worse >= s.patience
             standing.due, standing.validated = False, fraction
@@ -324,11 +325,20 @@ class Run:
     def _measured(self, model: RNNLM, part: Ids) -> float | None:
         """The loss on a part of the text, in nats per token; None if it was interrupted."""
         self.reporter.doing("evaluating")
+        began, predicted = time.monotonic(), len(part) - 1
+
+        def progress(so_far: Evaluation) -> None:
+            self.pace.evaluated(time.monotonic() - began, so_far.tokens)
+            rest = predicted - so_far.tokens
+            about = (self.trainer, self.total, self._seconds(), self.corpus, rest)
+            self.reporter.doing("evaluating", 1 - rest / predicted, self.pace.seconds_left(*about))
+
         result = evaluate(
             model,
             part,
             streams=self.settings.eval_streams,
             stop=lambda: self.interrupts.requested,
+            progress=progress,
         )
         if result is not None and not math.isfinite(result.nats):
             raise Diverged(
@@ -350,7 +360,8 @@ class Run:
         best = restore(described, *of_run)
         loss = self._measured(best.to(self.settings.device), self.corpus.test)
         if loss is not None:
-            self._write("test", {"loss": loss, "best_step": described["step"]})
+            unknown = self.corpus.unknown(self.corpus.test)
+            self._write("test", {"loss": loss, "unk": unknown, "best_step": described["step"]})
         return loss
 
     def _sample(self, fraction: float) -> None:
@@ -405,6 +416,8 @@ class Run:
     def _draw(self) -> None:
         """Draw the curves. That it can't be done stops no run."""
         try:
+            from models.plotting import curves  # which takes a while
+
             title = messages.title(self.settings)
             self.directory.save_curves(curves(self.history.records, self.reporter.unit, title))
         except Exception as error:

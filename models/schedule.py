@@ -98,6 +98,28 @@ def validation_is_due(
     return int(10 * fraction) > int(10 * before)
 
 
+def validations_left(
+    s: Settings, step: int, fraction: float, total: int | None, steps_per_epoch: int
+) -> int:
+    """About how many validations come after `step` steps: see `validation_is_due`.
+
+    Parameters
+    ----------
+    s
+        the settings of the run.
+    step, fraction
+        how many steps were taken, and how much of the run is done.
+    total, steps_per_epoch
+        how many steps there are in all (None: only the clock knows), and in an epoch.
+    """
+    if total is None:
+        return 10 - int(10 * fraction)
+    by_epoch = s.schedule == "plateau" or s.optimizer == "nt-asgd"
+    by_epoch = by_epoch or (s.epochs is not None and total >= 5 * steps_per_epoch)
+    every = s.eval_every or (steps_per_epoch if by_epoch else total / 10)
+    return math.ceil((total - step) / every)
+
+
 def samples_due(s: Settings, fraction: float) -> int:
     """How many samples should have been shown when so much of the run is done."""
     if s.samples == 1:

@@ -71,8 +71,17 @@ class Settings:
         None, "At most so many tokens, the most frequent.", TEXT, low=3, shown="all; 8,000 of bpe"
     )
     lowercase: bool = option(False, "Make all letters small.", TEXT)
+    normalize: Literal["nfc", "nfd", "nfkc", "nfkd"] | None = option(
+        None,
+        "Unicode's form of all letters: nfc puts together what is in parts (Hangul from macOS).",
+        TEXT,
+        shown="as they are",
+    )
     max_tokens: int | None = option(
         None, "Train on the first so many tokens alone.", TEXT, low=2, shown="all"
+    )
+    valid_tokens: int | None = option(
+        None, "Validate on the first so many tokens alone.", TEXT, low=2, shown="all"
     )
 
     # ------------------------------------------------------------------ the model
@@ -256,6 +265,11 @@ class Settings:
             raise ValueError(f"--recipe must be one of {', '.join(RECIPES)}, got {self.recipe!r}")
         if not self.text:
             raise ValueError("--text must name a text")
+        for name in ("text", "valid", "test", "glob"):
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else [value]
+            if any(each is not None and not each.strip() for each in values):
+                raise ValueError(f"{flag(name)} must not be empty, got {value!r}")
         check_name(self.device)
         if len(self.split) not in (2, 3) or not math.isclose(math.fsum(self.split), 1):
             raise ValueError(

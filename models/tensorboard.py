@@ -41,8 +41,8 @@ def library() -> tuple[Any, Any, Any]:
         if (error.name or "").split(".")[0] != "tensorboardX":
             raise
         raise ModuleNotFoundError(
-            "TensorBoardLog: TensorBoard's event files need tensorboardX: "
-            'python -m pip install "minigrad[tensorboard]"'
+            "TensorBoardLog: TensorBoard's event files need tensorboardX: in the checkout of "
+            'minigrad, python -m pip install ".[tensorboard]"'
         ) from None
     return event_pb2, summary_pb2, masked_crc32c
 

@@ -1,4 +1,4 @@
-"""How a loss in nats per token is told to people."""
+"""How results are told to people: a loss in nats per token, and the colours of runs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ class Unit(NamedTuple):
         return f"{self.short} {value:,.1f}" if value < 1e6 else f"{self.short} {value:.1e}"
 
 
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
+"""Of runs side by side, told apart with any colour vision: Okabe and Ito's (2008), with grey for
+their black and without their yellow."""
+
+MOST_UNKNOWN = 0.2
+"""With a larger share of `<unk>` a text says little of how well a model predicts words."""
+
 UNITS = {
     "char": Unit("bits per character", "bpc", bits),
     "byte": Unit("bits per byte", "bpb", bits),
@@ -35,6 +42,16 @@ UNITS = {
     "bpe": Unit("perplexity per token", "perplexity", perplexity),
 }
 """By the level of the tokens."""
+
+
+def incomparable(unknown: float) -> str:
+    """What there is to say of a text with such a share of `<unk>`: mostly nothing."""
+    if unknown <= MOST_UNKNOWN:
+        return ""
+    return (
+        f"{unknown:.0%} of the tokens to predict are <unk>, the easiest of all, so perplexity and "
+        "bits can't be compared with those of a model with another vocabulary"
+    )
 
 
 def bits_per(nats: float, tokens: int, symbols: int) -> float:

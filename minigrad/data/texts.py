@@ -5,10 +5,11 @@ import hashlib
 import io
 import os
 import shlex
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 PIECE = 1 << 22
 """About how many bytes are read at once; encoding them takes some dozen times this in memory."""
@@ -216,6 +217,55 @@ class Lowercase:
     def pieces(self, size: int = PIECE) -> Iterator[str]:
         """Yield the text in lower case; what a letter becomes may depend on its word (Σ)."""
         return (piece.lower() for piece in recut(self.text.pieces(size), after_whitespace))
+
+
+class Normalized:
+    """Another text in one of Unicode's normal forms.
+
+    Parameters
+    ----------
+    text
+        The text.
+    form
+        `"NFC"` puts a letter and its marks, or the letters of a syllable of Hangul, together into
+        one character where there is one; `"NFD"` takes them apart; `"NFKC"` and `"NFKD"` also make
+        letters plain that only look different.
+    """
+
+    def __init__(self, text: Text, form: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> None:
+        self.text, self.form = text, form
+
+    @property
+    def name(self) -> str:
+        """The name of the text."""
+        return self.text.name
+
+    @property
+    def digest(self) -> str:
+        """A hash of that of the text, the form, and the version of Unicode."""
+        return hash_of(self.form, unicodedata.unidata_version, self.text.digest)
+
+    @property
+    def extent(self) -> int:
+        """That of the text."""
+        return self.text.extent
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield the text in that form; what a letter becomes does not depend on other words."""
+        for piece in recut(self.text.pieces(size), after_whitespace):
+            yield unicodedata.normalize(self.form, piece)
+
+
+def decomposed(text: str) -> str:
+    """The first word of a text with a letter in parts, as macOS writes names; empty: there is none.
+
+    In parts is a letter that its marks follow, or a syllable of Hangul as its letters, where
+    Unicode has one character for it.
+    """
+    if unicodedata.is_normalized("NFC", text):
+        return ""
+    words = (word for word in text.split() if not unicodedata.is_normalized("NFC", word))
+    return next((w for w in words if len(unicodedata.normalize("NFC", w)) < len(w)), "")
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

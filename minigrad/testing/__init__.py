@@ -2,7 +2,7 @@
 
 `check_gradients` compares the derivatives of any function with finite differences; `check_layer`
 does so for a layer with its parameters and state, and checks its manners besides; the submodule
-`strategies` (which needs the package hypothesis: ``pip install 'minigrad[testing]'``) draws inputs
+`strategies` (which needs the package hypothesis: ``pip install ".[testing]"``) draws inputs
 for property tests.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -12,6 +13,13 @@ Weights = StrEnum("Weights", ["best", "last"])
 
 DEVICE = "Where to compute: cpu, cuda (a GPU), or cuda:N; wherever the model was trained."
 """What the option ``--device`` does."""
+
+
+def path(text: str) -> Path:
+    """The path that an option or an argument names: an empty one would be the current directory."""
+    if not text.strip():
+        raise typer.BadParameter("a path must not be empty")
+    return Path(text)
 
 
 def option(help: str, panel: str | None, *names: str, **more: Any) -> Any:

@@ -1,8 +1,7 @@
-"""``python -m models compare``: several runs in one picture and one table."""
+"""``python -m models compare``: several runs in one table, and in one picture."""
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,18 +11,18 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 from safetensors import SafetensorError, safe_open
 
+from minigrad.files import printable
 from minigrad.training import write_atomically
+from models.commands.arguments import path
 from models.commands.errors import told_in_one_line
-from models.plotting import COLOURS, comparison
-from models.reporting import printable
+from models.output import Terminal, say, say_json
 from models.run_directory import RunDirectory, read_toml
-from models.units import UNITS, Unit
+from models.units import COLOURS, UNITS, Unit, incomparable
 
 Axis = StrEnum("Axis", ["step", "epoch", "seconds", "tokens"])
 
@@ -48,37 +47,54 @@ class Summary(NamedTuple):
     best_valid_loss: float | None
     best_valid_step: int | None
     test_loss: float | None
+    unknown: float
+    """The largest share of `<unk>` in what it was validated or tested on."""
 
 
 def compare(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="The directories of the runs.")
+        list[Path],
+        typer.Argument(metavar="DIR...", help="The directories of the runs.", parser=path),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FILE.png", help="Where the picture goes.", dir_okay=False)
-    ] = Path("compare.png"),
-    x: Annotated[Axis, typer.Option(help="What to draw the losses against.")] = Axis.step,
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Also draw their losses, into this file.", parser=path
+        ),
+    ] = None,
+    x: Annotated[
+        Axis | None, typer.Option(help="What to draw them against. (default: step)")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
 ) -> None:
-    """Compare runs: their losses in one picture, their settings and results in a table.
+    """Compare runs: settings and results in a table; with --out, their losses in a picture.
 
     Of the settings, those are shown in which the runs differ. A run that is still going on, or was
     stopped, is shown as far as it has come.
     """
     with told_in_one_line():
-        _check_picture(out)
+        if out is not None:
+            _check_picture(out)
+        elif x is not None:
+            raise ValueError(f"--x {x.value} is for the picture, which needs --out FILE.png")
         unique = list({directory.resolve(): directory for directory in directories}.values())
         runs = [
             summary(directory, name) for directory, name in zip(unique, _names(unique), strict=True)
         ]
-        picture = comparison([(run.name, run.records, run.unit) for run in runs], x.value)
-        write_atomically(out, picture)
+        if out is not None:
+            from models.plotting import comparison  # which takes a while
+
+            drawn = [(run.name, run.records, run.unit) for run in runs]
+            picture = comparison(drawn, (x or Axis.step).value)
+            write_atomically(out, picture)
         if as_json:
-            told = [_as_json(run) for run in runs]
-            typer.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
+            say_json([_as_json(run) for run in runs], indent=2)
             return
         _print(runs)
-        typer.echo(f"picture: {printable(str(out))}")
+        for run in runs:
+            if note := incomparable(run.unknown):
+                say(f"{run.name}: {note}")
+        say("--out FILE.png draws the losses" if out is None else f"picture: {out}")
 
 
 def summary(directory: Path, name: str) -> Summary:
@@ -129,6 +145,7 @@ def summary(directory: Path, name: str) -> Summary:
         best_valid_loss=best["loss"] if best else None,
         best_valid_step=best["step"] if best else None,
         test_loss=test[-1]["loss"] if test else None,
+        unknown=max(_numbers(by_split["valid"] + test, "unk"), default=0.0),
     )
 
 
@@ -164,7 +181,7 @@ def _names(directories: Sequence[Path]) -> list[str]:
     names = [directory.resolve().name for directory in directories]
     if len(set(names)) < len(names):
         names = [str(directory) for directory in directories]
-    return [printable(name).replace("\n", " ") for name in names]
+    return [printable(name) for name in names]
 
 
 def _check_picture(out: Path) -> None:
@@ -189,10 +206,10 @@ def _as_json(run: Summary) -> dict[str, Any]:
 
 def _print(runs: Sequence[Summary]) -> None:
     """A line for each run, where that fits; else, on a terminal, a column for each."""
-    console = Console()
+    console = Terminal()
     rows = _rows(runs)
     if not console.is_terminal:
-        Console(width=100_000).print(_table(rows, plain=True))
+        Terminal(width=100_000).print(_table(rows, plain=True))
         return
     wide, tall = _table(rows), _table([list(column) for column in zip(*rows, strict=True)])
     options = console.options.update(max_width=100_000)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import typer
 
+from models.output import say
+
 BAD_INPUT = (OSError, ValueError, ModuleNotFoundError, MemoryError)
 
 
@@ -19,7 +21,7 @@ def told_in_one_line(kinds: tuple[type[Exception], ...] = BAD_INPUT) -> Iterator
     except BrokenPipeError:  # whoever reads the output has enough of it
         raise
     except kinds as error:
-        typer.secho(f"Error: {message(error)}", err=True, fg="red")
+        say(f"Error: {message(error)}", "red", err=True)
         raise typer.Exit(2) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -11,23 +10,25 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from minigrad.data import tokenized
 from minigrad.training import bits, perplexity
-from models.commands.arguments import DEVICE, Weights, option
+from models.commands.arguments import DEVICE, Weights, option, path
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
-from models.corpus import Corpus, Size, encode_file, spans
+from models.corpus import Corpus, Form, Size, find_part, in_parts, spans
 from models.devices import using
 from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
 from models.evaluation import Evaluation, Ids
 from models.evaluation import evaluate as plain_evaluate
 from models.making import corpus_of
+from models.messages import letters_in_parts
 from models.neural_cache import cache_evaluate
+from models.output import Terminal, say, say_json, warn
 from models.own_text import check_at_hand, own_sources
 from models.run_directory import LoadedRun, RunDirectory
-from models.units import bits_per
+from models.units import bits_per, incomparable
 
 Evaluator = Callable[[Ids, Callable[[Evaluation], object]], Evaluation | None]
 """An evaluation of a text, that tells how it goes on."""
@@ -49,12 +50,17 @@ class Part(NamedTuple):
 
 def evaluate(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The directory that a training run left.")
+        Path,
+        typer.Argument(metavar="DIR", help="The directory that a training run left.", parser=path),
     ],
     *,
     text: Annotated[
         str | None,
         option("A file in UTF-8. (default: what the run validates and tests on)", None),
+    ] = None,
+    normalize: Annotated[
+        Form | None,
+        option("Unicode's form of the letters in --text. (default: that of the run)", None),
     ] = None,
     weights: Annotated[
         Weights, option("Those that were best in validation, or the last.", None)
@@ -119,8 +125,10 @@ def evaluate(
             },
             {"--cache": cache, "--cache-theta": cache_theta, "--cache-weight": cache_weight},
         )
+        if normalize and text is None:
+            raise ValueError("--normalize needs --text: the run's own texts are as it had them")
         run = RunDirectory(directory).load(weights.value, device)
-        parts = own_parts(run) if text is None else [_read(run, text)]
+        parts = own_parts(run) if text is None else [_read(run, text, normalize)]
         method = "plain"
         options: dict[str, Any] = {"streams": streams}
         if dynamic is not None:
@@ -144,22 +152,20 @@ def evaluate(
             )
         if not as_json:
             what = f"{directory}: {weights.value} weights, those of step {run.step:,}"
-            typer.echo(f"{what}\n{_told_method(method, options)}")
+            say(f"{what}\n{_told_method(method, options)}")
         evaluator, results = _evaluator(run, method, options), []
         for part in parts:
             began = time.perf_counter()
             evaluation = _watched(evaluator, part)
             result = _figures(run, part, evaluation, time.perf_counter() - began)
             results.append(_finite(result))
+            if note := incomparable((result["unk"] or 0) / result["tokens"]):
+                warn(f"{part.name}: {note}")
             if not as_json:
-                typer.echo("\n" + _told(result))
+                say("\n" + _told(result))
         if as_json:
             model = {"directory": str(directory), "weights": weights.value, "step": run.step}
-            typer.echo(
-                json.dumps(
-                    {**model, "method": method, **options, "texts": results}, ensure_ascii=False
-                )
-            )
+            say_json({**model, "method": method, **options, "texts": results})
 
 
 def own_corpus(run: LoadedRun) -> Corpus:
@@ -176,11 +182,7 @@ def own_corpus(run: LoadedRun) -> Corpus:
         told = f"{', '.join(run.settings.text)} is not the text that the run was trained on"
         if own_sources(run.settings):
             raise ValueError(f"{told}; --text says what to evaluate on")
-        typer.secho(
-            f"Warning: {told} any more: part of what is measured here may have been learnt",
-            err=True,
-            fg="yellow",
-        )
+        warn(f"{told} any more: part of what is measured here may have been learnt")
     return corpus
 
 
@@ -191,9 +193,15 @@ def own_parts(run: LoadedRun) -> list[Part]:
     return [Part(name, ids, corpus.sizes[name]) for name, ids in parts if ids is not None]
 
 
-def _read(run: LoadedRun, text: str) -> Part:
-    ids, characters, size = encode_file(run.tokenizer, text, keep_case=not run.settings.lowercase)
-    return Part(text, ids, Size(characters, size))
+def _read(run: LoadedRun, text: str, normalize: Form | None) -> Part:
+    """A text to evaluate on, with the letters as the run had them, or in the form `normalize`."""
+    s = run.settings
+    form = normalize or s.normalize
+    found = find_part(text, keep_case=not s.lowercase, normalize=form)
+    if form is None and (word := in_parts(found)):
+        warn(letters_in_parts(word))
+    tokens = tokenized(run.tokenizer, found)
+    return Part(text, tokens.ids, Size(tokens.characters, tokens.bytes))
 
 
 def _check_combinations(streams: int, dynamic: dict[str, Any], cache: dict[str, Any]) -> None:
@@ -224,7 +232,7 @@ def _evaluator(run: LoadedRun, method: str, options: dict[str, Any]) -> Evaluato
 
 def _watched(evaluator: Evaluator, part: Part) -> Evaluation:
     """Evaluate, with a bar on the terminal while it goes on."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(None),

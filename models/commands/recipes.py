@@ -8,6 +8,7 @@ import tomli_w
 import typer
 
 from models.commands.errors import told_in_one_line
+from models.output import say
 from models.recipes import RECIPES
 from models.settings import Settings
 
@@ -23,13 +24,13 @@ def recipes(
     """
     with told_in_one_line():
         if name is None:
-            typer.echo("\n\n".join(_told(each) for each in RECIPES))
+            say("\n\n".join(_told(each) for each in RECIPES))
             return
         if name not in RECIPES:
             raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
         settings = Settings.combined({"recipe": name}).to_dict()
         comments = "".join(f"# {line}\n" for line in _told(name).splitlines())
-        typer.echo(comments + tomli_w.dumps(settings), nl=False)
+        say(comments + tomli_w.dumps(settings), end=False)
 
 
 def _told(name: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +10,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from minigrad.data import Vocabulary
+from minigrad.data.texts import decomposed
 from models.beam import beam_search
-from models.commands.arguments import DEVICE, Weights, option
+from models.commands.arguments import DEVICE, Weights, option, path
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
 from models.devices import using
-from models.prompts import named, read_prompt, unknown_symbols
-from models.reporting import printable
+from models.output import say, say_json
+from models.prompts import as_trained, named, read_prompt, unknown_symbols
 from models.run_directory import LoadedRun, RunDirectory
 from models.sampling import ROWS, generate_many
 
@@ -28,7 +28,8 @@ TEXT, CHOICE, OUTPUT = "The text", "How the tokens are chosen", "What comes out"
 
 def sample(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The directory that a training run left.")
+        Path,
+        typer.Argument(metavar="DIR", help="The directory that a training run left.", parser=path),
     ],
     *,
     prompt: Annotated[
@@ -90,8 +91,7 @@ def sample(
         drawing = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
         _check_combinations(drawing, greedy, seed, samples, beam, length_penalty)
         run = RunDirectory(directory).load(weights.value, device)
-        if run.settings.lowercase:
-            prompt = prompt.lower()
+        prompt = _as_trained(run, prompt)
         read_prompt(run.tokenizer, prompt, run.saw_unknown)  # finds what is wrong with it
     _tell_unknown(run, prompt)
     stops = [text.replace(r"\n", "\n") for text in stop or []]
@@ -141,12 +141,26 @@ def _check_combinations(
         raise ValueError(f"--samples {samples} needs a --beam of at least as many, got {beam}")
 
 
+def _as_trained(run: LoadedRun, prompt: str) -> str:
+    """The prompt with its letters as the run's text had them; it is told where that matters."""
+    read, note = as_trained(run.settings, run.tokenizer, prompt), ""
+    in_parts = decomposed(read)
+    if bool(in_parts) != bool(decomposed(prompt)):
+        how = "in parts (Unicode's form NFD)" if in_parts else "put together (Unicode's form NFC)"
+        note = f"the letters of the prompt are {how}, as the model knows them"
+    elif in_parts and not isinstance(run.tokenizer, Vocabulary) and run.settings.normalize is None:
+        note = f"{in_parts!r} has letters in parts (Unicode's form NFD): to bytes, they are others"
+    if note:
+        say(f"Note: {note}", "yellow", err=True)
+    return read
+
+
 def _tell_unknown(run: LoadedRun, prompt: str) -> None:
     unknown = unknown_symbols(run.tokenizer, prompt)
     if unknown:
         what = "characters" if run.tokenizer.level == "char" else "words"
         note = f"Note: the model has no token for these {what}, and reads <unk>: {named(unknown)}"
-        typer.secho(note, err=True, fg="yellow")
+        say(note, "yellow", err=True)
 
 
 class _Output:
@@ -154,7 +168,6 @@ class _Output:
 
     def __init__(self, samples: int, as_json: bool, **about: Any) -> None:
         self.samples, self.as_json, self.about = samples, as_json, about
-        self.on_terminal = sys.stdout.isatty()
 
     def pieces(self, numbers: range, pieces: Iterator[tuple[int, str]]) -> None:
         """Write texts that come in pieces, side by side: the first as it grows, then the others."""
@@ -163,11 +176,11 @@ class _Output:
             self._begin(numbers[0])
         for n, piece in pieces:
             if n == 0 and not self.as_json:
-                self._write(piece)
+                say(piece, end=False)
             else:
                 texts[n] += piece
         if not self.as_json:
-            self._write("\n")
+            say()
         for number, text in zip(numbers, texts, strict=True):
             if self.as_json or number > numbers[0]:
                 self.whole(number, text=text)
@@ -175,18 +188,11 @@ class _Output:
     def whole(self, number: int, *, text: str, **about: Any) -> None:
         """Write a text that there is all of."""
         if self.as_json:
-            told = {"sample": number + 1, "text": text, **self.about, **about}
-            self._write(json.dumps(told, ensure_ascii=False))
+            say_json({"sample": number + 1, "text": text, **self.about, **about})
         else:
             self._begin(number)
-            self._write(text)
-        self._write("\n")
+            say(text)
 
     def _begin(self, number: int) -> None:
         if self.samples > 1:
-            self._write(f"── sample {number + 1} ──\n")
-
-    def _write(self, text: str) -> None:
-        sys.stdout.write(printable(text) if self.on_terminal else text)
-        if self.on_terminal or text.endswith("\n"):
-            sys.stdout.flush()
+            say(f"── sample {number + 1} ──")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import typer
 
+from models.output import say
+
 
 @contextmanager
 def ended_by_ctrl_c(err: bool = True) -> Iterator[None]:
@@ -20,5 +22,5 @@ def ended_by_ctrl_c(err: bool = True) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(err=err)
+        say(err=err)
         raise typer.Exit(130) from None

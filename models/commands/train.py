@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 import typer
-from rich.console import Console
 
+from models.commands.arguments import path
 from models.commands.errors import message, told_in_one_line
 from models.messages import resume_command
 from models.options import check_names, value_type
+from models.output import Terminal, say
 from models.own_text import is_known
 from models.reporting import Reporter
 from models.resuming import resume
@@ -61,10 +62,10 @@ def _resumed(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     settings = directory.read_settings()  # there is a run, or nothing is made here
     settings = _with_absolute_paths(settings.changed(given))
     with directory.locked():
-        run = resume(settings, directory, Reporter(Console(), UNITS[settings.level]), given)
+        run = resume(settings, directory, Reporter(Terminal(), UNITS[settings.level]), given)
         if run.ended:
             step = run.trainer.step
-            typer.echo(f"The run has ended, after step {step:,}; more --steps make it go on.")
+            say(f"The run has ended, after step {step:,}; more --steps make it go on.")
         else:
             _train(run)
     return run
@@ -77,7 +78,7 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     out, overwrite = own["out"] or out, own["overwrite"] or overwrite
     if not isinstance(overwrite, bool) or not isinstance(out, str | Path | None):
         raise ValueError(f"{str(own['config'])!r}: out must be a text, overwrite true or false")
-    if not out:
+    if out is None or not str(out).strip():
         raise ValueError("--out DIR must say where to leave the model, or --resume DIR a run")
     directory = RunDirectory(out)
     if not overwrite:
@@ -92,7 +93,7 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
         settings = _with_absolute_paths(Settings.combined(file, given))
     except TypeError as error:  # TOML has dates and tables, where there should be numbers
         raise ValueError(f"{str(own['config'])!r}: {error}") from error
-    run = Run.new(settings, directory, Reporter(Console(), UNITS[settings.level]))
+    run = Run.new(settings, directory, Reporter(Terminal(), UNITS[settings.level]))
     with directory.locked():
         if not overwrite:
             directory.check_free()  # nobody else was faster
@@ -125,10 +126,10 @@ def _train(run: Run) -> None:
     try:
         run.train()
     except (OSError, MemoryError) as error:
-        typer.secho(f"Error: {message(error)}", err=True, fg="red")
+        say(f"Error: {message(error)}", "red", err=True)
         if run.directory.checkpoint.is_file():
             again = resume_command(run.directory)
-            typer.echo(f"The last checkpoint is whole. Go on with it by: {again}", err=True)
+            say(f"The last checkpoint is whole. Go on with it by: {again}", err=True)
         raise typer.Exit(2) from error
 
 
@@ -141,7 +142,10 @@ def _parameters() -> list[inspect.Parameter]:
     parameters = []
     for name, (kind, help, metavar) in OWN_OPTIONS.items():
         names = ["--overwrite"] if kind is bool else []
-        about = typer.Option(*names, help=help, metavar=metavar, rich_help_panel=OUTPUT)
+        parse = path if kind is Path else None
+        about = typer.Option(
+            *names, help=help, metavar=metavar, rich_help_panel=OUTPUT, parser=parse
+        )
         parameters.append(_parameter(name, kind, about))
     for field in dataclasses.fields(Settings):
         kind, _ = value_type(option_types()[field.name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import code
 import re
 from pathlib import Path
 
@@ -18,25 +18,31 @@ def python_blocks(page):
     return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
 
 
+class Prompt(code.InteractiveConsole):
+    """Python's own prompt; what it complains of is kept in `said`."""
+
+    said = ""
+
+    def write(self, data):
+        self.said += data
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_of_a_page_runs_and_gives_what_its_comments_show(page):
-    """From top to bottom; a line ``expression  # -> text`` shows the repr of the expression."""
-    namespace = {"__name__": page.stem}
+def test_the_python_of_a_page_can_be_pasted_and_gives_what_its_comments_show(page, monkeypatch):
+    """From top to bottom, line by line; `expression  # -> text` shows the repr of the expression.
+
+    At the prompt a blank line ends a block, and nothing else does.
+    """
+    prompt, shown = Prompt({"__name__": page.stem}), []
+    monkeypatch.setattr("sys.displayhook", lambda value: shown.append(repr(value)))
     for block in python_blocks(page):
-        lines = block.splitlines()
-        for statement in ast.parse(block).body:
-            code = ast.unparse(statement)
-            shown = re.search(r"# -> (.*)$", lines[statement.end_lineno - 1])
-            if shown:
-                assert repr(eval(code, namespace)) == shown[1]
-            else:
-                exec(compile(block_of(lines, statement), str(page), "exec"), namespace)
-
-
-def block_of(lines, statement):
-    """The source lines of a statement, decorators included."""
-    first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
-    return "\n".join(lines[first - 1 : statement.end_lineno])
+        for line in [*block.splitlines(), ""]:
+            unfinished = prompt.push(line)
+            assert prompt.said == "", line
+            if expected := re.search(r"# -> (.*)$", line):
+                assert not unfinished, line
+                assert shown[-1] == expected[1]
+        assert not unfinished, line
 
 
 def test_links_between_pages_and_to_files_lead_somewhere():
@@ -66,6 +72,7 @@ def test_the_floors_import_downwards_only():
             "kernels",
             "random",
             "sparse",
+            "terminal",
             "threads",
         },
         {"anomaly", "modes"},

@@ -322,11 +322,40 @@ class TestZeroCentred:
 
 
 SHOWN = {
-    "hello": ["Before training", "1   h -> e", "100   0.0", "ello", "[0.99]"],
-    "ybigta": ["A one-hot product is a lookup", "1 . . . . .", "lookup 0"],
-    "rnnlm_sentence": ["경마장에 있는 말이 뛰고 있다", "[1.00]", "[0.25]", "0.396 per word"],
-    "vanishing_exploding": ["3 * 3 = 9", "9.1e-13", "without clipping", "nan"],
-    "zero_centred": ["- - - - - -", "sigmoid        100.0%", "-0.94    1.05   up up"],
+    "hello": [
+        "W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0",
+        "Before training",
+        "1   h -> e",
+        "100   0.0",
+        "ello",
+        "[0.99]",
+    ],
+    "ybigta": [
+        "onehot(id) @ W = W[id]",
+        "A one-hot product is a lookup",
+        "1 . . . . .",
+        "lookup 0",
+    ],
+    "rnnlm_sentence": [
+        "W_hy, b_y  = decoder.weight",
+        "경마장에 있는 말이 뛰고 있다",
+        "[1.00]",
+        "[0.25]",
+        "0.396 per word",
+    ],
+    "vanishing_exploding": [
+        "dh_T/dh_t = W W ... W",
+        "3 * 3 = 9",
+        "9.1e-13",
+        "without clipping",
+        "nan",
+    ],
+    "zero_centred": [
+        "dL/dw_i = (dL/dy) x_i",
+        "- - - - - -",
+        "sigmoid        100.0%",
+        "-0.94    1.05   up up",
+    ],
 }
 
 
@@ -337,18 +366,29 @@ def test_every_example_is_run_and_listed():
     assert all(f"`python examples/{name}.py`" in readme for name in names)
 
 
-@pytest.mark.parametrize("name", SHOWN)
-def test_runs_as_a_script(name, tmp_path):
+def script(name, tmp_path, encoding="utf-8"):
+    """The finished process of an example."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-        "PYTHONIOENCODING": "utf-8",
+        "PYTHONIOENCODING": encoding,
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
     command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
-    run = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=120
+    return subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, encoding=encoding, timeout=120
     )
+
+
+def test_a_terminal_without_korean_letters(tmp_path):
+    run = script("rnnlm_sentence", tmp_path, "ascii")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "right   his word is law" in run.stdout
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_runs_as_a_script(name, tmp_path):
+    run = script(name, tmp_path)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     for text in SHOWN[name]:

@@ -9,7 +9,7 @@ from double.names import NAMES
 
 @pytest.mark.host("CuPy has the same names with a GPU and without")
 def test_the_snapshot_is_of_the_installed_cupy():
-    """It needs CuPy, but no GPU: ``pip install 'minigrad[gpu]'``."""
+    """It needs CuPy, but no GPU: ``pip install ".[gpu]"``."""
     pytest.importorskip("cupy")
     installed = json.loads(json.dumps(snapshot()))
     assert installed.keys() == NAMES.keys()

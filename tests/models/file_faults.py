@@ -45,7 +45,7 @@ CHANGES = ("replace", "rename", "link", "unlink", "mkdir", "fsync")
 """The calls of `os` that change something."""
 
 
-class Stopped(BaseException):  # noqa: N818 (it says what happened)
+class Stopped(BaseException):
     """The machine has stopped."""
 
 
@@ -175,7 +175,7 @@ def check_left(out: Path) -> None:
 
 def torment(folder: Path, settings: Settings, fault: str, numbers: slice) -> int:
     """Have the calls of these numbers fail, one in each run; returns how many there were."""
-    with mock.patch("models.run.curves", return_value=b"a picture"):  # it takes long
+    with mock.patch("models.plotting.curves", return_value=b"a picture"):  # it takes long
         counting = Disk(folder / "peace")
         with counting.between():
             trained(settings, folder / "peace")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from rich.console import Console
 from typer.testing import CliRunner
 
 from minigrad.training import MetricsLog, save_checkpoint
 from models.commands import compare as module
 from models.commands.compare import compare, differences, summary
+from models.output import Terminal
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(compare)
@@ -74,9 +74,23 @@ class TestTable:
             "best valid bpc": "1.786", "at step": "20", "test bpc": "1.803",
         }  # fmt: skip
         assert (gru["run"], gru["cell"], gru["tied"], gru["test bpc"]) == ("gru", "gru", "yes", "–")
-        assert result.stdout.splitlines()[-1] == "picture: compare.png"
-        with Image.open("compare.png") as image:
+        assert result.stdout.splitlines()[-1] == "--out FILE.png draws the losses"
+        assert sorted(path.name for path in runs.parent.iterdir()) == ["runs"]
+
+    def test_a_picture_on_demand(self, runs):
+        result = call("runs/lstm", "runs/gru", "--out", "both.png")
+        assert result.stdout.splitlines()[-1] == "picture: both.png"
+        with Image.open("both.png") as image:
             assert image.size == (1500, 900)
+
+    def test_words_that_are_mostly_unknown_are_told(self, runs):
+        for name, unknown in (("lstm", 0.21), ("gru", 0.2)):
+            MetricsLog(runs / name / "metrics.jsonl").write(
+                {"step": 31, "split": "valid", "loss": 1.0, "unk": unknown}
+            )
+        notes = call("runs/lstm", "runs/gru").stdout.splitlines()[-2:]
+        assert notes[0].startswith("lstm: 21% of the tokens to predict are <unk>")
+        assert not notes[1].startswith("gru")
 
     def test_without_a_terminal_nothing_is_cut_off_or_coloured(self, runs):
         for number in range(8):
@@ -104,8 +118,8 @@ class TestTable:
     @pytest.mark.parametrize(("width", "turned"), [(60, True), (200, False)])
     def test_on_a_terminal(self, runs, monkeypatch, width, turned):
         file = io.StringIO()
-        console = Console(force_terminal=True, width=width, file=file, _environ={})
-        monkeypatch.setattr(module, "Console", lambda: console)
+        console = Terminal(force_terminal=True, width=width, file=file, _environ={})
+        monkeypatch.setattr(module, "Terminal", lambda: console)
         assert call("runs/lstm", "runs/gru").exit_code == 0
         lines = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue()).splitlines()
         assert all(len(line) <= width for line in lines)
@@ -126,9 +140,12 @@ class TestTable:
     def test_one_directory_twice_is_one_run(self, runs):
         assert len(table(call("runs/lstm", "runs/gru", "runs/../runs/lstm").stdout)) == 2
 
-    def test_control_characters_in_names_are_replaced(self, tmp_path):
-        directory = make(tmp_path / "a\x1b[31mb")
-        assert "\x1b" not in call(directory, "--out", tmp_path / "c.png").stdout
+    def test_control_characters_in_names_are_spelled_out(self, tmp_path):
+        directory = make(tmp_path / "a\x1b[31m\nb")
+        told = call(directory, "--out", tmp_path / "c\x1b.png").stdout
+        assert "\x1b" not in told
+        assert r"a\x1b[31m\nb" in told
+        assert r"c\x1b.png" in told
 
     def test_parameters_come_from_the_weights(self, runs):
         weights = {"embedding.weight": np.zeros((100, 7)), "bias": np.zeros(3)}
@@ -150,7 +167,7 @@ class TestJson:
 
     def test_dates_in_a_configuration(self, tmp_path):
         directory = make(tmp_path / "a", config="begun = 2024-05-01\n")
-        (run,) = json.loads(call(directory, "--json", "--out", tmp_path / "c.png").stdout)
+        (run,) = json.loads(call(directory, "--json").stdout)
         assert run["settings"]["begun"] == "2024-05-01"
 
 
@@ -183,7 +200,7 @@ class TestErrors:
     def _nothing_is_drawn(self, runs):
         self.runs = runs
         yield
-        assert not (runs.parent / "compare.png").exists()
+        assert not list(runs.parent.glob("*.png"))
 
     def test_a_missing_directory(self):
         fails(call("runs/lstm", "runs/nowhere", "runs/gru"), "no directory 'runs/nowhere'")
@@ -239,7 +256,9 @@ class TestErrors:
     def test_an_axis_that_no_record_has(self):
         records = '{"step": 1, "split": "valid", "loss": 1.0}\n'
         (self.runs / "gru" / "metrics.jsonl").write_text(records)
-        fails(call("runs/lstm", "runs/gru", "--x", "tokens"), "no record of run 'gru' has 'tokens'")
+        arguments = ["runs/lstm", "runs/gru", "--x", "tokens"]
+        fails(call(*arguments, "--out", "a.png"), "no record of run 'gru' has 'tokens'")
+        fails(call(*arguments), "--x tokens is for the picture, which needs --out")
 
     def test_no_directory_at_all(self):
         assert call().exit_code == 2

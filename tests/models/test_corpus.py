@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
-from minigrad.data import ByteVocabulary, TextDecoder, Vocabulary, split, token_files
+from minigrad.data import (
+    ByteVocabulary,
+    TextDecoder,
+    Vocabulary,
+    split,
+    token_files,
+    tokenized,
+)
 from models import corpus as corpora
-from models.corpus import Size, encode_file, load_corpus
+from models.corpus import Size, find_part, load_corpus
 
 
 @pytest.fixture(autouse=True)
@@ -271,20 +278,20 @@ class TestFingerprint:
         assert corpus.unknown(corpus.train) == 0
 
 
-class TestEncodeFile:
+class TestFindPart:
     def test_a_file(self, tmp_path):
         (tmp_path / "a.txt").write_text("한 Wind", encoding="utf-8")
-        ids, characters, size = encode_file(ByteVocabulary(), str(tmp_path / "a.txt"))
-        assert bytes(ids) == "한 Wind".encode()
-        assert (characters, size) == (6, 8)
-        ids, *_ = encode_file(ByteVocabulary(), str(tmp_path / "a.txt"), keep_case=False)
-        assert bytes(ids) == "한 wind".encode()
+        tokens = tokenized(ByteVocabulary(), find_part(str(tmp_path / "a.txt")))
+        assert bytes(tokens.ids) == "한 Wind".encode()
+        assert (tokens.characters, tokens.bytes) == (6, 8)
+        found = find_part(str(tmp_path / "a.txt"), keep_case=False, normalize="nfd")
+        assert "".join(found.pieces()) == "\u1112\u1161\u11ab wind"
 
     def test_a_part(self, parts):
-        assert bytes(encode_file(ByteVocabulary(), parts)[0]) == b"a d\n" * 4
-        assert bytes(encode_file(ByteVocabulary(), parts, part="valid")[0]) == b"a c\n" * 5
-        assert bytes(encode_file(ByteVocabulary(), parts, part="train")[0]) == b"b a b\n" * 20
+        found = {p: "".join(find_part(parts, part=p).pieces()) for p in ("test", "valid", "train")}
+        assert found == {"test": "a d\n" * 4, "valid": "a c\n" * 5, "train": "b a b\n" * 20}
+        assert "".join(find_part(parts).pieces()) == found["test"]
 
     def test_missing(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="no file"):
-            encode_file(ByteVocabulary(), str(tmp_path / "none.txt"))
+            find_part(str(tmp_path / "none.txt"))

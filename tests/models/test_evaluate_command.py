@@ -122,12 +122,14 @@ class TestPlain:
         model = leave_run(tmp_path / "run", vocabulary)
         text = "xx the quick fox\nthe xx fox\n"
         (tmp_path / "text").write_text(text)
-        (found,) = figures(tmp_path / "run", "--text", tmp_path / "text")["texts"]
+        result = call(tmp_path / "run", "--text", tmp_path / "text", "--json")
+        (found,) = json.loads(result.stdout)["texts"]
+        assert "text: 25% of the tokens to predict are <unk>" in result.stderr
         assert (found["tokens"], found["unk"], found["eos"]) == (8, 2, 2)  # the first xx is given
         nats = evaluate(model, vocabulary.encode(text)).nats
         assert found["nats_per_token"] == pytest.approx(nats)
         assert found["bits_per_character"] == pytest.approx(nats / math.log(2) * 9 / len(text))
-        told = succeeds(tmp_path / "run", "--text", tmp_path / "text")
+        told = call(tmp_path / "run", "--text", tmp_path / "text").stdout
         assert "8 tokens, 2 <unk> and 2 <eos> among them counted as in the papers" in told
 
     def test_bytes(self, tmp_path, other):

@@ -1,4 +1,5 @@
 import io
+import json
 import math
 import os
 import pty
@@ -13,8 +14,11 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from models.reporting import PLAIN_EVERY, Now, Reporter, printable
+from models.output import Terminal, say_json
+from models.reporting import PLAIN_EVERY, Now, Reporter
 from models.units import UNITS
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +123,17 @@ class TestDisplay:
             reporter.doing("evaluating")
             assert reporter._frame().plain == "evaluating   0.5 min"
 
+    def test_an_evaluation_has_a_bar_of_its_own(self):
+        reporter, _ = terminal()
+        reporter.doing("evaluating", 0.25, math.inf)
+        assert re.fullmatch("evaluating  ━+╸?━*   25 %        – left", reporter._frame().plain)
+        reporter.stepped(NOW)
+        reporter.doing("evaluating", 0.5, 61.0)
+        (bar, *figures) = reporter._frame().plain.split("\n")
+        assert re.fullmatch("evaluating          ━+╸?━*   50 %     1:01 left", bar)
+        assert len(figures) == 2
+        assert drawn(reporter, NOW)[0].endswith(" 31 %  1:02:03 left")
+
     def test_what_goes_on_between_steps_ends_with_the_next(self):
         reporter, _ = terminal()
         reporter.stepped(NOW)
@@ -201,7 +216,7 @@ class TestWithoutTerminal:
             lines[0] == "step  12,345  epoch  3.09  validation loss 4.6000  perplexity 99.5  12 s"
         )
         assert lines[1:] == [
-            "", "── a sample " + "─" * 52, "한글 \ufffd[31m red", "─" * 64, "Warning: look out",
+            "", "── a sample " + "─" * 52, r"한글 \x1b[31m red", "─" * 64, "Warning: look out",
         ]  # fmt: skip
 
     def test_a_line_now_and_then(self, monkeypatch):
@@ -213,7 +228,11 @@ class TestWithoutTerminal:
             for step in range(1, 26):
                 clock[0] += PLAIN_EVERY / 10
                 reporter.stepped(NOW._replace(step=step))
+            for percent in range(1, 11):
+                clock[0] += PLAIN_EVERY / 10
+                reporter.doing("evaluating", percent / 100, 100.0)
         lines = file.getvalue().splitlines()
+        assert lines.pop() == "evaluating · 5 % · 1:40 left"
         assert [line.split("/")[0].split()[-1] for line in lines] == ["10", "20"]
         assert lines[0] == (
             "step     10/40,000 · loss 1.2345 · bpc 1.781 · gradient 12.3 → 5.00 · tokens/s 25,300 "
@@ -353,8 +372,26 @@ def test_markup_means_nothing():
     assert file.getvalue() == "[bold]not bold[/bold] 'text' 123 [/]\n"
 
 
-def test_printable():
-    assert printable("a\tb\n한\x1b[2J\x00\u202e\u00a0") == "a\tb\n한\ufffd[2J\ufffd\ufffd\u00a0"
+def test_what_a_table_or_a_display_holds_is_printable():
+    file = io.StringIO()
+    console = Terminal(width=60, file=file, _environ={})
+    table = Table("한\x1b[2J", box=None)
+    table.add_row(Text("a\x9b1mb\u202e", "bold"))
+    console.print(table)
+    assert file.getvalue().replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_json_comes_back_as_it_was(encoding, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    tree = {"말\x1b[2J": ["\u202e\ud800\x7f", "한글\n😀"], "plain": 1.5}
+    say_json(tree)
+    say_json({"말": "글"})
+    lines = written.getvalue().decode(encoding).splitlines()
+    assert [json.loads(line) for line in lines] == [tree, {"말": "글"}]
+    assert all(line.isprintable() for line in lines)
+    assert ("말" in lines[1]) == (encoding == "utf-8")
 
 
 def screen(output, width):

@@ -194,6 +194,6 @@ def test_without_tensorboardx(tmp_path, monkeypatch):
     for name in [n for n in sys.modules if n.split(".")[0] == "tensorboardX"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "minigrad\[tensorboard\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "\.\[tensorboard\]"'):
         TensorBoardLog(tmp_path / "tb")
     assert not (tmp_path / "tb").exists()
