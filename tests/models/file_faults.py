@@ -45,7 +45,7 @@ CHANGES = ("replace", "rename", "link", "unlink", "mkdir", "fsync")
 """The calls of `os` that change something."""
 
 
-class Stopped(BaseException):  # noqa: N818 (it says what happened)
+class Stopped(BaseException):
     """The machine has stopped."""
 
 
