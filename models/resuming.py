@@ -134,7 +134,7 @@ def _check_best(directory: RunDirectory, tokenizer: Tokenizer) -> None:
 def _begun_anew(
     settings: Settings, directory: RunDirectory, reporter: Reporter, given: Collection[str]
 ) -> Run:
-    """A run that was stopped before it had saved plain: it begins once more."""
+    """A run that was stopped before it had saved anything: it begins once more."""
     run = Run.new(settings, directory, reporter)
     as_it_was = id_of(directory.read_settings(), run.corpus.fingerprint) == directory.run_id
     if own_sources(settings, given) and not as_it_was:

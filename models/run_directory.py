@@ -267,7 +267,7 @@ class RunDirectory:
         """
         path = self.checkpoint if path is None else path
         saved, name = load_checkpoint(path), repr(str(path))
-        if not isinstance(saved, dict) or "run_version" not in saved:
+        if "run_version" not in saved:
             raise ValueError(f"{name} is no checkpoint of a training run")
         check_form(saved["run_version"], count, name, "run_version")
         if saved["run_version"] != RUN_VERSION:
