@@ -20,6 +20,12 @@ def number(value: Any) -> bool:
     return is_number and math.isfinite(value)
 
 
+def plain(value: Any) -> bool:
+    """a number, a text, true or false, or a list of them"""  # noqa: D400, D403
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, str | int | float) for item in items)
+
+
 WORDS = {str: "a text", bool: "true or false", dict: "names with values", np.ndarray: "an array"}
 
 

@@ -75,8 +75,8 @@ class History:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`; the file is made to hold its records, and no others."""
-        records = saved["records"]
+        records, (loss, norm, clipped) = saved["records"], saved["sums"]
         lines = [json.dumps(r, allow_nan=False, ensure_ascii=False) + "\n" for r in records]
         write_atomically(self.log.path, "".join(lines).encode())
         self.records = list(records)
-        self._sums, self._count = list(saved["sums"]), saved["count"]
+        self._sums, self._count = [loss, norm, clipped], saved["count"]

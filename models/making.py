@@ -19,7 +19,8 @@ def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
 
     Its weights are drawn on the CPU, so that they are the same wherever it computes.
     """
-    return RNNLM(**model_arguments(s, vocab_size), rng=rng).to(s.device)
+    with np.errstate(over="ignore"):  # of an --init-scale beyond float32: the run will notice
+        return RNNLM(**model_arguments(s, vocab_size), rng=rng).to(s.device)
 
 
 def model_arguments(s: Settings, vocab_size: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Going on with a run: from which checkpoint, and on which text.
 
 A run directory may have been damaged, or made by a stranger. So whatever is in it is looked at
-before it is used, and before anything is written.
+before it is used, and before plain is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minigrad.data import Tokenizer, load_tokenizer
 from minigrad.training import load_checkpoint
 from models.commands.errors import message
 from models.devices import check_available
-from models.forms import check_form, count, not_finite, number
+from models.forms import check_form, count, not_finite, number, plain
 from models.making import corpus_of, id_of, model_arguments
 from models.own_text import check_at_hand, own_sources
 from models.reporting import Reporter
@@ -29,15 +29,10 @@ MALFORMED = (TypeError, ValueError, KeyError, AttributeError, IndexError, Overfl
 """What comes of a state that is not as it was written, where nobody has looked before."""
 
 
-def anything(value: Any) -> bool:
-    """whatever it is"""  # noqa: D400 (it goes into messages)
-    return True
-
-
 RECORD = {"step": count, "epoch": number, "split": str, "loss": number, "seconds": number}
 
 FORM = {
-    "settings": {...: anything},
+    "settings": {...: plain},
     "model": {"step": count},
     "trainer": {
         **dict.fromkeys(("step", "epoch", "at", "tokens", "skipped", "skipped_in_a_row"), count),
@@ -64,7 +59,7 @@ FORM = {
         "finished": bool,
     },
     "corpus": str,
-    "machine": {...: anything},
+    "machine": {...: plain},
 }
 """What a run goes on from. The parts of the trainer and the model look at the rest themselves."""
 

@@ -21,7 +21,7 @@ from minigrad.training import (
     save_checkpoint,
     write_atomically,
 )
-from models.forms import check_form, not_finite
+from models.forms import check_form, count, not_finite
 from models.rnnlm import RNNLM
 from models.saved_model import restore
 from models.settings import Settings
@@ -267,8 +267,9 @@ class RunDirectory:
         """
         path = self.checkpoint if path is None else path
         saved, name = load_checkpoint(path), repr(str(path))
-        if not isinstance(saved, dict) or "run_version" not in saved:
+        if "run_version" not in saved:
             raise ValueError(f"{name} is no checkpoint of a training run")
+        check_form(saved["run_version"], count, name, "run_version")
         if saved["run_version"] != RUN_VERSION:
             raise ValueError(
                 f"{name} has version {saved['run_version']!r}; this minigrad goes on with runs of "

@@ -79,16 +79,18 @@ def restore(
         `path`.
     """
     name = repr(str(path))
-    if not isinstance(described, Mapping) or described.get("format") != FORMAT:
+    format = described.get("format") if isinstance(described, Mapping) else None
+    if not isinstance(format, str) or format != FORMAT:
         raise ValueError(f"{name} holds no language model of minigrad")
-    if described.get("version") != VERSION:
+    check_form(described.get("version"), count, name, "version")
+    if described["version"] != VERSION:
         raise ValueError(
-            f"{name} has version {described.get('version')!r}; this minigrad reads version "
-            f"{VERSION}"
+            f"{name} has version {described['version']!r}; this minigrad reads version {VERSION}"
         )
     check_form(described, FORM, name)
     if described["tokenizer"] != tokenizer.fingerprint:
         raise ValueError(f"{name} and tokenizer.json are not of the same run")
+    check_form(described.get("run_id", ""), str, name, "run_id")
     if described.get("run_id", "") != run_id:
         raise ValueError(f"{name} and config.toml are not of the same run")
     settings, weights = described["settings"], described["weights"]

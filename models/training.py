@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import Tensor, optim
+from minigrad import Tensor, nn, ones, optim
 from minigrad.data import windows
 from minigrad.training import detach_state, evaluating
 from models.corpus import Ids
@@ -316,13 +316,31 @@ class Trainer:
                 raise ValueError(f"state has shapes {_shapes(state)}, expected {_shapes(like)}")
         if saved["averaging"]:
             self.start_averaging()
+        options = [dict(group) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(saved["optimizer"])
+        for group, own in zip(self.optimizer.param_groups, options, strict=True):
+            group.update({**own, "lr": group["lr"]})  # the settings say all but that
+        self._check_remembered()
         for name in ("step", "epoch", "at", "tokens", "skipped", "skipped_in_a_row"):
             setattr(self, name, saved[name])
         self.norms.extend(saved["norms"])
         self.state = state
         self.rng.bit_generator.state = saved["rng"]
         self.lengths.bit_generator.state = saved["lengths"]
+
+    def _check_remembered(self) -> None:
+        """Raise a ValueError unless the optimiser remembers what it does after a step."""
+        make = make_averaging if self.averaging else make_optimizer
+        like = nn.Parameter(np.zeros(1, np.float32))
+        like.grad, one = ones(1), make(self.settings, [like])
+        one.step()
+        for remembered in self.optimizer.state.values():
+            if remembered.keys() != one.state[like].keys() or remembered.get("step", 1) < 1:
+                expected = ", ".join(one.state[like])
+                raise ValueError(
+                    f"optimizer has {', '.join(map(str, remembered))} of a parameter, expected "
+                    f"{expected} after a step at least"
+                )
 
 
 def make_optimizer(s: Settings, parameters: list[Any]) -> optim.Optimizer:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import minigrad as mg
 from minigrad.data import Vocabulary
 from minigrad.training import save_checkpoint
-from models import RNNLM
+from models import RNNLM, load_run
 from models.run_directory import RUN_VERSION, RunDirectory, read_toml
 from models.saved_model import describe
 from models.settings import Settings
@@ -54,6 +55,23 @@ def test_comes_back(tmp_path, model):
         assert np.array_equal(loaded.model.state_dict()[name], value)
     if model.settings()["tied"]:
         assert loaded.model.embedding.weight is loaded.model.output.weight
+
+
+def test_loading_draws_nothing_and_leaves_a_model_to_train(run):
+    mg.manual_seed(3)
+    model = load_run(run.path).model
+    assert model.settings() == run.load().model.settings()
+    ids = np.zeros((4, 2), int)
+    model.loss(ids, ids)[0].backward()
+    mg.optim.SGD(model.parameters(), lr=1.0).step()
+    assert all(
+        p.numpy().flags.writeable and np.isfinite(p.numpy()).all() for p in model.parameters()
+    )
+    first = mg.nn.init.uniform_(mg.zeros(3)).tolist()
+    mg.manual_seed(3)
+    assert mg.nn.init.uniform_(mg.zeros(3)).tolist() == first
+    with pytest.raises(ValueError, match="which must be 'best' or 'last', not 'first'"):
+        load_run(run.path, "first")
 
 
 def test_the_last_weights_are_in_the_checkpoint(run):
