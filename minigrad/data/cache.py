@@ -1,6 +1,7 @@
 """The directory in which what was fetched or worked out once is kept."""
 
 import os
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -42,4 +43,4 @@ def make_directory(path: Path) -> None:
         with suppress(OSError):
             # whoever still writes to it has done so lately
             if time.time() - unfinished.stat().st_mtime > HOUR:
-                unfinished.unlink()
+                shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
