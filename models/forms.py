@@ -21,7 +21,7 @@ def number(value: Any) -> bool:
 
 
 def plain(value: Any) -> bool:
-    """a number, a text, true or false, or a list of them"""  # noqa: D400, D403
+    """a number, a text, true or false, or a list of them"""  # noqa: D400
     items = value if isinstance(value, list) else [value]
     return all(isinstance(item, str | int | float) for item in items)
 

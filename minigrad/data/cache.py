@@ -1,5 +1,11 @@
 """A directory in which what was fetched or worked out once is kept."""
 
+<<<<<<< HEAD
+=======
+import os
+import shutil
+import sys
+>>>>>>> w-strangers
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,4 +26,4 @@ def make_directory(path: Path) -> None:
         with suppress(OSError):
             # whoever still writes to it has done so lately
             if time.time() - unfinished.stat().st_mtime > HOUR:
-                unfinished.unlink()
+                shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()

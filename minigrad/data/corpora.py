@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from minigrad.data.archives import is_archive, unpacked
+from minigrad.data.archives import check_archive, is_archive, unpacked
 from minigrad.data.downloads import REGISTRY, fetch, of_url
-from minigrad.data.texts import Joined, Text, TextFile, TextString, read_text
+from minigrad.data.texts import Joined, Text, TextFile, TextString, decoded, read_text
+from minigrad.files import printable
 
 PYTHON_DOCS = "python-docs"
 PTB = "ptb"
@@ -147,7 +148,7 @@ def _place(source: str | os.PathLike[str]) -> Text | Path:
     if isinstance(source, str) and source in REGISTRY:
         path = fetch(REGISTRY[source], source)
     elif isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
-        path = fetch(of_url(source), "the text")
+        path = fetch(of_url(source), "the text", _check_is_usable)
     else:
         path = Path(source)
     if not path.exists():
@@ -162,6 +163,20 @@ def _place(source: str | os.PathLike[str]) -> Text | Path:
             f"text: there is no file {str(source)!r} (what is known by name is {known})"
         )
     return unpacked(path) if path.is_file() and is_archive(path) else path
+
+
+def _check_is_usable(file: BinaryIO, name: str) -> None:
+    """Raise a ValueError if what a server sends can't be the text or archive that was meant."""
+    start = file.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    file.seek(0)
+    is_page = start.startswith(b"<") and re.search(rb"<!doctype html|<html[\s>]", start)
+    if is_page and not name.lower().endswith((".html", ".htm")):
+        raise ValueError("it is a page of HTML, such as one to log in or one of an error")
+    if is_archive(Path(name)):
+        check_archive(file, Path(name))
+    else:
+        for _ in decoded(file, Path(name)):
+            pass
 
 
 def _as_text(place: Text | Path) -> Text:
@@ -215,7 +230,8 @@ def _files(directory: Path, glob: str) -> list[Path]:
 
 def _contents(directory: Path) -> str:
     names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    return f"it holds {', '.join(names[:5]) + (', ...' if names[5:] else '') or 'nothing'}"
+    shown = ", ".join(map(printable, names[:5])) + (", ..." if names[5:] else "")
+    return f"it holds {shown or 'nothing'}"
 
 
 def _of_files(files: Sequence[Path], name: str, *, all_or_none: bool = False) -> Found:

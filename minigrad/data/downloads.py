@@ -5,17 +5,25 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+<<<<<<< HEAD
 from minigrad.data.cache import make_directory
 from minigrad.files import CACHE, cache_dir, replacement
 
 TIMEOUT = 30.0
 """Seconds that a server may keep silent."""
+=======
+from minigrad.data.cache import VARIABLE, cache_dir, make_directory
+from minigrad.data.limits import RefusedError
+from minigrad.data.network import receive
+from minigrad.files import printable, replacement
+>>>>>>> w-strangers
 
 log = logging.getLogger("minigrad.data")
 
@@ -91,8 +99,11 @@ def of_url(url: str, sha256: str | None = None) -> Download:
     if fragment.startswith("sha256=") and sha256 is None:
         sha256 = fragment.removeprefix("sha256=")
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r} for {address}")
-    parts = urlsplit(address)
+        raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r} for {address!r}")
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no address: {printable(error)}") from None
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise ValueError(f"an address must begin with http:// or https:// and a host, got {url!r}")
     # other addresses may end in the same name, so each has a directory of its own
@@ -101,11 +112,16 @@ def of_url(url: str, sha256: str | None = None) -> Download:
     return Download(f"fetched/{where}/{name[-100:]}", (address,), sha256 and sha256.lower())
 
 
-def fetch(download: Download, name: str) -> Path:
+Check = Callable[[BinaryIO, str], None]
+"""Raises a ValueError if what is in an open file, of that name, can't be what was meant."""
+
+
+def fetch(download: Download, name: str, check: Check | None = None) -> Path:
     """Return the path of the file, which is fetched if it is not in the cache as it should be.
 
     A file that was put there by hand is as good. Nothing but a whole file with the right checksum
     ever stands at that path, whatever breaks off, and whoever else fetches it at the same time.
+    How long it may be, and how long that may take, is bounded: see `minigrad.data.limits`.
 
     Parameters
     ----------
@@ -113,6 +129,8 @@ def fetch(download: Download, name: str) -> Path:
         What to fetch.
     name
         What to call it in messages.
+    check
+        Asked before it is kept, if there is no checksum.
 
     Raises
     ------
@@ -120,36 +138,41 @@ def fetch(download: Download, name: str) -> Path:
         If it can't be fetched from any of its addresses, or not be written. The message says why,
         and which file to put where by hand.
     ModuleNotFoundError
-        If it has to be fetched, and pooch is not installed.
+        If it has to be fetched, and a package is missing that this takes.
     """
     path = download.path
-    if path.is_file() and download.sha256 in (None, sha256_of(path)):
+    if _is_there(download):
         return path
     try:
         make_directory(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     with _alone(path):
-        return _fetched_from_any(download, name)
+        return path if _is_there(download) else _fetched_from_any(download, name, check)
 
 
-def _fetched_from_any(download: Download, name: str) -> Path:
+def _is_there(download: Download) -> bool:
+    if not download.path.is_file() or not download.path.stat().st_size:
+        return False
+    return download.sha256 in (None, sha256_of(download.path))
+
+
+def _fetched_from_any(download: Download, name: str, check: Check | None) -> Path:
     path, present, reasons = download.path, "", []
     if path.is_file():
-        found = sha256_of(path)
-        if download.sha256 in (None, found):  # somebody else was faster
-            return path
-        present = f"; the file that is there now is another one, with sha256 {found}"
+        present = f"; the file that is there now is another one, with sha256 {sha256_of(path)}"
     for url in download.urls:
-        reason = _fetched(url, download, path)
+        reason = _fetched(url, download, path, check)
         if reason is None:
             return path
         reasons.append(f"{url}: {reason}")
     size = "" if download.size is None else f" of {download.size:,} bytes"
     checksum = "" if download.sha256 is None else f", whose sha256 must be {download.sha256}"
     raise DownloadError(
-        f"{name} could not be fetched ({'; '.join(reasons)}). To do without the network, put that "
-        f"file{size} at {path}{checksum}{present}"
+        printable(
+            f"{name} could not be fetched ({'; '.join(reasons)}). To do without the network, put "
+            f"that file{size} at {path}{checksum}{present}"
+        )
     )
 
 
@@ -167,73 +190,73 @@ def _alone(path: Path) -> AbstractContextManager[Any]:
 
 def _missing(package: str, path: Path) -> ModuleNotFoundError:
     return ModuleNotFoundError(
+<<<<<<< HEAD
         f"to fetch a text needs the package {package}: in the checkout of minigrad, "
         f'python -m pip install ".[data]"; or put the file at {path}',
+=======
+        f"to fetch a text needs the package {package}: python -m pip install {package} (or, in a "
+        f'checkout of minigrad, python -m pip install ".[data]"); or put the file at {path}',
+>>>>>>> w-strangers
         name=package,
     )
 
 
-def _fetched(url: str, download: Download, path: Path) -> str | None:
+def _fetched(url: str, download: Download, path: Path, check: Check | None) -> str | None:
     """Fetch from one address to `path`; returns why that failed, if it did."""
     try:
-        import pooch
-        import requests
+        import requests  # noqa: F401 (receive needs it)
     except ModuleNotFoundError as error:
-        raise _missing("pooch", path) from error
-    log.info("fetching %s", url)
-    downloader = pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=1 << 16)
+        raise _missing("requests", path) from error
+    log.info("fetching %s", printable(url))
     try:
         with replacement(path) as file:
-            downloader(url, file, None)
+            receive(url, file, path.parent, download.size)
             file.seek(0)
             found = hashlib.file_digest(file, "sha256").hexdigest()
             if download.sha256 not in (None, found):
-                raise _WrongBytesError(
+                raise RefusedError(
                     f"what is served there is another file, of {file.tell():,} bytes with sha256 "
                     f"{found}, not {download.sha256}"
                 )
-    except _WrongBytesError as error:
+            if download.sha256 is None and check is not None:
+                _check(file, path.name, check, found)
+    except RefusedError as error:
         return str(error)
-    except requests.RequestException as error:  # an OSError too, so before that
-        return _reason(error)
     except OSError as error:
         raise _unwritable(path, error) from error
     if download.sha256 is None:
         log.warning(
             "%s was fetched, with nothing to check it against: its sha256 is %s (put #sha256=%s "
-            "after the address to be sure to get the same text anywhere). It is kept as %s",
-            *(url, found, found, path),
+            "after the address to be sure to get the same text anywhere). It is kept as %s; delete "
+            "that file to have it fetched anew",
+            *(printable(url), found, found, printable(path)),
         )
     return None
 
 
-class _WrongBytesError(Exception):
-    pass
-
-
-def _reason(error: Any) -> str:
-    """Say shortly what went wrong: messages of requests are nested several levels deep."""
-    from requests import exceptions as of
-
-    if isinstance(error, of.HTTPError) and error.response is not None:
-        return f"the server answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, of.Timeout) or "timed out" in str(error):
-        return f"no answer within {TIMEOUT:g} seconds"
-    if isinstance(error, of.ChunkedEncodingError | of.ContentDecodingError):
-        return "the connection broke off in the middle, or the server lied about the length"
-    if isinstance(error, of.SSLError):
-        return f"its certificate is not trusted: {error}"
-    if isinstance(error, of.ConnectionError):
-        cause = getattr(error.args[0] if error.args else None, "reason", None) or error
-        return f"there is no connection: {str(cause).rpartition(': ')[2]}"
-    return str(error)
+def _check(file: BinaryIO, name: str, check: Check, sha256: str) -> None:
+    file.seek(0)
+    try:
+        check(file, name)
+    except ValueError as error:
+        raise RefusedError(
+            f"what is served there was not kept, since {error}. If it is meant all the same, put "
+            f"#sha256={sha256} after the address"
+        ) from error
 
 
 def _unwritable(path: Path, error: OSError) -> OSError:
     what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
     return DownloadError(
+<<<<<<< HEAD
         f"{path} can't be written: {what}; the environment variable {CACHE} says in which "
         "directory texts are kept"
+=======
+        printable(
+            f"{path} can't be written: {what}; the environment variable {VARIABLE} says in which "
+            "directory texts are kept"
+        )
+>>>>>>> w-strangers
     )
 
 
