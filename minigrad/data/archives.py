@@ -16,15 +16,10 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
-<<<<<<< HEAD
-from minigrad.data.downloads import sha256_of
-from minigrad.files import cache_dir, sync_directory, write_atomically
-=======
-from minigrad.data.cache import cache_dir, make_directory
+from minigrad.data.cache import make_directory
 from minigrad.data.downloads import sha256_of
 from minigrad.data.limits import MOST_FILES, RefusedError, check_room, check_size
-from minigrad.files import printable, sync_directory, write_atomically
->>>>>>> w-strangers
+from minigrad.files import cache_dir, printable, sync_directory, write_atomically
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 CONTENTS = ".contents.json"

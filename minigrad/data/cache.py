@@ -1,11 +1,6 @@
 """A directory in which what was fetched or worked out once is kept."""
 
-<<<<<<< HEAD
-=======
-import os
 import shutil
-import sys
->>>>>>> w-strangers
 import time
 from contextlib import suppress
 from pathlib import Path

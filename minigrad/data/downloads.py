@@ -12,18 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-<<<<<<< HEAD
 from minigrad.data.cache import make_directory
-from minigrad.files import CACHE, cache_dir, replacement
-
-TIMEOUT = 30.0
-"""Seconds that a server may keep silent."""
-=======
-from minigrad.data.cache import VARIABLE, cache_dir, make_directory
 from minigrad.data.limits import RefusedError
 from minigrad.data.network import receive
-from minigrad.files import printable, replacement
->>>>>>> w-strangers
+from minigrad.files import CACHE, cache_dir, printable, replacement
 
 log = logging.getLogger("minigrad.data")
 
@@ -190,13 +182,8 @@ def _alone(path: Path) -> AbstractContextManager[Any]:
 
 def _missing(package: str, path: Path) -> ModuleNotFoundError:
     return ModuleNotFoundError(
-<<<<<<< HEAD
-        f"to fetch a text needs the package {package}: in the checkout of minigrad, "
-        f'python -m pip install ".[data]"; or put the file at {path}',
-=======
         f"to fetch a text needs the package {package}: python -m pip install {package} (or, in a "
         f'checkout of minigrad, python -m pip install ".[data]"); or put the file at {path}',
->>>>>>> w-strangers
         name=package,
     )
 
@@ -248,15 +235,10 @@ def _check(file: BinaryIO, name: str, check: Check, sha256: str) -> None:
 def _unwritable(path: Path, error: OSError) -> OSError:
     what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
     return DownloadError(
-<<<<<<< HEAD
-        f"{path} can't be written: {what}; the environment variable {CACHE} says in which "
-        "directory texts are kept"
-=======
         printable(
-            f"{path} can't be written: {what}; the environment variable {VARIABLE} says in which "
+            f"{path} can't be written: {what}; the environment variable {CACHE} says in which "
             "directory texts are kept"
         )
->>>>>>> w-strangers
     )
 
 

@@ -173,16 +173,10 @@ class TestByName:
         with pytest.raises(OSError, match=r"can't be written: .*MINIGRAD_CACHE"):
             load_text("proverb")
 
-<<<<<<< HEAD
-    def test_without_pooch(self, corpus, cache, monkeypatch):
-        monkeypatch.setitem(sys.modules, "pooch", None)
-        message = r'needs the package pooch: .* python -m pip install "\.\[data\]"; or put'
-=======
     @pytest.mark.parametrize("package", ["requests", "filelock"])
     def test_without_a_package(self, corpus, cache, monkeypatch, package):
         monkeypatch.setitem(sys.modules, package, None)
         message = rf'the package {package}: .*pip install "\.\[data\]"\); or put'
->>>>>>> w-strangers
         with pytest.raises(ModuleNotFoundError, match=message):
             load_text("proverb")
         (cache / "proverb.txt").write_bytes(CONTENT)
