@@ -137,21 +137,26 @@ def as_tensor(layer: Module, x: ArrayLike) -> Tensor:
 
 def check_one(layer: Callable[..., Any], x: ArrayLike) -> ArrayLike:
     """`x`; a TypeError for no numbers, or several Tensors, such as a recurrent layer returns."""
-    name = getattr(layer, "__name__", type(layer).__name__)
+    if type(x) is np.ndarray:
+        return x
     if x is None or isinstance(x, str | bytes | dict | set):
-        raise TypeError(f"{name}: x must be a Tensor or an array, not a {type(x).__name__}")
+        raise TypeError(f"{_name(layer)}: x must be a Tensor or an array, not a {type(x).__name__}")
     if not isinstance(x, tuple | list) or not any(isinstance(part, Tensor) for part in x):
         return x
     if isinstance(x, tuple) and len(x) == 2:
         raise TypeError(
-            f"{name} got a tuple (output, state), as recurrent layers return it, not one Tensor; "
-            "write output, state = lstm(x), and go on with output. In a Sequential put a function "
-            "between the two: nn.Sequential(lstm, lambda pair: pair[0], ...)"
+            f"{_name(layer)} got a tuple (output, state), as recurrent layers return it, not one "
+            "Tensor; write output, state = lstm(x), and go on with output. In a Sequential put a "
+            "function between the two: nn.Sequential(lstm, lambda pair: pair[0], ...)"
         )
     raise TypeError(
-        f"{name} got a {type(x).__name__} of {len(x)} Tensors, not one; mg.stack(x), or "
+        f"{_name(layer)} got a {type(x).__name__} of {len(x)} Tensors, not one; mg.stack(x), or "
         "mg.concatenate(x), makes one of them"
     )
+
+
+def _name(layer: Callable[..., Any]) -> str:
+    return getattr(layer, "__name__", type(layer).__name__)
 
 
 # ------------------------------------------------------------------ of recurrent layers
