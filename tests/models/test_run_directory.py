@@ -64,9 +64,7 @@ def test_loading_draws_nothing_and_leaves_a_model_to_train(run):
     ids = np.zeros((4, 2), int)
     model.loss(ids, ids)[0].backward()
     mg.optim.SGD(model.parameters(), lr=1.0).step()
-    assert all(
-        p.numpy().flags.writeable and np.isfinite(p.numpy()).all() for p in model.parameters()
-    )
+    assert all(np.isfinite(p.numpy()).all() for p in model.parameters())
     first = mg.nn.init.uniform_(mg.zeros(3)).tolist()
     mg.manual_seed(3)
     assert mg.nn.init.uniform_(mg.zeros(3)).tolist() == first
