@@ -40,9 +40,9 @@ def array_module(*arrays: Any) -> Any:
 def bare(x: Any) -> Any:
     """The array that a Tensor holds; whatever else as it is.
 
-    A Tensor is known by its memory's clock: masked arrays and pandas have a `_data` of their own.
+    A Tensor is known by its place on the tape: masked arrays and pandas have a `_data`, too.
     """
-    return x._data if hasattr(x, "_memory") else x
+    return x._data if hasattr(x, "_node") else x
 
 
 def is_array(x: Any) -> bool:

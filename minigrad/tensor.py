@@ -28,11 +28,11 @@ def _beside(tensor: Tensor, a: Any) -> Any:
 
 
 def _compared(op: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
-    return discrete.constant(2)(op)
+    return discrete.constant("self", "other")(op)
 
 
 def _inverted(op: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
-    return discrete.constant(1)(op)
+    return discrete.constant("self")(op)
 
 
 def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
