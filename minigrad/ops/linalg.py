@@ -116,7 +116,7 @@ def tensordot(a: ArrayLike, b: ArrayLike, axes: Any = 2) -> Tensor:
     a, b = operand(a), operand(b)
     if isinstance(axes, int | np.integer):
         axes = (range(a.ndim - axes, a.ndim), range(axes))
-    over_a, over_b = ([n] if isinstance(n, int) else list(n) for n in axes)
+    over_a, over_b = ([n] if isinstance(n, int | np.integer) else list(n) for n in axes)
     over_a, over_b = [n % a.ndim for n in over_a], [n % b.ndim for n in over_b]
     shared = [a.shape[n] for n in over_a]
     if shared != [b.shape[n] for n in over_b]:
