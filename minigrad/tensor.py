@@ -15,7 +15,7 @@ from minigrad.devices import beside, device_of, exported, gpus, is_on, own_copy,
 from minigrad.devices import to_device as array_to_device
 from minigrad.numpy_protocol import call_function, call_ufunc
 from minigrad.ops import discrete
-from minigrad.ops.indexing import At, as_index
+from minigrad.ops.indexing import At, as_index, getitem
 from minigrad.second_names import SecondNames, tell_words
 from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
 
@@ -328,7 +328,7 @@ class Tensor(SecondNames):
         return type(self), (self._data, None, self.device, self.requires_grad)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index)
+        return getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self._node is not None:
