@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -40,9 +40,9 @@ def array_module(*arrays: Any) -> Any:
 def bare(x: Any) -> Any:
     """The array that a Tensor holds; whatever else as it is.
 
-    A Tensor is known by its memory's clock: masked arrays and pandas have a `_data` of their own.
+    A Tensor is known by its place on the tape: masked arrays and pandas have a `_data`, too.
     """
-    return x._data if hasattr(x, "_memory") else x
+    return x._data if hasattr(x, "_node") else x
 
 
 def is_array(x: Any) -> bool:
@@ -69,9 +69,11 @@ def as_array(value: Any, dtype: DType = None) -> Array:
     if type(value) is not xp.ndarray:
         refuse_mask(value)
         value = xp.asarray(value)
-    _check_real(value.dtype)
+    if value.dtype.kind not in "biuf":
+        _refuse_dtype(value.dtype)
     if dtype is not None and value.dtype != dtype:
-        _check_real(np.dtype(dtype))
+        if np.dtype(dtype).kind not in "biuf":
+            _refuse_dtype(np.dtype(dtype))
         value = value.astype(dtype)
     return value
 
@@ -85,12 +87,11 @@ def refuse_mask(value: Any) -> None:
         )
 
 
-def _check_real(dtype: Any) -> None:
-    if dtype.kind not in "biuf":
-        raise TypeError(
-            f"tensor: expected real numbers, got an array of dtype {dtype}; minigrad "
-            "differentiates real functions (floats) and counts with integers and bools"
-        )
+def _refuse_dtype(dtype: Any) -> NoReturn:
+    raise TypeError(
+        f"tensor: expected real numbers, got an array of dtype {dtype}; minigrad "
+        "differentiates real functions (floats) and counts with integers and bools"
+    )
 
 
 def _from_python(value: Any, dtype: DType) -> Array:

@@ -15,6 +15,7 @@ from minigrad.devices import (
     library_of,
     on_device_of,
     own_copy,
+    place,
     require_cupy,
 )
 from minigrad.habits import worded
@@ -47,10 +48,14 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A Tensor of `shape` with every element equal to `fill_value`; float32 unless told."""
-    value = fill_value if isinstance(fill_value, int | float) else Tensor(fill_value).numpy()
     device = get_default_device() if device is None else device
+    value = fill_value
+    if not isinstance(value, int | float):
+        value = place(bare(value), dtype, device)
     with library_of(device) as xp:
-        return Tensor(xp.full(shape, value, dtype), None, device, requires_grad)
+        array = xp.empty(shape, dtype)
+        array[...] = value
+        return Tensor(array, None, device, requires_grad)
 
 
 @worded

@@ -186,12 +186,12 @@ def beside(value: Any, neighbours: Sequence[Any]) -> Any:
     A list goes where the first of those is; an array beside a Tensor on a GPU to the default
     device. Tensors, and what is on a GPU, stay where they are. Raises as `as_array`.
     """
-    if hasattr(value, "_memory"):
+    if hasattr(value, "_node"):
         return value
     array = as_array(value)
     if is_array(value):
         for x in neighbours if gpus else ():
-            if hasattr(x, "_memory"):
+            if hasattr(x, "_node"):
                 return array if array_module(x) is np else place(array)
         return array
     for x in neighbours:

@@ -141,7 +141,7 @@ FUNCTIONS = {
     "unflatten": "x.reshape(shape)",
     "unique": "numpy.unique(x.numpy())",
     "unsqueeze": "mg.expand_dims(x, axis)",
-    "utils": "mg.data for batches and texts, mg.optim for clipping",
+    "utils": "mg.data.DataLoader(...), mg.data.pad_sequences(...); for clipping mg.optim",
     "var_mean": "mg.var(x, axis) and mg.mean(x, axis)",
     "view_as_real": "two Tensors; minigrad has no complex numbers",
     "vmap": "an axis in front: ops broadcast",

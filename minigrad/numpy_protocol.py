@@ -7,7 +7,6 @@ nothing turns a Tensor into an array behind the user's back.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -27,23 +26,29 @@ _SAME_OP = {
 }
 """NumPy's names for ops that have another name here."""
 
+
+def _constant(name: str, count: int) -> Callable[..., Any]:
+    def call(*arrays: Any) -> Any:
+        return getattr(array_module(*arrays), name)(*arrays)
+
+    call.__name__ = name
+    return discrete.constant(*[f"argument {i}" for i in range(count)])(call)
+
+
+# fmt: off
+_PAIRS = (
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "bitwise_and",
+    "bitwise_or", "bitwise_xor",
+)
+# fmt: on
 _CONSTANT: dict[str, Callable[..., Any]] = {
-    "equal": discrete.constant(2)(operator.eq),
-    "not_equal": discrete.constant(2)(operator.ne),
-    "less": discrete.constant(2)(operator.lt),
-    "less_equal": discrete.constant(2)(operator.le),
-    "greater": discrete.constant(2)(operator.gt),
-    "greater_equal": discrete.constant(2)(operator.ge),
-    "bitwise_and": discrete.constant(2)(operator.and_),
-    "bitwise_or": discrete.constant(2)(operator.or_),
-    "bitwise_xor": discrete.constant(2)(operator.xor),
-    "invert": discrete.constant(1)(operator.invert),
-    "signbit": discrete.constant(1)(lambda x: array_module(x).signbit(x)),
+    **{name: _constant(name, 2) for name in _PAIRS},
+    **{name: _constant(name, 1) for name in ("invert", "signbit")},
     "shape": lambda a: a.shape,
     "ndim": lambda a: a.ndim,
-    "size": lambda a: int(a.size),
+    "size": lambda a: a.size,
 }
-"""NumPy functions with bools or integers as results that go by no name of minigrad's."""
+"""NumPy functions with bools or integers as results that have no name in minigrad."""
 
 
 def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:

@@ -16,7 +16,7 @@ from minigrad.devices import to_device as array_to_device
 from minigrad.modes import modes
 from minigrad.numpy_protocol import call_function, call_ufunc
 from minigrad.ops import discrete
-from minigrad.ops.indexing import At, as_index
+from minigrad.ops.indexing import At, as_index, getitem
 from minigrad.second_names import SecondNames, tell_words
 from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
 
@@ -29,11 +29,11 @@ def _beside(tensor: Tensor, a: Any) -> Any:
 
 
 def _compared(op: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
-    return discrete.constant(2)(op)
+    return discrete.constant("self", "other")(op)
 
 
 def _inverted(op: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
-    return discrete.constant(1)(op)
+    return discrete.constant("self")(op)
 
 
 def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
@@ -370,7 +370,7 @@ class Tensor(SecondNames):
         return type(self), (self._data, None, self.device, self.requires_grad)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index)
+        return getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self._node is not None and (modes.recording or not self.is_leaf):

@@ -44,8 +44,9 @@ __all__ = [
 ]
 
 
-def constant(count: int) -> Callable[[F], F]:
-    """Let a function whose first `count` parameters are arrays take Tensors and lists there too."""
+def constant(*names: str) -> Callable[[F], F]:
+    """Let a function on arrays, its parameters `names`, take Tensors and lists there too."""
+    count = len(names)
 
     def decorate(function: F) -> F:
         @wraps(function)
@@ -61,7 +62,7 @@ def constant(count: int) -> Callable[[F], F]:
             if gpus:
                 result = run(
                     function.__name__,
-                    [f"argument {i}" for i in range(len(given))],
+                    names,
                     lambda *arrays: function(*arrays, *args[count:], **kwargs),
                     given,
                 )
@@ -80,55 +81,55 @@ def _beside(a: Any, inputs: list[Any]) -> Any:
         others = [x for x in inputs if isinstance(x, Variable)]
         floats = [x._data.dtype for x in others if x._data.dtype.kind == "f"]
         return near(as_array(np.array(a), floats[0] if floats else None), others[0])
-    return plain(a, inputs) if isinstance(a, np.ndarray | np.generic) else a
+    return plain(a, inputs) if hasattr(a, "__array__") else a
 
 
 # ------------------------------------------------------------------------------ of each element
 
 
-@constant(1)
+@constant("x")
 def isnan(x: ArrayLike) -> Tensor:
     """Whether each element is NaN."""
     return array_module(x).isnan(x)
 
 
-@constant(1)
+@constant("x")
 def isinf(x: ArrayLike) -> Tensor:
     """Whether each element is infinite."""
     return array_module(x).isinf(x)
 
 
-@constant(1)
+@constant("x")
 def isfinite(x: ArrayLike) -> Tensor:
     """Whether each element is a number, neither NaN nor infinite."""
     return array_module(x).isfinite(x)
 
 
-@constant(1)
+@constant("x")
 def logical_not(x: ArrayLike) -> Tensor:
     """Whether each element is 0 (or False)."""
     return array_module(x).logical_not(x)
 
 
-@constant(2)
+@constant("x1", "x2")
 def logical_and(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """Whether both of each pair of elements are not 0."""
     return array_module(x1, x2).logical_and(x1, x2)
 
 
-@constant(2)
+@constant("x1", "x2")
 def logical_or(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """Whether one of each pair of elements is not 0."""
     return array_module(x1, x2).logical_or(x1, x2)
 
 
-@constant(2)
+@constant("x1", "x2")
 def logical_xor(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     """Whether just one of each pair of elements is not 0."""
     return array_module(x1, x2).logical_xor(x1, x2)
 
 
-@constant(2)
+@constant("a", "b")
 def isclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
@@ -139,7 +140,7 @@ def isclose(
 # ----------------------------------------------------------------------------------- of them all
 
 
-@constant(2)
+@constant("a", "b")
 def allclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
@@ -147,19 +148,19 @@ def allclose(
     return bool(array_module(a, b).allclose(a, b, rtol, atol, equal_nan))
 
 
-@constant(2)
+@constant("a1", "a2")
 def array_equal(a1: ArrayLike, a2: ArrayLike) -> bool:
     """Whether two tensors have the same shape and equal elements."""
     return bool(array_module(a1, a2).array_equal(a1, a2))
 
 
-@constant(1)
+@constant("a")
 def any(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether some element over `axis` is not 0."""
     return array_module(a).any(a, axis, keepdims=keepdims)
 
 
-@constant(1)
+@constant("a")
 def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether no element over `axis` is 0."""
     return array_module(a).all(a, axis, keepdims=keepdims)
@@ -168,19 +169,19 @@ def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 # ----------------------------------------------------------------------------------------- places
 
 
-@constant(1)
+@constant("a")
 def argmax(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where along `axis` the largest element is, the first of several; None: of all, in order."""
     return array_module(a).argmax(a, axis, keepdims=keepdims)
 
 
-@constant(1)
+@constant("a")
 def argmin(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where along `axis` the smallest element is, the first of several; None: of all, in order."""
     return array_module(a).argmin(a, axis, keepdims=keepdims)
 
 
-@constant(1)
+@constant("a")
 def argsort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tensor:
     """The places of the elements along `axis` in rising (or falling) order; None: of all.
 

@@ -87,7 +87,11 @@ def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Any:
 
 
 def getitem(a: ArrayLike, index: Index) -> Tensor:
-    """``a[index]`` by NumPy's rules: slices, None, ..., integer and boolean arrays, mixtures."""
+    """``a[index]`` by NumPy's rules: slices, None, ..., integer and boolean arrays, mixtures.
+
+    An integer counts as an array beside arrays. Where a slice parts them, their common axes come
+    first: of shape (2, 3, 4), ``a[1, :, [0, 2]]`` has the shape (2, 3), ``a[1][:, [0, 2]]`` (3, 2).
+    """
     return _getitem(a, as_index(index, a))
 
 

@@ -116,14 +116,22 @@ def _share_of_ties(g: Any, a: Any, out: Any, axis: Axis) -> Any:
 
 @differentiable(a=lambda g, a, out, axis: _share_of_ties(g, a, out, axis))
 def max(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Tensor:
-    """Largest element over `axis`; NaN if there is one. Ties share the gradient equally."""
+    """Largest element over `axis`; NaN if there is one. Ties share the gradient equally.
+
+    The values alone, as in NumPy, not a pair with their places as in PyTorch: those are
+    ``argmax(a, axis)``. So ``v, i = x.max(1)`` would be the max of two rows.
+    """
     _no_out("max", out)
     return a.max(axis, keepdims=keepdims)
 
 
 @differentiable(a=lambda g, a, out, axis: _share_of_ties(g, a, out, axis))
 def min(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Tensor:
-    """Smallest element over `axis`; NaN if there is one. Ties share the gradient equally."""
+    """Smallest element over `axis`; NaN if there is one. Ties share the gradient equally.
+
+    The values alone, as in NumPy, not a pair with their places as in PyTorch: those are
+    ``argmin(a, axis)``. So ``v, i = x.min(1)`` would be the min of two rows.
+    """
     _no_out("min", out)
     return a.min(axis, keepdims=keepdims)
 

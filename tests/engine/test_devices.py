@@ -258,7 +258,7 @@ MIXED = {
     "equal: argument 0 (float64 (2,)) is on cpu, argument 1 (float32 (2,)) on cuda:0": (
         lambda c, g: np.ones(2) == g
     ),
-    "allclose: argument 0 (float32 (2,)) is on cuda:0, argument 1 (float64 (2,)) on cpu": (
+    "allclose: a (float32 (2,)) is on cuda:0, b (float64 (2,)) on cpu": (
         lambda c, g: np.allclose(g, np.ones(2))
     ),
 }

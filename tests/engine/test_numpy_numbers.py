@@ -102,7 +102,6 @@ WITH_FLOATS = [
     lambda x, f: x.masked_fill(x > 0, f(0.1)),
     lambda x, f: mg.norm(x, f(3.0), 1),
     lambda x, f: mg.layer_norm(x, 3, eps=f(0.1)),
-    lambda x, f: mg.dropout(x, f(0.5), rng=np.random.default_rng(0)),
     lambda x, f: mg.full((3,), f(0.1)) * x,
     lambda x, f: mg.tensor(f(0.1), dtype="float32") * x,
     lambda x, f: mg.linspace(f(0.0), f(1.0), 3) * x,

@@ -190,3 +190,10 @@ def test_astype_is_differentiable_and_integers_are_constants():
     y.sum().backward()
     assert (y.dtype, x.grad.dtype) == (np.float64, np.float32)
     assert not x.astype(np.int64).requires_grad
+
+
+def test_an_integer_beside_index_arrays_is_one_of_them():
+    """NumPy's rule, which parts with PyTorch's: the shapes that the docstring tells."""
+    x = mg.zeros((2, 3, 4))
+    assert x[1, :, [0, 2]].shape == (2, 3)
+    assert x[1][:, [0, 2]].shape == (3, 2)

@@ -78,6 +78,7 @@ def test_what_stands_beside_a_tensor_is_of_its_precision(other, dtype):
     assert mg.isclose(x, other, 0.0, 0.0).tolist() == expected
 
 
+@pytest.mark.host(reason="CuPy raises")
 def test_what_is_no_number_is_not_equal():
     x = mg.ones(2)
     assert (x != "a").all()
