@@ -15,6 +15,7 @@ attributes are found there::
 
 from typing import TYPE_CHECKING
 
+from minigrad.habits import unknown
 from minigrad.nn import init
 from minigrad.nn.activations import (
     ELU,
@@ -88,6 +89,4 @@ __all__ = [
 if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
 
     def __getattr__(name: str) -> object:
-        word = f"; {OF_NN[name]}" if name in OF_NN else ""
-        message = f"module 'minigrad.nn' has no attribute {name!r}{word}"
-        raise AttributeError(message, name=name, obj=globals())
+        raise unknown("module 'minigrad.nn'", name, OF_NN, __all__)

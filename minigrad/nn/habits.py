@@ -1,14 +1,13 @@
-"""PyTorch's words for which minigrad has others: what an error tells a newcomer."""
+"""PyTorch's words for modules for which minigrad has others; see `minigrad.habits`."""
 
 import inspect
 from typing import Any
 
-_MOVE = 'write model.to("cuda"), model.to("cpu")'
-_CAST = 'write model.to(dtype="float64"), or "float32", "float16"'
-_HOOK = "write what is to happen into forward; x.register_hook(f) sees the gradient of a tensor"
-_PART = "write dict(model.named_parameters())[name], or dict(model.named_modules())[name]"
-_DRAW = "make the layer anew, or fill its parameters by nn.init"
-_INIT = "call super().__init__(...) before anything is put in"
+_MOVE = 'model.to("cuda"), model.to("cpu")'
+_CAST = 'model.to(dtype="float64"), or "float32", "float16"'
+_HOOK = "a line in forward; x.register_hook(f) sees the gradient of a tensor"
+_PART = "dict(model.named_parameters())[name], or dict(model.named_modules())[name]"
+_DRAW = "a new layer, or nn.init for its parameters"
 
 OF_MODULES = {
     **dict.fromkeys(["cuda", "cpu"], _MOVE),
@@ -22,15 +21,15 @@ OF_MODULES = {
     ),
     **dict.fromkeys(["get_parameter", "get_submodule", "get_buffer"], _PART),
     **dict.fromkeys(["reset_parameters", "_reset_parameters"], _DRAW),
-    "_parameters": "its parameters are its attributes: vars(model), or model.named_parameters()",
-    "_modules": "its modules are its attributes: vars(model), or model.named_children()",
-    "device": "write model.parameters()[0].device",
-    "dtype": "write model.parameters()[0].dtype",
-    "flatten_parameters": "nothing is gained by it here; leave the call out",
-    "compile": "there is nothing to compile; leave the call out",
-    "share_memory": "each process has a model of its own",
-    "forward": "give its class a method forward(self, x), which is what a call runs",
-    "_held": _INIT,
+    "_parameters": "vars(model), or model.named_parameters()",
+    "_modules": "vars(model), or model.named_children()",
+    "device": "model.parameters()[0].device",
+    "dtype": "model.parameters()[0].dtype",
+    "flatten_parameters": "none: leave the call out, since nothing is gained by it here",
+    "compile": "none: leave the call out, since there is nothing to compile",
+    "share_memory": "none: each process has a model of its own",
+    "forward": "a method forward(self, x) of its class, which is what a call runs",
+    "_held": "super().__init__(...), called before anything is put in",
 }
 """By the name of an attribute that a module does not have: what to write in its place."""
 
@@ -58,18 +57,17 @@ def refuse_arguments(cls: type, options: dict[str, Any]) -> None:
             raise TypeError(f"{cls.__name__} has no argument {name}; {OF_ARGUMENTS[name]}")
 
 
-_FUNCTION = "the functions are in minigrad itself: mg.relu, mg.softmax, mg.cross_entropy ..."
-_NO_IMAGES = "minigrad has no convolutions; its layers are for sequences and vectors"
-_NO_BATCH_NORM = "minigrad has nn.LayerNorm, which works on sequences of any length"
+_FUNCTION = "mg itself, where the functions are: mg.relu, mg.softmax, mg.cross_entropy ..."
+_NO_IMAGES = "none: there are no convolutions, only layers for sequences and vectors"
+_NO_BATCH_NORM = "nn.LayerNorm, which works on sequences of any length"
 
 OF_NN = {
     "functional": _FUNCTION,
-    "utils": "clipping is in minigrad.optim (optim.clip_grad_norm_), padding in minigrad.data "
-    "(data.pad_sequences), and recurrent layers take lengths=",
+    "utils": "optim.clip_grad_norm_ for clipping, minigrad.data.pad_sequences for padding",
     **dict.fromkeys(["Conv1d", "Conv2d", "MaxPool1d", "MaxPool2d"], _NO_IMAGES),
     **dict.fromkeys(["BatchNorm1d", "BatchNorm2d"], _NO_BATCH_NORM),
-    "BCELoss": "write nn.BCEWithLogitsLoss(), which takes logits, before the sigmoid",
-    "L1Loss": "write mg.abs(predictions - targets).mean()",
-    "Buffer": "write self.register_buffer(name, tensor)",
+    "BCELoss": "nn.BCEWithLogitsLoss(), which takes logits, before the sigmoid",
+    "L1Loss": "mg.abs(predictions - targets).mean()",
+    "Buffer": "self.register_buffer(name, tensor)",
 }
 """By the name that `minigrad.nn` does not have: what to write in its place."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.backend import ArrayLike, Device, DType
 from minigrad.devices import device_of, place
+from minigrad.habits import unknown
 from minigrad.nn.describing import is_plain, tree
 from minigrad.nn.habits import OF_MODULES, refuse_arguments
 from minigrad.nn.loading import IncompatibleKeys, matched
@@ -94,9 +95,8 @@ class Module:
             """Tell what to write in place of an attribute that is not there."""
             if hasattr(type(self), name):  # a property that is there, and has failed
                 return object.__getattribute__(self, name)
-            word = f"; {OF_MODULES[name]}" if name in OF_MODULES else ""
-            message = f"{type(self).__name__!r} object has no attribute {name!r}{word}"
-            raise AttributeError(message, name=name, obj=self)
+            known = () if name.startswith("_") else dir(self)
+            raise unknown(f"{type(self).__name__!r} object", name, OF_MODULES, known)
 
     def _items(self) -> Iterable[tuple[Any, Any]]:
         """Names and values to look for parameters and modules in."""
