@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minigrad.data.cache import cache_dir, make_directory
 from minigrad.data.texts import PIECE, Text, as_text, hash_of, recut
 from minigrad.data.tokenizer import Tokenizer
-from minigrad.files import replacement, write_atomically
+from minigrad.files import printable, replacement, write_atomically
 
 VERSION = 1
 """Raised whenever the ids of a text, or the way they are kept, change."""
@@ -125,7 +125,8 @@ class _Encoding:
             if not self.characters:
                 raise
             raise ValueError(
-                f"{error} (counted from character {self.characters:,} of {self.text.name} on)"
+                f"{error} (counted from character {self.characters:,} of "
+                f"{printable(self.text.name)} on)"
             ) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import ArrayLike
+from minigrad.files import printable
 from minigrad.tensor import Tensor
 
 
@@ -27,7 +28,12 @@ def matched(
         tensors[id(tensor)] = tensor
         names.setdefault(id(tensor), []).append(name)
     known = {name for group in names.values() for name in group}
-    faults = [f"unexpected: {name}" for name in state_dict if name not in known]
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            "load_state_dict: expected a dict of arrays by name, as state_dict() and mg.load(path) "
+            f"give, got {type(state_dict).__name__}"
+        )
+    faults = [f"unexpected: {printable(name)}" for name in state_dict if name not in known]
     pairs = []
     for key, tensor in tensors.items():
         given = [name for name in names[key] if name in state_dict]
