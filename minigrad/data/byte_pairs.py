@@ -88,7 +88,7 @@ class BytePairVocabulary(Saved):
         seen: set[str] = set()
         for number, merge in enumerate(self.merges):
             if not isinstance(merge, str):
-                raise TypeError(f"BytePairVocabulary: merges must be str, got {merge!r}")
+                raise TypeError(f"BytePairVocabulary: merges must be str, got {merge!r:.60}")
             pair = merge.split(" ")
             if len(pair) != 2 or not all(part in ids for part in pair) or merge in seen:
                 raise ValueError(

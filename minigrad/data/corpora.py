@@ -224,7 +224,9 @@ def _files(directory: Path, glob: str) -> list[Path]:
     try:
         files = [path for path in directory.glob(glob) if path.is_file()]
     except (ValueError, NotImplementedError) as error:
-        raise ValueError(f"glob: {glob!r} is no pattern of paths in a directory: {error}") from None
+        raise ValueError(
+            f"glob: {glob!r} is no pattern of paths in a directory: {printable(error)}"
+        ) from None
     return sorted(files, key=lambda path: path.relative_to(directory).as_posix())
 
 
@@ -266,7 +268,7 @@ def _parts(files: Iterable[Path], name: str) -> Mapping[str, list[Path]]:
         groups.setdefault(signature, {}).setdefault(part, []).append(file)
     corpora = [parts for parts in groups.values() if "train" in parts and len(parts) > 1]
     if len(corpora) > 1:
-        names = " or ".join(sorted(parts["train"][0].name for parts in corpora))
+        names = " or ".join(sorted(printable(parts["train"][0].name) for parts in corpora))
         raise ValueError(
             f"text: {name!r} holds several corpora: say with glob (--glob) whether {names} is meant"
         )

@@ -182,8 +182,8 @@ def _alone(path: Path) -> AbstractContextManager[Any]:
 
 def _missing(package: str, path: Path) -> ModuleNotFoundError:
     return ModuleNotFoundError(
-        f"to fetch a text needs the package {package}: python -m pip install {package} (or, in a "
-        f'checkout of minigrad, python -m pip install ".[data]"); or put the file at {path}',
+        f"to fetch a text needs the package {package}: in the checkout of minigrad, "
+        f'python -m pip install ".[data]"; or put the file at {path}',
         name=package,
     )
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from minigrad.files import write_atomically
+from minigrad.files import printable, write_atomically
 
 
 class Saved:
@@ -65,7 +65,7 @@ def parsed(text: str, caller: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{caller}: the text is not JSON: {error}") from None
+        raise ValueError(f"{caller}: the text is not JSON: {printable(error)}") from None
 
 
 def checked_state(
@@ -98,13 +98,13 @@ def checked_state(
         )
     if state.get("version") != version:
         raise ValueError(
-            f"{caller}: version {state.get('version')!r} is not known here; "
+            f"{caller}: version {state.get('version')!r:.60} is not known here; "
             f"this minigrad reads version {version}"
         )
     expected = {"format", "version", *keys}
     if state.keys() != expected:
         raise ValueError(
             f"{caller}: missing keys {sorted(expected - state.keys())}, "
-            f"unexpected keys {sorted(state.keys() - expected)}"
+            f"unexpected keys {sorted(state.keys() - expected)!s:.200}"
         )
     return {key: state[key] for key in keys}

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+from minigrad.files import printable
+
 PIECE = 1 << 22
 """About how many bytes are read at once; encoding them takes some dozen times this in memory."""
 
@@ -190,7 +192,9 @@ class Joined:
                 blank = blank and piece.isspace()
                 yield piece
         if blank:
-            raise ValueError(f"{self.name}: none of the files has anything but whitespace in it")
+            raise ValueError(
+                f"{printable(self.name)}: none of the files has anything but whitespace in it"
+            )
 
 
 class Lowercase:
@@ -353,7 +357,8 @@ def not_utf_8(
 
 
 def conversion(path: Path, encoding: str) -> str:
-    return f"convert it with: iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > utf8.txt"
+    file = printable(shlex.quote(str(path)))
+    return f"convert it with: iconv -f {encoding} -t UTF-8 {file} > utf8.txt"
 
 
 def check_is_file(path: str | os.PathLike[str]) -> Path:

@@ -83,6 +83,6 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     if not isinstance(format, str) or format not in KINDS:
         raise ValueError(
             f"load_tokenizer: {os.fspath(path)!r}: this JSON is not a tokeniser: it must be an "
-            f'object whose "format" is one of {", ".join(map(repr, KINDS))}, got {format!r}'
+            f'object whose "format" is one of {", ".join(map(repr, KINDS))}, got {format!r:.60}'
         )
     return KINDS[format].load(path)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backend import ArrayLike
+from minigrad.files import printable
 from minigrad.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -33,10 +34,17 @@ def matched(
 
     Raises
     ------
+    TypeError
+        if `state_dict` is no dict.
     ValueError
         if anything does not fit, with all that does not; unless `strict`, missing and unexpected
         names are returned instead.
     """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            "load_state_dict: expected a dict of arrays by name, as state_dict() and mg.load(path) "
+            f"give, got {type(state_dict).__name__}"
+        )
     tensors: dict[int, Tensor] = {}
     names: dict[int, list[str]] = {}  # of each tensor, all; by identity
     for name, tensor in named:
@@ -59,7 +67,7 @@ def matched(
             pairs.append((tensor, values[0].astype(tensor.dtype)))
     if strict:
         faults += [f"missing: {name}" for name in keys.missing_keys]
-        faults += [f"unexpected: {name}" for name in keys.unexpected_keys]
+        faults += [f"unexpected: {printable(name)}" for name in keys.unexpected_keys]
     if faults:
         raise ValueError(
             f"load_state_dict: nothing was loaded, since not all fits {owner}:\n  "

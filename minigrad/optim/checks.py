@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minigrad.files import printable
 from minigrad.tensor import Tensor
 
 
@@ -15,6 +16,7 @@ def check_number(
     """Raise a ValueError unless `value` is a number in [low, high); above `low` if `positive`."""
     try:
         fits = low <= float(value) < high and not (positive and float(value) == low)
+        fits = fits and not isinstance(value, str)
     except (TypeError, ValueError):
         fits = False
     if not fits:
@@ -31,6 +33,35 @@ def check_names(
     unexpected = [name for name in given if name not in expected and name not in optional]
     if missing or unexpected:
         raise ValueError(f"{where}: missing {missing or 'nothing'}, unexpected {unexpected}")
+
+
+def check_kind(where: str, saved: Any, kind: str, what: str) -> None:
+    """Raise a ValueError if the state of something else was saved."""
+    check_like(f"{where}: kind", saved, "")
+    if saved != kind:
+        raise ValueError(f"{where}: this is the state of another {what}, {printable(saved):.60}")
+
+
+def check_like(what: str, value: Any, example: Any) -> None:
+    """Raise a ValueError unless `value` is of the kind of `example`.
+
+    That is a dict, a list of what is like the first in `example`, a str, a bool, a number, or, if
+    `example` is None, a number or None.
+    """
+    if isinstance(example, Mapping):
+        fits, wanted = isinstance(value, Mapping), "a dict"
+    elif isinstance(example, list | tuple):
+        fits, wanted = isinstance(value, list | tuple), "a list"
+    elif isinstance(example, str | bool):
+        fits, wanted = isinstance(value, type(example)), f"a {type(example).__name__}"
+    else:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits, wanted = is_number or example is value is None, "a number"
+    if not fits:
+        raise ValueError(f"{what} must be {wanted}, got {told(value)}")
+    if isinstance(example, list | tuple) and example:
+        for i, item in enumerate(value):
+            check_like(f"{what}[{i}]", item, example[0])
 
 
 def in_order(params: Any, where: str) -> list[Any]:

@@ -49,6 +49,7 @@ class ReduceLROnPlateau(LRScheduler):
         *("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown", "min_lrs"),
         *("eps", "best", "num_bad_epochs", "cooldown_counter"),
     )
+    loose = ("best", "min_lrs")
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.backend import is_array
 from minigrad.devices import device_of, to_device
-from minigrad.optim.checks import check_names
+from minigrad.optim.checks import check_kind, check_like, check_names
 from minigrad.sums import wide
 from minigrad.tensor import Tensor
 
@@ -35,14 +35,34 @@ def load_state_dict(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     """See `Optimizer.load_state_dict`."""
     kind = type(optimizer).__name__
     where = f"{kind}.load_state_dict"
+    check_like(f"{where}: the state", saved, {})
     check_names(where, saved, ["kind", "param_groups", "state"])
-    if saved["kind"] != kind:
-        raise ValueError(f"{where}: this is the state of another optimiser, {saved['kind']}")
+    check_kind(where, saved["kind"], kind, "optimiser")
+    _check_form(optimizer, saved, where)
     options = list(_checked_options(optimizer, saved["param_groups"], where))
     state = dict(_checked_state(optimizer, saved["state"], where))
     for group, values in zip(optimizer.param_groups, options, strict=True):
         group.update(values)
     optimizer.state = state
+
+
+def _check_form(optimizer: Optimizer, saved: Mapping[str, Any], where: str) -> None:
+    """Raise a ValueError if something in a tree that anybody may have made is of a wrong type."""
+    check_like(f"{where}: param_groups", saved["param_groups"], [{}])
+    check_like(f"{where}: state", saved["state"], {})
+    for i, options in enumerate(saved["param_groups"]):
+        here = f"{where}: group {i}"
+        known = {"params": [0], "name": "", "initial_lr": 0.0}
+        for name, default in (*optimizer.defaults.items(), *known.items()):
+            if name in options:
+                check_like(f"{here}: {name}", options[name], default)
+    for key, entries in saved["state"].items():
+        here = f"{where}: parameter {key!r:.60}"
+        if not str(key).isdecimal():
+            raise ValueError(f"{here} is none")
+        check_like(here, entries, {})
+        if "step" in entries:
+            check_like(f"{here}: step", entries["step"], 0)
 
 
 def _checked_options(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minigrad.optim.checks import check_names, told
+from minigrad.optim.checks import check_kind, check_like, check_names, told
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.saving import plain
 
@@ -26,6 +26,9 @@ class LRScheduler:
 
     settings: tuple[str, ...] = ()
     """The attributes, besides the count and the learning rates, that `state_dict` saves."""
+
+    loose: tuple[str, ...] = ()
+    """Those of them that may be a number, None, or a list of numbers."""
 
     last_epoch: int
 
@@ -77,14 +80,20 @@ class LRScheduler:
         """Raise a ValueError if `saved` is no `state_dict` of a schedule like this one."""
         kind = type(self).__name__
         where = f"{kind}.load_state_dict"
-        check_names(where, saved, self.state_dict())
-        if saved["kind"] != kind:
-            raise ValueError(f"{where}: this is the state of another schedule, {saved['kind']}")
+        mine = self.state_dict()
+        check_like(f"{where}: the state", saved, mine)
+        check_names(where, saved, mine)
+        check_kind(where, saved["kind"], kind, "schedule")
+        for name, value in mine.items():
+            if name in self.loose:
+                value = [0.0] if isinstance(saved[name], list | tuple) else None
+            check_like(f"{where}: {name}", saved[name], value)
         groups = len(self.optimizer.param_groups)
-        if len(saved["lrs"]) != groups:
-            raise ValueError(
-                f"{where}: {len(saved['lrs'])} parameter groups were saved, but there are {groups}"
-            )
+        for lrs in (saved["lrs"], saved.get("base_lrs", saved["lrs"])):
+            if len(lrs) != groups:
+                raise ValueError(
+                    f"{where}: {len(lrs)} parameter groups were saved, but there are {groups}"
+                )
 
 
 class CountingScheduler(LRScheduler):

@@ -154,8 +154,8 @@ def _safetensors() -> tuple[Any, Any]:
         from safetensors.numpy import save
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "checkpoints need safetensors: python -m pip install safetensors "
-            '(or, in a checkout of minigrad, python -m pip install ".[checkpoints]")',
+            "checkpoints need safetensors: in the checkout of minigrad, "
+            'python -m pip install ".[checkpoints]"',
             name=error.name,
         ) from error
     return save, safe_open

@@ -169,6 +169,18 @@ class TestDamage:
         assert tokenized(ByteVocabulary(), path).ids.tolist() == expected
         assert file.read_bytes() == content
 
+    @pytest.mark.parametrize("what", ["npy", "json"])
+    def test_any_byte_is_noticed_or_means_the_same(self, path, cache, what):
+        dtype = tokenized(ByteVocabulary(), Excerpt(TextFile(path), 0, 40)).ids.dtype
+        (file,) = (cache / "ids").glob(f"*.{what}")
+        content, npy = file.read_bytes(), file.with_suffix(".npy")
+        whole = repr(token_files._kept(npy, dtype))
+        for place in range(len(content)):
+            for value in {content[place] ^ (1 << place % 8), content[place] ^ 0xFF, *b"(#\n\0 1"}:
+                if value != content[place]:
+                    file.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+                    assert repr(token_files._kept(npy, dtype)) in ("None", whole), (place, value)
+
     @pytest.mark.parametrize("state", ["[]", "{}", '{"about": [1]}', "null", "[" * 9999, "1"])
     def test_foreign_record(self, path, cache, state):
         expected = tokenized(ByteVocabulary(), path)
