@@ -17,9 +17,9 @@ from minigrad.devices import beside, on_device_of
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
 from minigrad.kernels.rows import cross_entropy_rows
-from minigrad.ops.arithmetic import where
+from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import take_along_axis
-from minigrad.ops.losses import in_dtype, known_reduction, reduced, times
+from minigrad.ops.losses import known_reduction, reduced, times
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
 from minigrad.ops.softmax import log_softmax, shifted

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import Array, ArrayLike, DType, array_module
+from minigrad.backend import Array, ArrayLike, array_module
 from minigrad.devices import beside, on_device_of
 from minigrad.ops.activations import softplus
-from minigrad.ops.arithmetic import multiply, square, subtract, where
-from minigrad.ops.shape import astype
+from minigrad.ops.arithmetic import in_dtype, multiply, square, subtract, where
 from minigrad.ops.targets import as_floats, constant_array
 from minigrad.recording import float_dtype, operand
 from minigrad.sums import wide
@@ -33,11 +32,6 @@ def reduced(op: str, losses: Any, reduction: str) -> Any:
     if known_reduction(op, reduction) == "none":
         return losses
     return losses.sum() if reduction == "sum" else losses.mean()
-
-
-def in_dtype(x: Any, dtype: DType) -> Any:
-    """`x` in another dtype, or as it is if that is its own."""
-    return x if x.dtype == dtype else astype(x, dtype)
 
 
 def times(share: Any, value: Any) -> Any:

@@ -21,10 +21,9 @@ from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS
 from minigrad.kernels.rows import cross_entropy_rows
 from minigrad.modes import modes
-from minigrad.ops.arithmetic import where
+from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.cross_entropy import composed_cross_entropy
 from minigrad.ops.linalg import linear
-from minigrad.ops.losses import in_dtype
 from minigrad.ops.targets import (
     as_class_ids,
     as_floats,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.backend import Array, is_array
-from minigrad.devices import device_of, gpus, on_device_of, to_device, zeros
+from minigrad.devices import device_of, follow, gpus, staying, to_device, zeros
 from minigrad.kernels.updates import UpdateKernel, Updates
 from minigrad.modes import enable_grad
 from minigrad.optim import saving
@@ -186,13 +185,19 @@ class Optimizer:
         finite = None if if_finite is None else self._number(if_finite, steps)
         if isinstance(finite, np.ndarray) and not np.isfinite(finite).all():
             return loss
-        planned = [self._planned(p, g, o) for o, parameters in steps for p, g in parameters]
-        # All has been looked at, and has its memory: nothing fails from here on.
-        updates = Updates(finite) if gpus else None
-        with np.errstate(all="ignore"):
-            for p, state, change in planned:
+        with staying(), np.errstate(all="ignore"):
+            planned = [self._planned(p, g, o) for o, parameters in steps for p, g in parameters]
+            # All has been looked at, and has its memory: nothing fails from here on.
+            updates = Updates(finite) if gpus else None
+            for p, gradient, state, prepared in planned:
                 self.state.setdefault(p, {}).update(state)
-                change(updates)
+                if gpus:
+                    follow(p)
+                if isinstance(prepared, SimpleNamespace):
+                    if type(p._data) is np.ndarray or updates is None or updates.is_finite():
+                        self._update(p._data, gradient, state, prepared)
+                else:
+                    self._change_one(p._data, gradient, *prepared, updates)
                 mark_changed(p)
             if updates is not None:
                 updates.launch()
@@ -210,19 +215,14 @@ class Optimizer:
 
     def _planned(
         self, p: Tensor, gradient: Array | RowSparse, o: SimpleNamespace
-    ) -> tuple[Tensor, dict[str, Any], Callable[[Updates | None], None]]:
-        """A parameter, what is to be remembered of it, and what changes it, in place."""
-        data, state = p._data, dict(self.state.get(p, ()))
+    ) -> tuple[Tensor, Array | RowSparse, dict[str, Any], Prepared | SimpleNamespace]:
+        """A parameter, its gradient, what is to be remembered of it, and what its step needs."""
+        state = dict(self.state.get(p, ()))
         if gpus:
-            _bring_along(state, data)
-        if type(self)._update is not Optimizer._update:
-            return p, state, partial(self._change_by_update, data, gradient, state, o)
-        with on_device_of(data):
-            return (
-                p,
-                state,
-                partial(self._change_one, data, gradient, *self._prepare(data, state, o)),
-            )
+            follow(p)
+            _bring_along(state, p._data)
+        own = type(self)._update is not Optimizer._update  # an update of its own has no kernel
+        return p, gradient, state, o if own else self._prepare(p._data, state, o)
 
     def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
         g: Any = getattr(p.grad, "_data", p.grad)  # a Tensor's array; a RowSparse as it is
@@ -277,18 +277,6 @@ class Optimizer:
         """
         raise NotImplementedError
 
-    def _change_by_update(
-        self,
-        parameter: Array,
-        gradient: Array,
-        state: dict[str, Any],
-        o: SimpleNamespace,
-        updates: Updates | None,
-    ) -> None:
-        with on_device_of(parameter):
-            if updates is None or type(parameter) is np.ndarray or updates.is_finite():
-                self._update(parameter, gradient, state, o)
-
     def _change_one(
         self,
         parameter: Array,
@@ -299,14 +287,13 @@ class Optimizer:
     ) -> None:
         """Step `parameter` by the kernel: now, or on a GPU when `updates` are launched."""
         kernel = self.kernel
-        with on_device_of(parameter):
-            if updates is not None and type(parameter) is not np.ndarray:
-                if updates.add(kernel, parameter, gradient, states, numbers):
-                    return
-                if not updates.is_finite():
-                    return
-            for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
-                kernel.change(*arrays, *numbers)
+        if updates is not None and type(parameter) is not np.ndarray:
+            if updates.add(kernel, parameter, gradient, states, numbers):
+                return
+            if not updates.is_finite():
+                return
+        for arrays in self._pieces(kernel.scratch, parameter, gradient, *states):
+            kernel.change(*arrays, *numbers)
 
     def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
         """Count a step in `state`; the arrays in it that change, made if need be, and numbers."""
