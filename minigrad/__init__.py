@@ -19,10 +19,10 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from numpy import float16, float32, float64, int8, int16, int32, int64, uint8
-
 if sys.argv[:1] == ["-m"] and "minigrad" in sys.orig_argv:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # `python -m minigrad` begins; Ctrl-C ends it
+
+from numpy import float16, float32, float64, int8, int16, int32, int64, uint8
 
 from minigrad import ops
 from minigrad.anomaly import AnomalyError

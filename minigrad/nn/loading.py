@@ -34,17 +34,10 @@ def matched(
 
     Raises
     ------
-    TypeError
-        if `state_dict` is no dict.
     ValueError
         if anything does not fit, with all that does not; unless `strict`, missing and unexpected
         names are returned instead.
     """
-    if not isinstance(state_dict, Mapping):
-        raise TypeError(
-            "load_state_dict: expected a dict of arrays by name, as state_dict() and mg.load(path) "
-            f"give, got {type(state_dict).__name__}"
-        )
     tensors: dict[int, Tensor] = {}
     names: dict[int, list[str]] = {}  # of each tensor, all; by identity
     for name, tensor in named:

@@ -346,8 +346,8 @@ class Module:
         name = type(self).__name__
         if not isinstance(state_dict, Mapping):
             raise TypeError(
-                f"load_state_dict: expected the values of {name} by name, as state_dict() gives "
-                f"them, not a {type(state_dict).__name__}"
+                "load_state_dict: expected a dict of arrays by name, as state_dict() and "
+                f"mg.load(path) give, got {type(state_dict).__name__}"
             )
         named = self._saved()
         first_of_each(named, Tensor)  # or two that have one name would get one value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from minigrad.backend import Array, ArrayLike, DType, array_module, bare
+from minigrad.backend import Array, ArrayLike, DType, bare
 from minigrad.devices import zeros
-from minigrad.ops.arithmetic import where
+from minigrad.ops.arithmetic import selected
 from minigrad.ops.discrete import argsort
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduction import _no_out
@@ -85,11 +85,6 @@ def _summed_products(g: Any, a: Any, axis: int) -> Any:
         return moveaxis(g, 0, axis)
     after = [g[-1]]
     for i in reversed(range(len(a) - 1)):
-        after.append(g[i] + _selected(a[i + 1], after[-1]))
+        after.append(g[i] + selected(a[i + 1], after[-1]))
     before = _cumprod(concatenate([zeros(a[:1].shape, a) + 1, a[:-1]]), 0)
-    return moveaxis(_selected(before, stack(after[::-1])), 0, axis)
-
-
-def _selected(x: Any, factor: Any) -> Any:
-    """``x * factor``, but 0, not NaN, where `x` is infinite and the factor is 0."""
-    return where(array_module(x).isinf(bare(x)) & (bare(factor) == 0), 0.0, x) * factor
+    return moveaxis(selected(before, stack(after[::-1])), 0, axis)

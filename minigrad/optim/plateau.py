@@ -75,7 +75,9 @@ class ReduceLROnPlateau(LRScheduler):
             check_number(value, f"ReduceLROnPlateau: {name}")
         self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
         self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
-        self.min_lrs = list(min_lr) if np.ndim(min_lr) else min_lr
+        self.min_lrs: Any = (
+            [float(least) for least in np.ravel(min_lr)] if np.ndim(min_lr) else min_lr
+        )
         for least in np.ravel(min_lr):
             check_number(least, "ReduceLROnPlateau: min_lr")
         self.best: float | None = None  # not infinity, which JSON has no word for

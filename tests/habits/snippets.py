@@ -291,6 +291,72 @@ w = x.type_as(y)
 x = torch.ones(2, 3)
 loss = ((x - 1) ** 2).mean()
 print(loss.data, float(loss))
+
+x = torch.linspace(-math.pi, math.pi, 20)
+y = torch.sin(x)
+a = torch.randn((), requires_grad=True)
+b = torch.randn((), requires_grad=True)
+for t in range(3):
+    loss = (a + b * x - y).pow(2).sum()
+    loss.backward()
+    with torch.no_grad():
+        a -= 1e-3 * a.grad
+        b -= 1e-3 * b.grad
+        a.grad = None
+        b.grad = None
+
+w = torch.ones(2, requires_grad=True)
+loss = (w * 3).sum()
+loss.backward()
+with torch.no_grad():
+    w -= 0.1 * w.grad
+    w.grad.zero_()
+
+x = torch.ones(5)
+y = torch.zeros(3)
+w = torch.randn(5, 3, requires_grad=True)
+b = torch.randn(3, requires_grad=True)
+z = torch.matmul(x, w) + b
+loss = torch.nn.functional.binary_cross_entropy_with_logits(z, y)
+loss.backward()
+
+class NeuralNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.stack = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    def forward(self, x):
+        return self.stack(self.flatten(x))
+model = NeuralNetwork().to("cpu")
+loss_fn = nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+X, y = torch.rand(3, 2, 2), torch.zeros(3, dtype=torch.int64)
+for epoch in range(2):
+    loss = loss_fn(model(X), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+class RNN(nn.Module):
+    def __init__(self, input_size, hidden_size, output_size):
+        super(RNN, self).__init__()
+        self.hidden_size = hidden_size
+        self.i2h = nn.Linear(input_size + hidden_size, hidden_size)
+        self.h2o = nn.Linear(hidden_size, output_size)
+        self.softmax = nn.LogSoftmax(dim=1)
+    def forward(self, input, hidden):
+        hidden = torch.tanh(self.i2h(torch.cat((input, hidden), 1)))
+        return self.softmax(self.h2o(hidden)), hidden
+    def initHidden(self):
+        return torch.zeros(1, self.hidden_size)
+rnn = RNN(3, 4, 2)
+output, hidden = rnn(torch.zeros(1, 3), rnn.initHidden())
+
+m = nn.MultiheadAttention(4, 2)
+
+c = nn.Conv2d(1, 6, 5)
+
+nn.utils.clip_grad_norm_(nn.Linear(2, 2).parameters(), 1.0)
 """.strip().split("\n\n")
 
 # What means something else here, or is of NumPy, so that nobody can be told: see the README.

@@ -6,7 +6,7 @@ from pathlib import Path
 from minigrad import nn
 
 
-def test_the_program_runs():
+def test_the_program_runs() -> None:
     names = runpy.run_path(str(Path(__file__).with_name("user.py")))
     assert isinstance(names["state"], nn.Module) is False
     assert names["value"] > 0
