@@ -150,8 +150,8 @@ class RowSparse:
     __radd__, __rmul__ = __add__, __mul__
 
     __pow__ = _in_full(operator.pow)
-    __eq__ = _in_full(operator.eq)  # type: ignore[assignment]
-    __ne__ = _in_full(operator.ne)  # type: ignore[assignment]
+    __eq__ = _in_full(operator.eq)
+    __ne__ = _in_full(operator.ne)
     __lt__, __le__ = _in_full(operator.lt), _in_full(operator.le)
     __gt__, __ge__ = _in_full(operator.gt), _in_full(operator.ge)
 
@@ -159,7 +159,7 @@ class RowSparse:
         """`x` in the dtype of the elements, if it is a single number and off the tape."""
         if isinstance(x, RowSparse) or getattr(x, "_node", None) is not None:
             return None
-        if not isinstance(x, int | float) and getattr(x, "ndim", 1):
+        if not (isinstance(x, int | float) or getattr(x, "ndim", None) == 0):
             return None
         number: Array = array_module(self.values).asarray(getattr(x, "_data", x), self.dtype)
         return number

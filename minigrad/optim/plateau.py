@@ -74,7 +74,7 @@ class ReduceLROnPlateau(LRScheduler):
             check_number(value, f"ReduceLROnPlateau: {name}")
         self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
         self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
-        self.min_lrs = list(min_lr) if np.ndim(min_lr) else min_lr
+        self.min_lrs: Any = list(np.ravel(min_lr)) if np.ndim(min_lr) else min_lr
         for least in np.ravel(min_lr):
             check_number(least, "ReduceLROnPlateau: min_lr")
         self.best: float | None = None  # not infinity, which JSON has no word for
@@ -111,5 +111,5 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _reduced(self, lr: float, group: int) -> float:
         least = self.min_lrs[group] if isinstance(self.min_lrs, list) else self.min_lrs
-        lower = max(lr * self.factor, least)
+        lower: float = max(lr * self.factor, least)
         return lower if lr - lower > self.eps else lr
