@@ -159,7 +159,7 @@ class RowSparse:
         """`x` in the dtype of the elements, if it is a single number and off the tape."""
         if isinstance(x, RowSparse) or getattr(x, "_node", None) is not None:
             return None
-        if not isinstance(x, int | float) and np.ndim(getattr(x, "_data", x)):
+        if not (isinstance(x, int | float) or getattr(x, "ndim", None) == 0):
             return None
         number: Array = array_module(self.values).asarray(getattr(x, "_data", x), self.dtype)
         return number
@@ -193,8 +193,8 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     xp, given = array_module(rows), rows.dtype
     if xp is not np:
         unique, inverse = xp.unique(ids, return_inverse=True)
-        sums = xp.zeros((unique.size, rows.shape[1]), np.float64)
-        xp.add.at(sums, inverse, rows.astype(np.float64, copy=False))
+        sums = xp.zeros((unique.size, rows.shape[1]), wide(given))
+        xp.add.at(sums, inverse, rows.astype(sums.dtype, copy=False))
         return unique, sums.astype(given, copy=False)
     order = np.argsort(ids, kind="stable")
     ordered, rows = ids[order], rows[order]

@@ -36,10 +36,10 @@ def total(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType = No
     if type(x) is not np.ndarray:
         return x.sum(axis, dtype=dtype, keepdims=keepdims)
     one = axis.__class__ is int and -x.ndim <= axis < x.ndim
-    few = x.size <= _BLOCK or (
-        x.shape[axis] <= _FEW if one else axis is None and x.flags.c_contiguous
-    )
-    if few or given.char not in _ONES:
+    few = x.size <= _BLOCK or (one and x.shape[axis] <= _FEW)
+    last = axis is None or (one and x.strides[axis] == x.itemsize)  # type: ignore[index]
+    in_pairs = last and x.flags.c_contiguous
+    if few or in_pairs or given.char not in _ONES:
         return _add_up(x, axis, dtype, None, keepdims)
     axes = reduced_axes(x.ndim, axis)
     x = x.astype(given, copy=False)

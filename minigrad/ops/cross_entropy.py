@@ -238,9 +238,9 @@ def _cross_entropy(
     xp, classes, given = array_module(logits), logits.shape[-1], logits.dtype
     logits = logits.astype(wide(given), copy=False)
     safe, counts = _target_weights(targets, classes, logits.dtype, weight, ignore_index)
-    nothing = counts == 0 if label_smoothing < 1 else xp.ones(counts.shape, bool)
-    if xp is np and not nothing.any():  # elsewhere a look would wait for the GPU
-        nothing = None
+    nothing = None  # where a target's own class counts for nothing
+    if xp is not np or label_smoothing == 1 or not counts.all():  # (a GPU would be waited for)
+        nothing = counts * (1 - label_smoothing) == 0
     kept = (safe, counts, nothing)
     if usable(logits) and weight is None:
         probs, losses = _rows_by_kernel(logits, targets, ignore_index, label_smoothing)

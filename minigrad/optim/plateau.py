@@ -114,5 +114,5 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _reduced(self, lr: float, group: int) -> float:
         least = self.min_lrs[group] if isinstance(self.min_lrs, list) else self.min_lrs
-        lower = max(lr * self.factor, least)
+        lower: float = max(lr * self.factor, least)
         return lower if lr - lower > self.eps else lr
