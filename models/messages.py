@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigrad import cuda
+from minigrad.files import printable
 from models.corpus import Corpus
 from models.recipes import RECIPES
 from models.rnnlm import RNNLM
@@ -28,7 +29,7 @@ def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) ->
     also = f"; {unknown:.1%} of those to validate on are not in it" if unknown > 0.001 else ""
     layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
     lines = [
-        f"text        {', '.join(s.text)}",
+        f"text        {', '.join(map(printable, s.text))}",
         f"{s.unit:<11} {', '.join(parts)}",
         f"vocabulary  {len(corpus.tokenizer):,} {s.unit}{also}",
         f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units, "

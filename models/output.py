@@ -41,7 +41,7 @@ def say(text: str = "", style: str | None = None, *, err: bool = False, end: boo
 
 def warn(text: str) -> None:
     """Tell of something that may be wrong."""
-    say(f"Warning: {text}", "yellow", err=True)
+    say(f"Warning: {printable(text)}", "yellow", err=True)
 
 
 def say_json(tree: Any, indent: int | None = None) -> None:

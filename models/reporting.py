@@ -158,7 +158,7 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """Tell of something that may be wrong."""
-        self.line(f"Warning: {text}", "yellow")
+        self.line(f"Warning: {printable(text)}", "yellow")
 
     def evaluated(self, step: int, epoch: float, loss: float, seconds: float, best: bool) -> None:
         """Tell the loss on the validation part, in nats per token.
@@ -247,6 +247,7 @@ class Reporter:
         frame.append(f"{self._doing or steps:{len(steps)}}  ", "bold")
         room = width - len(frame) - len(end)
         if room < 8:
+            frame.append(f"{100 * fraction:.0f} %  " if self._done else "")
             frame.append(_left(self._left))
             return
         console = self.console

@@ -94,7 +94,7 @@ def compare(
         for run in runs:
             if note := incomparable(run.unknown):
                 say(f"{run.name}: {note}")
-        say("--out FILE.png draws the losses" if out is None else f"picture: {out}")
+        say("--out FILE.png draws the losses" if out is None else f"picture: {printable(out)}")
 
 
 def summary(directory: Path, name: str) -> Summary:

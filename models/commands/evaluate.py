@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from minigrad.data import tokenized
+from minigrad.files import printable
 from minigrad.training import bits, perplexity
 from models.commands.arguments import DEVICE, Weights, option, path
 from models.commands.errors import told_in_one_line
@@ -151,7 +152,7 @@ def evaluate(
                 },
             )
         if not as_json:
-            what = f"{directory}: {weights.value} weights, those of step {run.step:,}"
+            what = f"{printable(directory)}: {weights.value} weights, those of step {run.step:,}"
             say(f"{what}\n{_told_method(method, options)}")
         evaluator, results = _evaluator(run, method, options), []
         for part in parts:
@@ -292,7 +293,7 @@ def _told(figures: dict[str, Any]) -> str:
     speed = figures["tokens"] / max(figures["seconds"], 1e-3)
     return "\n".join(
         [
-            figures["text"],
+            printable(figures["text"]),
             f"  predicted    {figures['tokens']:,} tokens{among}",
             f"  loss         {figures['nats_per_token']:.4f} nats per token",
             f"  perplexity   {_short(figures['perplexity_per_token'])} per token",

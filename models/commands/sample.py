@@ -86,6 +86,7 @@ def sample(
 
     The text goes to the standard output, and nothing else does. Of several, each stands below a
     line `── sample 1 ──`, and number i is the same however many there are with one `--seed`.
+    Control characters are spelled out; --json has each text exactly as it is.
     """
     with told_in_one_line(), using(device):
         drawing = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}

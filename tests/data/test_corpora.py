@@ -39,6 +39,14 @@ class TestPythonDocs:
             python_docs()
 
 
+@pytest.mark.parametrize("source", ["", " ", ["a.txt", ""]])
+def test_no_source_is_empty(source, tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    sources = source if isinstance(source, str) else [str(tmp_path / "a.txt"), ""]
+    with pytest.raises(ValueError, match="must not be empty"):
+        find_text(sources)
+
+
 class TestReadText:
     @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\ufeff")))
     def test_utf_8_comes_back_exactly(self, tmp_path_factory, text):

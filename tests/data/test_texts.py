@@ -1,4 +1,5 @@
 import os
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -9,10 +10,12 @@ from minigrad.data.texts import (
     Excerpt,
     Joined,
     Lowercase,
+    Normalized,
     TextFile,
     TextString,
     after_whitespace,
     as_text,
+    decomposed,
     recut,
 )
 
@@ -162,6 +165,37 @@ class TestLowercase:
 
     def test_final_sigma(self):
         assert whole(Lowercase(TextString("ΟΔΟΣ ΣΟΦΙΑΣ", "t")), 2) == "οδος σοφιας"
+
+
+class TestNormalized:
+    @given(st.text(st.one_of(st.characters(exclude_categories=["Cs"]),
+                             st.sampled_from(" \n한각a\u0301\u0323\u1112\u1161\u11ab\u3000")),
+                   max_size=40),
+           PIECES, st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))  # fmt: skip
+    def test_is_that_of_the_whole(self, text, size, form):
+        found = whole(Normalized(TextString(text, "t"), form), size)
+        assert found == unicodedata.normalize(form, text)
+
+    def test_digest(self):
+        text = TextString("a", "t")
+        digests = {Normalized(text, form).digest for form in ("NFC", "NFD")}
+        assert len(digests | {text.digest}) == 3
+
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [
+            ("", ""),
+            (
+                "plain 한글 é \u2126 \uf900 ㅎㅏㄴ",
+                "",
+            ),  # an ohm, a twin of a letter, letters that stand alone
+            ("é cafe\u0301 한", "cafe\u0301"),
+            ("a \u1112\u1161\u11ab글 b", "\u1112\u1161\u11ab글"),
+            ("\u1112 \u1161", ""),
+        ],
+    )
+    def test_letters_in_parts(self, text, word):
+        assert decomposed(text) == word
 
 
 class TestRecut:

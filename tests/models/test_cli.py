@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -144,6 +145,20 @@ class TestTrain:
         written = succeeds(call("sample", tmp_path / "out", "--prompt", "봄바", "--length", 20))
         assert written.startswith("봄바")
         assert call("evaluate", tmp_path / "out", "--text", text).exit_code == 0
+
+    def test_letters_in_parts_and_unknown_words_are_told(self, tmp_path):
+        text = tmp_path / "text.txt"
+        rare = "".join(f"말{n} " for n in range(100))
+        text.write_text(unicodedata.normalize("NFD", f"{'같은 말 ' * 300}{rare}"), "utf-8")
+        options = ["--level", "word", "--samples", 0, "--split", "0.6,0.2,0.2"]
+        output = succeeds(train(tmp_path / "out", text, *options))
+        assert "Warning: the text has letters in parts" in output
+        (note,) = re.findall(r"(\d+)% of the tokens to predict are <unk>", output)
+        assert int(note) > 20
+        records = [*records_of(tmp_path / "out", "valid"), *records_of(tmp_path / "out", "test")]
+        assert max(round(100 * record["unk"]) for record in records) == int(note)
+        output = succeeds(train(tmp_path / "b", text, *options, "--normalize", "nfc"))
+        assert "letters in parts" not in output
 
     def test_all_that_papers_used(self, tmp_path, text_file):
         options = ["--recipe", "awd-lstm", "--level", "char", "--hidden-size", 12, "--epochs", 4]
@@ -328,9 +343,11 @@ def timeless(records):
 
 
 class TestResume:
-    def test_longer(self, tmp_path, text_file):
+    @pytest.mark.parametrize("text", [[], ["--valid-tokens", 40, "--normalize", "nfd"]])
+    def test_longer(self, tmp_path, text_file, text):
         """With a schedule that doesn't depend on the length, in two parts as in one."""
         options = ["--schedule", "constant", "--dropout", 0.3, "--eval-every", 4, "--samples", 0]
+        options += text
         succeeds(train(tmp_path / "a", text_file, *options))
         succeeds(call("train", "--resume", tmp_path / "a", "--steps", 24))
         succeeds(train(tmp_path / "b", text_file, *options, "--steps", 24))

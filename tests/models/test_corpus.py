@@ -1,3 +1,5 @@
+from unicodedata import normalize
+
 import numpy as np
 import pytest
 
@@ -201,6 +203,39 @@ class TestFirstTokens:
         assert many.fingerprint == whole.fingerprint
         with pytest.raises(ValueError, match="max_tokens must be at least 1, got 0"):
             load_corpus(str(text_file), max_tokens=0)
+
+
+class TestFirstTokensOfValidation:
+    @pytest.mark.parametrize("level", ["char", "word", "byte", "bpe"])
+    def test_are_those_of_all(self, text_file, level):
+        whole = load_corpus(str(text_file), level=level)
+        corpus = load_corpus(str(text_file), level=level, valid_tokens=7)
+        assert len(corpus.valid) == 7
+        assert (corpus.valid == whole.valid[:7]).all()
+        assert (corpus.train == whole.train).all()
+        assert (corpus.test == whole.test).all()
+        assert corpus.sizes["valid"].characters < whole.sizes["valid"].characters
+        assert corpus.fingerprint != whole.fingerprint
+
+    def test_at_least_one(self, text_file):
+        with pytest.raises(ValueError, match="valid_tokens must be at least 1"):
+            load_corpus(str(text_file), valid_tokens=0)
+
+
+class TestForms:
+    @pytest.mark.parametrize("level", ["char", "word", "byte", "bpe"])
+    def test_letters_in_parts_are_told_or_put_together(self, tmp_path, level):
+        text = "말이 뛰고 있다\nthe horse\n" * 50
+        for form in ("NFC", "NFD"):
+            (tmp_path / form).write_text(normalize(form, text), encoding="utf-8")
+        whole, parts, put_together, taken_apart = (
+            load_corpus(str(tmp_path / form), level=level, normalize=into)
+            for form, into in (("NFC", None), ("NFD", None), ("NFD", "nfc"), ("NFC", "nfd"))
+        )
+        assert (whole.in_parts, put_together.in_parts, taken_apart.in_parts) == ("", "", "")
+        assert parts.in_parts == normalize("NFD", "말이")
+        assert put_together.fingerprint == whole.fingerprint
+        assert taken_apart.fingerprint == parts.fingerprint != whole.fingerprint
 
 
 class TestSizes:

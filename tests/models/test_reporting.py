@@ -133,6 +133,9 @@ class TestDisplay:
         assert re.fullmatch("evaluating          ━+╸?━*   50 %     1:01 left", bar)
         assert len(figures) == 2
         assert drawn(reporter, NOW)[0].endswith(" 31 %  1:02:03 left")
+        narrow, _ = terminal(40)
+        narrow.doing("evaluating", 0.5, 61.0)
+        assert narrow._frame().plain == "evaluating  50 %  1:01 left"
 
     def test_what_goes_on_between_steps_ends_with_the_next(self):
         reporter, _ = terminal()

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,12 @@ CHARACTERS = Vocabulary([*"abcd ", "\n"], unk=None)
 WORDS = Vocabulary(["<unk>", "<eos>", "a", "b"], level="word", unk="<unk>", eos="<eos>")
 
 
-def leave_run(path, tokenizer, saw_unknown=False):
+def leave_run(path, tokenizer, saw_unknown=False, **settings):
     """A run directory with a model that was not trained."""
     model = RNNLM(len(tokenizer), 8, 16, "gru", rng=np.random.default_rng(0))
     directory = RunDirectory(path)
     directory.path.mkdir()
-    directory.begin(Settings(level=tokenizer.level), tokenizer)
+    directory.begin(Settings(level=tokenizer.level, **settings), tokenizer)
     directory.save_model(describe(model, tokenizer, 5, 1.0, saw_unknown))
     return path
 
@@ -202,6 +203,47 @@ class TestPrompt:
 )
 def test_options_that_can_not_be(run, options, message):
     fails(message, run, *options)
+
+
+HANGUL = Vocabulary([*"말이 a"], unk="a")
+IN_PARTS = Vocabulary([*unicodedata.normalize("NFD", "말이 "), "a"], unk="a")
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "normalize", "given", "read", "note"),
+    [
+        (HANGUL, None, "NFC", "NFC", ""),
+        (HANGUL, None, "NFD", "NFC", "put together"),
+        (HANGUL, "nfc", "NFD", "NFC", "put together"),
+        (IN_PARTS, None, "NFC", "NFD", "in parts"),
+        (IN_PARTS, None, "NFD", "NFD", ""),
+        (IN_PARTS, "nfd", "NFC", "NFD", "in parts"),
+        (ByteVocabulary(), None, "NFC", "NFC", ""),
+        (ByteVocabulary(), None, "NFD", "NFD", "to bytes, they are others"),
+        (ByteVocabulary(), "nfc", "NFD", "NFC", "put together"),
+    ],
+)
+def test_a_prompt_is_read_in_the_form_of_the_text(
+    tmp_path, tokenizer, normalize, given, read, note
+):
+    run = leave_run(tmp_path / "run", tokenizer, normalize=normalize)
+    prompt = unicodedata.normalize(given, "말이")
+    result = call(run, "--prompt", prompt, "--length", 0, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["text"] == unicodedata.normalize(read, prompt)
+    assert "<unk>" not in result.stderr
+    assert note in result.stderr
+    assert bool(note) == bool(result.stderr)
+
+
+def test_samples_can_be_seen_and_json_has_them_as_they_are(tmp_path):
+    run = leave_run(tmp_path / "run", Vocabulary([*"a\n\x1b\x9b\u202e"], unk=None))
+    arguments = [run, "--length", 50, "--seed", 0]
+    told, exact = call(*arguments).stdout, json.loads(call(*arguments, "--json").stdout)["text"]
+    assert {"\x1b", "\x9b", "\u202e", "\n"} <= {*exact}
+    for character in "\x1b\x9b\u202e":
+        exact = exact.replace(character, repr(character)[1:-1])
+    assert told == exact + "\n"
 
 
 def test_no_run(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.recipes import RECIPES
-from models.schedule import expected_steps, fraction_done, rate, validation_is_due
+from models.schedule import expected_steps, fraction_done, rate, validation_is_due, validations_left
 from models.settings import Settings
 
 
@@ -162,3 +162,20 @@ class TestValidations:
     def test_what_counts_epochs_counts_each(self, options):
         assert self.steps(20, 8, **options) == [8, 16, 20]
         assert len(self.steps(10_000, 10, minutes=1.0, **options)) == 1000
+
+    @given(
+        total=st.integers(1, 300),
+        per_epoch=st.integers(1, 300),
+        kind=st.sampled_from([{}, {"schedule": "plateau"}, {"optimizer": "nt-asgd"}]),
+        eval_every=st.none() | st.integers(1, 50),
+        at=st.floats(0, 1),
+    )
+    def test_how_many_are_left(self, total, per_epoch, kind, eval_every, at):
+        options = {"steps": total, "eval_every": eval_every, **kind}
+        step = round(at * total)
+        left = len([each for each in self.steps(total, per_epoch, **options) if each > step])
+        told = validations_left(Settings(**options), step, step / total, total, per_epoch)
+        if total < 10 and not kind and not eval_every:  # tenths are less than a step
+            assert told >= left
+        else:
+            assert abs(told - left) <= 1
