@@ -28,6 +28,11 @@ def matched(
         tensors[id(tensor)] = tensor
         names.setdefault(id(tensor), []).append(name)
     known = {name for group in names.values() for name in group}
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            "load_state_dict: expected a dict of arrays by name, as state_dict() and mg.load(path) "
+            f"give, got {type(state_dict).__name__}"
+        )
     faults = [f"unexpected: {printable(name)}" for name in state_dict if name not in known]
     pairs = []
     for key, tensor in tensors.items():
