@@ -50,6 +50,17 @@ def printable(text: object, keep: str = "") -> str:
     )
 
 
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise an OSError if there is something else than a file at `path`, or at the end of a link.
+
+    To open a pipe may take for ever, to read a device too.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
+
+
 @contextmanager
 def replacement(path: str | os.PathLike[str]) -> Iterator[BufferedRandom]:
     """Open a file to be written and read, which takes the place of `path` when the block ends.
@@ -66,10 +77,7 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[BufferedRandom]:
         there then.
     """
     target = Path(path).absolute()
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
+    check_regular(path)
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with unfinished.open("x+b") as file:

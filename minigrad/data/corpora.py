@@ -59,6 +59,8 @@ def find_text(
           numbers, are taken for the parts of a corpus. Else all files that end in `.txt` are
           joined, in the order of their names;
         - an http or https address of a file or an archive. `#sha256=...` at its end has it checked.
+          How long it may be, also unpacked, and how long it may take, say the environment variables
+          `MINIGRAD_MAX_BYTES` and `MINIGRAD_MAX_SECONDS` (2^30 and 3600 without them).
     glob
         Which files of a directory or an archive, such as `"**/*.md"`.
 

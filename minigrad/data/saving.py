@@ -5,10 +5,12 @@ import json
 import os
 from collections.abc import Set
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
-from minigrad.files import printable, write_atomically
+from minigrad.files import check_regular, printable, write_atomically
+
+LONGEST = 1 << 28
+"""Bytes in a file: tokens by the million fit."""
 
 
 class Saved:
@@ -47,11 +49,28 @@ class Saved:
         ValueError
             If the file is not one of this kind, or is damaged. The message names it.
         """
-        content = Path(path).read_bytes()
         try:
-            return cls.from_json(content.decode("utf-8-sig"))
+            return cls.from_json(content_of(path))
         except ValueError as error:
             raise ValueError(f"{cls.__name__}.load: {os.fspath(path)!r}: {error}") from error
+
+
+def content_of(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file in UTF-8, which must not be longer than any tokeniser is.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or can't be read.
+    ValueError
+        If it is too long, or not UTF-8.
+    """
+    check_regular(path)
+    with open(path, "rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise ValueError(f"no tokeniser has more than {LONGEST:,} bytes")
+    return content.decode("utf-8-sig")
 
 
 def parsed(text: str, caller: str) -> Any:

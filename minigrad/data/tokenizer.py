@@ -1,7 +1,6 @@
 """What is asked of a tokeniser, and how any of them is read from its file."""
 
 import os
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from minigrad.data import byte_pairs, byte_vocabulary, vocabulary
 from minigrad.data.byte_pairs import BytePairVocabulary
 from minigrad.data.byte_vocabulary import ByteVocabulary
-from minigrad.data.saving import parsed
+from minigrad.data.saving import content_of, parsed
 from minigrad.data.vocabulary import Vocabulary
 
 TokenLevel = Literal["char", "word", "byte", "bpe"]
@@ -74,9 +73,8 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     ValueError
         If the file is not one of a tokeniser, or is damaged. The message names it.
     """
-    content = Path(path).read_bytes()
     try:
-        state = parsed(content.decode("utf-8-sig"), "load_tokenizer")
+        state = parsed(content_of(path), "load_tokenizer")
     except ValueError as error:
         raise ValueError(f"load_tokenizer: {os.fspath(path)!r}: {error}") from error
     format = state.get("format") if isinstance(state, dict) else None

@@ -31,7 +31,7 @@ import numpy as np
 
 from minigrad.backend import is_array
 from minigrad.devices import to_device
-from minigrad.files import printable, write_atomically
+from minigrad.files import check_regular, printable, write_atomically
 from minigrad.tensor import Tensor
 
 FORMAT, VERSION = "minigrad-checkpoint", 1
@@ -117,8 +117,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[Any, Any]:
     """
     _, safe_open = _safetensors()
     name = repr(os.fspath(path))
-    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
-        raise ValueError(f"load_checkpoint: {name} is a pipe or a device, no regular file")
+    check_regular(path)
     with Path(path).open("rb"):  # for the usual errors
         pass
     try:

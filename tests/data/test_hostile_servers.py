@@ -291,6 +291,17 @@ class TestWhatIsNotWhatWasMeant:
         assert str(caught.value).isprintable()
 
 
+def test_an_interrupt_leaves_nothing(server, cache, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(network, "_check_pace", interrupted)
+    server.pieces = for_ever(NO_LENGTH, TEXT, 0.05)
+    with pytest.raises(KeyboardInterrupt):
+        load_text(server.url)
+    assert kept(cache) == []
+
+
 def test_threads_end_when_they_are_given_up(server, monkeypatch):
     monkeypatch.setattr(network, "GRACE", 0.5)
     server.pieces = for_ever(NO_LENGTH, b"x", 0.05)
