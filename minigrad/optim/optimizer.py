@@ -203,7 +203,8 @@ class Optimizer:
                 if gpus:
                     follow(p)
                 if not own:
-                    self._change_one(p._data, gradient, *prepared, updates)
+                    states, numbers = prepared
+                    self._change_one(p._data, gradient, states, numbers, updates)
                 elif type(p._data) is np.ndarray or updates is None or updates.is_finite():
                     self._update(p._data, gradient, self.state[p], prepared)
                 mark_changed(p)
