@@ -21,7 +21,7 @@ LONG = 64
 fast as `numpy.add.reduceat` of all."""
 
 MANY = 256
-"""`numpy.add.reduceat` adds row after row: of more than so many the last digits would be lost."""
+"""NumPy adds row after row: of more rows than so many the last digits would be lost."""
 
 
 def _dense(x: Any) -> Any:
@@ -215,5 +215,8 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     for i, start, end in zip(
         runs.tolist(), starts[runs].tolist(), ends[runs].tolist(), strict=True
     ):
-        sums[i] = total(rows[start:end], 0)
+        if end - start <= MANY:
+            np.add.reduce(rows[start:end], axis=0, out=sums[i])
+        else:
+            sums[i] = total(rows[start:end], 0)
     return ordered[starts], sums.astype(given, copy=False)

@@ -185,19 +185,28 @@ class Optimizer:
         finite = None if if_finite is None else self._number(if_finite, steps)
         if isinstance(finite, np.ndarray) and not np.isfinite(finite).all():
             return loss
+        own = type(self)._update is not Optimizer._update  # an update of its own has no kernel
         with staying(), np.errstate(all="ignore"):
-            planned = [self._planned(p, g, o) for o, parameters in steps for p, g in parameters]
+            planned: list[tuple[Tensor, Any, dict[str, Any], Any]] = []
+            for o, parameters in steps:
+                for p, gradient in parameters:
+                    state = dict(self.state.get(p, ()))
+                    if gpus:
+                        follow(p)
+                        _bring_along(state, p._data)
+                    prepared = o if own else self._prepare(p._data, state, o)
+                    planned.append((p, gradient, state, prepared))
             # All has been looked at, and has its memory: nothing fails from here on.
             updates = Updates(finite) if gpus else None
             for p, gradient, state, prepared in planned:
                 self.state.setdefault(p, {}).update(state)
                 if gpus:
                     follow(p)
-                if isinstance(prepared, SimpleNamespace):
-                    if type(p._data) is np.ndarray or updates is None or updates.is_finite():
-                        self._update(p._data, gradient, state, prepared)
-                else:
-                    self._change_one(p._data, gradient, *prepared, updates)
+                if not own:
+                    states, numbers = prepared
+                    self._change_one(p._data, gradient, states, numbers, updates)
+                elif type(p._data) is np.ndarray or updates is None or updates.is_finite():
+                    self._update(p._data, gradient, self.state[p], prepared)
                 mark_changed(p)
             if updates is not None:
                 updates.launch()
@@ -212,17 +221,6 @@ class Optimizer:
             self.check_options(group, f"{type(self).__name__}.step: group {i}")
             self._checked[i] = options
         return options
-
-    def _planned(
-        self, p: Tensor, gradient: Array | RowSparse, o: SimpleNamespace
-    ) -> tuple[Tensor, Array | RowSparse, dict[str, Any], Prepared | SimpleNamespace]:
-        """A parameter, its gradient, what is to be remembered of it, and what its step needs."""
-        state = dict(self.state.get(p, ()))
-        if gpus:
-            follow(p)
-            _bring_along(state, p._data)
-        own = type(self)._update is not Optimizer._update  # an update of its own has no kernel
-        return p, gradient, state, o if own else self._prepare(p._data, state, o)
 
     def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
         g: Any = getattr(p.grad, "_data", p.grad)  # a Tensor's array; a RowSparse as it is

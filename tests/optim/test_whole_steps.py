@@ -209,3 +209,18 @@ def test_a_norm_type_and_a_bound_of_numpy():
     assert optim.clip_grad_norm_([first], np.float32(0.5), np.int64(2)).item() == math.sqrt(2)
     optim.clip_grad_value_([second], np.array(0.5))
     assert second.grad.tolist() == [0.5, 0.5]
+
+
+def test_an_optimizer_of_one_s_own_remembers_what_it_puts_into_its_state():
+    class Counting(optim.Optimizer):
+        remembered = ("step",)
+
+        def _update(self, parameter, gradient, state, o):
+            state["step"] = state.get("step", 0) + 1
+            parameter -= gradient * state["step"]
+
+    optimizer = Counting(parameters(), {})
+    for _ in range(2):
+        optimizer.step()
+    assert [p.tolist() for p in optimizer.parameters()] == [[-2, -2]] * 2
+    assert optimizer.state_dict()["state"] == {0: {"step": 2}, 1: {"step": 2}}
