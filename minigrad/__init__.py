@@ -16,12 +16,11 @@ checks in ``mg.testing``, backpropagation through time in ``mg.training``.
 
 import signal
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if sys.argv[:1] == ["-m"] and "minigrad" in sys.orig_argv:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # `python -m minigrad` begins; Ctrl-C ends it
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from minigrad import ops
 from minigrad.anomaly import AnomalyError
