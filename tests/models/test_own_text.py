@@ -4,9 +4,7 @@ import http.server
 import os
 import re
 import shutil
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,10 +13,6 @@ from minigrad.data.downloads import of_url
 from minigrad.training import load_checkpoint, save_checkpoint
 from models import load_run
 from models.cli import app
-from models.run import Run
-
-sys.path.insert(0, str(Path(__file__).parent))
-from file_faults import undrawn
 
 pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
 
@@ -49,7 +43,7 @@ def peace(tmp_path_factory):
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     (folder / "valid.txt").write_text(TEXT[:600], encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "_draw", undrawn)
+        patch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
         texts = ["--text", folder / "text.txt", "--valid", folder / "valid.txt"]
         succeeds(call("train", *texts, "--out", folder / "out", *OPTIONS))
     return folder
@@ -58,7 +52,7 @@ def peace(tmp_path_factory):
 @pytest.fixture
 def run(peace, tmp_path, monkeypatch):
     """A copy of it, whose text is where it was."""
-    monkeypatch.setattr(Run, "_draw", undrawn)
+    monkeypatch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
     return shutil.copytree(peace / "out", tmp_path / "out")
 
 
@@ -151,7 +145,7 @@ def test_a_fingerprint_that_is_missing(run):
 
 def test_what_is_called_by_its_name_may_differ(peace, tmp_path, monkeypatch):
     """Another Python has another documentation: that is told, and measured all the same."""
-    monkeypatch.setattr(Run, "_draw", undrawn)
+    monkeypatch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
     out, text = tmp_path / "bytes", peace / "text.txt"
     succeeds(call("train", "--text", text, "--out", out, *OPTIONS, "--level", "byte"))
     name(out, "python-docs")

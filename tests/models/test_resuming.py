@@ -18,13 +18,11 @@ from models.cli import app
 from models.commands.errors import BAD_INPUT, message
 from models.reporting import Reporter
 from models.resuming import resume
-from models.run import Run
 from models.run_directory import RunDirectory
 from models.training import Trainer
 from models.units import UNITS
 
 sys.path.insert(0, str(Path(__file__).parent))
-from file_faults import undrawn
 from kills import final, same
 
 pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
@@ -60,14 +58,14 @@ def refused(result, message):
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """They take longer than all the rest."""
-    monkeypatch.setattr(Run, "_draw", undrawn)
+    monkeypatch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
 
 
 @pytest.fixture(scope="module")
 def peace(tmp_path_factory):
     """A run that nothing went wrong with, not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "_draw", undrawn)
+        patch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
         out = tmp_path_factory.mktemp("peace") / "out"
         succeeds(train(out))
     return out
