@@ -121,7 +121,7 @@ def cache_dir() -> Path:
     """Return the directory for what can be fetched or made again; it need not be there yet.
 
     It is what the environment variable `MINIGRAD_CACHE` says, or else the user's own cache as the
-    system has it, the same as `pooch.os_cache("minigrad")`. Whatever is in it may be deleted.
+    system has it. Whatever is in it may be deleted.
     """
     chosen = os.environ.get(CACHE)
     if chosen:

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 interruption = signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it starts, Ctrl-C just ends it
 
 NEEDED = (
-    *("filelock", "matplotlib", "numpy", "pooch", "psutil", "rich", "safetensors", "tomli_w"),
-    "typer",
+    *("filelock", "matplotlib", "numpy", "psutil", "requests", "rich", "safetensors"),
+    *("tomli_w", "typer"),
 )
 missing = [name for name in NEEDED if not find_spec(name)]
 if missing:

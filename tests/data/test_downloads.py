@@ -356,12 +356,14 @@ class TestCacheDir:
         load_text("proverb")
         assert files(cache) == [".b.txt.1.tmp", "mine.tmp", "proverb.txt"]
 
-    def test_is_where_pooch_has_it(self, monkeypatch):
-        pooch = pytest.importorskip("pooch")
+    def test_is_where_the_desktop_specification_has_it(self, monkeypatch):
         monkeypatch.delenv("MINIGRAD_CACHE")
-        assert cache_dir() == pooch.os_cache("minigrad")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setenv("HOME", "/home/me")
+        monkeypatch.setattr(sys, "platform", "linux")
+        assert cache_dir() == Path("/home/me/.cache/minigrad")
         monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-        assert cache_dir() == pooch.os_cache("minigrad")
+        assert cache_dir() == Path("/somewhere/minigrad")
 
     def test_may_be_chosen(self, monkeypatch, tmp_path):
         monkeypatch.setenv("MINIGRAD_CACHE", str(tmp_path))
