@@ -10,6 +10,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
