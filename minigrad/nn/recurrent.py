@@ -23,7 +23,7 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.backend import Array, ArrayLike, DType, array_module, as_array, bare
-from minigrad.devices import near, own_copy
+from minigrad.devices import near
 from minigrad.nn.building import (
     as_input,
     check_flag,
@@ -119,8 +119,8 @@ class _Fused(Layers):
         return vars(self)["weight_hh_l0"] if self.one_hot else x
 
     def _checked_ids(self, x: Any) -> Array:
-        """The ids in `x` as they are now; an IndexError unless all are below `input_size`."""
-        ids: Array = own_copy(as_array(bare(x)))
+        """The ids in `x`; an IndexError unless all are below `input_size`."""
+        ids: Array = as_array(bare(x))
         if array_module(ids) is np and not all_below(ids, self.input_size):
             wrong = ids[(ids < 0) | (ids >= self.input_size)]
             raise IndexError(

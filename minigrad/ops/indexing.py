@@ -98,7 +98,9 @@ def getitem(a: ArrayLike, index: Index) -> Tensor:
 def _changeable(a: ArrayLike, values: ArrayLike) -> Any:
     """`a` as what a copy can be changed of: beside Tensors an array without axes is a number."""
     a = operand(a)
-    return wrap(own_copy(a)) if isinstance(values, Variable) and is_array(a) else a
+    if isinstance(values, Variable) and is_array(a):
+        return wrap(own_copy(beside(a, [values])))
+    return a
 
 
 @differentiable(

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad import random
 from minigrad.backend import FLOAT32, Array, ArrayLike, array_module, as_array, bare
-from minigrad.devices import beside, near, on_device_of, own_copy
+from minigrad.devices import beside, near, on_device_of
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
 from minigrad.kernels.rows import CHUNK, add_rows, dropout_mask, take_rows
@@ -134,7 +134,6 @@ def embedding(
         ids = near(ids, weight) if listed else beside(ids, [weight])
     if ids.ndim == 0:
         return embedding(wrap(ids[None]), weight, padding_idx, sparse)[0]
-    ids = own_copy(ids)  # as they are now: the way back needs them again
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise IndexError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows")
     padding_idx = None if padding_idx is None else int(padding_idx) % rows

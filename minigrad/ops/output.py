@@ -305,7 +305,10 @@ def linear_cross_entropy(
             "target there is cross_entropy(linear(hidden, weight, bias), targets)"
         )
     label_smoothing = check_smoothing(name, label_smoothing)
-    targets, ignore_index = as_class_ids(targets, hidden, weight), as_integer(name, ignore_index)
+    targets, ignore_index = (
+        as_class_ids(targets, hidden, weight, bias),
+        as_integer(name, ignore_index),
+    )
     any_ignored = check_classes(name, targets, (*shape[:-1], classes), ignore_index)
     wanted = tuple(
         [modes.recording and getattr(x, "_node", None) is not None for x in (hidden, weight, bias)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import Array, array_module, as_array, bare
-from minigrad.devices import beside, near, on_device_of, own_copy
+from minigrad.devices import beside, near, on_device_of
 from minigrad.ops.indexing import all_below
 from minigrad.tape import Variable
 
@@ -39,12 +39,12 @@ def as_integer(op: str, ignore_index: Any) -> int:
 
 
 def as_class_ids(targets: Any, *logits: Any) -> Any:
-    """Class indices, of `logits`, as an array of their own, or probabilities as they are."""
+    """Class indices, of `logits`, as an array beside them, or probabilities as they are."""
     if not hasattr(targets, "dtype"):
         return near(np.array(targets), logits[0])
     if targets.dtype.kind == "f":
         return targets
-    return own_copy(bare(beside(targets, logits)))
+    return bare(beside(targets, logits))
 
 
 def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:

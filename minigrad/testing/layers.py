@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad import random
 from minigrad.creation import tensor
+from minigrad.devices import on_device_of
 from minigrad.nn import Module
 from minigrad.tape import Leaf
 from minigrad.tensor import Tensor
@@ -175,13 +176,14 @@ def _prepared(
     """
     leaves: list[Any] = []
     skeleton = _taken_apart(inputs, leaves)
-    values = [
-        tensor(getattr(x, "_data", x) * factor, dtype=dtype, requires_grad=True)
-        if _is_float(x)
-        else x
-        for x in leaves
-    ]
+    values = [_scaled(x, factor, dtype) if _is_float(x) else x for x in leaves]
     return values, _put_together(skeleton, iter(values))
+
+
+def _scaled(x: Any, factor: float, dtype: Any) -> Tensor:
+    data = getattr(x, "_data", x)
+    with on_device_of(data):
+        return tensor(data * factor, dtype=dtype, requires_grad=True)
 
 
 def _is_float(x: Any) -> bool:
