@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import array_module
-from minigrad.devices import run
+from minigrad.devices import on_device_of, run, staying
 from minigrad.modes import enable_grad, no_grad
 from minigrad.tape import Node, walk
 from minigrad.tensor import Tensor
@@ -34,8 +34,9 @@ def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) 
         pairs = zip(result, twins, strict=True) if several else [(result, twins)]
         if not all(_alike(Tensor(own), twin) for own, twin in pairs):
             raise GradientError(f"{name}: {plan.name} is fused, and its twin gives another value")
-        shapes, xp = node.shape if several else [node.shape], array_module(*plan.op.flatten(values))
-        g = [xp.asarray(rng.uniform(-1, 1, shape)) for shape in shapes]
+        shapes, like = node.shape if several else [node.shape], result[0] if several else result
+        with on_device_of(like):
+            g = [array_module(like).asarray(rng.uniform(-1, 1, shape)) for shape in shapes]
         own, through = (
             _walked(node, [wrapped(x) for x in g] if several else wrapped(g[0]), recorded)
             for wrapped, recorded in ((lambda x: x, False), (Tensor, True))
@@ -50,7 +51,7 @@ def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) 
 
 
 def _walked(node: Node, g: Any, recorded: bool) -> dict[Node, Any]:
-    with enable_grad():
+    with enable_grad(), staying():
         return walk({node: g}, True, recorded, frozenset(node.parents))
 
 

@@ -3,6 +3,12 @@
 ``torch`` is minigrad here, or PyTorch itself, where all of them run.
 """
 
+import math
+
+import numpy as np
+
+import minigrad as mg
+
 SNIPPETS = """
 x = torch.tensor([[1, 2], [3, 4]])
 assert x.shape == (2, 2)
@@ -379,3 +385,10 @@ for f in net.parameters():
 x = torch.ones(5)
 print(x.size(0), x.size())
 """.strip().split("\n\n")
+
+
+def run(snippet, torch=mg):
+    """Run a block, with minigrad or PyTorch under the names of PyTorch."""
+    names = {"torch": torch, "nn": torch.nn, "optim": torch.optim, "np": np, "math": math}
+    names["F"] = torch if torch is mg else torch.nn.functional
+    exec(snippet, names)

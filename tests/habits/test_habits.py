@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,7 @@ import minigrad as mg
 from minigrad import habits, nn, optim
 
 sys.path.insert(0, str(Path(__file__).parent))
-from snippets import OTHERWISE, SNIPPETS
-
-
-def run(snippet, torch=mg):
-    names = {"torch": torch, "nn": torch.nn, "optim": torch.optim, "np": np, "math": math}
-    names["F"] = torch if torch is mg else torch.nn.functional
-    exec(snippet, names)
+from snippets import SNIPPETS, run
 
 
 @pytest.mark.host(reason="the default device is the CPU in these")
@@ -34,15 +26,6 @@ def test_it_runs_or_tells_the_word(snippet):
     except (AttributeError, TypeError) as error:
         told = str(error)
     assert re.search("minigrad's word|; |write", told)
-
-
-@pytest.mark.peer
-@pytest.mark.parametrize("snippet", [*SNIPPETS, *OTHERWISE])
-def test_it_is_pytorchs(snippet):
-    torch = pytest.importorskip("torch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        run(snippet, torch)
 
 
 ROOMS = [(mg, habits.FUNCTIONS), (mg.Tensor, habits.METHODS), (optim, habits.OPTIMISERS)]

@@ -697,8 +697,8 @@ def start(*arguments, **options):
 def test_stopped_by_a_signal_it_keeps_the_model(tmp_path, text_file, number):
     out = tmp_path / "out"
     process = start(
-        "train", "--text", text_file, "--out", out, *TINY, "--steps", 10_000_000,
-        "--eval-every", 10_000_000, "--samples", 0,
+        "train", "--text", text_file, "--out", out, *TINY, "--steps", 200_000,
+        "--eval-every", 200_000, "--samples", 0,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
     )  # fmt: skip
     try:
