@@ -84,8 +84,10 @@ class switched(contextlib.ContextDecorator):  # noqa: N801 (used like a function
 
     def __exit__(self, *error: object) -> None:
         entry, entries = self._entries.pop(), modes.entered[self._mode]
-        # the last one, unless generators are interleaved
-        entries[:] = [other for other in entries if other is not entry]
+        if entries[-1] is entry:
+            entries.pop()
+        else:  # generators are interleaved
+            entries[:] = [other for other in entries if other is not entry]
         modes.settle(self._mode)
         if self._mode == "anomaly" and self._value:
             watchers.remove(threading.get_ident())
@@ -93,14 +95,16 @@ class switched(contextlib.ContextDecorator):  # noqa: N801 (used like a function
 
 def _suspendable(frame: FrameType | None) -> FrameType | None:
     """The caller's `frame` if it is a generator's or coroutine's, which may be suspended."""
-    while frame is not None and frame.f_code.co_filename == contextlib.__file__:  # ExitStack
+    while frame is not None and frame.f_code.co_filename == _CONTEXTLIB:  # ExitStack
         frame = frame.f_back
-    kinds = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
-    if frame is None or not frame.f_code.co_flags & kinds:
+    if frame is None or not frame.f_code.co_flags & _KINDS:
         return None
     caller = frame.f_back
-    is_context_manager = caller is not None and caller.f_code.co_filename == contextlib.__file__
-    return None if is_context_manager else frame
+    return None if caller is not None and caller.f_code.co_filename == _CONTEXTLIB else frame
+
+
+_CONTEXTLIB = contextlib.__file__
+_KINDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 # ---------------------------------------------------- decorated functions that can be suspended
