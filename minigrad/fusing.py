@@ -226,10 +226,10 @@ class JointPlan:
     def __init__(self, op: JointOp, backward: Rule, twin: Callable[..., Any] | None) -> None:
         self.name, self.op, self.backward, self.twin = op.name, op, backward, twin
         known = [*op.parameters, "kept", "needs"]
-        for name in names_wanted(backward):
+        for name in names_wanted(backward, op):
             if name not in known:
                 raise TypeError(f"{op.name}: backward names {name!r}, which is no parameter")
-        self.wants = [known.index(name) for name in names_wanted(backward)]
+        self.wants = [known.index(name) for name in names_wanted(backward, op)]
         self.kept_at, self.needs_at = len(known) - 2, len(known) - 1
         self.keeps = [twin is not None or i in self.wants for i in range(len(op.parameters))]
         self.kept_options = [

@@ -240,8 +240,8 @@ KEYWORDS = {
     "max": "a_max=",
     "min": "a_min=",
     "other": "what is given second, without a name",
-    "sorted": "none: the values are sorted",
-    "stable": "none: equal elements keep their order",
+    "sorted": "the values are always sorted",
+    "stable": "equal elements always keep their order",
     "steps": "num=",
     "tensors": "what is given first, without a name",
     "unbiased": "ddof= (1 for PyTorch's default)",
@@ -286,7 +286,7 @@ def unknown(
     """
     message = f"{owner} has no attribute {name!r}"
     if name in words:
-        message += f"; minigrad's word is {words[name]}"
+        message += f"; in minigrad: {words[name]}"
     else:
         from difflib import get_close_matches
 

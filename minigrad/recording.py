@@ -148,7 +148,7 @@ class RulePlan:
     def __init__(self, op: Op, rules: dict[str, Rule], mask: int) -> None:
         self.name = op.name
         active = [p for p, bit in zip(op.parameters, op.bits, strict=True) if bit & mask]
-        wants = {p: names_wanted(rules[p]) for p in active}
+        wants = {p: names_wanted(rules[p], op) for p in active}
         names = list(dict.fromkeys(name for want in wants.values() for name in want))
         known = ["out", *op.parameters]  # first, since NumPy has an option of that name
         self.shapes = []  # the positions of the arguments whose shapes are to be kept
@@ -187,9 +187,22 @@ class RulePlan:
         return gradients
 
 
-def names_wanted(rule: Rule) -> list[str]:
-    """The parameters of a rule after `g` (`inspect.signature` would be a third of the import)."""
-    return list(rule.__code__.co_varnames[1 : rule.__code__.co_argcount])
+def names_wanted(rule: Rule, op: Op) -> list[str]:
+    """The parameters of a rule after `g` (`inspect.signature` would be a third of the import).
+
+    Raises
+    ------
+    TypeError
+        if it begins with an argument of the op: it has forgotten `g`.
+    """
+    names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
+    first = names[0] if names else ""
+    if first != "g" and first.removesuffix("_shape") in ("", "out", *op.parameters):
+        raise TypeError(
+            f"{op.name}: a rule's first parameter is g, the gradient of the result; this one has "
+            f"({', '.join(names)}); write ({', '.join(['g', *names])})"
+        )
+    return list(names[1:])
 
 
 def _picker(positions: list[int]) -> Callable[[Any], Sequence[Any]]:

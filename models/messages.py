@@ -133,7 +133,10 @@ def after_divergence(directory: RunDirectory, step: int) -> str:
     told = f"The last checkpoint is of step {step:,}. To go on from there:\n"
     told += f"  {resume_command(directory)} --lr LOWER"
     if directory.previous.is_file():
-        told += f"\nWithout {directory.checkpoint.name} it goes on from the one before that."
+        told += (
+            f"\nTo go on from the one before that, remove {directory.checkpoint.name} first. If "
+            "the loss was\nhigh there already, begin anew, with a lower --lr and --overwrite."
+        )
     return told
 
 

@@ -49,8 +49,9 @@ def incomparable(unknown: float) -> str:
     if unknown <= MOST_UNKNOWN:
         return ""
     return (
-        f"{unknown:.0%} of the tokens to predict are <unk>, the easiest of all, so perplexity and "
-        "bits can't be compared with those of a model with another vocabulary"
+        f"{unknown:.0%} of the tokens to predict are <unk>, of which the model is not asked "
+        "what they are, so perplexity and bits can't be compared with those of a model with "
+        "another vocabulary"
     )
 
 

@@ -144,7 +144,7 @@ def python_docs() -> str:
 def _place(source: str | os.PathLike[str]) -> Text | Path:
     """The text, the file or the directory that a source is, fetched and unpacked."""
     if not str(source).strip():
-        raise ValueError(f"text: a source must not be empty, got {str(source)!r}")
+        raise ValueError(f"text: a source (--text) must not be empty, got {str(source)!r}")
     if source == PYTHON_DOCS:
         return TextString(python_docs(), PYTHON_DOCS)
     if isinstance(source, str) and source in REGISTRY:

@@ -90,3 +90,6 @@ if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
 
     def __getattr__(name: str) -> object:
         raise unknown("module 'minigrad.nn'", name, OF_NN, __all__)
+
+    def __dir__() -> list[str]:
+        return sorted(__all__)

@@ -25,9 +25,9 @@ OF_MODULES = {
     "_modules": "vars(model), or model.named_children()",
     "device": "model.parameters()[0].device",
     "dtype": "model.parameters()[0].dtype",
-    "flatten_parameters": "none: leave the call out, since nothing is gained by it here",
-    "compile": "none: leave the call out, since there is nothing to compile",
-    "share_memory": "none: each process has a model of its own",
+    "flatten_parameters": "leave the call out, since nothing is gained by it here",
+    "compile": "leave the call out, since there is nothing to compile",
+    "share_memory": "each process has a model of its own",
     "forward": "a method forward(self, x) of its class, which is what a call runs",
     "_held": "super().__init__(...), called before anything is put in",
 }
@@ -58,8 +58,8 @@ def refuse_arguments(cls: type, options: dict[str, Any]) -> None:
 
 
 _FUNCTION = "mg itself, where the functions are: mg.relu, mg.softmax, mg.cross_entropy ..."
-_NO_IMAGES = "none: there are no convolutions, only layers for sequences and vectors"
-_NO_ATTENTION = "minigrad has no attention; compose it of mg.matmul and mg.softmax"
+_NO_IMAGES = "there are no convolutions, only layers for sequences and vectors"
+_NO_ATTENTION = "there is no attention; compose it of mg.matmul and mg.softmax"
 _NO_BATCH_NORM = "nn.LayerNorm, which works on sequences of any length"
 
 OF_NN = {

@@ -72,7 +72,10 @@ def in_order(params: Any, where: str) -> list[Any]:
         raise TypeError(f"{where}: a set has no order; give the parameters as a list")
     items = list(params)
     if not items:
-        raise ValueError(f"{where}: no parameters (an iterator that was used up before?)")
+        raise ValueError(
+            f"{where}: no parameters (an iterator that was used up before, or a module whose "
+            "weights are no nn.Parameter?)"
+        )
     return items
 
 

@@ -450,3 +450,23 @@ def test_an_op_of_ones_own_is_recorded_named_and_differentiable_twice():
     x = leaf(2.0)
     assert "made_by=cube" in repr(cube(x))
     mg.testing.check_gradients(cube, np.array([1.0, -2.0]), order=2)
+
+
+def test_a_rule_that_has_forgotten_g_is_refused():
+    def square(x):
+        return x * x
+
+    def product(a, b):
+        return a * b
+
+    for rules, function in (
+        ({"x": lambda x: x * 2}, square),
+        ({"x": lambda out: out * 2}, square),
+        ({"x": lambda x_shape: x_shape}, square),
+        ({"x": lambda: 1.0}, square),
+        ({"a": lambda g, b: g * b, "b": lambda a: a}, product),
+    ):
+        with pytest.raises(TypeError, match=r"first parameter is g.*write \(g"):
+            mg.differentiable(**rules)(function)
+    with pytest.raises(TypeError, match=r"write \(g, a, b\)"):
+        mg.joint(backward=lambda a, b: [b, a], inputs=["a", "b"])(product)

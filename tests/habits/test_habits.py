@@ -1,4 +1,4 @@
-"""What a reader's hands write from habit runs, or tells minigrad's word."""
+"""What a reader's hands write from habit runs, or tells what to write."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from snippets import SNIPPETS, run
 @pytest.mark.host(reason="the default device is the CPU in these")
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_it_runs_or_tells_the_word(snippet):
-    told = "minigrad's word"
+    told = "in minigrad"
     try:
         run(snippet)
     except (AttributeError, TypeError) as error:
         told = str(error)
-    assert re.search("minigrad's word|; |write", told)
+    assert re.search("in minigrad|; |write|word for", told)
 
 
 ROOMS = [(mg, habits.FUNCTIONS), (mg.Tensor, habits.METHODS), (optim, habits.OPTIMISERS)]

@@ -241,8 +241,8 @@ class TestWhatIsMissing:
     @pytest.mark.parametrize(
         ("get", "word"),
         [
-            (lambda m: m.cuda(), r'word is model\.to\("cuda"\)'),
-            (lambda m: m.double(), r'word is model\.to\(dtype="float64"\)'),
+            (lambda m: m.cuda(), r'in minigrad: model\.to\("cuda"\)'),
+            (lambda m: m.double(), r'in minigrad: model\.to\(dtype="float64"\)'),
             (lambda m: m.register_forward_hook(print), r"x\.register_hook"),
             (lambda m: m.get_submodule("a"), r"dict\(model\.named_modules\(\)\)"),
             (lambda m: m.reset_parameters(), r"nn\.init"),
@@ -259,7 +259,7 @@ class TestWhatIsMissing:
             get(nn.Linear(2, 2))
 
     def test_names_of_nn(self):
-        with pytest.raises(AttributeError, match=r"word is mg itself, .*: mg\.relu"):
+        with pytest.raises(AttributeError, match=r"in minigrad: mg itself, .*: mg\.relu"):
             nn.functional
         with pytest.raises(AttributeError, match=r"BCEWithLogitsLoss"):
             nn.BCELoss()
