@@ -26,6 +26,10 @@ Index = Any
 """What NumPy takes between brackets: integers, slices, None, ..., integer and boolean arrays."""
 
 
+FEW = 256
+"""Up to so many values are added up in their own dtype."""
+
+
 def all_below(ids: Array, limit: int) -> bool:
     """Whether all of NumPy's integers `ids` are from 0 to `limit` - 1."""
     if not ids.size:
@@ -61,7 +65,9 @@ def _add_at(target: Array, index: Index, values: ArrayLike) -> None:
         target[index] += values
         return
     xp, sums = array_module(target), target
-    if target.dtype.kind == "f":
+    if xp is np and target.dtype.kind == "f" and np.size(values) > FEW:
+        sums = target.astype(np.float64, copy=False)  # it adds one after the other
+    elif target.dtype.kind == "f":
         sums = target.astype(wide(target.dtype), copy=False)
     elif xp is not np:  # CuPy adds up integers of 32 and 64 bits alone
         sums = target.astype(np.int64)

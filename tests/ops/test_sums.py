@@ -87,6 +87,27 @@ def test_gradients_of_what_was_broadcast_over_many_rows():
     assert rel(g.numpy(), EXACT.sum(0)) < 3e-7
 
 
+ONES = np.zeros(400_000, int)
+
+
+@pytest.mark.host(reason="a GPU adds in an order, and a precision, of its own")
+@pytest.mark.parametrize(
+    "gather",
+    [
+        lambda x: x[ONES],
+        lambda x: mg.take(x, ONES),
+        lambda x: mg.take_along_axis(x, ONES),
+        lambda x: mg.repeat(x[:1], len(ONES)),
+        lambda x: mg.pad(x[:1], (len(ONES) - 1, 0), mode="edge"),
+        lambda x: mg.embedding(ONES, x[:, None])[:, 0],
+    ],
+)
+def test_gradients_of_what_was_picked_many_times(gather):
+    x, g = mg.zeros(3, requires_grad=True), np.resize(ROWS, len(ONES))
+    gather(x).backward(g)
+    assert rel(x.grad.numpy()[:1], [g.astype(np.float64).sum()]) < 3e-7
+
+
 LARGE = np.full((5000, 2), 40.0, np.float16) + np.arange(2, dtype=np.float16)
 LARGE64 = LARGE.astype(np.float64)
 
