@@ -49,7 +49,8 @@ def _average(a: Any, axis: Axis, keepdims: bool, dtype: DType, ddof: float = 0) 
 def _over(x: Any, count: float) -> Any:
     """The quotient, where a `count` below 0 is 0, and x / 0 is no reason for a warning."""
     if count > 0:
-        return x / count
+        # a count of above 65504 is infinite in float16
+        return x * (1 / count) if x.dtype == np.float16 else x / count
     with np.errstate(all="ignore"):
         return x / 0
 
@@ -60,7 +61,7 @@ def _float_dtype(a: Any, dtype: DType) -> DType:
 
 
 @differentiable(
-    a=lambda g, a_shape, axis: _spread(g / (reduced_count(a_shape, axis) or 1), a_shape, axis),
+    a=lambda g, a_shape, axis: _spread(_over(g, reduced_count(a_shape, axis) or 1), a_shape, axis),
 )
 def mean(
     a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False

@@ -137,3 +137,20 @@ def test_gradients_of_float16_are_summed_in_float32():
     b = mg.zeros(2, dtype=np.float16, requires_grad=True)
     (mg.tensor(np.full((5000, 2), 2.0, np.float16)) * (b + 1)).mean(1).sum().backward()
     assert b.grad.tolist() == [5000.0, 5000.0]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: x.mean(),
+        lambda x: mg.mse_loss(x, mg.ones(x.shape, dtype=np.float16)) * 0.5,
+        lambda x: mg.abs(x - 1).mean(),
+        lambda x: mg.binary_cross_entropy_with_logits(x, mg.ones(x.shape, dtype=np.float16)) * 2,
+    ],
+)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_mean_of_more_than_float16_can_count(loss, create_graph):
+    n = 70_000
+    x = mg.zeros(n, dtype=np.float16, requires_grad=True)
+    (g,) = mg.grad(loss(x), x, create_graph=create_graph)
+    np.testing.assert_allclose(np.abs(g.numpy()[:3].astype(float)) * n, 1, rtol=0.05)
