@@ -95,6 +95,8 @@ def _refuse_dtype(dtype: Any) -> NoReturn:
 
 
 def _from_python(value: Any, dtype: DType) -> Array:
+    for item in value if isinstance(value, list | tuple) else ():
+        refuse_mask(item)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # the last two of another library

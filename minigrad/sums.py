@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.axes import reduced_axes
+from minigrad.axes import one_axis, reduced_axes
 from minigrad.backend import FLOAT32, Array, Axis, DType
 
 _BLOCK = 64  # rows that are added up one after the other
@@ -89,7 +89,7 @@ def _strided(x: Array, axes: Sequence[int]) -> Array:
 
 def running(x: Array, axis: int, dtype: DType = None) -> Array:
     """The sums of the array `x` up to each place along `axis`, as exact as `total` is."""
-    given = x.dtype if dtype is None else np.dtype(dtype)
+    given, axis = x.dtype if dtype is None else np.dtype(dtype), one_axis(x.ndim, axis)
     if given.char not in "ef" or (given.char == "f" and x.shape[axis] <= _LAST):
         return x.cumsum(axis, dtype=dtype)
     wider = np.float64 if type(x) is np.ndarray else np.float32  # a GPU adds in pairs itself

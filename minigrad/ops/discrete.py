@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from minigrad.axes import one_axis
 from minigrad.backend import FLOAT32, ArrayLike, Axis, DType, array_module, as_array, bare, is_array
 from minigrad.devices import gpus, near, on_device_of, place, run
 from minigrad.habits import refuse_keywords
@@ -172,12 +173,14 @@ def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @constant("a")
 def argmax(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where along `axis` the largest element is, the first of several; None: of all, in order."""
+    axis = None if axis is None else one_axis(a.ndim, axis, "argmax")
     return array_module(a).argmax(a, axis, keepdims=keepdims)
 
 
 @constant("a")
 def argmin(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where along `axis` the smallest element is, the first of several; None: of all, in order."""
+    axis = None if axis is None else one_axis(a.ndim, axis, "argmin")
     return array_module(a).argmin(a, axis, keepdims=keepdims)
 
 
@@ -188,8 +191,7 @@ def argsort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Te
     Equal elements keep their order, and NaN counts as the largest.
     """
     xp = array_module(a)
-    if axis is None:
-        a, axis = a.reshape(-1), 0
+    a, axis = (a.reshape(-1), 0) if axis is None else (a, one_axis(a.ndim, axis, "argsort"))
     if not descending:
         return xp.argsort(a, axis, kind="stable")
     backwards = xp.argsort(xp.flip(a, axis), axis, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minigrad.axes import one_axis
 from minigrad.backend import Array, ArrayLike, DType, bare
 from minigrad.devices import zeros
 from minigrad.ops.arithmetic import selected
@@ -24,8 +25,7 @@ def sort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tenso
     go. Equal elements keep their order, and NaN counts as the largest.
     """
     a = operand(a)
-    if axis is None:
-        a, axis = ravel(a), 0
+    a, axis = (ravel(a), 0) if axis is None else (a, one_axis(a.ndim, axis, "sort"))
     return take_along_axis(a, argsort(bare(a), axis, descending), axis)
 
 
@@ -54,10 +54,11 @@ def topk(a: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> tuple[Te
         if there are no `k` elements along the axis.
     """
     a = operand(a)
+    axis = one_axis(a.ndim, axis, "topk")
     order = argsort(a, axis, largest)
     if not 0 <= k <= a.shape[axis]:
         raise ValueError(f"topk: k is {k}, but axis {axis} has {a.shape[axis]} elements")
-    indices = order[(slice(None),) * (axis % a.ndim) + (slice(0, k),)]
+    indices = order[(slice(None),) * axis + (slice(0, k),)]
     return take_along_axis(a, indices, axis), indices
 
 

@@ -56,6 +56,7 @@ MASKED_IDS = np.ma.masked_array([0, 1], [False, True])
         lambda x: mg.Tensor(MASKED),
         lambda x: mg.zeros_like(MASKED),
         lambda x: mg.full(2, np.ma.masked),
+        lambda x: mg.tensor([MASKED, MASKED]),
         lambda x: x + MASKED,
         lambda x: x + np.ma.masked,
         lambda x: x * MASKED[0],

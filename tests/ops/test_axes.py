@@ -11,7 +11,11 @@ X = np.arange(24.0).reshape(2, 3, 4)
 I = np.zeros((2, 3, 4), int)  # noqa: E741
 
 CALLS = {
+    "argmax": mg.argmax,
+    "argmin": mg.argmin,
+    "argsort": mg.argsort,
     "concatenate": lambda x, axis: mg.concatenate([x, x], axis),
+    "cumprod": mg.cumprod,
     "cumsum": mg.cumsum,
     "diagonal": lambda x, axis: mg.diagonal(x, 0, axis, 0),
     "expand_dims": lambda x, axis: mg.expand_dims(x[0], axis),
@@ -27,6 +31,7 @@ CALLS = {
     "repeat": lambda x, axis: mg.repeat(x, 2, axis),
     "roll": lambda x, axis: mg.roll(x, 1, axis),
     "softmax": mg.softmax,
+    "sort": mg.sort,
     "split": lambda x, axis: mg.split(x, 1, axis),
     "squeeze": mg.squeeze,
     "stack": lambda x, axis: mg.stack([x[0], x[0]], axis),
@@ -36,6 +41,7 @@ CALLS = {
     "take": lambda x, axis: mg.take(x, [0], axis),
     "take_along_axis": lambda x, axis: mg.take_along_axis(x, I, axis),
     "tensordot": lambda x, axis: mg.tensordot(x, x, ([axis], [axis])),
+    "topk": lambda x, axis: mg.topk(x, 1, axis),
     "transpose": lambda x, axis: mg.transpose(x, (0, 1, axis)),
     "unstack": mg.unstack,
     "var": mg.var,
@@ -44,8 +50,9 @@ CALLS = {
 
 @pytest.mark.parametrize("axis", [3, 4, -4, -7, 1.0, "0"])
 @pytest.mark.parametrize("name", CALLS)
-def test_an_axis_out_of_range_or_no_integer(name, axis):
-    x = mg.tensor(X, requires_grad=True)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_axis_out_of_range_or_no_integer(name, axis, dtype):
+    x = mg.tensor(X, dtype=dtype, requires_grad=True)
     with pytest.raises((ValueError, TypeError), match=name):
         CALLS[name](x, axis)
 
