@@ -75,7 +75,8 @@ def as_array(value: Any, dtype: DType = None) -> Array:
         if np.dtype(dtype).kind not in "biuf":
             _refuse_dtype(np.dtype(dtype))
         value = value.astype(dtype)
-    return value
+    # big-endian numbers are slow everywhere, and float16 is not known by its dtype then
+    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
 
 
 def refuse_mask(value: Any) -> None:

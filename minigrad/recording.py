@@ -233,9 +233,13 @@ def own(value: Any) -> Any:
     Who hands in an array may fill it anew before the walk back, and it has no clock that would
     tell. So what the tape keeps of it is a copy of its own.
     """
+    if isinstance(value, Variable):
+        return value
     if type(value) in (list, tuple):
         return type(value)([own(item) for item in value])
-    return own_copy(value) if is_array(value) else value
+    if is_array(value):
+        return own_copy(value)
+    return np.array(value) if hasattr(value, "__array__") else value
 
 
 def share_memory(tensor: Variable, args: Iterable[Any]) -> None:

@@ -98,4 +98,4 @@ def running(x: Array, axis: int, dtype: DType = None) -> Array:
 
 def wide(dtype: DType) -> DType:
     """The dtype to compute sums in whose result is of `dtype`: float32 for float16."""
-    return FLOAT32 if dtype == np.float16 else dtype
+    return FLOAT32 if np.dtype(dtype).char == "e" else dtype

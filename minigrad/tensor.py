@@ -437,7 +437,7 @@ class Tensor(SecondNames):
     __iadd__, __isub__ = _in_place(ops.add, "+"), _in_place(ops.subtract, "-")
     __imul__, __itruediv__ = _in_place(ops.multiply, "*"), _in_place(ops.divide, "/")
     __ifloordiv__, __imod__ = _in_place(ops.floor_divide, "//"), _in_place(ops.remainder, "%")
-    __ipow__ = _in_place(ops.power, "**")
+    __ipow__, __imatmul__ = _in_place(ops.power, "**"), _in_place(ops.matmul, "@")
     __neg__ = ops.negative
     __pos__ = ops.copy
     __abs__ = ops.abs

@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minigrad.backend import refuse_mask
 from minigrad.data.checks import positive_int
 from minigrad.random import generator
 from minigrad.tensor import Tensor
@@ -172,6 +173,7 @@ def _array(value: Any) -> NDArray[Any]:
     """As a NumPy array; Python's floats become float32, as everywhere in minigrad."""
     if isinstance(value, Tensor):
         return value.numpy()
+    refuse_mask(value)
     array = np.asarray(value)
     python = isinstance(value, float | list) and not isinstance(value, np.generic)
     return array.astype(np.float32) if python and array.dtype == np.float64 else array

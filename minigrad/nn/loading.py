@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backend import ArrayLike
+from minigrad.backend import ArrayLike, refuse_mask
 from minigrad.files import printable
 from minigrad.tensor import Tensor
 
@@ -70,6 +70,7 @@ def matched(
 
 
 def _array(value: ArrayLike) -> Array:
+    refuse_mask(value)
     return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 

@@ -122,8 +122,8 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
     An element that is not chosen gets the gradient 0. If the other branch's own derivative is
     infinite there, 0 times infinity is NaN all the same: keep its argument in its domain.
     """
-    if isinstance(condition, list | bool):
-        condition = near(np.asarray(condition), x if is_array(x) else y)
+    if not is_array(condition) and not isinstance(condition, Variable):
+        condition = near(np.array(condition), x if is_array(x) else y)
     if type(x) is np.ndarray and _is_zero(y):
         return _kept(x, condition)
     if type(y) is np.ndarray and _is_zero(x):

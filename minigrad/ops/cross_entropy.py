@@ -236,7 +236,7 @@ def _cross_entropy(
 ) -> Any:
     """Cross-entropy against class indices in one pass; keeps the softmax for the way back."""
     xp, classes, given = array_module(logits), logits.shape[-1], logits.dtype
-    logits = logits.astype(wide(given), copy=False)
+    logits = logits.astype(wide(given), "C", copy=False)  # so sums over classes keep their digits
     safe, counts = _target_weights(targets, classes, logits.dtype, weight, ignore_index)
     nothing = None  # where a target's own class counts for nothing
     if xp is not np or label_smoothing == 1 or not counts.all():  # (a GPU would be waited for)

@@ -46,7 +46,9 @@ def as_index(index: Any, a: Any) -> Index:
         return near(np.asarray(items, None if items else np.intp), a)
     if isinstance(index, Variable):
         return index._data
-    return beside(index, [a]) if isinstance(index, np.ndarray) else index
+    if isinstance(index, int | slice | str | np.generic | None) or index is ...:
+        return index  # a str is refused where it is used
+    return beside(index if is_array(index) else np.array(index), [a])
 
 
 def _is_basic(index: Index) -> bool:

@@ -161,8 +161,10 @@ def _einsum(labels: list[str], operands: Sequence[Array], result: str) -> Any:
     """An einsum in which each label of an operand occurs once there, and also somewhere else."""
     if len(operands) == 2:
         return _product_of_two(labels, operands, result), None
-    spec = ",".join(labels) + "->" + result
-    return array_module(*operands).einsum(spec, *operands, optimize=len(operands) > 2), None
+    spec, dtype = ",".join(labels) + "->" + result, np.result_type(*[x.dtype for x in operands])
+    operands = [x.astype(wide(x.dtype), copy=False) for x in operands]
+    product = array_module(*operands).einsum(spec, *operands, optimize=len(operands) > 2)
+    return product.astype(dtype, copy=False), None
 
 
 def _product_of_two(labels: list[str], operands: Sequence[Array], result: str) -> Array:

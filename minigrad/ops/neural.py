@@ -15,7 +15,7 @@ from minigrad.devices import beside, near, on_device_of
 from minigrad.fusing import fused
 from minigrad.kernels.launch import THREADS, usable
 from minigrad.kernels.rows import CHUNK, add_rows, dropout_mask, take_rows
-from minigrad.ops.arithmetic import where
+from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import all_below
 from minigrad.ops.reduction import mean, var
 from minigrad.recording import differentiable, operand
@@ -240,11 +240,13 @@ def composed_layer_norm(
 ) -> Any:
     """Layer normalisation composed of plain ops: the twin of the fused one."""
     axes = tuple(range(-len(normalized_shape), 0))
+    given = np.result_type(*[a.dtype for a in (x, weight, bias) if a is not None])
+    x = in_dtype(x, wide(x.dtype))
     centred = x - mean(x, axes, keepdims=True)
     y = centred / (var(x, axes, keepdims=True) + eps) ** 0.5
     if weight is not None:
         y = y * weight
-    return y if bias is None else y + bias
+    return in_dtype(y if bias is None else y + bias, given)
 
 
 def _layer_norm_backward(
@@ -253,7 +255,7 @@ def _layer_norm_backward(
     """Dx = (dy - mean(dy) - y mean(dy y)) / std, with y the normalised values and dy = g weight."""
     y, inverse_std = kept
     axes, given = tuple(range(-len(normalized_shape), 0)), g.dtype
-    g, batch = g.astype(y.dtype, copy=False), y.ndim - len(normalized_shape)
+    g, batch = g.astype(y.dtype, "C", copy=False), y.ndim - len(normalized_shape)
     lead = 0 if batch == 1 else tuple(range(batch))
     dy = g if weight is None else g * weight
     dx = dy - dy.mean(axes, keepdims=True)
@@ -269,7 +271,7 @@ def _layer_norm(
 ) -> Any:
     xp, axes = array_module(x), tuple(range(-len(normalized_shape), 0))
     given = [a.dtype for a in (x, weight, bias) if a is not None]
-    x = x.astype(wide(x.dtype), copy=False)
+    x = x.astype(wide(x.dtype), "C", copy=False)  # sums along the last axes keep their digits
     y = x - x.mean(axes, keepdims=True)
     inverse_std = 1 / xp.sqrt((y * y).mean(axes, keepdims=True) + eps)
     y *= inverse_std

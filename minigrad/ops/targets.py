@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module, as_array, bare
+from minigrad.backend import Array, array_module, as_array, bare, is_array
 from minigrad.devices import beside, near, on_device_of
 from minigrad.ops.indexing import all_below
 from minigrad.tape import Variable
@@ -40,7 +40,7 @@ def as_integer(op: str, ignore_index: Any) -> int:
 
 def as_class_ids(targets: Any, *logits: Any) -> Any:
     """Class indices, of `logits`, as an array beside them, or probabilities as they are."""
-    if not hasattr(targets, "dtype"):
+    if not is_array(bare(targets)):
         return near(np.array(targets), logits[0])
     if targets.dtype.kind == "f":
         return targets

@@ -6,6 +6,7 @@ layers, and what goes on under ``create_graph``.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -108,3 +109,32 @@ def test_a_gradient_that_is_passed_in_under_create_graph():
     weight[...] = 0
     (second,) = mg.grad(g.sum(), x)
     np.testing.assert_array_equal(second.numpy(), [6.0, 120.0])
+
+
+class Foreign:
+    """What another library's array is to minigrad."""
+
+    def __init__(self, values):
+        self.array = np.array(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+    def __setitem__(self, place, value):
+        self.array[place] = value
+
+
+@pytest.mark.host(reason="what is on the host is copied to a device anyway")
+@pytest.mark.parametrize(
+    "kind", [Foreign, lambda v: array("l", v), lambda v: memoryview(np.array(v))]
+)
+@pytest.mark.parametrize(
+    "pick", [lambda x, i: x[i], lambda x, i: mg.stack([x, x])[0, i], lambda x, i: mg.take(x, i)]
+)
+def test_an_index_of_another_library(kind, pick):
+    x, index = mg.tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True), kind([0, 1, 1])
+    y = pick(x, index)
+    for i in range(3):
+        index[i] = 2
+    y.backward(np.array([1.0, 2.0, 3.0]))
+    assert x.grad.tolist() == [1.0, 5.0, 0.0]

@@ -145,3 +145,13 @@ def test_subclasses_of_arrays_are_arrays():
         for y in (mg.tensor(a), x + a, mg.concatenate([x, a])):
             assert type(y.data) is np.ndarray
     assert x[np.array([1, 0]).view(np.recarray)].tolist() == [[5, 7], [2, 3]]
+
+
+def test_big_endian_numbers_are_taken_as_the_machine_has_them():
+    p = mg.nn.Parameter(np.array([1.0, 2.0], ">f8"))
+    assert p.dtype == np.float64
+    assert p.dtype.isnative
+    (p * p).sum().backward()
+    mg.optim.Adam([p], lr=0.1).step()
+    np.testing.assert_allclose(p.numpy(), [0.9, 1.9])
+    assert mg.tensor(np.array([1, 2], ">i4"), dtype=">f2").dtype.isnative

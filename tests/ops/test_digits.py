@@ -180,3 +180,34 @@ def test_two_halves_of_a_float16_gradient():
         mg.embedding(np.zeros(3000, int), weight, sparse=True).sum().backward()
     assert weight.grad.numpy().tolist() == [[6000], [0]]
     assert math.isfinite(mg.optim.clip_grad_norm_([weight], 1.0).item())
+
+
+@pytest.mark.host(reason="a GPU adds in an order of its own")
+def test_what_is_not_contiguous_keeps_its_digits():
+    rows = (100 + 3 * np.random.default_rng(0).random((400_000, 3))).astype(np.float32)
+    x = mg.tensor(rows).T
+    wide = rows.T.astype(np.float64)
+    expected = (wide - wide.mean(1, keepdims=True)) / np.sqrt(wide.var(1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(mg.layer_norm(x, 400_000).numpy(), expected, atol=2e-5)
+    ids = np.zeros(3, int)
+    expected = np.log(np.exp(wide - 103).sum(1)) + 103 - wide[:, 0]
+    loss = mg.cross_entropy(mg.tensor(rows), ids, axis=0)
+    assert loss.item() == pytest.approx(expected.mean(), rel=3e-7)
+
+
+def test_an_einsum_of_three_is_summed_in_float32():
+    a = mg.tensor(np.full((100_000, 2), 0.3, np.float16))
+    y = mg.einsum("ij,ik,il->jkl", a, a, a)
+    assert y.dtype == np.float16
+    np.testing.assert_allclose(y.numpy().astype(float), 2700, rtol=2e-3)
+
+
+def test_layer_norm_of_float16_under_create_graph():
+    rng = np.random.default_rng(0)
+    x = mg.tensor((rng.normal(size=(5, 20)) * 300).astype(np.float16), requires_grad=True)
+    w = mg.tensor(np.ones(20, np.float16), requires_grad=True)
+    y, seed = mg.layer_norm(x, 20, w), mg.tensor(rng.random((5, 20)).astype(np.float16))
+    plain = mg.grad(y, [x, w], seed, retain_graph=True)
+    through_the_twin = mg.grad(y, [x, w], seed, create_graph=True)
+    for a, b in zip(plain, through_the_twin, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=5e-3, atol=1e-5)
