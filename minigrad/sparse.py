@@ -149,7 +149,9 @@ class RowSparse:
 
     __radd__, __rmul__ = __add__, __mul__
 
-    __pow__ = _in_full(operator.pow)
+    __pow__, __rpow__ = _in_full(operator.pow), _in_full(lambda a, b: b**a)
+    __floordiv__, __rfloordiv__ = _in_full(operator.floordiv), _in_full(lambda a, b: b // a)
+    __mod__, __rmod__ = _in_full(operator.mod), _in_full(lambda a, b: b % a)
     __eq__ = _in_full(operator.eq)
     __ne__ = _in_full(operator.ne)
     __lt__, __le__ = _in_full(operator.lt), _in_full(operator.le)
@@ -166,6 +168,10 @@ class RowSparse:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """``np.isfinite(gradient)``, ``array + gradient``: of the dense matrix."""
+        if any(isinstance(out, RowSparse) for out in options.get("out", ())):
+            raise TypeError(
+                f"{ufunc.__name__}: nothing is written into a RowSparse; use what it returns"
+            )
         if ufunc is np.multiply and inputs[1] is self:
             return self * inputs[0]
         function = getattr(array_module(self.values), ufunc.__name__)
