@@ -29,6 +29,8 @@ Array = np.ndarray[Any, Any]
 
 OTHERWISE = -1.7
 """A second set of weights is this times the first: of the other sign, and no power of two."""
+LARGE = 1000.0
+"""A third set is half of the first times this, and 0 for the other half."""
 NOT_CONTIGUOUS = "for arrays that are not contiguous in memory"
 
 
@@ -274,7 +276,7 @@ def _check_walks(
             raise GradientError(f"{function.name}: another result {NOT_CONTIGUOUS}")
     opposite = [OTHERWISE * w for w in weights]
     lying = [_elsewhere(tensor(w, device=y.device)) for y, w in zip(outputs, opposite, strict=True)]
-    both = _gradients(function, [*outputs, *more], [*weights, *lying], [*inputs, *others])
+    both = _gradients(function, [*outputs, *more], [*weights, *lying], [*inputs, *others], True)
     for k, (i, first) in enumerate(zip(checked, expected, strict=True)):
         if not _close(both[k], first):
             raise GradientError(
@@ -301,6 +303,23 @@ def _check_walks(
             else:
                 cause = not_linear(first, found, OTHERWISE)
             raise GradientError(f"{function.about(i)}: {cause}")
+    halves = [
+        _gradients(function, outputs, [_half(w, start) for w in weights], inputs, keep=True)
+        for start in (0, 1)
+    ]
+    for i, first, one, two in zip(checked, expected, *halves, strict=True):
+        if np.isfinite(first).all() and not _close(one + two, LARGE * first):
+            raise GradientError(
+                f"{function.about(i)}: another derivative where the gradient that comes in is 0, "
+                f"or {LARGE:g} times as large; a mask must select, not multiply"
+            )
+
+
+def _half(w: Array, start: int) -> Array:
+    """Every second weight, from that one on, much larger; 0 for the others."""
+    flat = np.zeros(w.size)
+    flat[start::2] = LARGE * w.reshape(-1)[start::2]
+    return flat.reshape(w.shape)
 
 
 def _check_alone(function: _Function, args: Sequence[Any], rng: np.random.Generator) -> None:
