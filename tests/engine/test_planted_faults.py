@@ -71,7 +71,10 @@ RULES = {
     "g squared": (lambda g, x: g * g * 3 * x * x, "not linear in g"),
     "g clipped": (lambda g, x: mg.clip(g, -1, 1) * 3 * x * x, "not linear in g"),
     "g clipped at 10": (lambda g, x: mg.clip(g, -10, 10) * 3 * x * x, "1000 times as large"),
-    "NaN where g is 0": (lambda g, x: g / g * g * 3 * x * x, "must select, not multiply"),
+    "NaN where g is 0": (
+        lambda g, x: mg.where(g == 0, np.nan, g) * 3 * x * x,
+        "must select, not multiply",
+    ),
     "g without its mean": (lambda g, x: (g - g.mean()) * 3 * x * x, "derivative"),
     "g in float32": (lambda g, x: g.astype("f").astype("d") * 3 * x * x, "rounds to a smaller"),
     "wrong power": (lambda g, x: g * 3 * x, "derivative"),
