@@ -37,7 +37,7 @@ from models.schedule import (
 from models.settings import LENGTH, Settings
 from models.tensorboard import TensorBoardLog, library
 from models.training import Diverged, Step, Trainer
-from models.trouble import Watcher, likely_cause
+from models.trouble import Watcher, eps_is_lost, likely_cause
 
 SAMPLE = {"char": 300, "byte": 300, "word": 60, "bpe": 90}
 """How many tokens a sample along the way has."""
@@ -177,7 +177,8 @@ class Run:
         tell, signal, unit = self.reporter.line, self.interrupts.signal, self.reporter.unit
         if self.diverged:
             tell(f"Stopped: {self.diverged}", "bold red")
-            tell(messages.after_divergence(self.directory, self._saved_step))
+            if not eps_is_lost(self.settings):  # or going on would end in the same way
+                tell(messages.after_divergence(self.directory, self._saved_step))
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}.", "bold")
             tell(messages.after_interruption(self.directory))

@@ -54,6 +54,11 @@ class Watcher:
         vars(self).update(saved)
 
 
+def eps_is_lost(s: Settings) -> bool:
+    """Whether the optimiser's eps is 0 in float32, so that no other option helps."""
+    return s.eps is not None and not np.float32(s.eps)
+
+
 def likely_cause(s: Settings, norms: Sequence[float]) -> str:
     """Why the loss or the gradient is not finite, and what to try; a sentence or two.
 
@@ -64,7 +69,7 @@ def likely_cause(s: Settings, norms: Sequence[float]) -> str:
     norms
         of the gradients, before clipping, in the last steps that went well.
     """
-    if s.eps is not None and not np.float32(s.eps):
+    if eps_is_lost(s):
         return f"--eps {s.eps:g} is 0 in float32: begin anew with a larger one, such as 1e-8."
     rate = f"--lr (it is {s.learning_rate:g})"
     if not norms:

@@ -49,8 +49,8 @@ def incomparable(unknown: float) -> str:
     if unknown <= MOST_UNKNOWN:
         return ""
     return (
-        f"{unknown:.0%} of the tokens to predict are <unk>, of which the model is not asked "
-        "what they are, so perplexity and bits can't be compared with those of a model with "
+        f"{unknown:.0%} of the tokens to predict are <unk>: what they stand for is "
+        "not predicted, so perplexity and bits can't be compared with those of a model with "
         "another vocabulary"
     )
 

@@ -511,6 +511,12 @@ class TestTrouble:
         assert re.search(r"step \d was skipped", result.stdout)
         assert "the last 50 steps had to be skipped" in " ".join(result.stdout.split())
 
+    def test_an_eps_that_is_lost_is_not_resumed_with_another_rate(self, tmp_path, text_file):
+        options = ["--optimizer", "adam", "--eps", "1e-300"]
+        result = train(tmp_path / "out", text_file, *options)
+        assert "begin anew with a larger one" in result.output
+        assert "--lr LOWER" not in result.output
+
     def test_a_loss_that_rises_is_told(self, tmp_path, text_file):
         options = ["--steps", 300, "--optimizer", "sgd", "--lr", 30, "--clip", 5, "--warmup", 250]
         output = succeeds(train(tmp_path / "out", text_file, *options, "--samples", 0))
