@@ -21,8 +21,8 @@ import steps
 from configurations import Configuration, batches, initial_parameters
 from turns import left_out, turn
 
-from minigrad.blas import better_environment
-from minigrad.threads import VARIABLES
+from minigrad.arrays.blas import better_environment
+from minigrad.arrays.threads import VARIABLES
 
 CHECKED = 4  # training steps, whose losses are compared
 LIMIT = 180  # seconds: who takes longer to start, or for a turn, is left out

@@ -34,8 +34,8 @@ from report import table
 from turns import left_out
 
 import minigrad as mg
-from minigrad import blas
-from minigrad import threads as cpu
+from minigrad.arrays import blas
+from minigrad.arrays import threads as cpu
 
 PEERS = ("pytorch:layer", "pytorch:cells", "minigrad:fused", "minigrad:unrolled")
 DEFAULT = PEERS[:3]

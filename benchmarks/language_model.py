@@ -3,10 +3,10 @@
     python benchmarks/language_model.py --text train.txt --valid valid.txt --tokens 600000
 
 Both begin with the same weights, read the same tokens in the same order, and go down by the same
-SGD with the same clipping and learning rates (see `models/recipes.py`). The time is that of reading
-the text, training, and validating after each epoch; of the command it is that of the whole process.
-Of the training command the speed is also told as a part of that of the bare training step: the same
-windows through the same model and optimiser in a loop that does nothing else.
+SGD with the same clipping and learning rates (see `models/runs/recipes.py`). The time is that of
+reading the text, training, and validating after each epoch; of the command it is that of the whole
+process. Of the training command the speed is also told as a part of that of the bare training step:
+the same windows through the same model and optimiser in a loop that does nothing else.
 
 While the learning rate is high the perplexity jumps by several per cent between validations, and
 the last bits of the matrix products decide which way: two runs of one program with different
@@ -34,10 +34,10 @@ from machine import describe
 from minigrad.data import batchify
 from minigrad.optim import clip_grad_norm_
 from minigrad.training import detach_state
-from models.making import corpus_of, make_model
-from models.schedule import rate
-from models.settings import Settings
-from models.training import Trainer
+from models.runs.making import corpus_of, make_model
+from models.runs.schedule import rate
+from models.runs.settings import Settings
+from models.runs.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 STREAMS = 16  # that PyTorch evaluates on, side by side

@@ -11,8 +11,8 @@ import steps
 from contest import SPAWN
 
 import minigrad as mg
-from minigrad import blas
-from minigrad import threads as cpu
+from minigrad.arrays import blas
+from minigrad.arrays import threads as cpu
 
 
 def describe(peers: Iterable[str], threads: int) -> str:

@@ -29,7 +29,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
-from minigrad.terminal import program
+from minigrad.files import program
 
 WORD = "hello"
 VOCABULARY = Vocabulary("helo")

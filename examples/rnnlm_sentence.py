@@ -28,7 +28,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
-from minigrad.terminal import program
+from minigrad.files import program
 
 ENGLISH = ["what will the fat cat sit on"]
 KOREAN = {

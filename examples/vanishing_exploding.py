@@ -27,7 +27,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.terminal import program
+from minigrad.files import program
 
 RADII = (0.5, 1.0, 1.5)
 SIZE, STEPS_BACK = 16, 40

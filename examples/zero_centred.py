@@ -30,7 +30,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import optim
-from minigrad.terminal import program
+from minigrad.files import program
 
 Activation = Callable[[mg.Tensor], mg.Tensor]
 ACTIVATIONS: dict[str, Activation] = {

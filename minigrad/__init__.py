@@ -25,8 +25,15 @@ if sys.argv[:1] == ["-m"] and "minigrad" in sys.orig_argv:
 from numpy import float16, float32, float64, int8, int16, int32, int64, uint8
 
 from minigrad import ops
-from minigrad.anomaly import AnomalyError
-from minigrad.backend import array_module
+from minigrad.arrays.devices import get_default_device, set_default_device
+from minigrad.arrays.library import array_module
+from minigrad.arrays.random import manual_seed
+from minigrad.autograd.anomaly import AnomalyError
+from minigrad.autograd.fused import fused, joint
+from minigrad.autograd.modes import detect_anomaly, enable_grad, no_grad
+from minigrad.autograd.record import differentiable
+from minigrad.autograd.sparse import RowSparse
+from minigrad.autograd.tape import TapeError, grad
 from minigrad.creation import (
     arange,
     eye,
@@ -45,20 +52,14 @@ from minigrad.creation import (
     zeros_like,
 )
 from minigrad.derivatives import hessian, jacobian
-from minigrad.devices import get_default_device, set_default_device
-from minigrad.fusing import fused, joint
-from minigrad.habits import FUNCTIONS, unknown
-from minigrad.modes import detect_anomaly, enable_grad, no_grad
+from minigrad.errors.words import FUNCTIONS, unknown
 from minigrad.ops import *  # noqa: F403 (the public face is flat; ops.__all__ lists the names)
 from minigrad.ops.discrete import *  # noqa: F403
-from minigrad.random import manual_seed
-from minigrad.recording import differentiable
-from minigrad.sparse import RowSparse
-from minigrad.tape import TapeError, grad
 from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from minigrad import cuda, data, nn, optim, testing, training
+    from minigrad import data, nn, optim, testing, training
+    from minigrad.arrays import cuda
     from minigrad.training import load_checkpoint as load
     from minigrad.training import save_checkpoint as save
 
@@ -126,7 +127,9 @@ if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
 
     def __getattr__(name: str) -> object:
         """``mg.nn`` and the other floors above the engine, imported when first asked for."""
-        if name in ("cuda", "data", "nn", "optim", "testing", "training"):
+        if name == "cuda":
+            return import_module("minigrad.arrays.cuda")
+        if name in ("data", "nn", "optim", "testing", "training"):
             return import_module(f"minigrad.{name}")
         if name in ("load", "save"):
             return getattr(import_module("minigrad.training"), f"{name}_checkpoint")

@@ -13,9 +13,8 @@ from importlib.util import find_spec
 import numpy as np
 
 import minigrad as mg
-from minigrad import blas, threads
-from minigrad.files import printable
-from minigrad.terminal import program
+from minigrad.arrays import blas, threads
+from minigrad.files import printable, program
 
 OPTIONAL = ("threadpoolctl", "matplotlib", "safetensors", "rich", "typer", "hypothesis")
 THREADS = (

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import FLOAT32, ArrayLike, Device, DType, array_module, bare
-from minigrad.devices import (
+from minigrad.arrays.devices import (
     device_of,
     get_default_device,
     library_of,
@@ -18,8 +17,9 @@ from minigrad.devices import (
     place,
     require_cupy,
 )
-from minigrad.habits import worded
-from minigrad.random import generator
+from minigrad.arrays.library import FLOAT32, ArrayLike, Device, DType, array_module, bare
+from minigrad.arrays.random import generator
+from minigrad.errors.words import worded
 from minigrad.tensor import Tensor
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import ops
-from minigrad.backend import ArrayLike
+from minigrad.arrays.library import ArrayLike
+from minigrad.autograd.modes import enable_grad
+from minigrad.autograd.tape import grad
 from minigrad.creation import tensor, zeros, zeros_like
-from minigrad.modes import enable_grad
-from minigrad.tape import grad
 from minigrad.tensor import Tensor
 
 

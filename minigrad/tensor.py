@@ -9,16 +9,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad import ops, tape
-from minigrad.backend import Array, ArrayLike, Device, DType, bare
-from minigrad.devices import beside, device_of, exported, gpus, is_on, own_copy, place, run
-from minigrad.devices import to_device as array_to_device
-from minigrad.modes import modes
-from minigrad.numpy_protocol import call_function, call_ufunc
+from minigrad import ops
+from minigrad.arrays.devices import beside, device_of, exported, gpus, is_on, own_copy, place, run
+from minigrad.arrays.devices import to_device as array_to_device
+from minigrad.arrays.library import Array, ArrayLike, Device, DType, bare
+from minigrad.autograd import tape
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
+from minigrad.names.numpy_functions import call_function, call_ufunc
+from minigrad.names.pytorch_methods import SecondNames, tell_words
 from minigrad.ops import discrete
 from minigrad.ops.indexing import At, as_index, getitem
-from minigrad.second_names import SecondNames, tell_words
-from minigrad.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
 
 Self = TypeVar("Self", bound="Tensor")
 

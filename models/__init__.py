@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from models.rnnlm import RNNLM
-    from models.run_directory import LoadedRun
+    from models.runs.directory import LoadedRun
 
 __all__ = ["RNNLM", "load_run"]
 
@@ -41,7 +41,7 @@ def load_run(
         logits, state = run.model(run.tokenizer.encode("The "))
         pieces = generate(run.model, run.tokenizer, "The ", 100, rng=np.random.default_rng())
 
-    (`generate` is in `models.sampling`.)
+    (`generate` is in `models.writing.sampling`.)
 
     Parameters
     ----------
@@ -61,6 +61,6 @@ def load_run(
     ModuleNotFoundError
         if a package of the extra `models` is missing.
     """
-    from models.run_directory import RunDirectory  # needs more than a model alone does
+    from models.runs.directory import RunDirectory  # needs more than a model alone does
 
     return RunDirectory(path).load(which, device)

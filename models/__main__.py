@@ -18,11 +18,11 @@ if missing:
         'minigrad with:\n\n    python -m pip install --editable ".[models]"\n'
     )
 
-from minigrad.blas import restart_with_better_kernel  # noqa: E402
+from minigrad.arrays.blas import restart_with_better_kernel  # noqa: E402
 
 restart_with_better_kernel()
 
-from models.cli import main  # noqa: E402
+from models.commands.cli import main  # noqa: E402
 
 os.environ.pop("MPLBACKEND", None)  # pictures go into files, for which matplotlib needs no screen
 signal.signal(signal.SIGINT, interruption)

@@ -23,8 +23,8 @@ from minigrad.data import (
     tokenized,
 )
 from minigrad.data.batches import TooShortError
-from minigrad.data.excerpts import first_characters, first_words
-from minigrad.data.texts import Lowercase, Normalized, Text, decomposed, hash_of, recut
+from minigrad.data.texts.excerpts import first_characters, first_words
+from minigrad.data.texts.text import Lowercase, Normalized, Text, decomposed, hash_of, recut
 
 Ids = NDArray[np.integer[Any]]
 Part = Literal["train", "valid", "test"]
@@ -69,8 +69,8 @@ class Corpus(NamedTuple):
         a hash of tokeniser and ids: a run that goes on with the same one goes on with the same
         text.
     in_parts
-        the first word with a letter in parts: see `minigrad.data.texts.decomposed`; empty: there is
-        none, or the text is in the form that was asked for.
+        the first word with a letter in parts: see `minigrad.data.texts.text.decomposed`; empty:
+        there is none, or the text is in the form that was asked for.
     """
 
     name: str

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import Tensor, get_default_device, nn, ones, set_default_device
-from minigrad.devices import checked_device, on_device_of, zeros
+from minigrad.arrays.devices import checked_device, on_device_of, zeros
 
 
 def check_name(device: str) -> None:

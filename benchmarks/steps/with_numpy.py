@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from configurations import Configuration
 
-from minigrad.threads import share
+from minigrad.arrays.threads import share
 from steps import Training
 
 VARIANTS = {"floor": {"rnn", "lstm"}}

@@ -22,16 +22,16 @@ Everything here runs on the host, in NumPy, before a model sees it.
 """
 
 from minigrad.data.batches import Windows, batchify, split, windows
-from minigrad.data.byte_pairs import BytePairVocabulary
-from minigrad.data.byte_vocabulary import ByteVocabulary
-from minigrad.data.corpora import Found, find_text, load_text, python_docs
-from minigrad.data.decoding import TextDecoder
-from minigrad.data.excerpts import cut
 from minigrad.data.minibatches import DataLoader, collate, pad_sequences
-from minigrad.data.texts import read_text
-from minigrad.data.token_files import Tokens, tokenized
-from minigrad.data.tokenizer import Tokenizer, TokenLevel, load_tokenizer
-from minigrad.data.vocabulary import Vocabulary
+from minigrad.data.texts.corpora import Found, find_text, load_text, python_docs
+from minigrad.data.texts.excerpts import cut
+from minigrad.data.texts.text import read_text
+from minigrad.data.tokens.byte_pairs import BytePairVocabulary
+from minigrad.data.tokens.bytes import ByteVocabulary
+from minigrad.data.tokens.decoding import TextDecoder
+from minigrad.data.tokens.token_files import Tokens, tokenized
+from minigrad.data.tokens.tokenizer import Tokenizer, TokenLevel, load_tokenizer
+from minigrad.data.tokens.vocabulary import Vocabulary
 from minigrad.files import cache_dir
 
 __all__ = [

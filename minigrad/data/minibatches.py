@@ -11,9 +11,9 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minigrad.backend import refuse_mask
+from minigrad.arrays.library import refuse_mask
+from minigrad.arrays.random import generator
 from minigrad.data.checks import positive_int
-from minigrad.random import generator
 from minigrad.tensor import Tensor
 
 

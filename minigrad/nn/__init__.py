@@ -15,7 +15,8 @@ attributes are found there::
 
 from typing import TYPE_CHECKING
 
-from minigrad.habits import unknown
+from minigrad.errors.layer_words import OF_NN
+from minigrad.errors.words import unknown
 from minigrad.nn import init
 from minigrad.nn.activations import (
     ELU,
@@ -31,7 +32,6 @@ from minigrad.nn.activations import (
     Softplus,
     Tanh,
 )
-from minigrad.nn.cells import GRUCell, LSTMCell, RNNCell
 from minigrad.nn.containers import (
     ModuleDict,
     ModuleList,
@@ -39,13 +39,13 @@ from minigrad.nn.containers import (
     ParameterList,
     Sequential,
 )
-from minigrad.nn.habits import OF_NN
 from minigrad.nn.layers import Dropout, Embedding, LayerNorm, Linear, LockedDropout
 from minigrad.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
-from minigrad.nn.recurrent import GRU, LSTM, RNN
-from minigrad.nn.stepwise import Recurrent
+from minigrad.nn.recurrent.cells import GRUCell, LSTMCell, RNNCell
+from minigrad.nn.recurrent.layers import GRU, LSTM, RNN
+from minigrad.nn.recurrent.own_cell import Recurrent
 
 __all__ = [
     "ELU",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minigrad import ops
-from minigrad.backend import ArrayLike
+from minigrad.arrays.library import ArrayLike
 from minigrad.nn.building import as_tensor, check_choice, check_number, check_whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor

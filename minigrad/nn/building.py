@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, DType
-from minigrad.devices import beside, gpus, zeros
+from minigrad.arrays.devices import beside, gpus, zeros
+from minigrad.arrays.library import ArrayLike, DType
+from minigrad.autograd.record import operand
+from minigrad.autograd.tape import wrap
 from minigrad.nn import init
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
-from minigrad.ops.recurrence import ACTIVATIONS, State
-from minigrad.recording import operand
-from minigrad.tape import wrap
+from minigrad.nn.recurrent.equations import ACTIVATIONS, State
 from minigrad.tensor import Tensor
 
 

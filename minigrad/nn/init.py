@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from minigrad.random import generator
+from minigrad.arrays.random import generator
 from minigrad.tensor import Tensor
 
 T = TypeVar("T", bound=Tensor)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import ArrayLike, DType
-from minigrad.devices import cast
+from minigrad.arrays.devices import cast
+from minigrad.arrays.library import ArrayLike, DType
+from minigrad.autograd.tape import wrap
 from minigrad.nn import init
 from minigrad.nn.building import (
     as_tensor,
@@ -25,7 +26,6 @@ from minigrad.nn.building import (
 )
 from minigrad.nn.module import Module
 from minigrad.ops.neural import drawn, thinned
-from minigrad.tape import wrap
 from minigrad.tensor import Tensor
 
 

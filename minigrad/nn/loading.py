@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, refuse_mask
+from minigrad.arrays.library import ArrayLike, refuse_mask
 from minigrad.files import printable
 from minigrad.tensor import Tensor
 

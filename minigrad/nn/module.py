@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
-from minigrad.backend import ArrayLike, Device, DType
-from minigrad.devices import device_of, place
-from minigrad.habits import unknown
+from minigrad.arrays.devices import device_of, place
+from minigrad.arrays.library import ArrayLike, Device, DType
+from minigrad.autograd.tape import mark_changed
+from minigrad.errors.layer_words import OF_MODULES, refuse_arguments
+from minigrad.errors.words import unknown
 from minigrad.nn.describing import is_plain, tree
-from minigrad.nn.habits import OF_MODULES, refuse_arguments
 from minigrad.nn.loading import IncompatibleKeys, matched
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.walking import Named, bottom_up, first_of_each, members, refuse_hidden
-from minigrad.tape import mark_changed
 from minigrad.tensor import Tensor
 
 Self = TypeVar("Self", bound="Module")

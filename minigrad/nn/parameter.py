@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigrad.backend import ArrayLike, Device, DType
+from minigrad.arrays.library import ArrayLike, Device, DType
 from minigrad.tensor import Tensor
 
 

@@ -1,6 +1,6 @@
 """Every differentiable op, forward beside derivative: from simple to hard, arithmetic first."""
 
-from minigrad import habits
+from minigrad.errors import words as habits
 from minigrad.ops.activations import elu, erf, gelu, leaky_relu, relu, sigmoid, silu, softplus
 from minigrad.ops.arithmetic import (
     abs,
@@ -60,7 +60,7 @@ from minigrad.ops.linalg import (
 from minigrad.ops.losses import binary_cross_entropy_with_logits, mse_loss
 from minigrad.ops.neural import dropout, embedding, layer_norm
 from minigrad.ops.ordering import cumprod, sort, topk
-from minigrad.ops.output import linear_cross_entropy
+from minigrad.ops.output_layer import linear_cross_entropy
 from minigrad.ops.reduction import cumsum, logsumexp, max, mean, min, prod, std, sum, var
 from minigrad.ops.rounding import ceil, exp2, floor, log2, log10, round, trunc
 from minigrad.ops.shape import (

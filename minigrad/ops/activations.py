@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.sums import wide
+from minigrad.autograd.record import differentiable, operand
 from minigrad.ops.arithmetic import clip, exp, in_dtype, minimum, where
-from minigrad.recording import differentiable, operand
-from minigrad.sums import wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

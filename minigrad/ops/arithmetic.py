@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import FLOAT32, Array, ArrayLike, DType, array_module, as_array, is_array
-from minigrad.devices import beside, near
-from minigrad.recording import differentiable, operand
-from minigrad.sums import wide
-from minigrad.tape import Variable
+from minigrad.arrays.devices import beside, near
+from minigrad.arrays.library import (
+    FLOAT32,
+    Array,
+    ArrayLike,
+    DType,
+    array_module,
+    as_array,
+    is_array,
+)
+from minigrad.arrays.sums import wide
+from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.tape import Variable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

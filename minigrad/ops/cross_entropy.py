@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import Array, ArrayLike, array_module
-from minigrad.devices import beside, on_device_of
-from minigrad.fusing import fused
-from minigrad.kernels.launch import THREADS, usable
-from minigrad.kernels.rows import cross_entropy_rows
+from minigrad.arrays.devices import beside, on_device_of
+from minigrad.arrays.kernel import THREADS, usable
+from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.sums import total, wide
+from minigrad.autograd.fused import fused
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.kernels import cross_entropy_rows
 from minigrad.ops.losses import known_reduction, reduced, times
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import moveaxis
@@ -31,7 +32,6 @@ from minigrad.ops.targets import (
     check_smoothing,
     class_weights,
 )
-from minigrad.sums import total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

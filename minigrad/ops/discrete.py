@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from minigrad.axes import one_axis
-from minigrad.backend import FLOAT32, ArrayLike, Axis, DType, array_module, as_array, bare, is_array
-from minigrad.devices import gpus, near, on_device_of, place, run
-from minigrad.habits import refuse_keywords
-from minigrad.recording import operand, plain
-from minigrad.tape import Variable, wrap
+from minigrad.arrays.axes import one_axis
+from minigrad.arrays.devices import gpus, near, on_device_of, place, run
+from minigrad.arrays.library import (
+    FLOAT32,
+    ArrayLike,
+    Axis,
+    DType,
+    array_module,
+    as_array,
+    bare,
+    is_array,
+)
+from minigrad.autograd.record import operand, plain
+from minigrad.autograd.tape import Variable, wrap
+from minigrad.errors.words import refuse_keywords
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

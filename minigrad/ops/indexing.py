@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.axes import one_axis
-from minigrad.backend import Array, ArrayLike, array_module, is_array
-from minigrad.devices import beside, cast, near, on_device_of, own_copy
+from minigrad.arrays.axes import one_axis
+from minigrad.arrays.devices import beside, cast, near, on_device_of, own_copy
+from minigrad.arrays.library import Array, ArrayLike, array_module, is_array
+from minigrad.arrays.sums import wide
+from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.tape import Variable, wrap
 from minigrad.ops.arithmetic import where
 from minigrad.ops.shape import Shape, ravel
-from minigrad.recording import differentiable, operand
-from minigrad.sums import wide
-from minigrad.tape import Variable, wrap
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.axes import kept_shape, one_axis
-from minigrad.backend import Array, ArrayLike, Axis, array_module
-from minigrad.devices import beside
-from minigrad.fusing import joint
+from minigrad.arrays.axes import kept_shape, one_axis
+from minigrad.arrays.devices import beside
+from minigrad.arrays.library import Array, ArrayLike, Axis, array_module
+from minigrad.arrays.sums import total, wide
+from minigrad.autograd.fused import joint
+from minigrad.autograd.record import differentiable, operand
 from minigrad.ops.arithmetic import abs, multiply, power, selected, where
 from minigrad.ops.reduction import max, min, sum
 from minigrad.ops.shape import broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
-from minigrad.recording import differentiable, operand
-from minigrad.sums import total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

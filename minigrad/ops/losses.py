@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import Array, ArrayLike, array_module
-from minigrad.devices import beside, on_device_of
+from minigrad.arrays.devices import beside, on_device_of
+from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.sums import wide
+from minigrad.autograd.record import float_dtype, operand
 from minigrad.ops.activations import softplus
 from minigrad.ops.arithmetic import in_dtype, multiply, square, subtract, where
 from minigrad.ops.targets import as_floats, constant_array
-from minigrad.recording import float_dtype, operand
-from minigrad.sums import wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

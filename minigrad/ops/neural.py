@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import random
-from minigrad.backend import FLOAT32, Array, ArrayLike, array_module, as_array, bare
-from minigrad.devices import beside, near, on_device_of
-from minigrad.fusing import fused
-from minigrad.kernels.launch import THREADS, usable
-from minigrad.kernels.rows import CHUNK, add_rows, dropout_mask, take_rows
+from minigrad.arrays import random
+from minigrad.arrays.devices import beside, near, on_device_of
+from minigrad.arrays.kernel import THREADS, usable
+from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_array, bare
+from minigrad.arrays.sums import total, wide
+from minigrad.autograd.fused import fused
+from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.sparse import RowSparse, summed_rows
+from minigrad.autograd.tape import Leaf, Variable, wrap
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import all_below
+from minigrad.ops.kernels import CHUNK, add_rows, dropout_mask, take_rows
 from minigrad.ops.reduction import mean, var
-from minigrad.recording import differentiable, operand
-from minigrad.sparse import RowSparse, summed_rows
-from minigrad.sums import total, wide
-from minigrad.tape import Leaf, Variable, wrap
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from minigrad.axes import one_axis
-from minigrad.backend import Array, ArrayLike, DType, bare
-from minigrad.devices import zeros
+from minigrad.arrays.axes import one_axis
+from minigrad.arrays.devices import zeros
+from minigrad.arrays.library import Array, ArrayLike, DType, bare
+from minigrad.autograd.record import differentiable, operand
 from minigrad.ops.arithmetic import selected
 from minigrad.ops.discrete import argsort
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduction import _no_out
 from minigrad.ops.shape import concatenate, moveaxis, ravel, stack
-from minigrad.recording import differentiable, operand
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.axes import kept_shape, reduced_axes, reduced_count
-from minigrad.backend import Array, ArrayLike, Axis, DType, array_module
+from minigrad.arrays.axes import kept_shape, reduced_axes, reduced_count
+from minigrad.arrays.library import Array, ArrayLike, Axis, DType, array_module
+from minigrad.arrays.sums import running, total, wide
+from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import clip, exp, in_dtype, selected, where
 from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, ravel, stack
-from minigrad.recording import differentiable
-from minigrad.sums import running, total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from minigrad.backend import ArrayLike, array_module
-from minigrad.devices import zeros
-from minigrad.recording import differentiable
+from minigrad.arrays.devices import zeros
+from minigrad.arrays.library import ArrayLike, array_module
+from minigrad.autograd.record import differentiable
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.axes import one_axis
-from minigrad.backend import (
+from minigrad.arrays.axes import one_axis
+from minigrad.arrays.devices import cast, device_of
+from minigrad.arrays.devices import to_device as array_to_device
+from minigrad.arrays.library import (
     Array,
     ArrayLike,
     Axis,
@@ -17,11 +19,9 @@ from minigrad.backend import (
     DType,
     array_module,
 )
-from minigrad.devices import cast, device_of
-from minigrad.devices import to_device as array_to_device
-from minigrad.fusing import joint
-from minigrad.recording import differentiable, operand
-from minigrad.tape import Variable, wrap
+from minigrad.autograd.fused import joint
+from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.tape import Variable, wrap
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

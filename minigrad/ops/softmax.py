@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backend import Array, ArrayLike, array_module
+from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.sums import total, wide
+from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import exp
 from minigrad.ops.reduction import sum
-from minigrad.recording import differentiable
-from minigrad.sums import total, wide
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module, as_array, bare, is_array
-from minigrad.devices import beside, near, on_device_of
+from minigrad.arrays.devices import beside, near, on_device_of
+from minigrad.arrays.library import Array, array_module, as_array, bare, is_array
+from minigrad.autograd.tape import Variable
 from minigrad.ops.indexing import all_below
-from minigrad.tape import Variable
 
 
 def as_floats(op: str, name: str, x: Any) -> Any:

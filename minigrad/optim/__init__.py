@@ -15,7 +15,7 @@ The names, arguments, defaults and numbers are those of ``torch.optim``::
 
 from typing import TYPE_CHECKING
 
-from minigrad.habits import OPTIMISERS, unknown
+from minigrad.errors.words import OPTIMISERS, unknown
 from minigrad.optim.adagrad import Adagrad
 from minigrad.optim.adam import Adam, AdamW
 from minigrad.optim.asgd import ASGD

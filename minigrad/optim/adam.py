@@ -7,10 +7,10 @@ from math import sqrt
 from types import SimpleNamespace
 from typing import Any
 
-from minigrad.backend import Array, array_module
-from minigrad.kernels.updates import UpdateKernel
+from minigrad.arrays.library import Array, array_module
+from minigrad.optim.arguments import check_number
 from minigrad.optim.blocks import zeros_for
-from minigrad.optim.checks import check_number
+from minigrad.optim.kernels import UpdateKernel
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
 
 

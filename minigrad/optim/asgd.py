@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from minigrad.backend import Array, array_module
-from minigrad.devices import on_device_of
-from minigrad.kernels.updates import UpdateKernel
+from minigrad.arrays.devices import on_device_of
+from minigrad.arrays.library import Array, array_module
+from minigrad.autograd.tape import mark_changed
 from minigrad.optim.blocks import zeros_for
+from minigrad.optim.kernels import UpdateKernel
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
-from minigrad.tape import mark_changed
 from minigrad.tensor import Tensor
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module
-from minigrad.devices import device_of
-from minigrad.sums import wide
+from minigrad.arrays.devices import device_of
+from minigrad.arrays.library import Array, array_module
+from minigrad.arrays.sums import wide
 
 BLOCK = 1 << 15
 """Elements in a piece: the six arrays of an Adam step, in float32, then take 800 KB of cache."""

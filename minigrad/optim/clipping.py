@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import FLOAT32, Array, array_module
-from minigrad.devices import gpus, on_device_of, zeros
+from minigrad.arrays.devices import gpus, on_device_of, zeros
+from minigrad.arrays.library import FLOAT32, Array, array_module
+from minigrad.arrays.sums import wide
+from minigrad.autograd.sparse import RowSparse, elements
+from minigrad.autograd.tape import mark_changed, wrap
 from minigrad.optim import norms
+from minigrad.optim.arguments import check_number, in_order, told
 from minigrad.optim.blocks import is_one_piece, pieces
-from minigrad.optim.checks import check_number, in_order, told
-from minigrad.sparse import RowSparse, elements
-from minigrad.sums import wide
-from minigrad.tape import mark_changed, wrap
 from minigrad.tensor import Tensor
 
 

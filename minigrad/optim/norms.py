@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, DType, array_module
-from minigrad.devices import device_of, on_device_of
-from minigrad.kernels.launch import DTYPES, THREADS, Kernel, tables, usable
-from minigrad.kernels.updates import blocks_for, each_element
-from minigrad.sums import wide
+from minigrad.arrays.devices import device_of, on_device_of
+from minigrad.arrays.kernel import DTYPES, THREADS, Kernel, tables, usable
+from minigrad.arrays.library import Array, DType, array_module
+from minigrad.arrays.sums import wide
+from minigrad.optim.kernels import blocks_for, each_element
 
 
 def common_norm(gradients: Sequence[Array], p: float) -> Array:

@@ -8,16 +8,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.backend import Array, is_array
-from minigrad.devices import device_of, follow, gpus, staying, to_device, zeros
-from minigrad.kernels.updates import UpdateKernel, Updates
-from minigrad.modes import enable_grad
-from minigrad.optim import saving
+from minigrad.arrays.devices import device_of, follow, gpus, staying, to_device, zeros
+from minigrad.arrays.library import Array, is_array
+from minigrad.arrays.sums import wide
+from minigrad.autograd.modes import enable_grad
+from minigrad.autograd.sparse import RowSparse, elements
+from minigrad.autograd.tape import mark_changed, wrap
+from minigrad.optim import state as saving
+from minigrad.optim.arguments import check_names, check_number, check_parameter, in_order, told
 from minigrad.optim.blocks import Scratch, is_one_piece, pieces
-from minigrad.optim.checks import check_names, check_number, check_parameter, in_order, told
-from minigrad.sparse import RowSparse, elements
-from minigrad.sums import wide
-from minigrad.tape import mark_changed, wrap
+from minigrad.optim.kernels import UpdateKernel, Updates
 from minigrad.tensor import Tensor
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]]

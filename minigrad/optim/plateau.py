@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.checks import check_number
+from minigrad.optim.arguments import check_number
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.scheduler import LRScheduler
 

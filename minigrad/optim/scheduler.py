@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minigrad.optim.checks import check_kind, check_like, check_names, told
+from minigrad.optim.arguments import check_kind, check_like, check_names, told
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.saving import plain
+from minigrad.optim.state import plain
 
 
 class LRScheduler:

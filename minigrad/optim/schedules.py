@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import cos, pi
 from typing import Any
 
-from minigrad.optim.checks import check_number, told
+from minigrad.optim.arguments import check_number, told
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.scheduler import CountingScheduler
 

@@ -6,8 +6,8 @@ does so for a layer with its parameters and state, and checks its manners beside
 for property tests.
 """
 
-from minigrad.testing.checks import check_gradients
 from minigrad.testing.differences import GradientError
-from minigrad.testing.layers import check_layer
+from minigrad.testing.gradients import check_gradients
+from minigrad.testing.modules import check_layer
 
 __all__ = ["GradientError", "check_gradients", "check_layer"]

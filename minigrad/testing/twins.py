@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import array_module
-from minigrad.devices import on_device_of, run, staying
-from minigrad.modes import enable_grad, no_grad
-from minigrad.tape import Node, walk
+from minigrad.arrays.devices import on_device_of, run, staying
+from minigrad.arrays.library import array_module
+from minigrad.autograd.modes import enable_grad, no_grad
+from minigrad.autograd.tape import Node, walk
 from minigrad.tensor import Tensor
 from minigrad.testing.differences import GradientError
 from minigrad.testing.outputs import nodes_behind

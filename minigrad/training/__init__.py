@@ -3,7 +3,7 @@
 from minigrad.files import write_atomically
 from minigrad.training.bptt import Window, detach_state, full_bptt, truncated_bptt
 from minigrad.training.checkpoint import load_checkpoint, save_checkpoint
-from minigrad.training.evaluation import evaluating
+from minigrad.training.inference import evaluating
 from minigrad.training.interrupts import Interrupts, deferred_interrupts
 from minigrad.training.metrics import MetricsLog, bits, perplexity
 

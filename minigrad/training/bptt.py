@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from minigrad.backend import is_array
+from minigrad.arrays.library import is_array
 from minigrad.data.checks import whole_number
 from minigrad.ops import concatenate
 from minigrad.tensor import Tensor

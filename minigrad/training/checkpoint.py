@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import is_array
-from minigrad.devices import to_device
+from minigrad.arrays.devices import to_device
+from minigrad.arrays.library import is_array
 from minigrad.files import check_regular, printable, write_atomically
 from minigrad.tensor import Tensor
 

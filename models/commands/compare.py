@@ -18,11 +18,11 @@ from safetensors import SafetensorError, safe_open
 
 from minigrad.files import printable
 from minigrad.training import write_atomically
-from models.commands.arguments import path
+from models.commands.common import path
 from models.commands.errors import told_in_one_line
-from models.output import Terminal, say, say_json
-from models.run_directory import RunDirectory, read_toml
-from models.units import COLOURS, UNITS, Unit, incomparable
+from models.measuring.units import COLOURS, UNITS, Unit, incomparable
+from models.runs.directory import RunDirectory, read_toml
+from models.showing.output import Terminal, say, say_json
 
 Axis = StrEnum("Axis", ["step", "epoch", "seconds", "tokens"])
 
@@ -82,7 +82,7 @@ def compare(
             summary(directory, name) for directory, name in zip(unique, _names(unique), strict=True)
         ]
         if out is not None:
-            from models.plotting import comparison  # which takes a while
+            from models.showing.curves import comparison  # which takes a while
 
             drawn = [(run.name, run.records, run.unit) for run in runs]
             picture = comparison(drawn, (x or Axis.step).value)

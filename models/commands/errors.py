@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from models.output import say
+from models.showing.output import say
 
 BAD_INPUT = (OSError, ValueError, ModuleNotFoundError, MemoryError)
 

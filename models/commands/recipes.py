@@ -8,9 +8,9 @@ import tomli_w
 import typer
 
 from models.commands.errors import told_in_one_line
-from models.output import say
-from models.recipes import RECIPES
-from models.settings import Settings
+from models.runs.recipes import RECIPES
+from models.runs.settings import Settings
+from models.showing.output import say
 
 
 def recipes(

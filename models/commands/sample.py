@@ -11,16 +11,16 @@ import numpy as np
 import typer
 
 from minigrad.data import Vocabulary
-from minigrad.data.texts import decomposed
-from models.beam import beam_search
-from models.commands.arguments import DEVICE, Weights, option, path
+from minigrad.data.texts.text import decomposed
+from models.commands.common import DEVICE, Weights, option, path
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
 from models.devices import using
-from models.output import say, say_json
-from models.prompts import as_trained, named, read_prompt, unknown_symbols
-from models.run_directory import LoadedRun, RunDirectory
-from models.sampling import ROWS, generate_many
+from models.runs.directory import LoadedRun, RunDirectory
+from models.showing.output import say, say_json
+from models.writing.beam import beam_search
+from models.writing.prompts import as_trained, named, read_prompt, unknown_symbols
+from models.writing.sampling import ROWS, generate_many
 
 TEMPERATURE = 0.8
 TEXT, CHOICE, OUTPUT = "The text", "How the tokens are chosen", "What comes out"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from models.output import say
+from models.showing.output import say
 
 
 @contextmanager

@@ -10,18 +10,18 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from models.commands.arguments import path
+from models.commands.common import path
 from models.commands.errors import message, told_in_one_line
-from models.messages import resume_command
-from models.options import check_names, value_type
-from models.output import Terminal, say
-from models.own_text import is_known
-from models.reporting import Reporter
-from models.resuming import resume
-from models.run import Run
-from models.run_directory import RunDirectory, read_toml
-from models.settings import OUTPUT, Settings, option_types
-from models.units import UNITS
+from models.measuring.units import UNITS
+from models.runs.directory import RunDirectory, read_toml
+from models.runs.messages import resume_command
+from models.runs.options import check_names, value_type
+from models.runs.own_text import is_known
+from models.runs.resuming import resume
+from models.runs.run import Run
+from models.runs.settings import OUTPUT, Settings, option_types
+from models.showing.output import Terminal, say
+from models.showing.reporter import Reporter
 
 OWN_OPTIONS = {
     "out": (Path, "The directory to leave the model and all else in.", "DIR"),

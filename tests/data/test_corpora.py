@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.data import Vocabulary, corpora, find_text, load_text, python_docs, read_text
+from minigrad.data import Vocabulary, find_text, load_text, python_docs, read_text
+from minigrad.data.texts import corpora
 
 
 class TestPythonDocs:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from minigrad.data import cache_dir, corpora, downloads, find_text, load_text, network
-from minigrad.data.archives import unpacked
-from minigrad.data.downloads import Download, fetch, of_url
+from minigrad.data import cache_dir, find_text, load_text
+from minigrad.data.texts import corpora, downloads, network
+from minigrad.data.texts.archives import unpacked
+from minigrad.data.texts.downloads import Download, fetch, of_url
 
 pytest.importorskip("requests")
 

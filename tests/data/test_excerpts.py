@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.data import cut, excerpts, split, texts
+from minigrad.data import cut, split
 from minigrad.data.batches import TooShortError
-from minigrad.data.excerpts import first_characters, first_words
-from minigrad.data.texts import TextString
+from minigrad.data.texts import excerpts
+from minigrad.data.texts import text as texts
+from minigrad.data.texts.excerpts import first_characters, first_words
+from minigrad.data.texts.text import TextString
 
 TEXTS = st.text(st.sampled_from("ab c\n\td\u3000\x1c한"), min_size=0, max_size=60)
 FRACTIONS = st.sampled_from([(0.9, 0.05, 0.05), (0.5, 0.5), (0.2, 0.3, 0.5), (1.0,)])

@@ -58,7 +58,7 @@ def test_any_byte(tokenizer, tmp_path):
 
 
 def test_of_any_length(tmp_path, monkeypatch):
-    monkeypatch.setattr("minigrad.data.saving.LONGEST", 1000)
+    monkeypatch.setattr("minigrad.data.tokens.saving.LONGEST", 1000)
     path = tmp_path / "t.json"
     Vocabulary(["a"]).save(path)
     assert len(load_tokenizer(path)) == 1

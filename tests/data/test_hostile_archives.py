@@ -14,8 +14,9 @@ from collections import namedtuple
 
 import pytest
 
-from minigrad.data import limits, load_text
-from minigrad.data.archives import unpacked
+from minigrad.data import load_text
+from minigrad.data.texts import limits
+from minigrad.data.texts.archives import unpacked
 
 MANY = 80 << 20
 TOO_LONG = "it is longer than the 67,108,864 bytes .*packed to; .*MINIGRAD_MAX_BYTES"
@@ -182,7 +183,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("make", [zipped, tarred])
     def test_of_files(self, tmp_path, cache, monkeypatch, make):
-        monkeypatch.setattr("minigrad.data.archives.MOST_FILES", 9)
+        monkeypatch.setattr("minigrad.data.texts.archives.MOST_FILES", 9)
         name = tmp_path / ("x.zip" if make is zipped else "x.tar")
         name.write_bytes(make(*((f"{n}/", b"") for n in range(10))))
         with pytest.raises(ValueError, match="more than 9 files in it; unpack it by hand"):

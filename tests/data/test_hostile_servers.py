@@ -11,7 +11,8 @@ from collections import namedtuple
 
 import pytest
 
-from minigrad.data import find_text, limits, load_text, network
+from minigrad.data import find_text, load_text
+from minigrad.data.texts import limits, network
 
 pytest.importorskip("requests")
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad.data import read_text
-from minigrad.data.texts import (
+from minigrad.data.texts.text import (
     Excerpt,
     Joined,
     Lowercase,

@@ -14,11 +14,11 @@ from minigrad.data import (
     Vocabulary,
     batchify,
     read_text,
-    token_files,
     tokenized,
     windows,
 )
-from minigrad.data.texts import Excerpt, TextFile, TextString
+from minigrad.data.texts.text import Excerpt, TextFile, TextString
+from minigrad.data.tokens import token_files
 
 TEXT = "The cat sat,\nthe 고양이 sat — 🏳️‍🌈 on the\tmat.\n\n" * 30
 TOKENIZERS = {

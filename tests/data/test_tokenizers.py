@@ -15,10 +15,10 @@ from minigrad.data import (
     ByteVocabulary,
     TextDecoder,
     Vocabulary,
-    byte_pairs,
     load_tokenizer,
 )
-from minigrad.data.texts import recut
+from minigrad.data.texts.text import recut
+from minigrad.data.tokens import byte_pairs
 
 pytest.importorskip("tokenizers")
 

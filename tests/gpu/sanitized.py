@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent / "dry"))
 from kernel_cases import CASES, Columns
 from library_kernels import KERNELS, NAMES
 
-from minigrad.kernels.launch import DTYPES, tables
+from minigrad.arrays.kernel import DTYPES, tables
 
 
 def on_device(argument, dtype, kept):

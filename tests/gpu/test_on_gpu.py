@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.kernels.launch import DTYPES
+from minigrad.arrays.kernel import DTYPES
 from minigrad.testing import check_gradients, check_layer
 
 sys.path.insert(0, str(Path(__file__).parent / "dry"))

@@ -32,12 +32,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kills import TEXT, final, same
 
 from minigrad.training import load_checkpoint
-from models.reporting import Reporter
-from models.resuming import resume
-from models.run import Run
-from models.run_directory import RunDirectory
-from models.settings import Settings
-from models.units import UNITS
+from models.measuring.units import UNITS
+from models.runs.directory import RunDirectory
+from models.runs.resuming import resume
+from models.runs.run import Run
+from models.runs.settings import Settings
+from models.showing.reporter import Reporter
 
 FAULTS = ("once", "from then on", "the machine stops")
 
@@ -175,7 +175,7 @@ def check_left(out: Path) -> None:
 
 def torment(folder: Path, settings: Settings, fault: str, numbers: slice) -> int:
     """Have the calls of these numbers fail, one in each run; returns how many there were."""
-    with mock.patch("models.plotting.curves", return_value=b"a picture"):  # it takes long
+    with mock.patch("models.showing.curves.curves", return_value=b"a picture"):  # it takes long
         counting = Disk(folder / "peace")
         with counting.between():
             trained(settings, folder / "peace")

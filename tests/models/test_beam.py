@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.data import ByteVocabulary, Vocabulary
-from models.beam import beam_search, length_penalty, search
 from models.rnnlm import RNNLM
-from models.sampling import generate
+from models.writing.beam import beam_search, length_penalty, search
+from models.writing.sampling import generate
 
 LETTERS = Vocabulary("abc.", unk=None)
 

@@ -20,11 +20,11 @@ import pytest
 from typer.testing import CliRunner
 
 from minigrad.data import load_tokenizer
-from models.cli import app
+from models.commands.cli import app
 from models.corpus import load_corpus
-from models.evaluation import evaluate
-from models.recipes import RECIPES
-from models.run_directory import RunDirectory
+from models.measuring.evaluation import evaluate
+from models.runs.directory import RunDirectory
+from models.runs.recipes import RECIPES
 
 pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
 
@@ -210,7 +210,7 @@ class TestTrain:
         """By a clock that goes on by a millisecond each time that it is looked at."""
         ticks = itertools.count()
         clock = SimpleNamespace(monotonic=lambda: next(ticks) / 1000)
-        monkeypatch.setattr("models.run.time", clock)
+        monkeypatch.setattr("models.runs.run.time", clock)
         options = ["--text", text_file, "--out", tmp_path / "out", *TINY, "--minutes", 0.02]
         succeeds(call("train", *options, "--samples", 0))
         assert 1200 < next(ticks) < 1500

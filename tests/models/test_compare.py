@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from minigrad.training import MetricsLog, save_checkpoint
 from models.commands import compare as module
 from models.commands.compare import compare, differences, summary
-from models.output import Terminal
+from models.showing.output import Terminal
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(compare)

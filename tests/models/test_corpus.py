@@ -8,9 +8,9 @@ from minigrad.data import (
     TextDecoder,
     Vocabulary,
     split,
-    token_files,
     tokenized,
 )
+from minigrad.data.tokens import token_files
 from models import corpus as corpora
 from models.corpus import Size, find_part, load_corpus
 

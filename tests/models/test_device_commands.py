@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 import minigrad as mg
-from models.cli import app
+from models.commands.cli import app
 from models.devices import check_available
-from models.progress import machine, machine_differences
-from models.run_directory import RunDirectory
-from models.settings import Settings
-from models.training import Trainer
+from models.runs.directory import RunDirectory
+from models.runs.progress import machine, machine_differences
+from models.runs.settings import Settings
+from models.runs.trainer import Trainer
 
 TINY = ["--hidden-size", 8, "--batch-size", 4, "--bptt", 8, "--embedding-size", 4, "--samples", 2]
 
@@ -126,8 +126,8 @@ class TestCommands:
             return fetch(trainer)
 
         monkeypatch.setattr(Trainer, "fetch", counted)
-        monkeypatch.setattr("models.run.TELL_EVERY", math.inf)
-        monkeypatch.setattr("models.schedule.RECORDS", 2)
+        monkeypatch.setattr("models.runs.run.TELL_EVERY", math.inf)
+        monkeypatch.setattr("models.runs.schedule.RECORDS", 2)
         options = ["--device", "cuda", "--steps", 240, "--eval-every", 170, "--samples", 0]
         succeeds(train(tmp_path / "out", text_file, *options))
         # a record every 120 steps, a validation after 170

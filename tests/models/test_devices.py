@@ -8,17 +8,17 @@ from double import budget
 
 import minigrad as mg
 from minigrad.data import Vocabulary
-from models.beam import beam_search
 from models.devices import Readings, device_of, using
-from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
-from models.evaluation import FETCH_EVERY as LOSSES
-from models.evaluation import evaluate
-from models.making import make_model
-from models.neural_cache import cache_evaluate
+from models.measuring.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
+from models.measuring.evaluation import FETCH_EVERY as LOSSES
+from models.measuring.evaluation import evaluate
+from models.measuring.neural_cache import cache_evaluate
 from models.rnnlm import RNNLM
-from models.sampling import Reader
-from models.settings import Settings
-from models.training import FETCH_EVERY, Diverged, Trainer
+from models.runs.making import make_model
+from models.runs.settings import Settings
+from models.runs.trainer import FETCH_EVERY, Diverged, Trainer
+from models.writing.beam import beam_search
+from models.writing.sampling import Reader
 
 V = 7
 SMALL = {"hidden_size": 8, "embedding_size": 5, "bptt": 5, "dropout": 0.0, "clip": 0.5}

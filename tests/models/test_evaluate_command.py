@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from minigrad.data import ByteVocabulary, Vocabulary, split
 from models.commands.evaluate import evaluate as command
 from models.corpus import load_corpus
-from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
-from models.evaluation import evaluate
-from models.neural_cache import cache_evaluate
+from models.measuring.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
+from models.measuring.evaluation import evaluate
+from models.measuring.neural_cache import cache_evaluate
 from models.rnnlm import RNNLM
-from models.run_directory import RunDirectory
-from models.saved_model import describe
-from models.settings import Settings
+from models.runs.directory import RunDirectory
+from models.runs.saved_model import describe
+from models.runs.settings import Settings
 
 app = typer.Typer()
 app.command()(command)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.modes import modes
-from models.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
-from models.evaluation import Evaluation, evaluate
-from models.neural_cache import cache_evaluate
+from minigrad.autograd.modes import modes
+from models.measuring.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
+from models.measuring.evaluation import Evaluation, evaluate
+from models.measuring.neural_cache import cache_evaluate
 from models.rnnlm import RNNLM
 
 V = 11

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from models.cli import app
+from models.commands.cli import app
 
 pytestmark = pytest.mark.host(reason="nothing is computed")
 

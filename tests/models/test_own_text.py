@@ -9,10 +9,10 @@ import threading
 import pytest
 from typer.testing import CliRunner
 
-from minigrad.data.downloads import of_url
+from minigrad.data.texts.downloads import of_url
 from minigrad.training import load_checkpoint, save_checkpoint
 from models import load_run
-from models.cli import app
+from models.commands.cli import app
 
 pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
 
@@ -43,7 +43,7 @@ def peace(tmp_path_factory):
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     (folder / "valid.txt").write_text(TEXT[:600], encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
+        patch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
         texts = ["--text", folder / "text.txt", "--valid", folder / "valid.txt"]
         succeeds(call("train", *texts, "--out", folder / "out", *OPTIONS))
     return folder
@@ -52,7 +52,7 @@ def peace(tmp_path_factory):
 @pytest.fixture
 def run(peace, tmp_path, monkeypatch):
     """A copy of it, whose text is where it was."""
-    monkeypatch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
+    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
     return shutil.copytree(peace / "out", tmp_path / "out")
 
 
@@ -145,11 +145,11 @@ def test_a_fingerprint_that_is_missing(run):
 
 def test_what_is_called_by_its_name_may_differ(peace, tmp_path, monkeypatch):
     """Another Python has another documentation: that is told, and measured all the same."""
-    monkeypatch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
+    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
     out, text = tmp_path / "bytes", peace / "text.txt"
     succeeds(call("train", "--text", text, "--out", out, *OPTIONS, "--level", "byte"))
     name(out, "python-docs")
-    monkeypatch.setattr("minigrad.data.corpora.python_docs", lambda: TEXT[::-1])
+    monkeypatch.setattr("minigrad.data.texts.corpora.python_docs", lambda: TEXT[::-1])
     result = call("evaluate", out)
     succeeds(result)
     assert "Warning: python-docs is not the text" in result.stderr

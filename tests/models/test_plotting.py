@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from models import drawing, plotting
-from models.drawing import POINTS, Points, draw_line, log_ticks, loss_axis, number, spread
-from models.plotting import comparison, curves
-from models.units import UNITS
+from models.measuring.units import UNITS
+from models.showing import curves as plotting
+from models.showing import drawing
+from models.showing.curves import comparison, curves
+from models.showing.drawing import POINTS, Points, draw_line, log_ticks, loss_axis, number, spread
 
 CHAR, WORD = UNITS["char"], UNITS["word"]
 

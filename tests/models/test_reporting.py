@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.output import Terminal, say_json
-from models.reporting import PLAIN_EVERY, Now, Reporter
-from models.units import UNITS
+from models.measuring.units import UNITS
+from models.showing.output import Terminal, say_json
+from models.showing.reporter import PLAIN_EVERY, Now, Reporter
 
 ROOT = Path(__file__).parents[2]
 NOW = Now(
@@ -224,7 +224,7 @@ class TestWithoutTerminal:
 
     def test_a_line_now_and_then(self, monkeypatch):
         clock = [1000.0]
-        monkeypatch.setattr("models.reporting.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("models.showing.reporter.time.monotonic", lambda: clock[0])
         reporter, file = piped()
         reporter.best = 1.5
         with reporter.progress(40_000, None):
@@ -298,8 +298,8 @@ class TestOutputThatIsGone:
         program = (
             "import sys, time\n"
             "from rich.console import Console\n"
-            "from models.reporting import Reporter\n"
-            "from models.units import UNITS\n"
+            "from models.showing.reporter import Reporter\n"
+            "from models.measuring.units import UNITS\n"
             "reporter = Reporter(Console(), UNITS['char'])\n"
             "with reporter.progress(10, None):\n"
             "    reporter.line('one')\n"
@@ -323,8 +323,8 @@ def test_on_a_real_terminal():
     program = (
         "import time\n"
         "from rich.console import Console\n"
-        "from models.reporting import Now, Reporter\n"
-        "from models.units import UNITS\n"
+        "from models.showing.reporter import Now, Reporter\n"
+        "from models.measuring.units import UNITS\n"
         "reporter = Reporter(Console(), UNITS['char'])\n"
         "with reporter.progress(30, None):\n"
         "    for step in range(30):\n"

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from minigrad.training import load_checkpoint, save_checkpoint
 from models import load_run
-from models.cli import app
+from models.commands.cli import app
 from models.commands.errors import BAD_INPUT, message
-from models.reporting import Reporter
-from models.resuming import resume
-from models.run_directory import RunDirectory
-from models.training import Trainer
-from models.units import UNITS
+from models.measuring.units import UNITS
+from models.runs.directory import RunDirectory
+from models.runs.resuming import resume
+from models.runs.trainer import Trainer
+from models.showing.reporter import Reporter
 
 sys.path.insert(0, str(Path(__file__).parent))
 from kills import final, same
@@ -58,14 +58,14 @@ def refused(result, message):
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """They take longer than all the rest."""
-    monkeypatch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
+    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
 
 
 @pytest.fixture(scope="module")
 def peace(tmp_path_factory):
     """A run that nothing went wrong with, not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.plotting.curves", lambda *arguments: b"a picture")
+        patch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
         out = tmp_path_factory.mktemp("peace") / "out"
         succeeds(train(out))
     return out

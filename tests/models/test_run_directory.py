@@ -10,9 +10,9 @@ import minigrad as mg
 from minigrad.data import Vocabulary
 from minigrad.training import save_checkpoint
 from models import RNNLM, load_run
-from models.run_directory import RUN_VERSION, RunDirectory, read_toml
-from models.saved_model import describe
-from models.settings import Settings
+from models.runs.directory import RUN_VERSION, RunDirectory, read_toml
+from models.runs.saved_model import describe
+from models.runs.settings import Settings
 
 VOCABULARY = Vocabulary(["<unk>", "a", "b", "한"], unk="<unk>")
 FILES = ["config", "tokenizer", "model"]
@@ -114,7 +114,7 @@ def test_one_run_at_a_time(run):
 
 
 def test_a_lock_goes_with_its_process(run):
-    code = "import os, sys; from models.run_directory import RunDirectory\n"
+    code = "import os, sys; from models.runs.directory import RunDirectory\n"
     code += "RunDirectory(sys.argv[1]).locked().__enter__(); os.kill(os.getpid(), 9)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run([sys.executable, "-c", code, run.path], env=environment, check=False)

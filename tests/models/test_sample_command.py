@@ -16,13 +16,13 @@ import typer
 from typer.testing import CliRunner
 
 from minigrad.data import ByteVocabulary, Vocabulary
-from models.beam import beam_search
 from models.commands.sample import sample
 from models.rnnlm import RNNLM
-from models.run_directory import RunDirectory
-from models.sampling import generate_many
-from models.saved_model import describe
-from models.settings import Settings
+from models.runs.directory import RunDirectory
+from models.runs.saved_model import describe
+from models.runs.settings import Settings
+from models.writing.beam import beam_search
+from models.writing.sampling import generate_many
 
 app = typer.Typer()
 app.command()(sample)

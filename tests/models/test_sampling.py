@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import nn
 from minigrad.data import ByteVocabulary, Vocabulary
-from models.prompts import StopTexts, first_id, read_prompt, unknown_symbols
 from models.rnnlm import RNNLM
-from models.sampling import (
+from models.writing.prompts import StopTexts, first_id, read_prompt, unknown_symbols
+from models.writing.sampling import (
     PROMPT_WINDOW,
     ROWS,
     Reader,

@@ -9,9 +9,15 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.recipes import RECIPES
-from models.schedule import expected_steps, fraction_done, rate, validation_is_due, validations_left
-from models.settings import Settings
+from models.runs.recipes import RECIPES
+from models.runs.schedule import (
+    expected_steps,
+    fraction_done,
+    rate,
+    validation_is_due,
+    validations_left,
+)
+from models.runs.settings import Settings
 
 
 class TestSettings:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from models.tensorboard import TensorBoardLog
-from models.units import UNITS
+from models.measuring.units import UNITS
+from models.showing.tensorboard import TensorBoardLog
 
 pytest.importorskip("tensorboardX")
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -147,7 +147,7 @@ def test_names_rise_though_the_clock_is_set_back(tmp_path, monkeypatch):
 def test_a_kill_loses_no_record(tmp_path):
     program = (
         "import sys, time\n"
-        "from models.tensorboard import TensorBoardLog\n"
+        "from models.showing.tensorboard import TensorBoardLog\n"
         "log = TensorBoardLog(sys.argv[1])\n"
         "for step in range(100): log.write({'step': step, 'split': 'train', 'loss': 1.0})\n"
         "print('written', flush=True)\n"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.settings import Settings
-from models.trouble import Watcher, likely_cause
+from models.runs.settings import Settings
+from models.runs.trouble import Watcher, likely_cause
 
 
 def warnings_of(losses):

@@ -10,7 +10,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.testing import check_layer
-from minigrad.testing.checks import flatten
+from minigrad.testing.gradients import flatten
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 3))  # no number of it is near an edge of a ReLU

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.nn import sequences
+from minigrad.nn.recurrent import stack as sequences
 from minigrad.testing import check_layer
 
 KINDS = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.ops.recurrence import gru_step, lstm_step, rnn_step
+from minigrad.nn.recurrent.equations import gru_step, lstm_step, rnn_step
 from minigrad.testing import GradientError, check_layer
 from minigrad.training import truncated_bptt
 
@@ -45,7 +45,7 @@ GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
 class StepCell(nn.Module):
-    """One of the steps of `minigrad.ops.recurrence`, with zeros for weights."""
+    """One of the steps of `minigrad.nn.recurrent.equations`, with zeros for weights."""
 
     def __init__(self, input_size, hidden_size, kind):
         rows, self.kind = GATES[kind] * hidden_size, kind

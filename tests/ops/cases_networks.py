@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad.kernels.rows import philox
+from minigrad.ops.kernels import philox
 from minigrad.testing import strategies as draw
 
 # ---------------------------------------------------------------------------- softmax, losses

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.sparse import LONG
+from minigrad.autograd.sparse import LONG
 
 
 def leaf(x):

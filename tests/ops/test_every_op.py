@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.testing import check_gradients
-from minigrad.testing.checks import flatten
+from minigrad.testing.gradients import flatten
 
 sys.path.insert(0, str(Path(__file__).parent))
 import cases_arrays  # noqa: F401 (registers its cases)
@@ -165,8 +166,11 @@ def test_signature_and_docstring_are_kept(name):
 
 
 def fused_ops():
-    for path in sorted((Path(mg.__file__).parent / "ops").glob("*.py")):
-        module = importlib.import_module(f"minigrad.ops.{path.stem}")
+    """All of the package, wherever they are."""
+    for found in pkgutil.walk_packages(mg.__path__, "minigrad."):
+        if found.name == "minigrad.__main__":
+            continue
+        module = importlib.import_module(found.name)
         for op in vars(module).values():
             if hasattr(op, "op") and getattr(op, "__module__", "") == module.__name__:
                 yield op

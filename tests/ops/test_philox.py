@@ -7,7 +7,7 @@ From Random123, the library of Salmon, Moraes, Dror and Shaw, "Parallel random n
 import numpy as np
 import pytest
 
-from minigrad.kernels.rows import philox
+from minigrad.ops.kernels import philox
 
 VECTORS = """
     00000000 00000000 00000000 00000000  00000000 00000000  6627e8d5 e169c58d bc57ac4c 9b00dbd8

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.sums import total
+from minigrad.arrays.sums import total
 
 ROWS = 100 + np.random.default_rng(0).random((200_000, 3), np.float32)
 EXACT = ROWS.astype(np.float64)

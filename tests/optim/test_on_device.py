@@ -7,8 +7,8 @@ import pytest
 from double import budget
 
 import minigrad as mg
-from minigrad import devices
-from minigrad.kernels.launch import Kernel
+from minigrad.arrays import devices
+from minigrad.arrays.kernel import Kernel
 from minigrad.optim import (
     ASGD,
     SGD,

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "habits"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "errors"))
 from snippets import OTHERWISE, SNIPPETS, run  # noqa: E402
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from minigrad.data import batchify
-from models.evaluation import evaluate
-from models.making import make_model
-from models.schedule import rate
-from models.settings import Settings
-from models.training import Trainer
+from models.measuring.evaluation import evaluate
+from models.runs.making import make_model
+from models.runs.schedule import rate
+from models.runs.settings import Settings
+from models.runs.trainer import Trainer
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.peer

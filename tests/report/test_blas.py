@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad import blas
-from minigrad.blas import Blas
+from minigrad.arrays import blas
+from minigrad.arrays.blas import Blas
 from minigrad.files import CACHE
 
 ROOT = Path(__file__).parents[2]
@@ -269,7 +269,7 @@ if os.environ.get("OPENBLAS_CORETYPE") == "{OLD}" and "KEEP" not in os.environ:
 """
     SCRIPT = """\
 import os, sys
-from minigrad import blas
+from minigrad.arrays import blas
 blas.restart_with_better_kernel()
 print(sys.argv[1:], sys.stdin.read(), blas.in_use().kernel)
 os.kill(os.getpid(), 15) if "die" in sys.argv else sys.exit(3)

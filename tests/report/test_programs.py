@@ -53,7 +53,7 @@ def call(arguments, path=(), **options):
     ("program", "at"),
     [
         (REPORT, "numpy"),
-        (REPORT, "minigrad.tape"),
+        (REPORT, "minigrad.autograd.tape"),
         (COMMAND, "numpy"),
         (COMMAND, "typer"),
         (SCRIPT, "numpy"),

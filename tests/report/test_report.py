@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import __main__, blas
+from minigrad import __main__
 from minigrad.__main__ import OPTIONAL
-from minigrad.blas import speeds_with
+from minigrad.arrays import blas
+from minigrad.arrays.blas import speeds_with
 
 ROOT = Path(__file__).parents[2]
 openblas = pytest.mark.skipif(blas.in_use().name != "openblas", reason="needs a known OpenBLAS")

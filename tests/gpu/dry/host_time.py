@@ -94,7 +94,7 @@ def costs() -> dict[str, float]:
     """Microseconds of each kind of work, at the sizes of C4."""
     import cupy
 
-    from minigrad.kernels.recurrent import lstm_forward
+    from minigrad.nn.recurrent.kernels import lstm_forward
 
     T, N, H = 20, 20, 200
     h, c = (cupy.zeros((T + 1, N, H), "float32") for _ in range(2))
@@ -117,7 +117,7 @@ def costs() -> dict[str, float]:
 
 def own_launches(step: Callable[[], Any]) -> int:
     """How many kernels of minigrad's a step launches."""
-    from minigrad.kernels.launch import Kernel
+    from minigrad.arrays.kernel import Kernel
 
     launched = 0
     launch = Kernel.__call__

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.launch import THREADS
-from minigrad.kernels.updates import blocks_for
+from minigrad.arrays.kernel import THREADS
+from minigrad.optim.kernels import blocks_for
 
 
 @dataclass

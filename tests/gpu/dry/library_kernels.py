@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 import minigrad
-from minigrad.kernels.launch import KERNELS
+from minigrad.arrays.kernel import KERNELS
 
 for module in pkgutil.walk_packages(minigrad.__path__, "minigrad."):
     if not module.name.endswith("__main__"):

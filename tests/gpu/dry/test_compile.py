@@ -7,7 +7,7 @@ import pytest
 from cupy.cuda import compiler
 from library_kernels import KERNELS, NAMES
 
-from minigrad.kernels.launch import DTYPES, OPTIONS
+from minigrad.arrays.kernel import DTYPES, OPTIONS
 
 GPUS = {"sm_80": "A100", "sm_90": "H100", "sm_100": "B200"}
 

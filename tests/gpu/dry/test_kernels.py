@@ -12,7 +12,7 @@ import pytest
 from kernel_cases import CASES, Call, Columns
 from library_kernels import KERNELS, NAMES
 
-from minigrad.kernels.launch import DTYPES, Kernel, tables
+from minigrad.arrays.kernel import DTYPES, Kernel, tables
 
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
 MARGIN = 64  # elements before and after each array, which no kernel may touch

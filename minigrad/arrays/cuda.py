@@ -1,0 +1,126 @@
+"""What there is to know about GPUs, and to set; ``minigrad.arrays.cuda.is_available()``.
+
+Nothing here is needed to use one: ``Tensor.to("cuda")``, ``Module.to("cuda")`` and ``device=`` are
+enough. CuPy is imported when a function is called, not before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.arrays.devices import checked_device, gpu, gpus, require_cupy
+from minigrad.arrays.library import FLOAT32, Device
+
+__all__ = [
+    "PRECISIONS",
+    "device_count",
+    "device_name",
+    "empty_cache",
+    "is_available",
+    "memory_stats",
+    "set_float32_matmul_precision",
+    "synchronize",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def is_available() -> bool:
+    """Whether there is a GPU, with a driver, that CuPy can use."""
+    try:
+        require_cupy()
+    except RuntimeError:
+        return False
+    return True
+
+
+def device_count() -> int:
+    """How many GPUs there are; 0 if none can be used."""
+    return len(gpus) if is_available() else 0
+
+
+def device_name(device: Device = "cuda") -> str:
+    """What the maker calls a GPU; raises as the other functions here."""
+    properties = require_cupy().cuda.runtime.getDeviceProperties(_gpu(device).id)
+    name = properties["name"]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def synchronize(device: Device = "cuda") -> None:
+    """Wait until a GPU has done all that it was given to do: before reading a clock, say.
+
+    Raises
+    ------
+    ValueError
+        if `device` is no GPU, or there is none of that number.
+    RuntimeError
+        if no GPU can be used.
+    """
+    _gpu(device).synchronize()
+
+
+def memory_stats(device: Device = "cuda") -> dict[str, int]:
+    """How the memory of a GPU is used, in bytes; raises as `synchronize`.
+
+    Returns
+    -------
+    dict
+        ``"allocated"``: what arrays take; ``"reserved"``: what CuPy holds for them, the allocated
+        included, and hands out again without asking the driver; ``"free"`` and ``"total"``: of the
+        whole GPU, with all programs that use it.
+    """
+    cupy = require_cupy()
+    with _gpu(device):
+        pool = cupy.get_default_memory_pool()
+        free, total = cupy.cuda.runtime.memGetInfo()
+        return {
+            "allocated": pool.used_bytes(),
+            "reserved": pool.total_bytes(),
+            "free": free,
+            "total": total,
+        }
+
+
+def empty_cache(device: Device = "cuda") -> None:
+    """Give the memory that CuPy holds for later back to the driver; raises as `synchronize`."""
+    with _gpu(device):
+        require_cupy().get_default_memory_pool().free_all_blocks()
+
+
+PRECISIONS = ("highest", "high")
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Say how exactly matrix products of float32 are computed on GPUs; at first ``"highest"``.
+
+    Parameters
+    ----------
+    precision
+        ``"highest"``: in float32. ``"high"``: in TensorFloat-32, where the GPU has it (Ampere and
+        later): factors are rounded to 10 bits after the point, sums are float32; up to ten times
+        as fast, with relative errors near 1e-3.
+
+    Raises
+    ------
+    ValueError
+        for another word.
+    RuntimeError
+        if no GPU can be used.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"set_float32_matmul_precision: expected one of {PRECISIONS}, got {precision!r}"
+        )
+    linalg = require_cupy()._core._routines_linalg  # CuPy's public switch is read once, at import
+    kinds = {"highest": linalg.COMPUTE_TYPE_DEFAULT, "high": linalg.COMPUTE_TYPE_TF32}
+    linalg.set_compute_type(FLOAT32, kinds[precision])
+
+
+def _gpu(device: Device) -> Any:
+    """CuPy's object for a GPU."""
+    name, index = checked_device(device)
+    if name != "cuda":
+        raise ValueError(f'device: expected "cuda" or "cuda:N", got {device!r}')
+    return gpu(index)

@@ -1,0 +1,109 @@
+"""Which array library an array belongs to, and the few places where the libraries differ.
+
+An op calls ``array_module(x)`` and gets NumPy for an array in the computer's memory, CuPy for one
+on a GPU; nothing else in minigrad asks. CuPy is imported only when somebody asks for a GPU, or
+hands over an array that is on one. Where arrays are, and moving them: `minigrad.arrays.devices`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
+ArrayLike: TypeAlias = Any  # a Tensor, an array, a Python number, or nested lists of numbers
+DType: TypeAlias = Any  # what NumPy takes as one: np.float32, "float64", float ...
+Axis: TypeAlias = int | Sequence[int] | None  # one axis, several, or None for all
+Device: TypeAlias = str  # "cpu", "cuda" (the current GPU) or "cuda:1"
+
+FLOAT32 = np.dtype(np.float32)
+
+
+def array_module(*arrays: Any) -> Any:
+    """The array library (the module ``numpy`` or ``cupy``) that the given arrays belong to.
+
+    Tensors count by the array that they hold; Python numbers and None belong anywhere. With no
+    array among the arguments the answer is NumPy.
+    """
+    for x in arrays:
+        if type(x) is np.ndarray:
+            return np
+        x = bare(x)
+        if type(x).__module__.partition(".")[0] == "cupy":
+            return sys.modules["cupy"]
+    return np
+
+
+def bare(x: Any) -> Any:
+    """The array that a Tensor holds; whatever else as it is.
+
+    A Tensor is known by its place on the tape: masked arrays and pandas have a `_data`, too.
+    """
+    return x._data if hasattr(x, "_node") else x
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array of a known library (a NumPy scalar counts as one)."""
+    return isinstance(x, np.ndarray | np.generic) or type(x).__module__.partition(".")[0] == "cupy"
+
+
+def as_array(value: Any, dtype: DType = None) -> Array:
+    """`value` as an array where it is, copied only if that is needed.
+
+    Python numbers, and lists of them, become float32 (lists of bools stay bool); arrays, and what
+    has ``__array__`` (of pandas, PyTorch ...), keep their dtype unless `dtype` says otherwise.
+
+    Raises
+    ------
+    TypeError
+        if `value` is not numeric: strings, objects, dates, ragged lists, complex numbers; or if it
+        has a mask, which would be lost.
+    """
+    if not is_array(value):
+        sparse = getattr(value, "is_sparse", False)  # a RowSparse
+        value = value.to_dense() if sparse else _from_python(value, dtype)
+    xp = array_module(value)
+    if type(value) is not xp.ndarray:
+        refuse_mask(value)
+        value = xp.asarray(value)
+    if value.dtype.kind not in "biuf":
+        _refuse_dtype(value.dtype)
+    if dtype is not None and value.dtype != dtype:
+        if np.dtype(dtype).kind not in "biuf":
+            _refuse_dtype(np.dtype(dtype))
+        value = value.astype(dtype)
+    # big-endian numbers are slow everywhere, and float16 is not known by its dtype then
+    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+
+
+def refuse_mask(value: Any) -> None:
+    """Raise a TypeError if `value` is a masked array, or another that has a mask."""
+    if isinstance(value, np.ndarray) and hasattr(value, "mask"):
+        raise TypeError(
+            f"tensor: a {type(value).__name__} would lose its mask; fill it (a.filled(0)), and "
+            "pass the mask on as an array of its own (a.mask), to mg.where say"
+        )
+
+
+def _refuse_dtype(dtype: Any) -> NoReturn:
+    raise TypeError(
+        f"tensor: expected real numbers, got an array of dtype {dtype}; minigrad "
+        "differentiates real functions (floats) and counts with integers and bools"
+    )
+
+
+def _from_python(value: Any, dtype: DType) -> Array:
+    for item in value if isinstance(value, list | tuple) else ():
+        refuse_mask(item)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # the last two of another library
+        raise TypeError(
+            f"tensor: cannot make an array of a {type(value).__name__}: {error}"
+        ) from None
+    if dtype is None and array.dtype.kind in "iuf" and not hasattr(value, "__array__"):
+        dtype = FLOAT32
+    return array if dtype is None or array.dtype.kind not in "biuf" else array.astype(dtype)

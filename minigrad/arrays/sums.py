@@ -1,0 +1,101 @@
+"""Sums that keep their digits: what every sum in minigrad is made with.
+
+NumPy adds along the last axis in pairs, but along any other one row after the other: the million
+and first row is added to a number a million times as large, whose last digits it no longer
+reaches. And it adds float16 up in float16, which ends at 65504. Here rows are added 64 at a time,
+and the sums of those in the same way, by a product with ones, which is also faster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.arrays.axes import one_axis, reduced_axes
+from minigrad.arrays.library import FLOAT32, Array, Axis, DType
+
+_BLOCK = 64  # rows that are added up one after the other
+_LAST = 4 * _BLOCK  # the same where that is the last round
+_FEW = _BLOCK // 2  # NumPy's own way is exact enough, and faster
+_add_up: Any = np.add.reduce  # as x.sum, without its detour
+_ONES = {char: np.ones(_LAST, char) for char in "fd"}
+
+
+def total(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Any:
+    """The sum of the array `x` over `axis` (None: all), each as exact as its dtype allows.
+
+    `dtype` is that of the result; None: that of `x`, and for integers what NumPy takes. Sums of
+    float16 are kept in float32 on the way.
+    """
+    given = x.dtype if dtype is None else np.dtype(dtype)
+    if given.char == "e":
+        return total(x, axis, keepdims, FLOAT32).astype(given)
+    if type(x) is not np.ndarray:
+        return x.sum(axis, dtype=dtype, keepdims=keepdims)
+    one = axis.__class__ is int and -x.ndim <= axis < x.ndim
+    few = x.size <= _BLOCK or (one and x.shape[axis] <= _FEW)
+    last = axis is None or (one and x.strides[axis] == x.itemsize)  # type: ignore[index]
+    in_pairs = last and x.flags.c_contiguous
+    if few or in_pairs or given.char not in _ONES:
+        return _add_up(x, axis, dtype, None, keepdims)
+    axes = reduced_axes(x.ndim, axis)
+    x = x.astype(given, copy=False)
+    result = _contiguous(x, axes) if x.flags.c_contiguous else _strided(x, axes)
+    return result if keepdims else result.squeeze(axes)
+
+
+def _contiguous(x: Array, axes: Sequence[int]) -> Array:
+    for i in sorted(axes):
+        x = _along(x, i)
+    return x
+
+
+def _along(x: Array, axis: int) -> Array:
+    """The sum of the contiguous array `x` along `axis`, which stays with length 1."""
+    length, before = x.shape[axis], math.prod(x.shape[:axis])
+    after = math.prod(x.shape[axis + 1 :])
+    if after == 1 or length <= _FEW or (before > 1 and length <= 2 * _BLOCK):
+        return _add_up(x, axis, None, None, True)
+    lead = (before,) if before > 1 else ()
+    ones, rest = _ONES[x.dtype.char], None
+    rows = x.reshape(*lead, length, after)
+    while length > _LAST:
+        left = length % _BLOCK
+        if left:
+            odd = ones[:left] @ rows[..., length - left :, :]
+            rest = odd if rest is None else rest + odd
+            rows = rows[..., : length - left, :]
+        length //= _BLOCK
+        rows = (ones[:_BLOCK] @ rows.reshape(*lead, _BLOCK, -1)).reshape(*lead, length, after)
+    result = ones[:length] @ rows
+    if rest is not None:
+        result += rest
+    return result.reshape(*x.shape[:axis], 1, *x.shape[axis + 1 :])
+
+
+def _strided(x: Array, axes: Sequence[int]) -> Array:
+    """The sum over `axes`, which stay with length 1, of an array that is not contiguous."""
+    counts = [n if i in axes and x.strides[i] == 0 else 1 for i, n in enumerate(x.shape)]
+    once = x[tuple([slice(0, 1) if n > 1 else slice(None) for n in counts])]  # of what is repeated
+    order = sorted(range(x.ndim), key=lambda i: -x.strides[i])  # as it lies in memory
+    y = np.ascontiguousarray(once.transpose(order))
+    y = _contiguous(y, [order.index(i) for i in axes])
+    y = y.transpose([order.index(i) for i in range(x.ndim)])
+    return y * x.dtype.type(math.prod(counts))
+
+
+def running(x: Array, axis: int, dtype: DType = None) -> Array:
+    """The sums of the array `x` up to each place along `axis`, as exact as `total` is."""
+    given, axis = x.dtype if dtype is None else np.dtype(dtype), one_axis(x.ndim, axis)
+    if given.char not in "ef" or (given.char == "f" and x.shape[axis] <= _LAST):
+        return x.cumsum(axis, dtype=dtype)
+    wider = np.float64 if type(x) is np.ndarray else np.float32  # a GPU adds in pairs itself
+    return x.cumsum(axis, dtype=wider).astype(given, copy=False)
+
+
+def wide(dtype: DType) -> DType:
+    """The dtype to compute sums in whose result is of `dtype`: float32 for float16."""
+    return FLOAT32 if np.dtype(dtype).char == "e" else dtype

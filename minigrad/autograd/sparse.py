@@ -1,0 +1,230 @@
+"""The gradient of a matrix of which few rows were looked up: those rows, and nothing for the rest.
+
+A batch of 700 words looks up 700 rows at most of an embedding matrix that has 10,000. Made dense,
+its gradient is zeros for the others, and to make it, to clip it and to step by it is work on all.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+
+from minigrad.arrays.devices import to_device
+from minigrad.arrays.library import Array, array_module
+from minigrad.arrays.sums import total, wide
+
+LONG = 64
+"""From this length on, rows are summed by a call for each id, which is then up to ten times as
+fast as `numpy.add.reduceat` of all."""
+
+MANY = 256
+"""NumPy adds row after row: of more rows than so many the last digits would be lost."""
+
+
+def _dense(x: Any) -> Any:
+    return x.to_dense() if isinstance(x, RowSparse) else x
+
+
+def _in_full(function: Callable[[Any, Any], Any]) -> Any:
+    """The operator `function`, on whole matrices."""
+    return lambda self, other: function(_dense(self), _dense(other))
+
+
+class RowSparse:
+    """A matrix that is zero but for a few rows: `values[i]` is its row `rows[i]`.
+
+    It is what ``embedding(ids, weight, sparse=True)`` leaves in ``weight.grad``. Sums and
+    differences of two are again row-sparse, and so are its product and quotient with a number
+    (nothing is computed for the other rows: they are 0 also after a division by 0), its negative
+    and its absolute values. In all other operators, in every op of minigrad, and in NumPy's
+    elementwise functions it is the dense matrix that it stands for; what else NumPy has refuses it.
+
+    Parameters
+    ----------
+    rows
+        integers from 0 to shape[0] - 1, any shape; in any order, and those that are there several
+        times are summed.
+    values
+        a row of length shape[1] for each of them: shape rows.shape + (shape[1],).
+    shape
+        (number of rows, length of a row) of the whole matrix.
+
+    Attributes
+    ----------
+    rows
+        shape (k,), rising, each row once.
+    values
+        shape (k, shape[1]); memory of its own, which clipping changes in place.
+
+    Raises
+    ------
+    TypeError
+        if `rows` are not integers.
+    ValueError
+        if the shapes do not fit.
+    IndexError
+        if one of `rows` is outside the matrix.
+    """
+
+    __slots__ = ("rows", "shape", "values")
+    __hash__ = object.__hash__
+    is_sparse: ClassVar[bool] = (
+        True  # what minigrad.arrays.library, which is further down, knows it by
+    )
+    ndim: ClassVar[int] = 2
+
+    def __init__(self, rows: Array, values: Array, shape: tuple[int, int]) -> None:
+        if rows.dtype.kind not in "iu":
+            raise TypeError(f"RowSparse: rows must be integers, not {rows.dtype} {rows.shape}")
+        if values.shape != (*rows.shape, shape[1]):
+            raise ValueError(
+                f"RowSparse: values have shape {values.shape}; expected {(*rows.shape, shape[1])} "
+                f"for rows of shape {rows.shape} in a matrix of shape {shape}"
+            )
+        flat = rows.reshape(-1).astype(np.int64, copy=False)
+        self.shape = shape
+        self.rows, self.values = summed_rows(flat, values.reshape(rows.size, shape[1]))
+        if array_module(rows) is not np:
+            return  # looking would fetch from the GPU
+        if rows.size and not 0 <= self.rows[0] <= self.rows[-1] < shape[0]:
+            raise IndexError(
+                f"RowSparse: rows {self.rows[0]} to {self.rows[-1]} in a matrix of shape {shape}"
+            )
+
+    dtype = property(lambda self: self.values.dtype, doc="The NumPy dtype of the elements.")
+    nbytes = property(
+        lambda self: self.rows.nbytes + self.values.nbytes, doc="Bytes of memory it takes."
+    )
+
+    def to_dense(self) -> Array:
+        """The whole matrix as an array, on the same device."""
+        dense = array_module(self.values).zeros(self.shape, self.dtype)
+        dense[self.rows] = self.values
+        return dense
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The whole matrix as a NumPy array, as of a Tensor."""
+        return np.asarray(to_device(self.to_dense(), "cpu"))
+
+    def copy(self) -> RowSparse:
+        """The same in memory of its own."""
+        return RowSparse(self.rows, self.values, self.shape)
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, RowSparse):
+            return other + self.to_dense()
+        if other.shape != self.shape:
+            raise ValueError(f"RowSparse: a sum of shapes {self.shape} and {other.shape}")
+        xp = array_module(self.values)
+        rows = xp.concatenate([self.rows, other.rows])
+        return RowSparse(rows, xp.concatenate([self.values, other.values]), self.shape)
+
+    def __sub__(self, other: Any) -> Any:
+        return self + -other if isinstance(other, RowSparse) else self.to_dense() - other
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __mul__(self, other: Any) -> Any:
+        factor = self._number(other)
+        if factor is None:
+            return _dense(other) * self.to_dense()
+        return RowSparse(self.rows, self.values * factor, self.shape)
+
+    def __truediv__(self, other: Any) -> Any:
+        divisor = self._number(other)
+        if divisor is None:
+            return self.to_dense() / _dense(other)
+        return RowSparse(self.rows, self.values / divisor, self.shape)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / self.to_dense()
+
+    def __neg__(self) -> RowSparse:
+        return RowSparse(self.rows, -self.values, self.shape)
+
+    def __abs__(self) -> RowSparse:
+        return RowSparse(self.rows, abs(self.values), self.shape)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    __pow__, __rpow__ = _in_full(operator.pow), _in_full(lambda a, b: b**a)
+    __floordiv__, __rfloordiv__ = _in_full(operator.floordiv), _in_full(lambda a, b: b // a)
+    __mod__, __rmod__ = _in_full(operator.mod), _in_full(lambda a, b: b % a)
+    __eq__ = _in_full(operator.eq)
+    __ne__ = _in_full(operator.ne)
+    __lt__, __le__ = _in_full(operator.lt), _in_full(operator.le)
+    __gt__, __ge__ = _in_full(operator.gt), _in_full(operator.ge)
+
+    def _number(self, x: Any) -> Array | None:
+        """`x` in the dtype of the elements, if it is a single number and off the tape."""
+        if isinstance(x, RowSparse) or getattr(x, "_node", None) is not None:
+            return None
+        if not (isinstance(x, int | float) or getattr(x, "ndim", None) == 0):
+            return None
+        number: Array = array_module(self.values).asarray(getattr(x, "_data", x), self.dtype)
+        return number
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """``np.isfinite(gradient)``, ``array + gradient``: of the dense matrix."""
+        if any(isinstance(out, RowSparse) for out in options.get("out", ())):
+            raise TypeError(
+                f"{ufunc.__name__}: nothing is written into a RowSparse; use what it returns"
+            )
+        if ufunc is np.multiply and inputs[1] is self:
+            return self * inputs[0]
+        function = getattr(array_module(self.values), ufunc.__name__)
+        return getattr(function, method)(*map(_dense, inputs), **options)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise TypeError("NumPy does not take a RowSparse; use .to_dense() or .numpy()")
+
+    def __repr__(self) -> str:
+        return f"RowSparse({len(self.rows)} rows, shape={self.shape}, dtype={self.dtype})"
+
+
+def elements(gradient: Any) -> Array:
+    """The array with the numbers of a gradient: of a Tensor or RowSparse, or the array itself."""
+    if isinstance(gradient, RowSparse):
+        return gradient.values
+    return getattr(gradient, "_data", gradient)
+
+
+def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
+    """The `ids` (k,), sorted and each once, and the sum of the `rows` of each, in new memory.
+
+    Equal ids are brought side by side by sorting; then the rows of each run of them are summed.
+    """
+    xp, given = array_module(rows), rows.dtype
+    if xp is not np:
+        unique, inverse = xp.unique(ids, return_inverse=True)
+        sums = xp.zeros((unique.size, rows.shape[1]), wide(given))
+        xp.add.at(sums, inverse, rows.astype(sums.dtype, copy=False))
+        return unique, sums.astype(given, copy=False)
+    order = np.argsort(ids, kind="stable")
+    ordered, rows = ids[order], rows[order]
+    is_first = np.ones(len(ids), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    starts = np.flatnonzero(is_first)
+    if len(starts) == len(ids):
+        return ordered, rows
+    rows = rows.astype(wide(given), copy=False)
+    if rows.shape[1] < LONG:
+        sums, most = np.add.reduceat(rows, starts, axis=0), MANY
+        if not (ordered[most:] == ordered[:-most]).any():
+            return ordered[starts], sums.astype(given, copy=False)
+    else:
+        sums, most = rows[starts], 1
+    ends = np.append(starts[1:], len(ids))
+    runs = np.flatnonzero(ends - starts > most)
+    for i, start, end in zip(
+        runs.tolist(), starts[runs].tolist(), ends[runs].tolist(), strict=True
+    ):
+        if end - start <= MANY:
+            np.add.reduce(rows[start:end], axis=0, out=sums[i])
+        else:
+            sums[i] = total(rows[start:end], 0)
+    return ordered[starts], sums.astype(given, copy=False)

@@ -1,0 +1,87 @@
+"""Long texts cut into parts, and cut short, without holding them in memory."""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import islice, pairwise
+
+from minigrad.data.batches import split
+from minigrad.data.texts.text import Excerpt, Text, after_whitespace, recut
+
+WORD = re.compile(r"\S+")
+WORD_OR_LINE_END = re.compile(r"\S+|\n")
+
+
+def cut(text: Text, fractions: Sequence[float], *, words: bool = False) -> tuple[Excerpt, ...]:
+    """Cut a text into consecutive parts, as `split` does with one that is in memory.
+
+    Parameters
+    ----------
+    text
+        What to cut.
+    fractions
+        The share of each part.
+    words
+        Whether words are counted rather than characters. No word is cut in two then: each goes with
+        the whitespace after it, and whitespace at the very beginning is left out.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `text.pieces` and `split` do.
+    """
+    if not words:
+        length = sum(map(len, text.pieces()))
+        parts = split(range(length), fractions)
+        return tuple(Excerpt(text, part.start, part.stop) for part in parts)
+    counts, lengths = _counted(text, lambda piece: len(piece.split()))
+    numbers = [part.start for part in split(range(sum(counts)), fractions)]
+    starts = [start for start, _ in _found(text, WORD, counts, numbers)]
+    bounds = pairwise([*starts, sum(lengths)])
+    return tuple(Excerpt(text, start, stop) for start, stop in bounds)
+
+
+def first_characters(text: Text, count: int) -> Text:
+    """The first `count` characters of a text, or all of it if it has no more."""
+    return Excerpt(text, 0, count) if sum(map(len, text.pieces())) > count else text
+
+
+def first_words(text: Text, count: int, *, line_ends: bool = True) -> Text:
+    """The first `count` words of a text, or all of it if it has no more.
+
+    With `line_ends` each line end counts too, as it does in a vocabulary that has a token for it.
+    """
+    pattern = WORD_OR_LINE_END if line_ends else WORD
+    counts, _ = _counted(text, lambda piece: len(piece.split()) + line_ends * piece.count("\n"))
+    if sum(counts) <= count:
+        return text
+    ((_, stop),) = _found(text, pattern, counts, [count - 1])
+    return Excerpt(text, 0, stop)
+
+
+def _counted(text: Text, count: Callable[[str], int]) -> tuple[list[int], list[int]]:
+    """What `count` says of each piece of a text, and how long each is."""
+    counts, lengths = [], []
+    for piece in recut(text.pieces(), after_whitespace):
+        counts.append(count(piece))
+        lengths.append(len(piece))
+    return counts, lengths
+
+
+def _found(
+    text: Text, pattern: re.Pattern[str], counts: Sequence[int], numbers: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Where the matches of `pattern` with these numbers, which rise, begin and end.
+
+    `counts` are those of the pieces: only in the ones that matter the matches are looked for.
+    """
+    found: list[tuple[int, int]] = []
+    position = before = 0
+    for piece, count in zip(recut(text.pieces(), after_whitespace), counts, strict=False):
+        while len(found) < len(numbers) and numbers[len(found)] < before + count:
+            number = numbers[len(found)] - before
+            match = next(islice(pattern.finditer(piece), number, None))
+            found.append((position + match.start(), position + match.end()))
+        position, before = position + len(piece), before + count
+        if len(found) == len(numbers):
+            break
+    return found

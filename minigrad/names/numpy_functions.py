@@ -1,0 +1,102 @@
+"""What NumPy's own functions do when they are handed a Tensor.
+
+``np.tanh(tensor)``, ``np.concatenate([tensor, ...])`` and ``array * tensor`` become minigrad's ops
+and stay on the tape. What minigrad has no op for raises a TypeError that says what to use instead;
+nothing turns a Tensor into an array behind the user's back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from minigrad import ops
+from minigrad.arrays.library import array_module, bare
+from minigrad.autograd.tape import Variable
+from minigrad.ops import discrete
+
+_SAME_OP = {
+    "absolute": "abs",
+    "true_divide": "divide",
+    "pow": "power",
+    "concat": "concatenate",
+    "permute_dims": "transpose",
+    "amax": "max",
+    "amin": "min",
+}
+"""NumPy's names for ops that have another name here."""
+
+
+def _constant(name: str, count: int) -> Callable[..., Any]:
+    def call(*arrays: Any) -> Any:
+        return getattr(array_module(*arrays), name)(*arrays)
+
+    call.__name__ = name
+    return discrete.constant(*[f"argument {i}" for i in range(count)])(call)
+
+
+# fmt: off
+_PAIRS = (
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "bitwise_and",
+    "bitwise_or", "bitwise_xor",
+)
+# fmt: on
+_CONSTANT: dict[str, Callable[..., Any]] = {
+    **{name: _constant(name, 2) for name in _PAIRS},
+    **{name: _constant(name, 1) for name in ("invert", "signbit")},
+    "shape": lambda a: a.shape,
+    "ndim": lambda a: a.ndim,
+    "size": lambda a: a.size,
+}
+"""NumPy functions with bools or integers as results that have no name in minigrad."""
+
+
+def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """``__array_ufunc__``: see the module."""
+    name = ufunc.__name__
+    if method != "__call__":
+        _refuse(f"{name}.{method}", "use minigrad's reductions: mg.sum, mg.max, mg.cumsum ...")
+    outs = options.pop("out", ())
+    if outs and not options and not any(isinstance(out, Variable) for out in outs):
+        return _into(name, ufunc, inputs, outs)
+    if options or outs:
+        options |= {"out": outs} if outs else {}
+        _refuse(name, f"call it without {', '.join(options)}; minigrad's ops make new tensors")
+    return _call(name, inputs, {})
+
+
+def _into(name: str, ufunc: Any, inputs: Any, outs: Any) -> Any:
+    """``array -= tensor``, as in ``w.data -= 0.1 * w.grad``: off the tape, into an array."""
+    for x in inputs:
+        if getattr(x, "_node", None) is not None:
+            _refuse(
+                name,
+                "its result would go into an array, where the tape cannot follow; write x.detach() "
+                "in the place of the Tensor that requires a gradient",
+            )
+    return ufunc(*[bare(x) for x in inputs], out=outs)
+
+
+def call_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """``__array_function__``: see the module."""
+    name = function.__name__
+    if function.__module__ == "numpy.linalg" and name != "norm":
+        _refuse(f"linalg.{name}", "minigrad has no such op")
+    return _call(name, args, kwargs)
+
+
+def _call(name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    op = _SAME_OP.get(name, name)
+    if op in ops.__all__:
+        return getattr(ops, op)(*args, **kwargs)
+    if op in discrete.__all__:
+        return getattr(discrete, op)(*args, **kwargs)
+    if name not in _CONSTANT:
+        _refuse(
+            name, "minigrad has no such op; use those it has, or x.numpy() for the values alone"
+        )
+    return _CONSTANT[name](*args, **kwargs)
+
+
+def _refuse(name: str, advice: str) -> NoReturn:
+    raise TypeError(f"numpy.{name} was called with a minigrad Tensor: {advice}")

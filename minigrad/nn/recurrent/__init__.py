@@ -1,0 +1,1 @@
+"""Recurrent networks: their equations, their backpropagation through time, and their layers."""

@@ -1,0 +1,191 @@
+"""A recurrent layer from a cell of one's own, which says what happens at one time step.
+
+::
+
+    class MyCell(nn.Module):
+        def __init__(self, input_size, hidden_size): ...
+
+        def forward(self, x, state): ...        # returns (output, state)
+
+    layer = nn.Recurrent(MyCell, input_size, hidden_size, num_layers=2, bidirectional=True)
+    output, state = layer(x, lengths=lengths)
+
+Several layers, both directions and sequences of different lengths come from `Layers`, and the loop
+over the time steps is `minigrad.nn.recurrent.equations.unrolled`. See docs/cells.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.nn.building import check_sizes
+from minigrad.nn.module import Module
+from minigrad.nn.recurrent.cells import GRUCell, LSTMCell, RNNCell
+from minigrad.nn.recurrent.equations import State, unrolled
+from minigrad.nn.recurrent.stack import Layers
+from minigrad.tensor import Tensor
+
+_LAYERS: dict[Any, str] = {RNNCell.forward: "RNN", LSTMCell.forward: "LSTM", GRUCell.forward: "GRU"}
+"""What to use in place of minigrad's own cells, which return no (output, state)."""
+
+
+class Recurrent(Layers):
+    """A cell of one's own over a sequence.
+
+    Parameters
+    ----------
+    cell
+        a Module class, or any function, that makes a cell when it is called with (input_size,
+        hidden_size). One cell is made for each layer and direction; a function that returns the
+        same one each time shares its parameters. Further arguments go in with `functools.partial`.
+    input_size, hidden_size
+        lengths of x and of the cell's output at each time step.
+    num_layers, batch_first, dropout, bidirectional
+        as in `LSTM`.
+    rng
+        where dropout between the layers is drawn from; None: minigrad's own generator. What the
+        cells draw is their own affair.
+
+    Attributes
+    ----------
+    cell_l0
+        the cell of layer 0, so a parameter W of it is named ``"cell_l0.W"``. The next layers' end
+        in ``_l1`` and so on, and their input is D * hidden_size long; those of the other direction
+        have ``_reverse`` after that.
+
+    Raises
+    ------
+    TypeError, ValueError
+        if `cell` makes no cells, or minigrad's own (for which there are RNN, LSTM and GRU); if
+        their `state_sizes` are no sizes, or not the same in all; for wrong sizes, or a dropout
+        that is not from 0 to 1. In a call also if a cell returns something else than it should.
+
+    Notes
+    -----
+    A cell is called as ``output, state = cell(x, state)`` for the n sequences that run at a time
+    step, with Tensors: x of shape (n, input_size), the state (n, hidden_size), the output (n,
+    hidden_size). A cell with another state has an attribute `state_sizes`, a tuple with the length
+    of each part. If it has several, the cell takes and returns a tuple of Tensors (n, size), and
+    the layer's state is a tuple too, with parts of shape (num_layers * D, N, size).
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[int, int], Module],
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, rng
+        )
+        if isinstance(cell, Module) or not callable(cell):
+            raise TypeError(
+                f"{type(self).__name__}: cell must be a class or function that makes cells from "
+                f"(input_size, hidden_size), not {_told(cell)}"
+            )
+        for name in self._names:
+            made = cell(self._input_size(name), self.hidden_size)
+            sizes = self._checked_cell(made)
+            if name == "_l0":
+                self._state_sizes = sizes
+            elif sizes != self._state_sizes:
+                raise ValueError(
+                    f"{type(self).__name__}: cell{name} has state_sizes {sizes}, but cell_l0 "
+                    f"{self._state_sizes}; they must be the same in all layers and directions"
+                )
+            setattr(self, f"cell{name}", made)
+        if len(self._state_sizes) > 1:
+            self._state = tuple(f"state[{k}]" for k in range(len(self._state_sizes)))
+
+    def _checked_cell(self, cell: Any) -> tuple[int, ...]:
+        """The sizes of a cell's state, if it is a cell."""
+        name = type(self).__name__
+        if not isinstance(cell, Module):
+            raise TypeError(f"{name}: cell must make an nn.Module, not {_told(cell)}")
+        if isinstance(cell, Layers):
+            raise TypeError(
+                f"{name}: {type(cell).__name__} runs over whole sequences, so it is no cell but a "
+                "layer already"
+            )
+        layer = _LAYERS.get(getattr(type(cell), "forward", None))
+        if layer is not None:
+            raise TypeError(
+                f"{name}: {type(cell).__name__} does not return (output, state); use nn.{layer}, "
+                "which runs it over a sequence"
+            )
+        sizes = getattr(cell, "state_sizes", (self.hidden_size,))
+        if not isinstance(sizes, tuple | list) or not sizes:
+            raise TypeError(
+                f"{type(cell).__name__}: state_sizes must be a tuple with the size of each part of "
+                f"the state, not {sizes!r}"
+            )
+        named = {f"state_sizes[{k}]": size for k, size in enumerate(sizes)}
+        return tuple(check_sizes(cell, **named))
+
+    def _over_sequence(
+        self, name: str, x: Any, state: State, sizes: Sequence[int] | None, reverse: bool
+    ) -> Any:
+        cell = getattr(self, f"cell{name}")
+
+        def step(x: Any, state: State) -> tuple[Any, State]:
+            returned = cell(x, state if len(state) > 1 else state[0])
+            return self._checked_step(name, returned, x.shape[0])
+
+        return unrolled(step, _tensor(x), tuple(map(_tensor, state)), sizes, reverse)
+
+    def _checked_step(self, name: str, returned: Any, n: int) -> tuple[Tensor, State]:
+        """The output and the parts of the state, if a cell has returned them for n sequences."""
+        if not isinstance(returned, tuple | list) or len(returned) != 2:
+            raise TypeError(
+                f"{self._cell_told(name)} must return (output, state), not {_told(returned)}"
+            )
+        output, state = returned
+        sizes, is_tuple = self._state_sizes, isinstance(state, tuple | list)
+        if len(sizes) == 1 and is_tuple:
+            raise TypeError(
+                f"{self._cell_told(name)} must return one Tensor as its state, not {_told(state)}; "
+                "a cell whose state has several parts has their sizes in an attribute state_sizes"
+            )
+        if len(sizes) > 1 and (not is_tuple or len(state) != len(sizes)):
+            raise TypeError(
+                f"{self._cell_told(name)} must return a tuple of {len(sizes)} Tensors as its "
+                f"state, of the sizes in its state_sizes {sizes}, not {_told(state)}"
+            )
+        parts = tuple(state) if is_tuple else (state,)
+        names = ("output", *(self._state if is_tuple else ("state",)))
+        lengths = (self.hidden_size, *sizes)
+        for what, part, size in zip(names, (output, *parts), lengths, strict=True):
+            if not isinstance(part, Tensor):
+                raise TypeError(
+                    f"{self._cell_told(name)} must return a Tensor as its {what}, not {_told(part)}"
+                )
+            if part.shape != (n, size):
+                raise ValueError(
+                    f"{self._cell_told(name)} returned a Tensor of shape {part.shape} as its "
+                    f"{what}, expected {(n, size)}"
+                )
+        return output, parts
+
+    def _cell_told(self, name: str) -> str:
+        return f"{type(self).__name__}: cell{name} ({type(getattr(self, f'cell{name}')).__name__})"
+
+
+def _tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def _told(x: Any) -> str:
+    """What something is, as an error message shows it."""
+    name = type(x).__name__
+    if isinstance(x, tuple | list):
+        return f"a {name} of {len(x)}"
+    return f"a {name} of shape {x.shape}" if hasattr(x, "shape") else f"a {name}"

@@ -1,0 +1,217 @@
+"""What all recurrent layers share: several layers, both directions, batches and their lengths.
+
+What a layer does over a sequence is left to its kind: the fused RNN, LSTM and GRU
+(`minigrad.nn.recurrent.layers`), or a cell of one's own that runs step by step
+(`minigrad.nn.recurrent.own_cell`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad import ops
+from minigrad.arrays.library import ArrayLike, bare, refuse_mask
+from minigrad.nn.building import (
+    as_input,
+    check_flag,
+    check_floats,
+    check_rng,
+    check_share,
+    check_sizes,
+    checked_state,
+)
+from minigrad.nn.module import Module
+from minigrad.nn.recurrent.equations import State
+from minigrad.nn.recurrent.packing import Packing
+from minigrad.tensor import Tensor
+
+
+class Layers(Module):
+    """Recurrent layers on top of each other, in one direction or both.
+
+    A subclass says in `_over_sequence` what one layer in one direction does, and in `_state` and
+    `_state_sizes` of which parts a state consists, and how long each is.
+    """
+
+    _state: tuple[str, ...] = ("h_0",)
+    _state_sizes: tuple[int, ...]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        rng: np.random.Generator | None,
+    ) -> None:
+        self.input_size, self.hidden_size, self.num_layers = check_sizes(
+            self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers
+        )
+        self.batch_first = check_flag(self, batch_first=batch_first)
+        self.dropout = check_share(self, dropout=dropout)
+        self.bidirectional = check_flag(self, bidirectional=bidirectional)
+        self.rng = check_rng(self, rng)
+        self._names = [
+            f"_l{layer}{direction}"
+            for layer in range(self.num_layers)
+            for direction in (("", "_reverse") if self.bidirectional else ("",))
+        ]
+
+    def _input_size(self, name: str) -> int:
+        """How long the input of the layer is whose names end in `name`."""
+        first = name in ("_l0", "_l0_reverse")
+        return self.input_size if first else self.hidden_size * (1 + self.bidirectional)
+
+    def _over_sequence(
+        self, name: str, x: Any, state: State, sizes: Sequence[int] | None, reverse: bool
+    ) -> Any:
+        """The output and the parts of the final state of the layer whose names end in `name`.
+
+        `x` is laid out as `minigrad.nn.recurrent.equations` tells.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, x: ArrayLike, state: Any = None, lengths: ArrayLike = None
+    ) -> tuple[Tensor, Any]:
+        """Run over a sequence; D is 2 for a bidirectional layer, else 1.
+
+        Parameters
+        ----------
+        x
+            shape (T, N, input_size), with `batch_first` (N, T, input_size); or (T, input_size) for
+            one sequence without a batch, and then output and states have no N either.
+        state
+            h_0 of shape (num_layers * D, N, hidden_size), layer by layer, in each the forward
+            direction first; of an LSTM a pair (h_0, c_0), of `Recurrent` what its cells need; None:
+            zeros.
+        lengths
+            how many time steps each sequence has, N integers from 0 to T in any order (an integer
+            for one sequence without a batch); what comes after is padding, which changes nothing
+            and is not computed. On the host. None: all have T.
+
+        Returns
+        -------
+        output, state
+            the last layer's h at each time step, of shape (T, N, D * hidden_size), with
+            `batch_first` (N, T, ...), and 0 where there is padding; and the state in the end, like
+            the one to start from: for each sequence that after its own last time step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            if `x`, `state` or `lengths` is not like that, or T is 0.
+        """
+        x = self._checked_input(x)
+        shape, batched = x.shape, x.ndim == 3
+        time_second = batched and self.batch_first
+        T, N = shape[time_second], shape[not time_second] if batched else 1
+        if T == 0:
+            raise ValueError(
+                f"{type(self).__name__}: x has shape {shape}; the sequence needs at least one "
+                "time step"
+            )
+        start = (len(self._names), N) if batched else (len(self._names),)
+        shapes = [(*start, size) for size in self._state_sizes]
+        parts = checked_state(self, self._like(x), state, self._state, shapes)
+        packing = self._packing(x, lengths, T, N)
+        if time_second:
+            x = ops.swapaxes(x, 0, 1)
+        elif not batched:
+            x = ops.expand_dims(x, 1)
+            parts = tuple(ops.expand_dims(part, 1) for part in parts)
+        x = x if packing is None else packing.pack(x)
+        x, parts = self._run(x, parts, packing)
+        x = x if packing is None else packing.unpack(x, T)
+        if time_second:
+            x = ops.swapaxes(x, 0, 1)
+        elif not batched:
+            x = ops.squeeze(x, 1)
+            parts = tuple(ops.squeeze(part, 1) for part in parts)
+        return x, parts if len(parts) > 1 else parts[0]
+
+    def _checked_input(self, x: ArrayLike) -> Any:
+        """`x`, with the features of each time step on the last of its two or three axes."""
+        x = check_floats(self, as_input(self, x))
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            batch = "N, T" if self.batch_first else "T, N"
+            raise ValueError(
+                f"{type(self).__name__}: x has shape {x.shape}, expected ({batch}, "
+                f"{self.input_size}), or (T, {self.input_size}) for one sequence"
+            )
+        return x
+
+    def _like(self, x: Any) -> Any:
+        """Something of the dtype and device that the first state is to have."""
+        return x
+
+    def _packing(self, x: Any, lengths: ArrayLike, T: int, N: int) -> Packing | None:
+        """How to leave out the padding; None if there is none."""
+        if lengths is None:
+            return None
+        name = type(self).__name__
+        refuse_mask(lengths)
+        try:
+            given = np.asarray(bare(lengths))
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{name}: lengths must be integers in the computer's memory, not {lengths!r:.60}"
+            ) from None
+        if given.dtype.kind not in "iu" and given.size:
+            raise TypeError(
+                f"{name}: lengths must be integers, not {given.dtype} {given.shape}; a list of "
+                "Python's will do"
+            )
+        expected = (N,) if x.ndim == 3 else ()
+        if given.shape != expected:
+            single = "" if expected else ", an integer, for one sequence without a batch"
+            if expected and given.shape == (T,):
+                order = "(N, T, features)" if self.batch_first else "(T, N, features)"
+                single = f"; x is taken as {order}, unless batch_first={not self.batch_first}"
+            raise ValueError(
+                f"{name}: lengths has shape {given.shape}, expected {expected}{single}"
+            )
+        wrong = given[(given < 0) | (given > T)]
+        if wrong.size:
+            raise ValueError(f"{name}: length {wrong[0]} is not from 0 to {T}, the time steps of x")
+        given = given.astype(np.int64).reshape(N)
+        return None if (given == T).all() else Packing(given, x)
+
+    def _run(self, x: Any, state: State, packing: Packing | None) -> tuple[Any, State]:
+        """All layers, with `x` of shape (T, N, input) or packed, and a batch in each state."""
+        sizes = None if packing is None else packing.sizes
+        finals: list[State] = []
+        outputs: list[Any] = []
+        for k, name in enumerate(self._names):
+            start = tuple([part[k] for part in state])
+            if packing is not None:
+                start = tuple(map(packing.sorted, start))
+            reverse = name.endswith("_reverse")
+            output, *final = self._over_sequence(name, x, start, sizes, reverse)
+            outputs.append(output)
+            finals.append(tuple(final if packing is None else map(packing.restored, final)))
+            if reverse or not self.bidirectional:  # the layer is complete
+                x = ops.concatenate(outputs, axis=-1) if len(outputs) > 1 else output
+                outputs = []
+                if k + 1 < len(self._names):
+                    x = ops.dropout(x, self.dropout, self.training, self.rng)
+        if len(finals) == 1:
+            return x, tuple([ops.expand_dims(part, 0) for part in finals[0]])
+        return x, tuple([ops.stack(parts) for parts in zip(*finals, strict=True)])
+
+    def extra_repr(self) -> str:
+        """The sizes, and whatever differs from the default."""
+        defaults = {"num_layers": 1, "nonlinearity": "tanh", "bias": True, "batch_first": False}
+        defaults |= {"dropout": 0.0, "bidirectional": False, "unroll": False}
+        defaults |= {"one_hot": False, "weight_dropout": 0.0}
+        others = [
+            f"{name}={vars(self)[name]!r}"
+            for name, default in defaults.items()
+            if vars(self).get(name, default) != default
+        ]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *others])

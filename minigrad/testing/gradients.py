@@ -1,0 +1,383 @@
+"""Checking the derivatives of any function, and how its rules behave.
+
+The numbers are compared in `minigrad.testing.differences`. Here is what else goes wrong in a rule:
+that it is not linear in the gradient that comes in, changes what it is given or what was kept,
+minds how an array lies in memory, or is right only when all outputs are used, when other inputs are
+variables too, or as long as nobody asks for a second derivative.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.arrays.devices import on_device_of
+from minigrad.arrays.library import array_module
+from minigrad.autograd.modes import enable_grad, no_grad
+from minigrad.autograd.tape import Variable, grad
+from minigrad.creation import tensor
+from minigrad.tensor import Tensor
+from minigrad.testing.causes import not_linear
+from minigrad.testing.differences import Claim, GradientError, Limits, Slopes, compare
+from minigrad.testing.outputs import flatten
+from minigrad.testing.twins import check_twins
+
+Array = np.ndarray[Any, Any]
+
+OTHERWISE = -1.7
+"""A second set of weights is this times the first: of the other sign, and no power of two."""
+LARGE = 1000.0
+"""A third set is half of the first times this, and 0 for the other half."""
+NOT_CONTIGUOUS = "for arrays that are not contiguous in memory"
+
+
+class _Function(NamedTuple):
+    """What is checked, and what messages call it and its arguments."""
+
+    call: Callable[..., Any]
+    name: str
+    arguments: Sequence[str]
+
+    def about(self, i: int) -> str:
+        return f"{self.name}: argument {self.arguments[i]}"
+
+
+def check_gradients(
+    f: Callable[..., Any],
+    *inputs: Any,
+    order: int = 1,
+    rng: np.random.Generator | None = None,
+    step: float | None = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+) -> None:
+    """Raise a GradientError unless the derivatives of `f` agree with finite differences.
+
+    Parameters
+    ----------
+    f
+        a function of Tensors that returns a Tensor, or a tuple or list of them (nested, or with
+        None or integer tensors among them, which are left out). It must be deterministic.
+    *inputs
+        its arguments. Floating Tensors, arrays and Python floats are checked, as float64 copies on
+        the device where they are; all others (integers, bools, None, strings) are passed on as
+        they are.
+    order
+        1: first derivatives; 2: also the derivatives of those (with respect to the inputs and to
+        the gradient that came in), as ``create_graph=True`` gives them.
+    rng
+        where the weights of the outputs, and the directions for arguments of more than 100
+        elements, are drawn from; None: always the same ones.
+    step
+        how far to go from each number for the difference; None: a step that suits the number, and
+        others before complaining.
+    rtol, atol
+        a derivative `a` may differ from the difference `n` by ``rtol * max(|a|, |n|) + atol``.
+        So derivatives below `atol` are not checked.
+
+    Raises
+    ------
+    GradientError
+        naming `f`, the argument, the index of the worst element, both values, and the likely cause
+        where there is one: the sign flipped, a constant factor, transposed, zero, a sum over a
+        broadcast axis that is missing, or a kink at that number. Also if the derivative is not
+        linear in the gradient that comes in, or another one when walked back twice, for one
+        argument or one output alone, for arrays that are not contiguous, or under
+        ``create_graph=True``; if the twin of a fused op is not the same function; if `f` changes an
+        input, is not deterministic, loses precision to a smaller dtype, or has nothing to check.
+    TypeError
+        if arrays are in a list; they are to be passed one by one.
+    """
+    if order not in (1, 2):
+        raise ValueError(f"check_gradients: order must be 1 or 2, not {order}")
+    if step is not None and not 0 < step < np.inf:
+        raise ValueError(f"check_gradients: step must be a positive number or None, not {step}")
+    for option, number in {"rtol": rtol, "atol": atol}.items():
+        if not 0 <= number < np.inf:
+            raise ValueError(f"check_gradients: {option} must be 0 or positive, not {number}")
+    rng, limits = np.random.default_rng(0) if rng is None else rng, Limits(rtol, atol, step)
+    name = getattr(f, "__name__", type(f).__name__)
+    function = _Function(f, name, _argument_names(f, len(inputs)))
+    args = [_as_checked(x, function.about(i)) for i, x in enumerate(inputs)]
+    if not any(map(_is_checked, args)):
+        raise GradientError(f"{name}: nothing to check: no argument is a float or floating array")
+    _check_first(function, args, rng, limits)
+    _check_alone(function, args, rng)
+    outputs = flatten(f(*args))
+    check_twins(outputs, name, rng)
+    if order == 2:
+        seeds = [
+            tensor(w, device=y.device, requires_grad=True)
+            for y, w in zip(outputs, _weights(outputs, rng), strict=True)
+        ]
+        derivative = _derivative(f, len(args))
+        _check_recorded(function, derivative, args, outputs, seeds)
+        names = [*function.arguments, *["the incoming gradient"] * len(seeds)]
+        again = _Function(derivative, f"the derivative of {name}", names)
+        _check_first(again, [*args, *seeds], rng, limits)
+
+
+def _as_checked(x: Any, what: str) -> Any:
+    if isinstance(x, list | tuple) and any(_as_checked(item, what) is not item for item in x):
+        raise TypeError(f"{what} is a {type(x).__name__} with arrays in it; pass them one by one")
+    if isinstance(x, bool | int | str | None):
+        return x
+    data = getattr(x, "_data", x)
+    if isinstance(data, float) or getattr(data, "dtype", np.dtype(int)).kind == "f":
+        return tensor(data, dtype=np.float64, requires_grad=True)
+    return x
+
+
+def _is_checked(x: Any) -> bool:
+    return isinstance(x, Variable) and x._node is not None
+
+
+def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    named = [repr(p.name) for p in parameters if p.kind is not p.VAR_POSITIONAL][:count]
+    return named + [f"number {i}" for i in range(len(named), count)]
+
+
+def _weights(outputs: Sequence[Tensor], rng: np.random.Generator) -> list[Array]:
+    """Weights for the elements of all outputs, of both signs."""
+    return [rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape) for y in outputs]
+
+
+def _derivative(f: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """The gradients of `f` as a function of its `count` arguments and the gradients coming in."""
+
+    def derivative(*args_and_seeds: Any) -> tuple[Tensor, ...]:
+        args, incoming = args_and_seeds[:count], args_and_seeds[count:]
+        with enable_grad():  # also where the numbers are taken, which need no second derivative
+            used = [
+                (y, g) for y, g in zip(flatten(f(*args)), incoming, strict=True) if y.requires_grad
+            ]
+            if not used:
+                return ()
+            ys, gs = zip(*used, strict=True)
+            checked = [x for x in args if _is_checked(x)]
+            return grad(ys, checked, gs, create_graph=True, allow_unused=True)
+
+    return derivative
+
+
+def _check_recorded(
+    function: _Function,
+    derivative: Callable[..., Any],
+    args: Sequence[Any],
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+) -> None:
+    """Raise unless the derivative under ``create_graph=True`` is the one without."""
+    checked = [i for i, x in enumerate(args) if _is_checked(x)]
+    plain = _gradients(function, outputs, seeds, [args[i] for i in checked])
+    recorded = derivative(*args, *seeds) or [None] * len(checked)
+    for i, one, two in zip(checked, plain, recorded, strict=True):
+        if not _close(np.zeros(one.shape) if two is None else two.numpy(), one):
+            raise GradientError(
+                f"{function.about(i)}: another derivative under create_graph=True; a rule (or the "
+                "twin of a fused op) is another function for Tensors than for arrays"
+            )
+
+
+def _check_first(
+    function: _Function, args: Sequence[Any], rng: np.random.Generator, limits: Limits
+) -> None:
+    checked = [i for i, x in enumerate(args) if _is_checked(x)]
+    inputs = [args[i] for i in checked]
+    before = [x.numpy() for x in inputs]
+    outputs = flatten(function.call(*args))
+    if not outputs:
+        raise GradientError(f"{function.name}: nothing to check: it returned no floating Tensor")
+    for y in outputs:
+        if y.dtype != np.float64:
+            raise GradientError(
+                f"{function.name}: float64 in, {y.dtype} out; precision is lost inside"
+            )
+    here, weights = [y.numpy() for y in outputs], _weights(outputs, rng)
+    together = _gradients(function, outputs, weights, inputs, keep=True)
+    alone = _one_by_one(function, outputs, weights, inputs, checked)
+    for i, x, old in zip(checked, inputs, before, strict=True):
+        if not _same(x.numpy(), old):
+            raise GradientError(f"{function.about(i)} was changed in place")
+
+    def value() -> list[Array]:
+        with no_grad():
+            return [y.numpy() for y in flatten(function.call(*args))]
+
+    for first, repeated in zip(here, value(), strict=True):
+        if not _same(first, repeated):
+            raise GradientError(
+                f"{function.name}: two runs gave different results; it is not deterministic"
+            )
+    _check_walks(function, args, outputs, weights, together)
+    for k, (i, x) in enumerate(zip(checked, inputs, strict=True)):
+        claims = [
+            Claim(gradients[k], (np.arange(len(outputs)) == j) * 1.0, f", of output {j} alone")
+            for j, gradients in alone.items()
+        ]
+        claims.append(Claim(together[k], np.ones(len(outputs)), ""))
+        compare(Slopes(value, x, weights), claims, function.about(i), rng, limits)
+        if not all(map(_same, [y.numpy() for y in outputs], here)):
+            raise GradientError(
+                f"{function.name}: a result changed when it was called again; it is handed out in "
+                "memory that it uses again"
+            )
+
+
+def _one_by_one(
+    function: _Function,
+    outputs: Sequence[Tensor],
+    weights: Sequence[Array],
+    inputs: Sequence[Tensor],
+    checked: Sequence[int],
+) -> dict[int, list[Array]]:
+    """The gradients of each output alone, if there are several: the others unused, or zero."""
+    active = [j for j, y in enumerate(outputs) if y.requires_grad]
+    found = {}
+    for j in active if len(active) > 1 else ():
+        found[j] = _gradients(function, [outputs[j]], [weights[j]], inputs, keep=True)
+        masked = [w if i == j else 0 * w for i, w in enumerate(weights)]
+        zeros = _gradients(function, outputs, masked, inputs, keep=True)
+        for i, one, two in zip(checked, found[j], zeros, strict=True):
+            if not _close(one, two):
+                raise GradientError(
+                    f"{function.about(i)}: another derivative of output {j} alone, the others "
+                    "unused, than with a gradient of zeros for them"
+                )
+    return found
+
+
+def _check_walks(
+    function: _Function,
+    args: Sequence[Any],
+    outputs: Sequence[Tensor],
+    weights: Sequence[Array],
+    expected: Sequence[Array],
+) -> None:
+    """Raise unless other walks than the first give what follows from its gradients.
+
+    One walk does it all, through the same tape and that of a second call, with arguments that lie
+    otherwise in memory and other weights. Only if it fails, what it joins is tried one by one.
+    """
+    checked = [i for i, x in enumerate(args) if _is_checked(x)]
+    inputs = [args[i] for i in checked]
+    elsewhere = [_elsewhere(x) if _is_checked(x) else x for x in args]
+    others = [elsewhere[i] for i in checked]
+    more = flatten(function.call(*elsewhere))
+    for y, other in zip(outputs, more, strict=True):
+        if not _close(other.numpy(), y.numpy()):
+            raise GradientError(f"{function.name}: another result {NOT_CONTIGUOUS}")
+    opposite = [OTHERWISE * w for w in weights]
+    lying = [_elsewhere(tensor(w, device=y.device)) for y, w in zip(outputs, opposite, strict=True)]
+    both = _gradients(function, [*outputs, *more], [*weights, *lying], [*inputs, *others], True)
+    for k, (i, first) in enumerate(zip(checked, expected, strict=True)):
+        if not _close(both[k], first):
+            raise GradientError(
+                f"{function.about(i)}: a second walk through the same tape gives another "
+                "derivative; a rule changes what was kept for it, or draws at random"
+            )
+        wanted, found = OTHERWISE * first, both[len(checked) + k]
+        if not _close(found, wanted):
+
+            def once_more(args: Sequence[Any], weights: Sequence[Any], k: int = k) -> Array:
+                inputs = [args[i] for i in checked]
+                return _gradients(function, flatten(function.call(*args)), weights, inputs)[k]
+
+            linear = _close(once_more(args, opposite), wanted)
+            if not _close(once_more(args, weights), first):
+                cause = "another derivative at each call; a rule keeps a state, or draws at random"
+            elif linear and _close(once_more(elsewhere, lying), wanted):
+                cause = (
+                    "another derivative when a second call is on the tape; a rule hands out "
+                    "memory that it uses again"
+                )
+            elif linear:
+                cause = f"another derivative {NOT_CONTIGUOUS}"
+            else:
+                cause = not_linear(first, found, OTHERWISE)
+            raise GradientError(f"{function.about(i)}: {cause}")
+    halves = [
+        _gradients(function, outputs, [_half(w, start) for w in weights], inputs, keep=True)
+        for start in (0, 1)
+    ]
+    for i, first, one, two in zip(checked, expected, *halves, strict=True):
+        if np.isfinite(first).all() and not _close(one + two, LARGE * first):
+            raise GradientError(
+                f"{function.about(i)}: another derivative where the gradient that comes in is 0, "
+                f"or {LARGE:g} times as large; a mask must select, not multiply"
+            )
+
+
+def _half(w: Array, start: int) -> Array:
+    """Every second weight, from that one on, much larger; 0 for the others."""
+    flat = np.zeros(w.size)
+    flat[start::2] = LARGE * w.reshape(-1)[start::2]
+    return flat.reshape(w.shape)
+
+
+def _check_alone(function: _Function, args: Sequence[Any], rng: np.random.Generator) -> None:
+    """Raise unless each derivative is the same when the other arguments are constants."""
+    checked = [i for i, x in enumerate(args) if _is_checked(x)]
+    if len(checked) < 2:
+        return
+    outputs = flatten(function.call(*args))
+    weights = _weights(outputs, rng)
+    together = _gradients(function, outputs, weights, [args[i] for i in checked])
+    for i, expected in zip(checked, together, strict=True):
+        alone = [x.detach() if _is_checked(x) and k != i else x for k, x in enumerate(args)]
+        outputs = flatten(function.call(*alone))
+        (found,) = _gradients(function, outputs, weights, [args[i]])
+        if not _close(found, expected):
+            raise GradientError(
+                f"{function.about(i)}: another derivative when it alone requires one"
+            )
+
+
+def _gradients(
+    function: _Function,
+    outputs: Sequence[Tensor],
+    weights: Sequence[Any],
+    inputs: Sequence[Tensor],
+    keep: bool = False,
+) -> list[Array]:
+    used = [(y, w) for y, w in zip(outputs, weights, strict=True) if y.requires_grad]
+    found: Sequence[Tensor | None] = [None] * len(inputs)
+    if used and inputs:
+        gs = [w if isinstance(w, Tensor) else tensor(w, device=y.device) for y, w in used]
+        found = grad([y for y, _ in used], inputs, gs, retain_graph=keep, allow_unused=True)
+        for g, (_, w) in zip(gs, used, strict=True):
+            if w is not g and not np.array_equal(g.numpy(), w):
+                raise GradientError(
+                    f"{function.name}: a rule changes g in place, the gradient that came in; it "
+                    "is not its own, and others may need it"
+                )
+    return [
+        np.zeros(x.shape) if g is None else g.numpy() for x, g in zip(inputs, found, strict=True)
+    ]
+
+
+def _elsewhere(x: Tensor) -> Tensor:
+    """An equal tensor that lies otherwise in memory: its axes in the other order, with gaps."""
+    with on_device_of(x._data):
+        memory = array_module(x._data).full((*x.shape[::-1], 2), np.nan)
+        memory[..., 0] = x._data.T
+        return Tensor(memory[..., 0].T, None, x.device, requires_grad=True)
+
+
+def _same(one: Array, two: Array) -> bool:
+    return np.array_equal(one, two, equal_nan=True)
+
+
+def _close(one: Array, two: Array) -> bool:
+    """Whether two arrays are the same but for rounding."""
+    with np.errstate(invalid="ignore"):
+        size = np.abs(two)
+        near = np.abs(one - two) <= 1e-8 * size + 1e-11 * size.max(initial=1.0)
+    return bool(near.all()) or np.allclose(one, two, rtol=1e-8, atol=1e-11, equal_nan=True)

@@ -1,0 +1,355 @@
+"""The directory of a training run: settings, tokens, weights, checkpoint, metrics and curves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+from filelock import FileLock, Timeout
+
+from minigrad.data import Tokenizer, load_tokenizer
+from minigrad.training import (
+    MetricsLog,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
+from models.runs.forms import check_form, count, not_finite
+from models.rnnlm import RNNLM
+from models.runs.saved_model import restore
+from models.runs.settings import Settings
+from models.runs.trainer import Diverged
+
+RUN_ID = "run_id"
+"""What the id of a run is called in its settings' file."""
+
+RUN_VERSION = 1
+"""Of what a run remembers in its checkpoint."""
+
+
+class LoadedRun(NamedTuple):
+    """What `RunDirectory.load` finds."""
+
+    model: RNNLM
+    tokenizer: Tokenizer
+    settings: Settings
+    step: int
+    """After how many steps the weights were as they are."""
+    saw_unknown: bool
+    """Whether the model was trained on a text with unknown tokens in it."""
+    corpus: str
+    """The fingerprint of that text; empty if it is not known."""
+
+
+class RunDirectory:
+    """A directory with what a run leaves behind.
+
+    ::
+
+        config.toml              the settings: `train --config` takes it as it is
+        tokenizer.json           the tokens, in the order of their ids
+        model.safetensors        the weights that were best in validation
+        checkpoint.safetensors   the last state of the run, from which it can go on
+        checkpoint.previous.safetensors
+                                 the one of an earlier step, to go back to
+        checkpoint.unusable.safetensors
+                                 a last one that could not be used, in whose place it went back
+        metrics.jsonl            an object a line: step, epoch, split ("train", "valid" or "test"),
+                                 loss in nats per token, and more
+        curves.png               the same as curves
+        tensorboard/             the same as event files, with --tensorboard
+        .lock                    held by the run while it goes on
+
+    Each file but `metrics.jsonl`, which grows line by line, appears whole or not at all. Nothing
+    else in the directory is touched. A link in the place of one of them, or whatever else is no
+    file, is refused: through it, what a stranger has made would read or write elsewhere.
+
+    Attributes
+    ----------
+    run_id : str
+        by which a run knows its files; known once it has begun, or its settings were read. Empty:
+        it is from before runs had one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.toml"
+        self.tokenizer = self.path / "tokenizer.json"
+        self.model = self.path / "model.safetensors"
+        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.previous = self.path / "checkpoint.previous.safetensors"
+        self.unusable = self.path / "checkpoint.unusable.safetensors"
+        self.metrics = self.path / "metrics.jsonl"
+        self.curves = self.path / "curves.png"
+        self.events = self.path / "tensorboard"
+        self.lock = self.path / ".lock"
+        self.run_id = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of a run; the settings last, without which the others are none."""
+        return (
+            *(self.checkpoint, self.previous, self.unusable, self.model, self.metrics),
+            *(self.curves, self.tokenizer, self.config),
+        )
+
+    def check_files(self) -> None:
+        """Raise a ValueError unless what is in the place of a run's files are files, and no links.
+
+        The lock may have no second name either: it is emptied where it is, not replaced.
+        """
+        for path in (*self.files, self.lock, self.events):
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            right = stat.S_ISDIR if path == self.events else stat.S_ISREG
+            if not right(status.st_mode) or (path == self.lock and status.st_nlink > 1):
+                wanted = "a directory" if path == self.events else "a file of its own"
+                raise ValueError(
+                    f"{str(path)!r} is {_kind(status)}, and must be {wanted}: remove it, or put "
+                    "what it stands for in its place"
+                )
+
+    # ------------------------------------------------------------------ writing
+
+    def check_free(self) -> None:
+        """Raise a FileExistsError if there is a run here already, or a file in the way."""
+        if any(file.exists() for file in self.files if file not in (self.tokenizer, self.curves)):
+            raise FileExistsError(
+                f"{str(self.path)!r} already holds a run; go on with it by --resume, give another "
+                "--out, or --overwrite"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{str(self.path)!r} is a file, not a directory")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within it, no other run can use the directory, which is made if need be.
+
+        Raises
+        ------
+        OSError
+            if another run is using it, or it can't be written to.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.check_files()
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BlockingIOError(f"{str(self.path)!r} is in use by another run") from None
+        try:
+            for file in self.files:  # what a run that was killed had not finished writing
+                for unfinished in self.path.glob(f".{file.name}.*.tmp"):
+                    unfinished.unlink()
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, settings: Settings, tokenizer: Tokenizer, run_id: str = "") -> None:
+        """Write what does not change while a run goes on, in place of a run from before.
+
+        Raises
+        ------
+        OSError
+            if the directory can't be written to.
+        """
+        for file in self.files:
+            file.unlink(missing_ok=True)
+        for file in self.events.glob("events.out.tfevents.*"):
+            file.unlink()
+        self.run_id = run_id
+        tokenizer.save(self.tokenizer)
+        self.save_settings(settings)
+
+    def save_settings(self, settings: Settings) -> None:
+        """Write the settings of the run."""
+        own = {RUN_ID: self.run_id} if self.run_id else {}
+        text = tomli_w.dumps({**own, **settings.to_dict()})
+        write_atomically(self.config, text.encode("utf-8", "surrogateescape"))
+
+    def save_model(self, described: Mapping[str, Any]) -> None:
+        """Write the weights, as `describe` tells them, in place of those from before.
+
+        Raises
+        ------
+        Diverged
+            as `save_checkpoint` does.
+        """
+        _check_finite(described, described["step"])
+        save_checkpoint(self.model, described)
+
+    def save_checkpoint(self, tree: Mapping[str, Any], keep: bool = False) -> None:
+        """Write the state of the run, in place of the one from before.
+
+        Parameters
+        ----------
+        tree
+            the state.
+        keep
+            whether the one from before stays, as `previous`, in place of another one there.
+
+        Raises
+        ------
+        Diverged
+            if an array in it is not finite: nothing could go on from there. What was there stays.
+        """
+        _check_finite(tree, tree["model"]["step"])
+        kept = self.previous.with_name(f".{self.previous.name}.kept.tmp")
+        try:
+            if keep and self.checkpoint.exists():
+                _name_too(self.checkpoint, kept)  # or it would be gone with the new one
+            save_checkpoint(self.checkpoint, tree)
+            if kept.exists():
+                kept.replace(self.previous)
+        finally:
+            kept.unlink(missing_ok=True)
+
+    def go_back(self) -> None:
+        """Put the previous checkpoint in the place of the last one, which is kept, as `unusable`.
+
+        It may be that there is no last one.
+        """
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self.unusable)
+        self.previous.replace(self.checkpoint)
+
+    def save_curves(self, picture: bytes) -> None:
+        """Write the curves, a PNG."""
+        write_atomically(self.curves, picture)
+
+    def log(self) -> MetricsLog:
+        """The metrics of the run."""
+        return MetricsLog(self.metrics)
+
+    # ------------------------------------------------------------------ reading
+
+    def read_settings(self) -> Settings:
+        """The settings of the run that is here.
+
+        Raises
+        ------
+        FileNotFoundError
+            if there is none.
+        ValueError
+            if they are damaged.
+        """
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"there is no directory {str(self.path)!r}")
+        self.check_files()
+        if not self.config.is_file():
+            raise FileNotFoundError(f"{str(self.path)!r} holds no run: it has no config.toml")
+        content = _parsed(self.config)
+        self.run_id = content.pop(RUN_ID, "")
+        check_form(self.run_id, str, repr(str(self.config)), RUN_ID)
+        return Settings.saved(content)
+
+    def load_checkpoint(self, path: Path | None = None) -> dict[str, Any]:
+        """The state of the run, from which it can go on.
+
+        Parameters
+        ----------
+        path
+            of the checkpoint, if it is not the last one.
+
+        Raises
+        ------
+        OSError, ValueError
+            if there is none, or it is damaged. The message names the file.
+        """
+        path = self.checkpoint if path is None else path
+        saved, name = load_checkpoint(path), repr(str(path))
+        if "run_version" not in saved:
+            raise ValueError(f"{name} is no checkpoint of a training run")
+        check_form(saved["run_version"], count, name, "run_version")
+        if saved["run_version"] != RUN_VERSION:
+            raise ValueError(
+                f"{name} has version {saved['run_version']!r}; this minigrad goes on with runs of "
+                f"version {RUN_VERSION}"
+            )
+        return saved
+
+    def load(self, which: str = "best", device: str | None = None) -> LoadedRun:
+        """The model, its tokens and the settings, as they were written here.
+
+        Parameters
+        ----------
+        which
+            ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
+        device
+            where to put the model, wherever it was trained; None: on the default device.
+
+        Raises
+        ------
+        FileNotFoundError
+            if there is no run here, or a file of it is missing.
+        ValueError
+            if a file is damaged, or is not of this run. The message names it.
+        """
+        if which not in ("best", "last"):
+            raise ValueError(f"load: which must be 'best' or 'last', not {which!r}")
+        settings = self.read_settings()
+        path = {"best": self.model, "last": self.checkpoint}[which]
+        for file in (path, self.tokenizer):
+            if not file.is_file():
+                raise FileNotFoundError(
+                    f"{str(self.path)!r} holds no trained model: it has no {file.name}"
+                )
+        tokenizer = load_tokenizer(self.tokenizer)
+        last = which == "last"
+        described: Any = self.load_checkpoint().get("model") if last else load_checkpoint(path)
+        model = restore(described, tokenizer, path, self.run_id).to(device)
+        about = (described[name] for name in ("step", "saw_unknown", "corpus"))
+        return LoadedRun(model, tokenizer, settings, *about)
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The options in a TOML file, by their names with underscores; of a run's, without its id.
+
+    Raises
+    ------
+    ValueError
+        if it is no TOML, or not in UTF-8. The message names the file.
+    OSError
+        if it can't be read.
+    """
+    return {name: value for name, value in _parsed(path).items() if name != RUN_ID}
+
+
+def _parsed(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)!r} is not TOML: {error}") from error
+    options = {name.replace("-", "_"): value for name, value in content.items()}
+    if len(options) < len(content):
+        raise ValueError(f"{os.fspath(path)!r} has an option twice, with - and with _")
+    return options
+
+
+def _check_finite(tree: Mapping[str, Any], step: int) -> None:
+    if place := not_finite(tree):
+        raise Diverged(f"NaN or infinity came up in {place} by step {step:,}")
+
+
+def _name_too(path: Path, other: Path) -> None:
+    """Have a file under another name too, which it keeps if its own one goes to a new file."""
+    try:
+        os.link(path, other)
+    except OSError:  # not every file system can
+        shutil.copyfile(path, other)
+
+
+def _kind(status: os.stat_result) -> str:
+    """What something is that should be a file."""
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
+    usual = "a file with a second name" if stat.S_ISREG(status.st_mode) else "a device or the like"
+    return kinds.get(stat.S_IFMT(status.st_mode), usual)

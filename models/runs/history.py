@@ -1,0 +1,82 @@
+"""What a run has measured: its records, and the steps since the last one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from minigrad.training import MetricsLog, write_atomically
+from models.runs.trainer import Step
+
+
+class History:
+    """The records of a run, in `metrics.jsonl` and here.
+
+    Parameters
+    ----------
+    log
+        the file.
+
+    Attributes
+    ----------
+    records : list of dict
+        all that are in the file.
+    """
+
+    def __init__(self, log: MetricsLog) -> None:
+        self.log = log
+        self.records: list[dict[str, Any]] = []
+        self._sums, self._count = [0.0, 0.0, 0.0], 0
+
+    def took(self, step: Step) -> None:
+        """Take note of a step, for the next record."""
+        if not step.skipped:
+            measured = (step.loss, step.grad_norm, step.grad_norm_clipped)
+            self._sums = [a + b for a, b in zip(self._sums, measured, strict=True)]
+            self._count += 1
+
+    def means(self) -> dict[str, float] | None:
+        """Of the steps since the last time that this was asked; None if there were none."""
+        if not self._count:
+            return None
+        loss, norm, clipped = (value / self._count for value in self._sums)
+        self._sums, self._count = [0.0, 0.0, 0.0], 0
+        return {"loss": loss, "grad_norm": norm, "grad_norm_clipped": clipped}
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Record it, here and in the file."""
+        self.log.write(record)
+        self.records.append(dict(record))
+
+    def losses(self, split: str) -> list[float]:
+        """The losses on a part of the text, in nats per token, from the first to the last."""
+        return [record["loss"] for record in self.records if record["split"] == split]
+
+    def last(self, split: str) -> dict[str, Any] | None:
+        """The last record of a part of the text; None if there is none."""
+        return next((r for r in reversed(self.records) if r["split"] == split), None)
+
+    def best(self, split: str) -> dict[str, Any] | None:
+        """The record of the lowest loss on a part of the text, the first one; None without any."""
+        records = (record for record in self.records if record["split"] == split)
+        return min(records, key=lambda record: float(record["loss"]), default=None)
+
+    @property
+    def best_loss(self) -> float | None:
+        """The lowest in validation; None if there was none yet."""
+        return min(self.losses("valid"), default=None)
+
+    # ------------------------------------------------------------------ saving and loading
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later run needs to go on from here."""
+        return {"records": self.records, "sums": self._sums, "count": self._count}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`; the file is made to hold its records, and no others."""
+        records, (loss, norm, clipped) = saved["records"], saved["sums"]
+        lines = [json.dumps(r, allow_nan=False, ensure_ascii=False) + "\n" for r in records]
+        write_atomically(self.log.path, "".join(lines).encode())
+        self.records = list(records)
+        self._sums, self._count = [loss, norm, clipped], saved["count"]

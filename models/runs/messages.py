@@ -1,0 +1,178 @@
+"""What a training run says about itself before it begins, and when it has ended."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minigrad import cuda
+from minigrad.files import printable
+from models.corpus import Corpus
+from models.runs.recipes import RECIPES
+from models.rnnlm import RNNLM
+from models.runs.directory import RunDirectory
+from models.runs.schedule import expected_steps
+from models.runs.settings import Settings
+from models.runs.trainer import Trainer
+from models.measuring.units import Unit, incomparable
+
+
+def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) -> str:
+    """What is about to be trained, on what, how, and for how long."""
+    parts = [f"{len(corpus.train):,} to train on", f"{len(corpus.valid):,} to validate"]
+    parts += [] if corpus.test is None else [f"{len(corpus.test):,} to test"]
+    unknown = corpus.unknown(corpus.valid)
+    also = f"; {unknown:.1%} of those to validate on are not in it" if unknown > 0.001 else ""
+    layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
+    lines = [
+        f"text        {', '.join(map(printable, s.text))}",
+        f"{s.unit:<11} {', '.join(parts)}",
+        f"vocabulary  {len(corpus.tokenizer):,} {s.unit}{also}",
+        f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units, "
+        f"{model.num_parameters():,} parameters",
+        f"training    {_length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}",
+        f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
+    ]
+    if s.device != "cpu":
+        lines.append(f"device      {s.device}: {cuda.device_name(s.device)}")
+    if s.recipe is not None:
+        recipe = RECIPES[s.recipe]
+        lines += [
+            f"recipe      {s.recipe}: {recipe.source}",
+            f"            {recipe.expected}",
+            f"            {recipe.conversion}",
+        ]
+    if trainer.step:
+        lines.append(f"goes on     after step {trainer.step:,}, epoch {trainer.epochs:.2f}")
+    return "\n".join(lines)
+
+
+def letters_in_parts(word: str) -> str:
+    """What there is to say of a text in which `word` is written with letters in parts."""
+    one = len(unicodedata.normalize("NFC", word))
+    return (
+        f"the text has letters in parts (Unicode's form NFD, as macOS writes names): {word!r} is "
+        f"{len(word)} characters, where {one} would do. --normalize nfc puts them together"
+    )
+
+
+def _length(s: Settings, trainer: Trainer) -> str:
+    total = expected_steps(s, trainer.steps_per_epoch)
+    minutes = f"{s.minutes:g} minutes" if s.minutes is not None else ""
+    if total is None:
+        return f"{minutes} of steps"
+    steps = f"{total:,} steps ({total / trainer.steps_per_epoch:.1f} epochs)"
+    return f"{steps} or {minutes}" if minutes else steps
+
+
+def title(s: Settings) -> str:
+    """What stands above the curves of a run."""
+    layers = "" if s.layers == 1 else f", {s.layers} layers"
+    texts = Path(s.text[0]).name + (" …" if len(s.text) > 1 else "")
+    return f"{s.cell.upper()} of {s.hidden_size} units{layers}, on {texts}"
+
+
+def results(
+    records: Sequence[Mapping[str, Any]],
+    unit: Unit,
+    seconds: float,
+    test: float | None,
+    worse: int,
+) -> str:
+    """What a run that has ended has reached.
+
+    `worse` is after how many validations without a better one it was ended early, or 0.
+    """
+    valid = [record for record in records if record["split"] == "valid"]
+    best, last = min(valid, key=lambda record: float(record["loss"])), valid[-1]
+    minutes, rest = divmod(round(seconds), 60)
+    lines = [
+        f"Trained in {minutes} min {rest} s.",
+        f"validation loss {best['loss']:.3f} · {unit.told(best['loss'])}, after step "
+        f"{best['step']:,}: those weights are kept as the best",
+    ]
+    if test is not None:
+        told = f"test loss {test:.3f} · {unit.told(test)}"
+        lines.append(f"{told}, of the same weights, on text never looked at before")
+    if worse:
+        lines.insert(0, f"Stopped early: {worse} validations without a better one.")
+    unknown = max(r.get("unk", 0.0) for r in records if r["split"] in ("valid", "test"))
+    if note := incomparable(unknown):
+        lines.append(f"{note[0].upper()}{note[1:]}.")
+    if best["step"] == 0 and last["step"]:
+        lines.append("The validation is no better than before training; a lower --lr may help.")
+    elif last["loss"] > 1.03 * best["loss"]:
+        lines.append(
+            f"From there on the model learnt the text by heart: the last validation was "
+            f"{unit.told(last['loss'])}. A shorter training or more --dropout may help."
+        )
+    return "\n".join(lines)
+
+
+def resume_command(directory: RunDirectory) -> str:
+    """How to go on with a run that was stopped."""
+    return f"{_python()} -m models train --resume {shlex.quote(str(directory.path))}"
+
+
+def after_interruption(directory: RunDirectory) -> str:
+    """What to do with a run that was stopped."""
+    return (
+        f"Go on with:\n  {resume_command(directory)}\n"
+        "Sample and evaluate take the best weights so far; the last ones with\n--weights last."
+    )
+
+
+def after_divergence(directory: RunDirectory, step: int) -> str:
+    """What to do with a run that diverged, whose last checkpoint is of `step`."""
+    if not directory.checkpoint.is_file():
+        return "There is nothing to go on from: begin anew, with other settings and --overwrite."
+    told = f"The last checkpoint is of step {step:,}. To go on from there:\n"
+    told += f"  {resume_command(directory)} --lr LOWER"
+    if directory.previous.is_file():
+        told += (
+            f"\nTo go on from the one before that, remove {directory.checkpoint.name} first. If "
+            "the loss was\nhigh there already, begin anew, with a lower --lr and --overwrite."
+        )
+    return told
+
+
+def whats_next(directory: RunDirectory, corpus: Corpus) -> str:
+    """Where the results lie, and what to do with them."""
+    python, where = _python(), shlex.quote(str(directory.path))
+    prompt, events = shlex.quote(_prompt(corpus)), shlex.quote(str(directory.events))
+    viewer = [f"events      tensorboard --logdir {events}"] if directory.events.is_dir() else []
+    return "\n".join(
+        [
+            f"weights     {shlex.quote(str(directory.model))}",
+            f"curves      {shlex.quote(str(directory.curves))}",
+            *viewer,
+            "",
+            "Try next:",
+            f"  {python} -m models sample {where} --prompt {prompt} --temperature 0.8",
+            f"  {python} -m models evaluate {where}",
+            f"  {python} -m models train --text YOUR.txt --out runs/yours",
+            f"  {python} -m models train --help",
+        ]
+    )
+
+
+def _python() -> str:
+    """How this Python can be called from here."""
+    executable = Path(sys.executable)
+    try:
+        return shlex.quote(str(executable.relative_to(Path.cwd())))
+    except ValueError:
+        return "python"
+
+
+def _prompt(corpus: Corpus) -> str:
+    """Something that the model can go on from: the first word of the text that it knows."""
+    tokenizer = corpus.tokenizer
+    beginning = corpus.train[:200]
+    known = beginning if tokenizer.unk_id is None else beginning[beginning != tokenizer.unk_id]
+    words = tokenizer.decode(known).replace("\ufffd", " ").split()
+    return next((word for word in words if word.isalpha()), "".join(words[:1]))[:20]

@@ -1,0 +1,60 @@
+"""The text of a run, when the run is gone on with or measured again.
+
+Whoever has made a run directory has chosen what its settings name, so they do not decide alone what
+is read here, and nothing is fetched because of them: a text is where they say it is, and is the
+very text that the run began with, or else whoever calls the command has to name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from minigrad.data.texts.corpora import PYTHON_DOCS
+from minigrad.data.texts.downloads import REGISTRY, of_url, sha256_of
+from models.runs.options import flag
+from models.runs.settings import Settings
+
+
+def is_known(source: str) -> bool:
+    """Whether a text is called by its name: what that means, no settings can change."""
+    return source == PYTHON_DOCS or source in REGISTRY
+
+
+def own_sources(s: Settings, given: Collection[str] = ()) -> list[tuple[str, str]]:
+    """The texts that a run names itself, but not by what they are called: setting and source.
+
+    Parameters
+    ----------
+    s
+        the settings of the run.
+    given
+        the names of those settings that are not the run's own, but of whoever goes on with it.
+    """
+    sources = [("text", text) for text in s.text] + [("valid", s.valid), ("test", s.test)]
+    return [
+        (name, source)
+        for name, source in sources
+        if source is not None and name not in given and not is_known(source)
+    ]
+
+
+def check_at_hand(s: Settings, given: Collection[str] = ()) -> None:
+    """Raise a ValueError if a text of a run is not here: a file, a directory, or in the cache.
+
+    Parameters are those of `own_sources`.
+    """
+    for name, source in own_sources(s, given):
+        if not _is_here(source):
+            raise ValueError(
+                f"the text of the run, {source!r}, is not here, where the run had it; "
+                f"{flag(name)} says where it is"
+            )
+
+
+def _is_here(source: str) -> bool:
+    if "://" in source:
+        download = of_url(source)
+        path = download.path
+        return path.is_file() and download.sha256 in (None, sha256_of(path))
+    return Path(source).is_file() or Path(source).is_dir()

@@ -1,0 +1,185 @@
+"""A language model in a file: its weights, and what is needed to use them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minigrad.data import Tokenizer
+from models.runs.forms import check_form, count, not_finite, number
+from models.rnnlm import RNNLM, check_arguments
+
+FORMAT, VERSION = "minigrad-rnnlm", 2
+
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+"""How many rows a cell's matrices have for each of its units."""
+
+FORM = {
+    "settings": dict,
+    "weights": {...: np.ndarray},
+    "tokenizer": str,
+    "step": count,
+    "loss": (number, None),
+    "saw_unknown": bool,
+    "corpus": str,
+}
+"""What is said of a model besides; see `describe`."""
+
+
+def describe(
+    model: RNNLM,
+    tokenizer: Tokenizer,
+    step: int,
+    loss: float | None,
+    saw_unknown: bool,
+    corpus: str = "",
+    run_id: str = "",
+) -> dict[str, Any]:
+    """A model as `save_checkpoint` takes it: its weights, and what is needed to use them.
+
+    `corpus` is the fingerprint of the text that it was trained on, `run_id` the id of the run;
+    empty: that is not known.
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": model.settings(),
+        "weights": model.state_dict(),
+        "tokenizer": tokenizer.fingerprint,
+        "step": step,
+        "loss": loss,
+        "saw_unknown": saw_unknown,
+        "corpus": corpus,
+        "run_id": run_id,
+    }
+
+
+def restore(
+    described: Any,
+    tokenizer: Tokenizer,
+    path: Path,
+    run_id: str = "",
+    rng: np.random.Generator | None = None,
+) -> RNNLM:
+    """The model that was described, which drops by `rng`.
+
+    What a file says of itself is compared with what is in it before anything is made: it takes no
+    more memory and time than the weights that are there.
+
+    Raises
+    ------
+    ValueError
+        if it is not one, not of this run, not for these tokens, or not usable. The message names
+        `path`.
+    """
+    name = repr(str(path))
+    format = described.get("format") if isinstance(described, Mapping) else None
+    if not isinstance(format, str) or format != FORMAT:
+        raise ValueError(f"{name} holds no language model of minigrad")
+    check_form(described.get("version"), count, name, "version")
+    if described["version"] != VERSION:
+        raise ValueError(
+            f"{name} has version {described['version']!r}; this minigrad reads version {VERSION}"
+        )
+    check_form(described, FORM, name)
+    if described["tokenizer"] != tokenizer.fingerprint:
+        raise ValueError(f"{name} and tokenizer.json are not of the same run")
+    check_form(described.get("run_id", ""), str, name, "run_id")
+    if described.get("run_id", "") != run_id:
+        raise ValueError(f"{name} and config.toml are not of the same run")
+    settings, weights = described["settings"], described["weights"]
+    try:
+        if settings["vocab_size"] != len(tokenizer):
+            raise ValueError(
+                f"it is for {settings['vocab_size']!r:.20} tokens, of which tokenizer.json has "
+                f"{len(tokenizer)}"
+            )
+        model = with_weights(settings, weights, rng)
+    except (KeyError, TypeError, ValueError, MemoryError) as error:
+        faults = "; ".join(line.strip() for line in str(error).splitlines())
+        raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
+    if place := not_finite(weights):
+        raise ValueError(f"{name} holds NaN or infinite weights, in {place}")
+    return model
+
+
+def with_weights(
+    settings: Mapping[str, Any],
+    weights: Mapping[str, NDArray[Any]],
+    rng: np.random.Generator | None = None,
+) -> RNNLM:
+    """The model of these settings and weights, for which nothing is drawn.
+
+    Raises
+    ------
+    TypeError, ValueError
+        if a setting is none, or they are of another model than the weights.
+    """
+    bound = inspect.signature(RNNLM).bind(**settings)
+    bound.apply_defaults()
+    arguments = {name: value for name, value in bound.arguments.items() if name != "rng"}
+    check_arguments(**arguments)
+    found = {name: weight.shape for name, weight in weights.items()}
+    if arguments["num_layers"] > len(found):
+        raise ValueError(f"its settings ask for {arguments['num_layers']!r:.20} layers")
+    expected = shapes(**arguments)
+    for name in (*expected, *found):
+        if expected.get(name) != found.get(name):
+            asked, there = expected.get(name, "nothing"), found.get(name, "nothing")
+            raise ValueError(f"its settings ask for {asked} as {name}, and it has {there}")
+    model = RNNLM(**arguments, rng=_Undrawn())
+    model.load_state_dict(weights)
+    for part in model.modules():
+        if isinstance(vars(part).get("rng"), _Undrawn):
+            vars(part)["rng"] = rng
+    return model
+
+
+def shapes(
+    vocab_size: int,
+    embedding_size: int | None,
+    hidden_size: int,
+    cell: str,
+    num_layers: int,
+    tied: bool,
+    **others: Any,
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights of an `RNNLM` with these arguments, without making one."""
+    sizes = [embedding_size or vocab_size, *[hidden_size] * num_layers]
+    if tied:
+        sizes[-1] = sizes[0]
+    found: dict[str, tuple[int, ...]] = {}
+    if embedding_size is not None:
+        found["embedding.weight"] = (vocab_size, embedding_size)
+    for k, (below, above) in enumerate(pairwise(sizes)):
+        rows = GATES[cell] * above
+        for kind, shape in (
+            ("weight_ih", (rows, below)),
+            ("weight_hh", (rows, above)),
+            ("bias_ih", (rows,)),
+            ("bias_hh", (rows,)),
+        ):
+            found[f"recurrent.{k}.{kind}_l0"] = shape
+    if not tied:
+        found["output.weight"] = (vocab_size, sizes[-1])
+    found["output.bias"] = (vocab_size,)
+    return found
+
+
+class _Undrawn(np.random.Generator):
+    """Gives zeros that take no memory, for weights that are about to be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        """No number, but 0."""
+        return np.broadcast_to(0.0, size)
+
+    normal = uniform  # type: ignore[assignment]

@@ -1,0 +1,127 @@
+"""How long a run is, and its learning rate on the way: functions of how far it has come."""
+
+from __future__ import annotations
+
+import math
+
+from models.runs.settings import Settings
+
+RECORDS = 200
+"""About how many records of the training loss a run makes, if it is known how long it is."""
+
+RECORD_EVERY = 50
+"""Steps between two records, if it is not."""
+
+
+def fraction_done(s: Settings, step: int, epochs: float, seconds: float) -> float:
+    """How much of the run is done, from 0 to 1, after so many steps, epochs and seconds.
+
+    Where the settings limit more than one of them, whichever is nearest to its end counts.
+    """
+    parts = [
+        step / s.steps if s.steps is not None else 0.0,
+        epochs / s.epochs if s.epochs is not None else 0.0,
+        seconds / (60 * s.minutes) if s.minutes is not None else 0.0,
+    ]
+    return min(1.0, max(parts))
+
+
+def expected_steps(s: Settings, steps_per_epoch: int) -> int | None:
+    """How many steps the run has; None if only the clock knows."""
+    totals = [s.steps] if s.steps is not None else []
+    totals += [s.epochs * steps_per_epoch] if s.epochs is not None else []
+    return min(totals, default=None)
+
+
+def steps_between_records(total: int | None) -> int:
+    """After how many steps there is a record of the training loss, in a run of so many steps."""
+    return RECORD_EVERY if total is None else max(1, total // RECORDS)
+
+
+def warmup_steps(s: Settings, total: int | None) -> int:
+    """In how many steps the learning rate rises."""
+    if s.warmup is not None:
+        return s.warmup
+    if s.schedule != "cosine":
+        return 0
+    return 50 if total is None else min(50, total // 10)
+
+
+def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None) -> float:
+    """The learning rate of the step after `step` steps, in epoch number `epoch`, from 0.
+
+    ``"cosine"``: up from 0, then along half a cosine down to ``final_lr`` of the largest.
+    ``"decay"``: times ``decay`` with each epoch, from the one after ``decay_after`` epochs on.
+    ``"constant"`` and ``"plateau"``: the largest, which the validation may make smaller.
+    """
+    rise = warmup_steps(s, total)
+    if step < rise:
+        return s.learning_rate * (step + 1) / rise
+    if s.schedule == "decay":
+        return s.learning_rate * s.decay ** max(0, epoch + 1 - s.decay_after)
+    if s.schedule == "cosine":
+        if total is not None and s.minutes is None:
+            fraction = (step - rise) / max(1, total - rise)
+        swing = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+        return s.learning_rate * (s.final_lr + (1 - s.final_lr) * swing)
+    return s.learning_rate
+
+
+def validation_is_due(
+    s: Settings, step: int, epoch_ended: bool, fraction: float, before: float, several: bool
+) -> bool:
+    """Whether it is time for a validation.
+
+    After each epoch, where the run is counted in epochs or something else counts them; after each
+    tenth of a run of less than five epochs, or one that is counted otherwise; or as often as the
+    settings say; and in the end.
+
+    Parameters
+    ----------
+    s
+        the settings of the run.
+    step, epoch_ended, fraction
+        how many steps were taken, whether an epoch has just ended, and how much of the run is done.
+    before
+        how much of it was done at the last validation.
+    several
+        whether the run has at least five epochs.
+    """
+    if fraction >= 1:
+        return True
+    if s.eval_every is not None:
+        return step % s.eval_every == 0
+    if s.schedule == "plateau" or s.optimizer == "nt-asgd":  # they count epochs
+        return epoch_ended
+    if s.epochs is not None and (epoch_ended or several):
+        return epoch_ended
+    return int(10 * fraction) > int(10 * before)
+
+
+def validations_left(
+    s: Settings, step: int, fraction: float, total: int | None, steps_per_epoch: int
+) -> int:
+    """About how many validations come after `step` steps: see `validation_is_due`.
+
+    Parameters
+    ----------
+    s
+        the settings of the run.
+    step, fraction
+        how many steps were taken, and how much of the run is done.
+    total, steps_per_epoch
+        how many steps there are in all (None: only the clock knows), and in an epoch.
+    """
+    if total is None:
+        return 10 - int(10 * fraction)
+    by_epoch = s.schedule == "plateau" or s.optimizer == "nt-asgd"
+    by_epoch = by_epoch or (s.epochs is not None and total >= 5 * steps_per_epoch)
+    every = s.eval_every or (steps_per_epoch if by_epoch else total / 10)
+    return math.ceil((total - step) / every)
+
+
+def samples_due(s: Settings, fraction: float) -> int:
+    """How many samples should have been shown when so much of the run is done."""
+    if s.samples == 1:
+        return int(fraction >= 1)
+    return 1 + int((s.samples - 1) * fraction) if s.samples else 0

@@ -1,0 +1,389 @@
+"""Training a language model by truncated BPTT, a window at a time."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad import Tensor, nn, ones, optim
+from minigrad.data import windows
+from minigrad.training import detach_state, evaluating
+from models.corpus import Ids
+from models.devices import Readings, device_of
+from models.rnnlm import RNNLM, Objective
+from models.runs.settings import Settings
+
+FETCH_EVERY = 50
+"""Steps on a GPU whose losses are fetched together, at most."""
+
+SPARSE_FROM = 1000
+"""Tokens in a vocabulary from which on the gradient of the embedding is worth keeping sparse."""
+
+
+class Diverged(ArithmeticError):  # noqa: N818 (it says what happened)
+    """The loss, or its gradient, has become NaN or infinite."""
+
+
+class Step(NamedTuple):
+    """What a step of training tells."""
+
+    number: int
+    """Which step it is, counted from 1."""
+
+    loss: float
+    """Cross-entropy of the window before the step, in nats per token."""
+
+    grad_norm: float
+    """The norm of all gradients together, before clipping."""
+
+    grad_norm_clipped: float
+    """And after it."""
+
+    skipped: bool
+    """True: loss or gradient was not finite, and the weights stayed as they were."""
+
+
+class _Counts(NamedTuple):
+    """How far a run was before a step."""
+
+    step: int
+    epoch: int
+    at: int
+    tokens: int
+
+
+class Trainer:
+    """A training run as it stands: all that the next step depends on.
+
+    The text lies in parallel streams, which are read window by window. The state goes along from
+    one window to the next, cut off from the tape in between, and starts anew with each epoch.
+
+    `launch` takes a step, and `fetch` gives what the steps since the last time have told; `advance`
+    does both. On the CPU a step is known at once. On a GPU the streams go over once, and nothing
+    comes back within a step: losses and norms stay there until they are fetched, and whether they
+    are finite the GPU sees for itself. From the first step on whose loss or gradient is not, none
+    changes the weights; `fetch` then tells which one it was.
+
+    (With ``on_nonfinite="skip"`` each step is looked at on a GPU too: whether the next one goes on
+    from the state, or without one, depends on it.)
+
+    Parameters
+    ----------
+    model
+        what is trained, on the device where it is.
+    settings
+        how.
+    streams
+        ids, shape (L, N), from `minigrad.data.batchify`, with a `vocab_size`: on a GPU nothing else
+        looks whether they are in the vocabulary.
+    rng
+        what the model drops by; its state is part of the run's.
+
+    Attributes
+    ----------
+    step : int
+        how many steps have been launched.
+    waiting : int
+        how many of them have not been fetched yet.
+    epoch, at : int
+        how often the whole text was read, and the time step in the streams to go on from.
+    tokens : int
+        how many tokens have been predicted so far.
+    skipped, skipped_in_a_row : int
+        how many steps have left the weights as they were, since something was not finite; and how
+        many of them were the last.
+    averaging : bool
+        whether NT-ASGD has begun to average the weights.
+    """
+
+    def __init__(
+        self, model: RNNLM, settings: Settings, streams: Ids, rng: np.random.Generator
+    ) -> None:
+        self.model, self.settings, self.rng = model, settings, rng
+        self.device = device_of(model)
+        on_gpu = self.device != "cpu"
+        if on_gpu:
+            streams = Tensor(streams, device=self.device).data
+        self.windows = windows(streams, settings.bptt)
+        self.parameters = model.parameters()
+        if model.embedding is not None:  # a GPU would have to be waited for to know the rows
+            sparse = sparse_embedding(settings, model.embedding.num_embeddings)
+            model.embedding.sparse = sparse and not on_gpu
+        self.optimizer = make_optimizer(settings, self.parameters)
+        self.lengths = np.random.default_rng([settings.seed, 1])
+        self.step = self.epoch = self.at = self.tokens = 0
+        self.skipped = self.skipped_in_a_row = 0
+        self.averaging = False
+        self.state: Any = None
+        self.norms: deque[float] = deque(maxlen=50)  # of the last steps, to explain trouble by
+        self._known: list[Step] = []
+        looks = settings.on_nonfinite == "skip" or not on_gpu
+        self._readings = None if looks else Readings(FETCH_EVERY)
+        self._before: list[_Counts] = []  # of each step whose numbers are in the readings
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many windows there are in the text, if all are as long as they should be."""
+        return math.ceil(self.windows.time_steps / self.settings.bptt)
+
+    @property
+    def epochs(self) -> float:
+        """How often the text was read."""
+        return self.epoch + self.at / self.windows.time_steps
+
+    @property
+    def waiting(self) -> int:
+        """How many steps have been launched and not been fetched yet."""
+        return len(self._known) + len(self._before)
+
+    @property
+    def full(self) -> bool:
+        """Whether what there is has to be fetched before the next step."""
+        return self.waiting >= (1 if self._readings is None else self._readings.capacity)
+
+    def advance(self, lr: float) -> Step:
+        """Launch a step and fetch it; of several that were waiting, the last is given.
+
+        Raises
+        ------
+        Diverged
+            as `fetch` does.
+        """
+        self.launch(lr)
+        *_, step = self.fetch()
+        return step
+
+    def launch(self, lr: float) -> None:
+        """Train on the next window, at a learning rate of `lr`. On a GPU nothing is waited for.
+
+        Raises
+        ------
+        Diverged
+            on the CPU; see `fetch`.
+        """
+        s = self.settings
+        length = min(self._window_length(), self.windows.time_steps - self.at)
+        inputs, targets = self.windows.at(self.at, length)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # we look ourselves
+            objective = self.model.objective(inputs, targets, self.state)
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr * length / s.bptt if s.vary_bptt else lr
+            useful = True
+            if self._readings is None:
+                useful = self._look_and_step(objective)
+            else:
+                self._step_unseen(objective, self._readings)
+        # a state that has become useless is not carried on
+        self.state = detach_state(objective.state) if useful else None
+        self.step += 1
+        self.tokens += targets.size
+        self.at += length
+        if self.at == self.windows.time_steps:
+            self.epoch, self.at, self.state = self.epoch + 1, 0, None
+
+    def fetch(self) -> Iterator[Step]:
+        """The steps since the last time, from the first to the last.
+
+        Raises
+        ------
+        Diverged
+            in the place of the first step whose loss or gradient is not finite, unless the settings
+            say to skip such a step. Weights and counts are then as they were before it; on a GPU
+            the state is lost, so that a run can go on from its last checkpoint only.
+        """
+        known, self._known = self._known, []
+        yield from known
+        if self._readings is None or not self._before:
+            return
+        before, self._before = self._before, []
+        limit = self.settings.clip or math.inf
+        for counts, measured in zip(before, self._readings.fetch().tolist(), strict=True):
+            loss, norm, *clipped = measured
+            if not all(map(math.isfinite, measured)):
+                self.step, self.epoch, self.at, self.tokens = counts
+                self.state = None
+                raise self._divergence(loss, norm)
+            self.norms.append(norm)
+            after = clipped[0] if clipped else min(norm, limit)
+            yield Step(counts.step + 1, loss, norm, after, False)
+
+    def _look_and_step(self, objective: Objective) -> bool:
+        """Take a step if loss and gradient are finite; whether they were."""
+        loss, norm, clipped = float(objective.loss.item()), math.nan, math.nan
+        if math.isfinite(loss):
+            self.optimizer.zero_grad()
+            objective.total.backward()
+            norm, clipped = self._clip()
+        skipped = not math.isfinite(norm)
+        if skipped:
+            if self.settings.on_nonfinite == "stop":
+                raise self._divergence(loss, norm)
+            self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
+        else:
+            self.skipped_in_a_row = 0
+            self.norms.append(norm)
+            self.optimizer.step()
+        self._known.append(Step(self.step + 1, loss, norm, clipped, skipped))
+        return not skipped
+
+    def _step_unseen(self, objective: Objective, readings: Readings) -> None:
+        """Take a step that changes nothing if something is not finite, here or in a step before."""
+        s = self.settings
+        self.optimizer.zero_grad()
+        objective.total.backward()
+        measured = [objective.loss, optim.clip_grad_norm_(self.parameters, s.clip or math.inf)]
+        if s.clip_value:
+            optim.clip_grad_value_(self.parameters, s.clip_value)
+            measured.append(optim.clip_grad_norm_(self.parameters, math.inf))
+        readings.note(*measured)
+        self.optimizer.step(if_finite=readings.check())
+        self._before.append(_Counts(self.step, self.epoch, self.at, self.tokens))
+
+    def _divergence(self, loss: float, norm: float) -> Diverged:
+        what, value = "the loss", loss
+        if math.isfinite(loss):
+            what, value = "the gradient's norm", norm
+        return Diverged(f"{what} became {value} in step {self.step + 1:,}")
+
+    def _window_length(self) -> int:
+        s = self.settings
+        if not s.vary_bptt:
+            return s.bptt
+        base = s.bptt if self.lengths.random() < 0.95 else s.bptt / 2  # Merity et al. (2018)
+        return max(5, int(self.lengths.normal(base, 5)))
+
+    def _clip(self) -> tuple[float, float]:
+        """Clip the gradients; their norm before and after."""
+        s = self.settings
+        norm = float(optim.clip_grad_norm_(self.parameters, s.clip or math.inf).item())
+        clipped = min(norm, s.clip) if s.clip else norm
+        if s.clip_value and clipped > s.clip_value:  # else no element can be larger
+            optim.clip_grad_value_(self.parameters, s.clip_value)
+            clipped = float(optim.clip_grad_norm_(self.parameters, math.inf).item())
+        return norm, clipped
+
+    def start_averaging(self) -> None:
+        """From here on average the weights: the A of NT-ASGD."""
+        self.averaging = True
+        self.optimizer = make_averaging(self.settings, self.parameters)
+
+    # ------------------------------------------------------------------ saving and loading
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later run needs to go on from here, but for the weights themselves.
+
+        Raises
+        ------
+        RuntimeError
+            if there are steps that have not been fetched.
+        """
+        if self.waiting:
+            raise RuntimeError(f"state_dict: {self.waiting} steps are to be fetched before it")
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "at": self.at,
+            "tokens": self.tokens,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "averaging": self.averaging,
+            "norms": list(self.norms),
+            "state": self.state,
+            "optimizer": self.optimizer.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "lengths": self.lengths.bit_generator.state,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`: the next step is, bit for bit, the one that it was before.
+
+        Raises
+        ------
+        ValueError
+            if it is not of such a run.
+        """
+        if saved["at"] >= self.windows.time_steps:
+            raise ValueError(f"at is {saved['at']}, of {self.windows.time_steps} time steps")
+        state = _tensors(saved["state"], self.device)
+        if state is not None:
+            with evaluating(self.model):
+                _, like = self.model(self.windows.at(0, 1)[0])
+            if _shapes(state) != _shapes(like):
+                raise ValueError(f"state has shapes {_shapes(state)}, expected {_shapes(like)}")
+        if saved["averaging"]:
+            self.start_averaging()
+        options = [dict(group) for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(saved["optimizer"])
+        for group, own in zip(self.optimizer.param_groups, options, strict=True):
+            group.update({**own, "lr": group["lr"]})  # the settings say all but that
+        self._check_remembered()
+        for name in ("step", "epoch", "at", "tokens", "skipped", "skipped_in_a_row"):
+            setattr(self, name, saved[name])
+        self.norms.extend(saved["norms"])
+        self.state = state
+        self.rng.bit_generator.state = saved["rng"]
+        self.lengths.bit_generator.state = saved["lengths"]
+
+    def _check_remembered(self) -> None:
+        """Raise a ValueError unless the optimiser remembers what it does after a step."""
+        make = make_averaging if self.averaging else make_optimizer
+        like = nn.Parameter(np.zeros(1, np.float32))
+        like.grad, one = ones(1), make(self.settings, [like])
+        one.step()
+        for remembered in self.optimizer.state.values():
+            if remembered.keys() != one.state[like].keys() or remembered.get("step", 1) < 1:
+                expected = ", ".join(one.state[like])
+                raise ValueError(
+                    f"optimizer has {', '.join(map(str, remembered))} of a parameter, expected "
+                    f"{expected} after a step at least"
+                )
+
+
+def make_optimizer(s: Settings, parameters: list[Any]) -> optim.Optimizer:
+    """The optimiser of `parameters` that the settings ask for."""
+    more: dict[str, Any] = {} if s.eps is None else {"eps": s.eps}
+    lr, decay = s.learning_rate, s.weight_decay
+    if s.optimizer == "rmsprop":
+        more |= {} if s.smoothing is None else {"alpha": s.smoothing}
+        return optim.RMSprop(parameters, lr=lr, weight_decay=decay, **more)
+    if s.optimizer == "adagrad":
+        # min-char-rnn adds its eps under the root: it is in the sum of squares from the beginning
+        squared: dict[str, Any] = {"eps": 0.0, "initial_accumulator_value": (s.eps or 1e-10) ** 2}
+        return optim.Adagrad(parameters, lr=lr, weight_decay=decay, **squared)
+    if s.optimizer in ("sgd", "nt-asgd"):
+        return optim.SGD(parameters, lr=lr, weight_decay=decay)
+    if s.smoothing is not None:
+        more["betas"] = (0.9, s.smoothing)
+    kind = optim.AdamW if s.optimizer == "adamw" else optim.Adam
+    return kind(parameters, lr=lr, weight_decay=decay, **more)
+
+
+def make_averaging(s: Settings, parameters: list[Any]) -> optim.ASGD:
+    """Averaged SGD that averages from its first step on."""
+    return optim.ASGD(
+        parameters, lr=s.learning_rate, lambd=0.0, t0=0.0, weight_decay=s.weight_decay
+    )
+
+
+def sparse_embedding(s: Settings, vocab_size: int) -> bool:
+    """Whether a row-sparse gradient of the embedding gives the same as a dense one, and sooner."""
+    plain = s.optimizer in ("sgd", "adagrad") and not s.weight_decay
+    return plain and not s.tied and vocab_size >= SPARSE_FROM
+
+
+def _tensors(state: Any, device: str | None) -> Any:
+    """Nested tuples and lists of arrays as such of Tensors on `device`."""
+    if isinstance(state, tuple | list):
+        return type(state)(_tensors(part, device) for part in state)
+    return state if state is None else Tensor(state, device=device)
+
+
+def _shapes(state: Any) -> Any:
+    """Nested tuples and lists of Tensors as such of their shapes."""
+    if isinstance(state, tuple | list):
+        return type(state)(map(_shapes, state))
+    return state if state is None else state.shape

@@ -1,0 +1,302 @@
+"""What all pictures share: lines of many points, axes, ticks and letters."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from models.measuring.units import Unit
+
+TEXT, FAINT, LINES = "#333333", "#777777", "#e6e6e6"
+
+POINTS = 600
+"""A line of more points than that is drawn as their means, with the range of each mean faint."""
+
+MOST_NATS = 230.0
+"""Losses are cut off there, at a perplexity of 1e100: those of a run that blew up."""
+
+DPI = 150
+"""Pixels per inch of a figure."""
+
+Array = NDArray[np.float64]
+
+
+class Points(NamedTuple):
+    """Points of a line, in the order of the records."""
+
+    x: Array
+    y: Array
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches; it needs no screen."""
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """`figure` as a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+@contextmanager
+def missing_letters_as_boxes() -> Iterator[None]:
+    """Within it, letters that no font here has come out as boxes, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+# ---------------------------------------------------------------------- lines
+
+
+def cut_off(nats: float) -> float:
+    """A loss as far as it can be drawn."""
+    return min(max(nats, -MOST_NATS), MOST_NATS)
+
+
+def draw_line(
+    axes: Axes,
+    points: Points,
+    of: Callable[[float], float] | None,
+    colour: str,
+    label: str = "",
+    *,
+    band: bool = True,
+    dots: float = 0.0,
+    **options: Any,
+) -> None:
+    """Draw a line; one of very many points as means of neighbours, with their range behind it.
+
+    Parameters
+    ----------
+    of
+        turns losses in nats into what is drawn, after the means are taken; None: as they are.
+    band
+        whether to show that range.
+    dots
+        how large a dot to put at each point, unless there are too many. A lone point gets one
+        anyway, or it would not be seen.
+    """
+    x, y = points
+    if not len(x):
+        return
+    if of is not None:
+        y = np.clip(y, -MOST_NATS, MOST_NATS)
+    parts = [y]
+    if len(x) > POINTS:
+        starts = np.linspace(0, len(x), POINTS, endpoint=False).astype(int)
+        counts = np.repeat(*[np.diff(np.append(starts, len(x)))] * 2)
+        x, mean = (np.add.reduceat(a / counts, starts) for a in (x, y))
+        parts = [mean, np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)]
+    if of is not None:
+        parts = [np.array([of(value) for value in part.tolist()]) for part in parts]
+    if band and len(parts) == 3:
+        axes.fill_between(x, parts[1], parts[2], color=colour, alpha=0.18, linewidth=0)
+    if len(x) == 1 or (dots and len(x) <= 60):
+        options |= {"marker": "o", "markersize": dots or 3.0}
+    axes.plot(x, parts[0], color=colour, label=label, **options)
+
+
+def mark_best(axes: Axes, x: float, y: float, text: str, colour: str, right: float) -> None:
+    """Ring a point and write `text` at it; `right` is where the x axis ends."""
+    ring: dict[str, Any] = {"markersize": 10, "markeredgewidth": 1.6, "markerfacecolor": "none"}
+    axes.plot(x, y, "o", color=colour, zorder=5, **ring)
+    place = x / right if right else 0.0
+    at_left = place < 0.08  # where the line falls steeply
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(7 if at_left else 4 if place > 0.92 else 0, 9),
+        textcoords="offset points",
+        ha="left" if at_left else "right" if place > 0.92 else "center",
+        va="bottom",
+        color=colour,
+        fontweight="bold",
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+        zorder=6,
+    )
+
+
+# ---------------------------------------------------------------------- axes
+
+
+def dress(axes: Axes) -> None:
+    """Take away what draws the eye from the lines."""
+    axes.grid(color=LINES, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(LINES)
+    axes.tick_params(colors=FAINT, length=0, labelsize=8.5)
+
+
+def head(axes: Axes, text: str, pad: float = 6) -> None:
+    """What the y axis means, above it, where it can be read."""
+    axes.set_title(text, loc="left", color=TEXT, fontsize=10, pad=pad)
+
+
+def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
+    """Limits and ticks of an axis of losses: from just below the lowest.
+
+    What is more than a few times that, the fall of the first steps or the end of a run that blew
+    up, takes no room; but of each line the best is in sight, and how it rises again from there.
+    """
+    drawn = [line.y for line in lines if len(line.y)]
+    bests = [unit.of(cut_off(float(y.min()))) for y in drawn]
+    highest = max((unit.of(cut_off(float(y.max()))) for y in drawn), default=2.0)
+    low, worst = min(bests, default=1.0), max(bests, default=2.0)
+    if unit.short == "perplexity":
+        low, worst = max(low, 1e-3), max(worst, 1e-3)
+        high = max(min(highest, 1e3 * low), 1.1 * worst, 1.02 * low)
+        room = max((high / low) ** 0.08, 1.01)
+        axes.set_yscale("log")
+        log_ticks(axes, low / room, high * room**0.4, 7)
+        return
+    size = abs(low)
+    ends = (unit.of(cut_off(float(y[int(y.argmin()) :].max()))) for y in drawn)
+    again = min(max(ends, default=0.0), 3 * abs(worst) + 1)
+    most = max(low + 1.3 * size + 1, worst + 0.1 * (worst - low), again)
+    high = max(min(highest, most), low + 0.01 * size + 1e-3)
+    low, high = low - 0.08 * (high - low), high + 0.03 * (high - low)
+    ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.{decimals}f}"))
+
+
+def norm_axis(axes: Axes, lines: Sequence[Points]) -> None:
+    """A logarithmic axis, within four powers of ten of what is usual."""
+    values = np.concatenate([line.y for line in lines])
+    low, high = 0.1, 10.0
+    if len(values):
+        usual = float(np.median(values))
+        low = max(float(values.min()), usual / 1e4) / 1.4
+        high = max(min(float(values.max()), usual * 1e4), low) * 1.4
+    axes.set_yscale("log")
+    log_ticks(axes, low, high, 4)
+
+
+def log_ticks(axes: Axes, low: float, high: float, most: int) -> None:
+    """Limits of a logarithmic y axis, and about `most` round numbers in between."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    choices: Sequence[Sequence[float]] = [
+        *((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
+    ]
+    ticks: list[float] = []
+    for digits in choices:
+        candidates = [digit * 10.0**power for power in powers for digit in digits]
+        ticks = [tick for tick in candidates if low <= tick <= high]
+        if len(ticks) <= most:
+            break
+    if len(ticks) < 3:  # less than one power of ten: evenly apart
+        ticks = [t for t in MaxNLocator(most).tick_values(low, high) if low <= t <= high]
+    ticks = ticks or [math.sqrt(low * high)]
+    axes.yaxis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / (most + 2))]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_ylim(low, high)
+
+
+def x_axis(axes: Axes, right: float, name: str, *, whole: bool) -> None:
+    """From 0 to `right`, with ticks at whole numbers only where the axis counts."""
+    axes.set_xlim(-0.01 * right, 1.01 * right or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=whole, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_xlabel(name, color=FAINT, fontsize=9)
+
+
+def number(value: float) -> str:
+    """``"1,200"``, ``"0.25"``, ``"3 M"``, ``"1e+15"``: short, and exact for a round number."""
+    size = abs(value)
+    if 1e6 <= size < 1e12:
+        return f"{value / 1e9:.6g} G" if size >= 1e9 else f"{value / 1e6:.6g} M"
+    if size >= 1e3:
+        return f"{value:,.0f}" if size < 1e6 else f"{value:.3g}"
+    return f"{value:.4g}"
+
+
+# ---------------------------------------------------------------------- letters
+
+
+def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None:
+    """Write what may be a name, in any script: dollars in it begin no formula."""
+    figure.text(x, y, text, fontfamily=_families(), parse_math=False, va="center", **options)
+
+
+def label_ends(figure: Figure, axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Write a label for each line to the right of `axes`, beside its end, none on another.
+
+    Parameters
+    ----------
+    labels
+        of each line the y of its end, a text and a colour.
+    """
+    size = 9.0 if len(labels) <= 25 else max(4.0, 225 / len(labels))
+    gap = 1.4 * size / (figure.get_figheight() * 72 * axes.get_position().height)
+    low, high = axes.get_ylim()
+
+    def place(y: float) -> float:  # of all the height, 0 to 1
+        ends = axes.transScale.transform([(1.0, low), (1.0, high), (1.0, min(max(y, low), high))])
+        bottom, top, at = ends[:, 1]
+        return float((at - bottom) / (top - bottom))
+
+    ordered = sorted((place(y), text, colour) for y, text, colour in labels)
+    widest, renderer = 0.0, figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    places = spread([at for at, _, _ in ordered], gap)
+    for at, (_, text, colour) in zip(places, ordered, strict=True):
+        written = axes.text(
+            1.012,
+            at,
+            text,
+            transform=axes.transAxes,
+            color=colour,
+            fontsize=size,
+            fontweight="bold",
+            fontfamily=_families(),
+            parse_math=False,
+            va="center",
+        )
+        widest = max(widest, written.get_window_extent(renderer).width / figure.bbox.width)
+    figure.subplots_adjust(right=max(0.4, 0.975 - widest))
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Rising numbers as near to `places` as may be, at least `gap` apart, at most 1."""
+    result: list[float] = []
+    for place in places:
+        result.append(max(place, result[-1] + gap) if result else place)
+    limit = 1.0
+    for i in range(len(result) - 1, -1, -1):
+        result[i] = min(result[i], limit)
+        limit = result[i] - gap
+    return result
+
+
+def _families() -> list[str]:
+    """Fonts for the name of a file, which may be in Korean, Chinese or Japanese."""
+    wanted = (
+        *("Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "UnDotum"),
+        *("Malgun Gothic", "Apple SD Gothic Neo"),
+    )
+    installed = set(fontManager.get_font_names())
+    return ["DejaVu Sans", *(name for name in wanted if name in installed)]

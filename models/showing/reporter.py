@@ -1,0 +1,342 @@
+"""What a training run tells while it goes: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, NamedTuple, cast
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from minigrad.files import discard, printable
+from models.measuring.units import Unit
+from models.showing.output import LINES
+
+PLAIN_EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+FRAMES_PER_SECOND = 4
+"""How often the display is drawn, however many steps are taken meanwhile."""
+
+WIDEST = 100
+"""Columns of the display at most: wider ones are hard to take in at a glance."""
+
+LEAST = {"loss": 6, "gradient": 12}
+"""Columns kept for a value, so that the display stands still while its digits change; else 8."""
+
+
+class Now(NamedTuple):
+    """How a run stands after a step."""
+
+    step: int
+    """Steps taken."""
+
+    total: int | None
+    """Steps in all; None where the time decides."""
+
+    epoch: float
+    """How often the text has been gone through."""
+
+    epochs: float | None
+    """How often it will have been, in the end; None where that is open."""
+
+    fraction: float
+    """How much of the run is behind, 0 to 1."""
+
+    loss: float
+    """Of this step, in nats per token."""
+
+    grad_norm: float
+    """Norm of all gradients together, before clipping."""
+
+    grad_norm_clipped: float
+    """The same after clipping."""
+
+    lr: float
+    """Learning rate."""
+
+    tokens_per_second: float
+    """Speed at present."""
+
+    memory: int
+    """Bytes that the process holds: on a GPU, of its memory."""
+
+    seconds_left: float
+    """How long the rest will take; infinity or NaN where nobody knows yet."""
+
+
+class Reporter:
+    """Tells of one training run.
+
+    Nothing that goes wrong with the output stops a run: if the terminal is gone, the pipe is closed
+    or the disk of a log file is full, what can't be written is dropped.
+
+    Parameters
+    ----------
+    console
+        where to. On a terminal there is a display that keeps its place below the lines; elsewhere
+        (a file, a pipe, a terminal that can't move its cursor) there are no control codes, and a
+        line of progress every ten seconds.
+    unit
+        what to tell losses in.
+
+    Attributes
+    ----------
+    best : float | None
+        the best loss on the validation part so far; to be set where a run goes on.
+    """
+
+    def __init__(self, console: Console, unit: Unit) -> None:
+        self.console, self.unit = console, unit
+        self.best: float | None = None
+        console.file = cast("IO[str]", _Unfailing(console.file))
+        self._live = _moves_its_cursor(console)
+        self._now: Now | None = None
+        self._doing, self._done, self._left, self._goal = "", 0.0, math.inf, ""
+        self._next_line = math.inf
+
+    @contextmanager
+    def progress(self, total_steps: int | None, minutes: float | None) -> Iterator[None]:
+        """Within it, the display of a run of so many steps, or minutes, is shown."""
+        goal = [f"{total_steps:,} steps"] if total_steps is not None else []
+        self._goal = " or ".join(goal + ([f"{minutes:g} min"] if minutes is not None else []))
+        self._next_line = time.monotonic() + PLAIN_EVERY
+        if not self._live:
+            yield
+            return
+        display = Live(
+            get_renderable=self._frame,
+            console=self.console,
+            refresh_per_second=FRAMES_PER_SECOND,
+            transient=True,
+            vertical_overflow="crop",
+        )
+        with display:
+            yield
+
+    def stepped(self, now: Now) -> None:
+        """Take note of how the run stands. It is cheap: to be called after each step."""
+        self._now, self._doing, self._done, self._left = now, "", 0.0, now.seconds_left
+        if self._is_time():
+            self.line(self._plain(now))
+
+    def doing(self, what: str, done: float = 0.0, seconds_left: float | None = None) -> None:
+        """Tell what goes on until the next step.
+
+        Parameters
+        ----------
+        what
+            what it is.
+        done
+            how much of it is done, 0 to 1: the bar shows that.
+        seconds_left
+            how long it and the rest of the run will take; None: as long as was told before.
+        """
+        self._doing, self._done = what, done
+        if seconds_left is not None:
+            self._left = seconds_left
+        if done and self._is_time():
+            self.line(f"{what} · {100 * done:.0f} % · {_left(self._left)}")
+
+    def _is_time(self) -> bool:
+        """Whether a line of progress is due, where there is no display."""
+        if self._live or time.monotonic() < self._next_line:
+            return False
+        self._next_line = time.monotonic() + PLAIN_EVERY
+        return True
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Tell one line, as it is: markup in it means nothing, nor do control characters."""
+        self.console.print(Text(printable(text, LINES), style), soft_wrap=True, highlight=False)
+
+    def warn(self, text: str) -> None:
+        """Tell of something that may be wrong."""
+        self.line(f"Warning: {printable(text)}", "yellow")
+
+    def evaluated(self, step: int, epoch: float, loss: float, seconds: float, best: bool) -> None:
+        """Tell the loss on the validation part, in nats per token.
+
+        Parameters
+        ----------
+        step, epoch
+            when it was measured.
+        seconds
+            how long that took.
+        best
+            whether it is the lowest so far.
+        """
+        if best:
+            self.best = loss
+        told = f"step {step:>7,}  epoch {epoch:5.2f}  validation loss {_loss(loss)}"
+        told += f"  {self.unit.told(loss)}" + (f"  {seconds:.0f} s" if seconds >= 1 else "")
+        self.line(told + ("  best" if best else ""), "bold" if best else "")
+
+    def sample(self, title: str, text: str) -> None:
+        """Show a text that the model has written."""
+        width = min(64, self.console.width)
+        self.line()
+        self.line(f"── {title} " + "─" * (width - 4 - cell_len(title)), "cyan")
+        self.line(text)
+        self.line("─" * width, "cyan")
+
+    # ------------------------------------------------------------------ drawing
+
+    def _plain(self, now: Now) -> str:
+        """How the run stands, in a line."""
+        figures = [f"{label} {value}" for label, value in self._figures(now) if value]
+        return " · ".join([_steps(now), *figures, _left(now.seconds_left)])
+
+    def _figures(self, now: Now) -> list[tuple[str, str]]:
+        """What the display shows, each with its label; empty where there is nothing yet."""
+        unit = self.unit
+        gradient = _norm(now.grad_norm)
+        if now.grad_norm_clipped != now.grad_norm:
+            gradient += f" → {_norm(now.grad_norm_clipped)}"
+        of = "" if now.epochs is None else f"/{round(now.epochs, 1):g}"
+        return [
+            ("loss", _loss(now.loss)),
+            (unit.short, _value(unit, now.loss)),
+            ("gradient", gradient),
+            ("tokens/s", f"{now.tokens_per_second:,.0f}"),
+            ("epoch", f"{now.epoch:.2f}{of}"),
+            ("best valid", "" if self.best is None else _value(unit, self.best)),
+            ("lr", f"{now.lr:.3g}"),
+            ("memory", _bytes(now.memory)),
+        ]
+
+    def _frame(self) -> Text:
+        """The display: a bar, and the figures in as many columns as fit."""
+        width = max(1, min(self.console.width - 1, WIDEST))
+        frame = Text(no_wrap=True, overflow="crop", end="")
+        now = self._now
+        if now is None and not self._done:
+            return frame.append(f"{self._doing or 'starting'}   ", "bold").append(self._goal, "dim")
+        self._append_bar(frame, width)
+        if now is None:
+            return frame
+        figures = [(label, value or "–") for label, value in self._figures(now)]
+        needs = [
+            max(len(label) + 1 + max(LEAST.get(label, 8), len(value)) for label, value in column)
+            for columns in (4, 3, 2, 1)
+            for column in (figures[i::columns] for i in range(columns))
+        ]
+        for columns, widths in ((4, needs[:4]), (3, needs[4:7]), (2, needs[7:9]), (1, needs[9:])):
+            if columns == 1 or sum(widths) + 2 * (columns - 1) <= width:
+                break
+        gap = " " * min(6, max(0, width - sum(widths)) // max(1, columns - 1))
+        for i, (label, value) in enumerate(figures):
+            frame.append("\n" if i % columns == 0 else gap)
+            frame.append(label, "dim")
+            room = widths[i % columns] - len(label)
+            frame.append(f"{value:>{room}}", "bold" if i < 2 else "")
+        return frame
+
+    def _append_bar(self, frame: Text, width: int) -> None:
+        """One line: which step, or what else goes on; how far that is; how long the run takes."""
+        steps = "" if self._now is None else _steps(self._now)
+        fraction = self._now.fraction if self._now is not None and not self._done else self._done
+        fraction = min(1.0, max(0.0, fraction)) if math.isfinite(fraction) else 0.0
+        end = f"  {100 * fraction:3.0f} %  {_left(self._left):>12}"
+        frame.append(f"{self._doing or steps:{len(steps)}}  ", "bold")
+        room = width - len(frame) - len(end)
+        if room < 8:
+            frame.append(f"{100 * fraction:.0f} %  " if self._done else "")
+            frame.append(_left(self._left))
+            return
+        console = self.console
+        full, half, empty = "━", "╸", "━"
+        if console.options.ascii_only:
+            full, half, empty = "#", "", "-"
+        elif console.no_color or console.color_system is None:
+            empty = " "
+        done, more = divmod(round(2 * room * fraction), 2)
+        bar = full * done + half * more
+        frame.append(bar, "cyan").append(empty * (room - len(bar)), "bright_black").append(end)
+
+
+class _Unfailing:
+    """A file that takes what it can, and never fails.
+
+    Console, display and whoever prints meanwhile all write through it, some of them in a thread.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with self._dropping():
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._dropping():
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # for good; Python would complain of it again when it ends
+            discard(self._file)
+        except OSError:  # a full disk may have room again later
+            pass
+
+
+def _moves_its_cursor(console: Console) -> bool:
+    """Whether a display can be drawn: colours that are forced into a pipe don't make it one."""
+    if not console.is_interactive:
+        return False
+    try:
+        return os.isatty(console.file.fileno())
+    except (AttributeError, OSError, ValueError):  # a file in memory: its console says what it is
+        return True
+
+
+def _steps(now: Now) -> str:
+    """``"step 1,200/40,000"``, as wide as it will be in the end."""
+    if now.total is None:
+        return f"step {now.step:,}"
+    total = f"{now.total:,}"
+    return f"step {now.step:>{len(total)},}/{total}"
+
+
+def _value(unit: Unit, nats: float) -> str:
+    """A loss in nats as a number alone, in `unit`."""
+    return unit.told(nats).replace(unit.short, "").strip()
+
+
+def _loss(nats: float) -> str:
+    return f"{nats:.4f}" if abs(nats) < 1e4 else f"{nats:.1e}"
+
+
+def _norm(norm: float) -> str:
+    """A gradient's norm, in five columns if it is neither tiny nor beyond measure."""
+    if norm >= 1e4:
+        return f"{norm:.0e}"
+    if 0 < norm < 0.01:
+        return f"{norm:.1e}"
+    return f"{norm:.{2 if norm < 10 else 1 if norm < 100 else 0}f}"
+
+
+def _bytes(number: float) -> str:
+    """``"312 MB"``, ``"1.24 GB"``."""
+    return f"{number / 1e6:,.0f} MB" if number < 1e9 else f"{number / 1e9:.2f} GB"
+
+
+def _left(seconds: float) -> str:
+    """``"1:02:03 left"``; a dash for what nobody knows."""
+    if not 0 <= seconds < 1e9:
+        return "– left"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{clock} left"

@@ -1,0 +1,98 @@
+"""The house: imports go down only, without circles, and each file has one job."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+FLOORS = [
+    {"arrays", "errors", "files"},
+    {"autograd"},
+    {"ops"},
+    {"names", "tensor", "creation", "derivatives"},
+    {"nn"},
+    {"optim"},
+    {"data"},
+    {"testing"},
+    {"training"},
+    {"__main__"},
+]
+"""The rooms of minigrad, and its files outside of rooms, from the ground up."""
+
+
+def modules(package):
+    """The files of a package by the names of the modules that they are."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path, known, *, types):
+    """The modules that a file imports, also within functions; with `types` for types alone, too."""
+    tree = ast.parse(path.read_text("utf-8"))
+    if not types:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module in known:
+            for alias in node.names:
+                deep = f"{node.module}.{alias.name}"
+                yield deep if deep in known else node.module
+
+
+@pytest.mark.parametrize("package", ["minigrad", "models"])
+def test_no_import_goes_in_a_circle(package):
+    known = modules(package)
+    graph = {name: set(imports(path, known, types=False)) for name, path in known.items()}
+    for name, imported in graph.items():
+        imported.discard(name)  # a package that imports one of its own modules by its full name
+    TopologicalSorter(graph).prepare()  # raises a CycleError that shows the circle
+
+
+def test_the_floors_import_downwards_only():
+    """As docs/architecture.md promises."""
+    level = {name: i for i, names in enumerate(FLOORS) for name in names}
+    known = modules("minigrad")
+    for name, path in known.items():
+        if name == "minigrad":
+            continue
+        room = name.split(".")[1]
+        for imported in imports(path, known, types=False):
+            if imported == "minigrad":
+                assert room == "__main__", f"{name} imports the package itself"
+                continue
+            below = imported.split(".")[1]
+            assert below in level, f"{name} imports {imported}, which is on no floor"
+            assert level[below] <= level[room], f"{name} imports {imported} from above"
+
+
+def test_few_files_lie_at_the_root():
+    assert len(list((ROOT / "minigrad").glob("*.py"))) <= 6
+
+
+def test_files_of_one_name_do_one_job():
+    """Which names occur twice, and what all files of that name have in them."""
+    same = {
+        "__init__": "what a room is for",
+        "__main__": "a command",
+        "devices": "of arrays, and of a model that is trained or used",
+        "activations": "the function, and the layer that calls it",
+        "fused": "ops with a backward pass by hand: how they are declared, and the recurrent ones",
+        "kernels": "the CUDA kernels of a room",
+        "layers": "layers",
+        "losses": "the function, and the layer that calls it",
+        "recipes": "settings of published models, and the command that lists them",
+    }
+    names = Counter(path.stem for room in ("minigrad", "models") for path in modules(room).values())
+    assert {name for name, count in names.items() if count > 1} <= set(same)
