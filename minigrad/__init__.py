@@ -24,16 +24,16 @@ if sys.argv[:1] == ["-m"] and "minigrad" in sys.orig_argv:
 
 from numpy import float16, float32, float64, int8, int16, int32, int64, uint8
 
-from minigrad import ops
+from minigrad import names, ops  # noqa: F401 (`names` gives Tensor its operators and methods)
 from minigrad.arrays.devices import get_default_device, set_default_device
 from minigrad.arrays.library import array_module
 from minigrad.arrays.random import manual_seed
-from minigrad.autograd.anomaly import AnomalyError
 from minigrad.autograd.fused import fused, joint
-from minigrad.autograd.modes import detect_anomaly, enable_grad, no_grad
+from minigrad.autograd.modes import AnomalyError, detect_anomaly, enable_grad, no_grad
+from minigrad.autograd.node import TapeError
 from minigrad.autograd.record import differentiable
 from minigrad.autograd.sparse import RowSparse
-from minigrad.autograd.tape import TapeError, grad
+from minigrad.autograd.tape import grad
 from minigrad.creation import (
     arange,
     eye,

@@ -8,15 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import (
-    device_of,
-    get_default_device,
-    library_of,
-    on_device_of,
-    own_copy,
-    place,
-    require_cupy,
-)
+from minigrad.arrays.devices import device_of, get_default_device, library_of, place, require_cupy
 from minigrad.arrays.library import FLOAT32, ArrayLike, Device, DType, array_module, bare
 from minigrad.arrays.random import generator
 from minigrad.errors.words import worded
@@ -35,7 +27,7 @@ def tensor(
     """
     array = Tensor(data, dtype, device)._data
     if array is bare(data) or array_module(array) is np:
-        array = own_copy(array)
+        array = array.copy()
     return Tensor(array, None, device_of(array), requires_grad)
 
 
@@ -52,10 +44,9 @@ def full(
     value = fill_value
     if not isinstance(value, int | float):
         value = place(bare(value), dtype, device)
-    with library_of(device) as xp:
-        array = xp.empty(shape, dtype)
-        array[...] = value
-        return Tensor(array, None, device, requires_grad)
+    array = library_of(device).empty(shape, dtype)
+    array[...] = value
+    return Tensor(array, None, device, requires_grad)
 
 
 @worded
@@ -225,8 +216,7 @@ def ones_like(a: Tensor) -> Tensor:
 
 def _like(maker: str, a: Any) -> Tensor:
     array = Tensor(a)._data
-    with on_device_of(array):
-        return Tensor(getattr(array_module(array), maker)(array), None, device_of(array))
+    return Tensor(getattr(array_module(array), maker)(array), None, device_of(array))
 
 
 def from_dlpack(x: Any) -> Tensor:

@@ -1,83 +1,160 @@
-"""Tensor: an array, its gradient, its place on the tape, and NumPy's operators and methods."""
+"""Tensor: an array, its gradient, and its place on the tape."""
 
 from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from minigrad import ops
-from minigrad.arrays.devices import beside, device_of, exported, gpus, is_on, own_copy, place, run
-from minigrad.arrays.devices import to_device as array_to_device
-from minigrad.arrays.library import Array, ArrayLike, Device, DType, bare
-from minigrad.autograd import tape
-from minigrad.autograd.modes import modes
-from minigrad.autograd.tape import Leaf, Memory, TapeError, Variable, mark_changed, wrap
-from minigrad.names.numpy_functions import call_function, call_ufunc
-from minigrad.names.pytorch_methods import SecondNames, tell_words
-from minigrad.ops import discrete
-from minigrad.ops.indexing import At, as_index, getitem
+from minigrad.arrays.devices import device_of, place, to_device
+from minigrad.arrays.library import Array, ArrayLike, Axis, Device, DType, bare
+from minigrad.autograd.node import Leaf, Memory, Node, TapeError, next_stamp
 
 Self = TypeVar("Self", bound="Tensor")
 
 
-def _beside(tensor: Tensor, a: Any) -> Any:
-    a = bare(a)
-    return beside(a, [tensor]) if isinstance(a, np.ndarray) or (gpus and type(a) is list) else a
+class At(Protocol):
+    """``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape."""
+
+    def __getitem__(self, index: Any) -> At: ...
+    def set(self, values: ArrayLike) -> Tensor: ...
+    def add(self, values: ArrayLike) -> Tensor: ...
 
 
-def _compared(op: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Tensor]:
-    return discrete.constant("self", "other")(op)
+bool_: TypeAlias = bool  # for `Given`, which has methods of these names
+int_: TypeAlias = int
+float_: TypeAlias = float
 
 
-def _inverted(op: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
-    return discrete.constant("self")(op)
+class Given:
+    """What `minigrad.names` gives to Tensor, which is an op each: declared for type checkers."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def backward(
+            self,
+            gradient: ArrayLike = None,
+            retain_graph: bool_ | None = None,
+            create_graph: bool_ = False,
+        ) -> None: ...
+
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+
+        def __add__(self, other: Any) -> Tensor: ...
+
+        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __add__
+        __matmul__ = __rmatmul__ = __and__ = __rand__ = __or__ = __ror__ = __add__
+        __xor__ = __rxor__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
+        __eq__ = __ne__ = __add__  # type: ignore[assignment]
+        __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __add__
+        __ipow__ = __imatmul__ = __add__
+
+        def __neg__(self) -> Tensor: ...
+
+        __pos__ = __abs__ = __invert__ = __neg__
+        abs = exp = log = sqrt = tanh = sigmoid = sin = cos = square = relu = copy = ravel = __neg__
+
+        at: At
+        T: Tensor
+        mT: Tensor  # noqa: N815 (as in NumPy)
+
+        def to(self, device: Any = None, dtype: DType = None) -> Tensor: ...
+        def astype(self, dtype: DType) -> Tensor: ...
+        def round(self, decimals: int_ = 0) -> Tensor: ...
+        def clip(self, a_min: ArrayLike = None, a_max: ArrayLike = None) -> Tensor: ...
+        def pow(self, x2: ArrayLike) -> Tensor: ...
+        def matmul(self, x2: ArrayLike) -> Tensor: ...
+        def dot(self, b: ArrayLike) -> Tensor: ...
+
+        def sum(
+            self, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool_ = False
+        ) -> Tensor: ...
+
+        mean = prod = sum
+
+        def var(
+            self,
+            axis: Axis = None,
+            dtype: DType = None,
+            out: None = None,
+            ddof: float_ = 0,
+            keepdims: bool_ = False,
+        ) -> Tensor: ...
+
+        std = var
+
+        def max(self, axis: Axis = None, out: None = None, keepdims: bool_ = False) -> Tensor: ...
+
+        min = max
+
+        def any(self, axis: Axis = None, keepdims: bool_ = False) -> Tensor: ...
+
+        all = logsumexp = any
+
+        def argmax(self, axis: int_ | None = None, keepdims: bool_ = False) -> Tensor: ...
+
+        argmin = argmax
+
+        def cumsum(
+            self, axis: int_ | None = None, dtype: DType = None, out: None = None
+        ) -> Tensor: ...
+
+        cumprod = cumsum
+
+        def softmax(self, axis: int_ | tuple[int_, ...] = -1) -> Tensor: ...
+
+        log_softmax = softmax
+
+        def sort(self, axis: int_ | None = -1, descending: bool_ = False) -> Tensor: ...
+
+        argsort = sort
+
+        def topk(
+            self, k: int_, axis: int_ = -1, largest: bool_ = True
+        ) -> tuple[Tensor, Tensor]: ...
+
+        def reshape(self, *shape: Any) -> Tensor: ...
+
+        transpose = view = permute = reshape
+
+        def squeeze(self, axis: Axis = None) -> Tensor: ...
+        def swapaxes(self, axis1: int_, axis2: int_) -> Tensor: ...
+        def diagonal(self, offset: int_ = 0, axis1: int_ = 0, axis2: int_ = 1) -> Tensor: ...
+
+        trace = diagonal
+
+        def repeat(self, repeats: Any, axis: int_ | None = None) -> Tensor: ...
+        def take(
+            self,
+            indices: ArrayLike,
+            axis: int_ | None = None,
+            out: None = None,
+            mode: str = "raise",
+        ) -> Tensor: ...
+
+        def t(self) -> Tensor: ...
+
+        clone = contiguous = cpu = cuda = half = float = double = int = long = bool = zero_ = t
+
+        def unsqueeze(self, dim: int_) -> Tensor: ...
+        def masked_fill(self, mask: ArrayLike, value: ArrayLike) -> Tensor: ...
+        def flatten(self, start_dim: int_ = 0, end_dim: int_ = -1) -> Tensor: ...
+        def numel(self) -> int_: ...
+
+        dim = numel
 
 
-def _reflected(op: Callable[..., Tensor]) -> Callable[[Tensor, Any], Tensor]:
-    return lambda self, other: op(other, self)
-
-
-def _in_place(op: Callable[..., Tensor], sign: str) -> Callable[[Tensor, Any], Tensor]:
-    """``x += v``: under `no_grad` a change of `x` itself, otherwise a new tensor on the tape."""
-
-    def method(self: Tensor, other: Any) -> Tensor:
-        recording = bool(modes.recording)
-        if self._node is not None and recording == self.is_leaf:
-            raise TapeError(
-                f"x {sign}= v on a tensor that requires a gradient: to change it, as a step of "
-                f"training does, write it within `with mg.no_grad():`; for a new tensor on the "
-                f"tape write y = x {sign} v"
-                if recording
-                else f"x {sign}= v within no_grad would change the result of a "
-                f"{self._node.plan.name}, which is on the tape; write x = x {sign} v, which makes "
-                "a new tensor"
-            )
-        result = op(self, other)
-        if recording or result is NotImplemented:
-            return result
-        if result.shape != self.shape:
-            raise ValueError(
-                f"x {sign}= v: the result has shape {result.shape}, x itself {self.shape}; write "
-                f"x = x {sign} v for a new tensor"
-            )
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise TypeError(
-                f"x {sign}= v: the result is {result.dtype}, x itself {self.dtype}; write "
-                f"x = x {sign} v for a new tensor"
-            )
-        self._data[...] = result._data
-        mark_changed(self)
-        return self
-
-    return method
-
-
-class Tensor(SecondNames):
+class Tensor(Given):
     """An array that can be differentiated with respect to.
+
+    Its operators and methods that are ops, ``x + y`` and ``x.sum()``, are in `minigrad.names`.
 
     Parameters
     ----------
@@ -87,8 +164,8 @@ class Tensor(SecondNames):
     dtype
         the dtype to convert to; None: an array's own.
     device
-        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; None: where the array is, and for data from the host
-        the default device (`minigrad.set_default_device`), which at first is the CPU.
+        ``"cpu"`` or ``"cuda"``; None: where the array is, and for data from the host the default
+        device (`minigrad.set_default_device`), which at first is the CPU.
     requires_grad
         whether to compute gradients for this tensor.
 
@@ -98,8 +175,13 @@ class Tensor(SecondNames):
         if `data` is not numeric, or a gradient is asked for numbers that are not floats.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__", "_data", "_memory", "_node", "grad")
     __hash__ = object.__hash__
+
+    _data: Array
+    _node: Node | None  # the place on the tape; None for a constant
+    _memory: Memory | None  # shared with every view of the same memory; None: not needed so far
+    grad: Any  # a Tensor, or a RowSparse; None: no walk back has come here
 
     def __init__(
         self,
@@ -108,12 +190,12 @@ class Tensor(SecondNames):
         device: Device | None = None,
         requires_grad: bool = False,
     ) -> None:
-        if isinstance(data, Variable) and device is None:
+        if isinstance(data, Tensor) and device is None:
             device = device_of(data._data)
         self._data = place(bare(data), dtype, device)
         self._node = self._memory = self.grad = None
-        if isinstance(data, Variable) and self._data is data._data:
-            self._memory = tape.memory_of(data)
+        if isinstance(data, Tensor) and self._data is data._data:
+            self._memory = memory_of(data)
         self.requires_grad_(requires_grad)
 
     @property
@@ -153,7 +235,7 @@ class Tensor(SecondNames):
 
     @property
     def data(self) -> Array:
-        """The array itself, off the tape. Assigning to it counts as a change in place."""
+        """The array itself, off the  Assigning to it counts as a change in place."""
         return self._data
 
     @data.setter
@@ -162,8 +244,8 @@ class Tensor(SecondNames):
         if array.shape != self.shape:
             raise ValueError(f"data: assigned shape {array.shape} to a tensor of {self.shape}")
         if array is not self._data:
-            shared = isinstance(value, Variable) and array is value._data
-            self._data, self._memory = array, tape.memory_of(value) if shared else Memory()
+            shared = isinstance(value, Tensor) and array is value._data
+            self._data, self._memory = array, memory_of(value) if shared else Memory()
         mark_changed(self)
 
     @property
@@ -194,31 +276,6 @@ class Tensor(SecondNames):
             self._node = Leaf(self)
         return self
 
-    def backward(
-        self,
-        gradient: ArrayLike = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-    ) -> None:
-        """Add the derivatives of this tensor to the ``.grad`` of every leaf it depends on.
-
-        Parameters
-        ----------
-        gradient
-            what to start from, an array or Tensor like this one; None for a single number: 1.
-        retain_graph
-            keep the tape for another backward; None: as `create_graph`.
-        create_graph
-            record this walk too, so that the gradients can be differentiated again.
-
-        Raises
-        ------
-        TapeError
-            if this is a constant, or no single number and no gradient is given; if the tape was
-            freed, or a value on it changed in place since.
-        """
-        tape.backward(self, gradient, retain_graph, create_graph)
-
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call `hook` with the gradient of this tensor whenever a walk back has all of it.
 
@@ -232,7 +289,7 @@ class Tensor(SecondNames):
                 "computing with it write x.requires_grad_()"
             )
         hooks = node.hooks = {} if node.hooks is None else node.hooks
-        key, keeping = tape.next_stamp(), hooks.pop(0, None)
+        key, keeping = next_stamp(), hooks.pop(0, None)
         hooks[key] = hook
         if keeping is not None:  # retain_grad's, which sees what the others have made of it
             hooks[0] = keeping
@@ -254,12 +311,12 @@ class Tensor(SecondNames):
     def detach(self) -> Tensor:
         """The same array (shared, not copied) as a constant, cut off from the tape."""
         result: Tensor = wrap(self._data)
-        result._memory = tape.memory_of(self)
+        result._memory = memory_of(self)
         return result
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a NumPy array of their own, copied from wherever they are."""
-        return np.array(array_to_device(self._data, "cpu"))
+        return np.array(to_device(self._data, "cpu"))
 
     def item(self) -> Any:
         """The only element as a Python number."""
@@ -270,18 +327,6 @@ class Tensor(SecondNames):
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
         return self._data.tolist()
-
-    def to(self, device: Device | None = None, dtype: DType = None) -> Tensor:
-        """The tensor on another device, or in another dtype; itself if it is so already.
-
-        As in PyTorch, a dtype alone may come first: ``x.to(mg.float64)``.
-        """
-        if device is not None and not isinstance(device, str):
-            device, dtype = None, device
-        result = self if dtype is None or self.dtype == dtype else self.astype(dtype)
-        if device is None or is_on(result._data, device):
-            return result
-        return ops.to_device(result, device)
 
     def __array__(self, dtype: DType = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.requires_grad:
@@ -301,14 +346,13 @@ class Tensor(SecondNames):
                 "a Tensor that requires a gradient is not handed to another library, which the "
                 "tape cannot follow; hand over x.detach()"
             )
-        return exported(self._data, **options)
+        if any(step < 0 for step in self._data.strides):  # PyTorch aborts the process
+            raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
+        return self._data.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         kind, index = self._data.__dlpack_device__()
         return int(kind), int(index)
-
-    __array_ufunc__ = call_ufunc
-    __array_function__ = call_function
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -352,12 +396,15 @@ class Tensor(SecondNames):
             notes.append("requires_grad=True")
         return f"{name}({values}, {', '.join(notes)})"
 
+    def __dir__(self) -> Iterable[str]:
+        return [name for name in super().__dir__() if hasattr(type(self), name)]
+
     def __copy__(self: Self) -> Self:
         return self.__deepcopy__({}) if self.is_leaf else self.copy()  # type: ignore[return-value]
 
     def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
         cls, *state = self.__reduce__()
-        result: Self = cls(*[own_copy(x) if hasattr(x, "copy") else x for x in state[0]])
+        result: Self = cls(*[x.copy() if hasattr(x, "copy") else x for x in state[0]])
         result.grad = None if self.grad is None else self.grad.copy()
         memo[id(self)] = result
         return result
@@ -370,101 +417,23 @@ class Tensor(SecondNames):
             )
         return type(self), (self._data, None, self.device, self.requires_grad)
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return getitem(self, index)
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if self._node is not None and (modes.recording or not self.is_leaf):
-            raise TapeError(
-                "x[i] = v would change a value that is on the tape; write x = x.at[i].set(v), or "
-                "x.at[i].add(v), which make a new tensor and are differentiable in both"
-                + ("; to change a leaf, write it within `with mg.no_grad():`" * self.is_leaf)
-            )
-        if getattr(value, "_node", None) is not None and modes.recording:
-            raise TapeError(
-                "x[i] = v with a v that requires a gradient: write x = x.at[i].set(v), which the "
-                "tape can follow, or x[i] = v.detach() for its values alone"
-            )
-        values = self._data, as_index(index, self), _beside(self, value)
-        run("setitem", ("self", "index", "value"), operator.setitem, values)
-        mark_changed(self)
-
-    @property
-    def at(self) -> At:
-        """``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape."""
-        return At(self)
-
-    @property
-    def T(self) -> Tensor:
-        """With the axes in reverse order."""
-        return ops.transpose(self)
-
-    @property
-    def mT(self) -> Tensor:
-        """Each matrix transposed."""
-        return ops.swapaxes(self, -1, -2)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """See `minigrad.reshape`; the lengths may be given one by one."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """See `minigrad.transpose`; the axes may be given one by one. All axes, as in NumPy."""
-        if len(axes) == 2 != self.ndim:
-            raise ValueError(
-                f"transpose: got 2 axes for the shape {self.shape}, but as in NumPy it takes all; "
-                "to exchange two write x.swapaxes(a, b)"
-            )
-        return ops.transpose(
-            self, (axes if isinstance(axes[0], int | np.integer) else axes[0]) if axes else None
-        )
-
-    __add__ = ops.add
-    __radd__ = _reflected(ops.add)
-    __sub__ = ops.subtract
-    __rsub__ = _reflected(ops.subtract)
-    __mul__ = ops.multiply
-    __rmul__ = _reflected(ops.multiply)
-    __truediv__ = ops.divide
-    __rtruediv__ = _reflected(ops.divide)
-    __floordiv__ = ops.floor_divide
-    __rfloordiv__ = _reflected(ops.floor_divide)
-    __mod__ = ops.remainder
-    __rmod__ = _reflected(ops.remainder)
-    __pow__ = ops.power
-    __rpow__ = _reflected(ops.power)
-    __matmul__ = ops.matmul
-    __rmatmul__ = _reflected(ops.matmul)
-    __iadd__, __isub__ = _in_place(ops.add, "+"), _in_place(ops.subtract, "-")
-    __imul__, __itruediv__ = _in_place(ops.multiply, "*"), _in_place(ops.divide, "/")
-    __ifloordiv__, __imod__ = _in_place(ops.floor_divide, "//"), _in_place(ops.remainder, "%")
-    __ipow__, __imatmul__ = _in_place(ops.power, "**"), _in_place(ops.matmul, "@")
-    __neg__ = ops.negative
-    __pos__ = ops.copy
-    __abs__ = ops.abs
-
-    __eq__ = _compared(operator.eq)  # type: ignore[assignment]
-    __ne__ = _compared(operator.ne)  # type: ignore[assignment]
-    __lt__, __le__ = _compared(operator.lt), _compared(operator.le)
-    __gt__, __ge__ = _compared(operator.gt), _compared(operator.ge)
-    __and__ = __rand__ = _compared(operator.and_)
-    __or__ = __ror__ = _compared(operator.or_)
-    __xor__ = __rxor__ = _compared(operator.xor)
-    __invert__ = _inverted(operator.invert)
-
-    any, all = discrete.any, discrete.all
-    argmax, argmin, argsort = discrete.argmax, discrete.argmin, discrete.argsort
-
-    abs, exp, log, sqrt, tanh, sigmoid = ops.abs, ops.exp, ops.log, ops.sqrt, ops.tanh, ops.sigmoid
-    sin, cos, square, round = ops.sin, ops.cos, ops.square, ops.round
-    relu, softmax, log_softmax, clip = ops.relu, ops.softmax, ops.log_softmax, ops.clip
-    sum, mean, prod, max, min = ops.sum, ops.mean, ops.prod, ops.max, ops.min
-    var, std, cumsum, logsumexp = ops.var, ops.std, ops.cumsum, ops.logsumexp
-    sort, topk, cumprod = ops.sort, ops.topk, ops.cumprod
-    astype, copy, squeeze, swapaxes = ops.astype, ops.copy, ops.squeeze, ops.swapaxes
-    ravel, repeat, take, dot = ops.ravel, ops.repeat, ops.take, ops.dot
-    trace, diagonal = ops.trace, ops.diagonal
+def wrap(data: Array, node: Node | None = None) -> Tensor:
+    """A Tensor around the array `data`, at the place `node` of the tape (None: a constant)."""
+    tensor = object.__new__(Tensor)
+    tensor._data = data
+    tensor._node = node
+    tensor._memory = tensor.grad = None
+    return tensor
 
 
-tell_words(Tensor)
-tape.variable_class = Tensor
+def memory_of(tensor: Tensor) -> Memory:
+    """The Memory of `tensor`, made now if it has none yet."""
+    if tensor._memory is None:
+        tensor._memory = Memory()
+    return tensor._memory
+
+
+def mark_changed(tensor: Tensor) -> None:
+    """Note an in-place change of `tensor`, for all nodes that saved it or a view of it."""
+    memory_of(tensor).changed = next_stamp()

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import Tensor, get_default_device, nn, ones, set_default_device
-from minigrad.arrays.devices import checked_device, on_device_of, zeros
+from minigrad import Tensor, get_default_device, nn, ones, set_default_device, zeros
+from minigrad.arrays.devices import checked_device
 
 
 def check_name(device: str) -> None:
@@ -48,8 +48,7 @@ def using(device: str) -> Iterator[None]:
     before = get_default_device()
     set_default_device(device)
     try:
-        with on_device_of(ones(1).data):
-            yield
+        yield
     finally:
         set_default_device(before)
 
@@ -94,7 +93,7 @@ class Readings:
         if self.count == self.capacity:
             raise RuntimeError(f"Readings.note: all {self.capacity} are to be fetched first")
         if self._values is None:
-            self._values = Tensor(zeros((self.capacity, len(values)), like=values[0].data))
+            self._values = zeros((self.capacity, len(values)), device=values[0].device)
         for column, value in enumerate(values):
             self._values[self.count, column] = value.detach()
         self.count += 1

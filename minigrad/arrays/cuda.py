@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.arrays.devices import checked_device, gpu, gpus, require_cupy
+import numpy as np
+
+from minigrad.arrays.devices import gpus, library_of, require_cupy
 from minigrad.arrays.library import FLOAT32, Device
 
 __all__ = [
@@ -71,22 +73,22 @@ def memory_stats(device: Device = "cuda") -> dict[str, int]:
         included, and hands out again without asking the driver; ``"free"`` and ``"total"``: of the
         whole GPU, with all programs that use it.
     """
+    _gpu(device)
     cupy = require_cupy()
-    with _gpu(device):
-        pool = cupy.get_default_memory_pool()
-        free, total = cupy.cuda.runtime.memGetInfo()
-        return {
-            "allocated": pool.used_bytes(),
-            "reserved": pool.total_bytes(),
-            "free": free,
-            "total": total,
-        }
+    pool = cupy.get_default_memory_pool()
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return {
+        "allocated": pool.used_bytes(),
+        "reserved": pool.total_bytes(),
+        "free": free,
+        "total": total,
+    }
 
 
 def empty_cache(device: Device = "cuda") -> None:
     """Give the memory that CuPy holds for later back to the driver; raises as `synchronize`."""
-    with _gpu(device):
-        require_cupy().get_default_memory_pool().free_all_blocks()
+    _gpu(device)
+    require_cupy().get_default_memory_pool().free_all_blocks()
 
 
 PRECISIONS = ("highest", "high")
@@ -119,8 +121,8 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def _gpu(device: Device) -> Any:
-    """CuPy's object for a GPU."""
-    name, index = checked_device(device)
-    if name != "cuda":
-        raise ValueError(f'device: expected "cuda" or "cuda:N", got {device!r}')
-    return gpu(index)
+    """CuPy's object for the GPU of this process."""
+    library = library_of(device)
+    if library is np:
+        raise ValueError(f'device: expected "cuda", got {device!r}')
+    return library.cuda.Device()

@@ -1,20 +1,20 @@
-"""Where arrays are: the CPU or a GPU, moving them from one to the other, and never mixing the two.
+"""Where arrays are: on the CPU or on the GPU; moving them, and never mixing the two.
 
-A device is named ``"cpu"``, ``"cuda"`` (the current GPU) or ``"cuda:1"``. What is on a GPU is
-computed there, by CuPy and by `minigrad.kernels`; nothing moves unless somebody says so: by
-``Tensor.to``, ``device=``, or a default device for data that comes from the host.
+A device is named ``"cpu"`` or ``"cuda"``: a process works with one GPU, the current one. Several
+GPUs are several processes. What is on the GPU is computed there, by CuPy and by the kernels;
+nothing moves unless somebody says so: by ``Tensor.to``, ``device=``, or a default device for data
+that comes from the host.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
-from minigrad.arrays.library import Array, Device, DType, array_module, as_array, bare, is_array
+from minigrad.arrays.library import Array, Device, DType, array_module, as_array, bare
 
 gpus: list[int] = []
 """The GPUs of this machine by number, once one has been asked for; while it is empty, no array can
@@ -25,8 +25,8 @@ be on one, and nobody needs to look."""
 
 
 def device_of(x: Array) -> Device:
-    """Where the array `x` lives: ``"cpu"``, ``"cuda:0"`` ..."""
-    return "cpu" if array_module(x) is np else f"cuda:{x.device.id}"
+    """Where an array, or a Tensor's array, is: ``"cpu"`` or ``"cuda:0"``."""
+    return "cpu" if array_module(x) is np else f"cuda:{bare(x).device.id}"
 
 
 def checked_device(device: Device) -> tuple[str, int | None]:
@@ -39,16 +39,34 @@ def checked_device(device: Device) -> tuple[str, int | None]:
     """
     name, colon, index = str(device).partition(":")
     if name not in ("cpu", "cuda") or (colon and (name == "cpu" or not index.isdecimal())):
-        raise ValueError(f'device: expected "cpu", "cuda" or "cuda:N", got {device!r}')
+        raise ValueError(f'device: expected "cpu" or "cuda", got {device!r}')
     return name, int(index) if index else None
 
 
-def is_on(x: Array, device: Device) -> bool:
-    """Whether the array `x` is on `device` already; raises as `checked_device`."""
+def library_of(device: Device) -> Any:
+    """The array library of `device`: the module ``numpy`` or ``cupy``; raises as `to_device`."""
     name, index = checked_device(device)
-    if name == "cpu" or array_module(x) is np:
-        return name == "cpu" and array_module(x) is np
-    return bool(x.device.id == (require_cupy().cuda.Device().id if index is None else index))
+    if name == "cpu":
+        return np
+    cupy = require_cupy()
+    if index is not None:
+        check_current(index)
+    return cupy
+
+
+def check_current(index: int) -> None:
+    """Raise a ValueError unless `index` is the number of the GPU that this process works with."""
+    current = require_cupy().cuda.Device().id
+    if index not in gpus:
+        here = ", ".join(f'"cuda:{i}"' for i in gpus)
+        raise ValueError(f"device: there is no 'cuda:{index}' here, only {here}")
+    if index != current:
+        raise ValueError(
+            f"device: 'cuda:{index}' is not the GPU of this process, which is 'cuda:{current}'. A "
+            f"process works with one GPU: to use that one, start it with CUDA_VISIBLE_DEVICES="
+            f'{index} and write device="cuda"; several GPUs are several processes, each with the '
+            "number of its rank"
+        )
 
 
 def to_device(x: Array, device: Device) -> Array:
@@ -57,36 +75,19 @@ def to_device(x: Array, device: Device) -> Array:
     Raises
     ------
     ValueError
-        for a device that has no such name, or a number that no GPU has.
+        for a device that has no such name, or a GPU that is not the one of this process.
     RuntimeError
         if there is no GPU, no driver, or no CuPy to reach it by.
     """
-    if is_on(x, device):
+    xp = library_of(device)
+    if array_module(x) is xp:
         return x
-    with library_of(device) as xp:
-        if xp is np:
-            return x.get()
-        return xp.asarray(x) if array_module(x) is np else x.copy()
+    return x.get() if xp is np else xp.asarray(x)
 
 
-@contextmanager
-def library_of(device: Device) -> Iterator[Any]:
-    """The array library of `device`, which within it is the current one; raises as `to_device`."""
-    name, index = checked_device(device)
-    if name == "cpu":
-        yield np
-        return
-    with gpu(index):
-        yield require_cupy()
-
-
-def gpu(index: int | None) -> Any:
-    """CuPy's object for the GPU of that number (None: the current one); raises as `to_device`."""
-    cupy = require_cupy()
-    if index is not None and index not in gpus:
-        here = ", ".join(f'"cuda:{i}"' for i in gpus)
-        raise ValueError(f"device: there is no 'cuda:{index}' here, only {here}")
-    return cupy.cuda.Device(index)
+def beside(x: Array, other: Any) -> Array:
+    """The array `x` on the device of `other`, a Tensor or an array."""
+    return to_device(x, device_of(other)) if gpus else x
 
 
 def require_cupy() -> Any:
@@ -144,7 +145,7 @@ def set_default_device(device: Device) -> None:
     Parameters
     ----------
     device
-        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        ``"cpu"`` or ``"cuda"``.
 
     Raises
     ------
@@ -168,153 +169,49 @@ def place(value: Any, dtype: DType = None, device: Device | None = None) -> Arra
     """
     if array_module(value) is np:
         array = as_array(value, dtype)
-        if device is None:
-            if _default == "cpu":
-                return array
-            device = _default
-        return to_device(array, device)
-    if not gpus:
-        require_cupy()
-    with on_device_of(value):
-        array = as_array(value, dtype)
+        device = _default if device is None else device
+        return array if device == "cpu" else to_device(array, device)
+    require_cupy()
+    check_current(bare(value).device.id)
+    array = as_array(value, dtype)
     return array if device is None else to_device(array, device)
-
-
-def beside(value: Any, neighbours: Sequence[Any]) -> Any:
-    """A list or NumPy array where it belongs beside `neighbours`, among them Tensors or arrays.
-
-    A list goes where the first of those is; an array beside a Tensor on a GPU to the default
-    device. Tensors, and what is on a GPU, stay where they are. Raises as `as_array`.
-    """
-    if hasattr(value, "_node"):
-        return value
-    array = as_array(value)
-    if is_array(value):
-        for x in neighbours if gpus else ():
-            if hasattr(x, "_node"):
-                return array if array_module(x) is np else place(array)
-        return array
-    for x in neighbours:
-        if is_array(bare(x)):
-            return near(array, x)
-    return array
-
-
-def near(array: Array, x: Any) -> Array:
-    """`array` on the device of `x`, a Tensor or an array."""
-    return to_device(array, device_of(bare(x))) if gpus else array
 
 
 # ---------------------------------------------------------------------------------------- no mixing
 
 
-def run(op: str, names: Sequence[str], function: Callable[..., Any], values: Sequence[Any]) -> Any:
-    """``function(*values)``, on the GPU that the arrays among `values` are on.
-
-    Raises
-    ------
-    ValueError
-        if they are not on one device (it names two of them), or the result is not on it.
-    """
-    index = _common(op, names, values)
-    if index is None:
-        return function(*values)
-    if len(gpus) == 1:
-        result = function(*values)
-    else:
-        with require_cupy().cuda.Device(index):
-            result = function(*values)
-    output = result[0] if type(result) is tuple else result  # beside it what the op keeps
-    for x in output if type(output) is tuple else (output,):
-        if type(x) is np.ndarray and op != "to_device":
-            raise ValueError(
-                f"{op}: its arrays are on cuda:{index}, but it gave one on the CPU; an op asks "
-                "minigrad.array_module(x) for the library to use"
-            )
-    return result
-
-
-def _common(op: str, names: Sequence[str], values: Sequence[Any]) -> int | None:
-    """The number of the GPU that all arrays are on; None for the CPU."""
+def check_together(op: str, names: Sequence[str], values: Sequence[Any]) -> None:
+    """Raise a ValueError, which names two, if the arrays among `values` are not on one device."""
     first: Any = None
-    for name, value in zip(names, values, strict=True):
+    for name, value in zip(names, values, strict=False):
         several = type(value) in (tuple, list)
         for i, array in enumerate(value if several else (value,)):
-            if type(array) is np.ndarray:
-                where: Any = "cpu"
-            elif type(array).__module__ == "cupy":
-                where = array.device.id
-            else:
-                continue
-            told = (f"{name}[{i}]" if several else name, array)
-            if first is None:
-                first, known = where, told
-            elif where != first:
-                _refuse(op, *known, *told)
-    return None if first == "cpu" else first
+            if type(array) is np.ndarray or type(array).__module__ == "cupy":
+                label = f"{name}[{i}]" if several else name
+                if first is None:
+                    first, x = label, array
+                elif type(array) is not type(x):
+                    _refuse(op, first, x, label, array)
 
 
 def _refuse(op: str, one: str, a: Array, other: str, b: Array) -> NoReturn:
     on_a, on_b = device_of(a), device_of(b)
-    advice = "put one where the other is, by .to"
-    if "cpu" in (on_a, on_b):
-        name, gpu = (one, on_b) if on_a == "cpu" else (other, on_a)
-        advice = (
-            f"put {name} on {gpu}: a Tensor or a whole model by .to({gpu!r}), a NumPy array by "
-            f"minigrad.tensor(..., device={gpu!r})"
-        )
+    name, gpu = (one, on_b) if on_a == "cpu" else (other, on_a)
     raise ValueError(
         f"{op}: {one} ({a.dtype} {a.shape}) is on {on_a}, {other} ({b.dtype} {b.shape}) on {on_b}; "
-        f"nothing moves by itself; {advice}"
+        f"nothing moves by itself; put {name} on {gpu}: a Tensor or a whole model by "
+        f".to({gpu!r}), a NumPy array by minigrad.tensor(..., device={gpu!r})"
     )
 
 
-# ---------------------------------------------------------------- work on the GPU where an array is
+def strays(made: Iterable[Any], like: Any) -> bool:
+    """Whether one of the arrays that were `made` is not on the device of `like`."""
+    xp = array_module(like)
+    arrays = [x.values if getattr(x, "is_sparse", False) else x for x in made if x is not None]
+    return any(array_module(x) is not xp for x in arrays)
 
 
-_NOTHING = nullcontext()
-
-
-def on_device_of(x: Array) -> Any:
-    """``with on_device_of(x):`` the GPU that `x` is on is the current one, where arrays go."""
-    if len(gpus) < 2 or array_module(x) is np:  # with one GPU that is the current one
-        return _NOTHING
-    return bare(x).device
-
-
-def staying() -> Any:
-    """``with staying():`` after it the GPU is the current one that was so before."""
-    return _NOTHING if len(gpus) < 2 else require_cupy().cuda.Device()
-
-
-def own_copy(x: Array) -> Array:
-    """A copy of the array `x`, on its device, contiguous."""
-    with on_device_of(x):
-        return x.copy(order="C")
-
-
-def cast(x: Array, dtype: DType) -> Array:
-    """A copy of the array `x` in another dtype, on its device."""
-    with on_device_of(x):
-        return x.astype(dtype)
-
-
-def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:
-    """Zeros of the dtype (unless told) and on the device of `like`."""
-    with on_device_of(like):
-        return array_module(like).zeros(shape, like.dtype if dtype is None else dtype)
-
-
-def exported(x: Array, **options: Any) -> Any:
-    """``x.__dlpack__(**options)`` of an array, on its device."""
-    if any(step < 0 for step in x.strides):  # PyTorch aborts the process
-        raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
-    with on_device_of(x):
-        return x.__dlpack__(**options)
-
-
-# ---------------------------------------------------------------------------------------- gradients
-
+# ---------------------------------------------------------------------------------- a single number
 
 _units: dict[Any, Array] = {}
 
@@ -326,49 +223,13 @@ def unit(like: Array) -> Array:
     as 1 (by `is_unit`) without a look at it.
     """
     xp = array_module(like)
-    if xp is np:
-        return np.ones_like(like)
-    with on_device_of(like):
-        if like.ndim:
-            return xp.ones_like(like)
-        key = like.device.id, like.dtype
-        if key not in _units:
-            _units[key] = xp.ones_like(like)
-        return _units[key]
+    if xp is np or like.ndim:
+        return xp.ones_like(like)
+    if like.dtype not in _units:
+        _units[like.dtype] = xp.ones_like(like)
+    return _units[like.dtype]
 
 
 def is_unit(g: Array) -> bool:
     """Whether the array `g`, a single number, is known to be 1, without waiting for a GPU."""
-    if array_module(g) is np:
-        return bool(g == 1)
-    return g is _units.get((g.device.id, g.dtype))
-
-
-def _arrays(gradients: Any) -> Iterator[Array]:
-    """The arrays of a gradient, or of a list of them: of Tensors, RowSparse, or themselves."""
-    for x in gradients if isinstance(gradients, list | tuple) else (gradients,):
-        data = bare(x)
-        data = getattr(data, "values", data)
-        if is_array(data):
-            yield data
-
-
-def follow(g: Any) -> None:
-    """Make the GPU that the gradient `g`, or one of a list of them, is on the current one."""
-    for array in _arrays(g):
-        if array_module(array) is not np:
-            array.device.use()
-            return
-
-
-def strays(g: Any, gradients: Any) -> str:
-    """What to say if one of `gradients` is not on the device of `g`, which they were made from."""
-    for first in _arrays(g):
-        for array in _arrays(gradients):
-            if (on := device_of(array)) != (expected := device_of(first)):
-                return (
-                    f"on {on}, but its op is on {expected}; it asks minigrad.array_module(g) for "
-                    "the library to use"
-                )
-        break
-    return ""
+    return bool(g == 1) if array_module(g) is np else g is _units.get(g.dtype)

@@ -17,7 +17,7 @@ Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
 ArrayLike: TypeAlias = Any  # a Tensor, an array, a Python number, or nested lists of numbers
 DType: TypeAlias = Any  # what NumPy takes as one: np.float32, "float64", float ...
 Axis: TypeAlias = int | Sequence[int] | None  # one axis, several, or None for all
-Device: TypeAlias = str  # "cpu", "cuda" (the current GPU) or "cuda:1"
+Device: TypeAlias = str  # "cpu", or "cuda": the current GPU
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -48,6 +48,11 @@ def bare(x: Any) -> Any:
 def is_array(x: Any) -> bool:
     """Whether `x` is an array of a known library (a NumPy scalar counts as one)."""
     return isinstance(x, np.ndarray | np.generic) or type(x).__module__.partition(".")[0] == "cupy"
+
+
+def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:
+    """Zeros of the dtype (unless told) and on the device of `like`."""
+    return array_module(like).zeros(shape, like.dtype if dtype is None else dtype)
 
 
 def as_array(value: Any, dtype: DType = None) -> Array:

@@ -9,10 +9,11 @@ An op is a plain function on arrays, with a rule for each input beside it::
     def multiply(a, b):
         return a * b
 
-Called with Tensors, it runs on their arrays, wraps the result, and leaves a node on the tape.
-Called with arrays alone, as the rules themselves call it on the first-order walk, it runs bare.
-What a rule names is what the tape keeps: `g` is the gradient of the output, and after it come, by
-name, any argument of the op, `out`, or ``NAME_shape`` where only the shape of an input is needed.
+Called with Tensors, it runs on their arrays, wraps the result, and leaves a node on the tape: see
+`called` and `record`. Called with arrays alone, as the rules themselves call it on the first-order
+walk, it runs bare. What a rule names is what the tape keeps: `g` is the gradient of the output, and
+after it come, by name, any argument of the op, `out`, or ``NAME_shape`` where only the shape of an
+input is needed.
 
 Ops with several outputs, with lists of inputs, or with a backward pass written by hand for all
 inputs at once are declared with what `minigrad.autograd.fused` has.
@@ -24,30 +25,23 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from operator import itemgetter
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, cast, gpus, own_copy, place, run
-from minigrad.arrays.library import FLOAT32, as_array, is_array
-from minigrad.autograd import anomaly, tape
-from minigrad.autograd.modes import modes, watchers
-from minigrad.autograd.tape import (
-    Node,
-    Useful,
-    Variable,
-    changed_error,
-    memory_of,
-    next_stamp,
-    wrap,
-)
+from minigrad.arrays.devices import beside, check_together, gpus, place, strays
+from minigrad.arrays.library import FLOAT32, Array, as_array, bare, is_array
+from minigrad.autograd.modes import check_forward, modes, watchers
+from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
+from minigrad.errors.values import told
 from minigrad.errors.words import refuse_keywords
+from minigrad.tensor import Tensor, memory_of, wrap
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
 Rule = Callable[..., Any]
 
 
-def differentiable(**rules: Rule) -> Callable[[F], F]:
+def differentiable(**rules: Rule) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]:
     """Make a function on arrays a differentiable op, with one rule for each input.
 
     Parameters
@@ -68,95 +62,317 @@ def differentiable(**rules: Rule) -> Callable[[F], F]:
     TypeError
         where the op is declared, if a rule is for, or names, something that does not exist.
     """
+    return lambda forward: called(RuleOp(forward, rules))
 
-    def decorate(forward: F) -> F:
-        op = Op(forward, rules)
-        every_input = sum(op.bits)
-        plans = {every_input: RulePlan(op, rules, every_input)}
-        arity, bits = len(op.parameters), op.bits
-        new, scalar, asarray = object.__new__, np.generic, np.asarray
-        array_types = (np.ndarray, np.generic)
 
-        @wraps(forward)
-        def apply(*args: Any, **kwargs: Any) -> Any:
-            if kwargs or len(args) != arity:
-                args = op.bind(args, kwargs)
-            values = list(args)
-            parents = []
-            mask = i = 0
-            tensors = others = tuples = False
-            arrays: Any = False
-            for a in args:
-                if isinstance(a, Variable):
-                    tensors = True
-                    values[i] = a._data
-                    node = a._node
-                    if node is not None:
-                        mask |= bits[i] or op.refuse(i)
-                        parents.append(node)
-                elif type(a) is tuple and not bits[i]:
-                    tuples = True
-                elif type(a) not in NUMBERS:
-                    others = True
-                    arrays = arrays or (bits[i] and isinstance(a, array_types))
-                i += 1  # noqa: SIM113 (enumerate is slower, and every op passes here)
-            if not tensors and not arrays:
-                return op.without_tensors(apply, args)
-            if others and tensors:
-                args = op.plain(args)
-                values = [getattr(a, "_data", a) for a in args]
-            plan = None
-            if mask and modes.recording:
-                plan = plans.get(mask)
-                if plan is None:
-                    plan = plans[mask] = RulePlan(op, rules, mask)
-                if others or (tuples and plan.keeps_options):
-                    args = plan.own_arrays(args, values)
-            try:
-                out = run(op.name, op.parameters, forward, values) if gpus else forward(*values)
-            except Exception as error:
-                op.fail(error, args)
-            if not tensors:
-                return out
-            dtype = out.dtype
-            if dtype is not FLOAT32 and (floats := op.in_floats(args, dtype)) is not None:
-                return apply(*floats)
-            # This is `wrap` and the making of a Node, written out, since every op passes here.
-            tensor: Any = new(tape.variable_class)
-            tensor._data = data = asarray(out) if isinstance(out, scalar) else out
-            tensor._node = tensor._memory = tensor.grad = None
-            if data.base is not None or data is values[0] or data is values[-1]:
-                share_memory(tensor, args)
-            if plan is not None and dtype.kind == "f":
-                node = tensor._node = new(Node)
-                node.stamp = next_stamp()
-                node.plan = plan
-                node.parents = parents
-                known = (data, *args)
-                if plan.shapes:
-                    known += tuple(values[i].shape for i in plan.shapes)
-                node.saved = plan.pick(known) if plan.pick else ()
-                node.shape = data.shape
-                node.dtype = dtype
-                node.hooks = None
-                node.memory = None if plan.out_at is None else memory_of(tensor)
-            if watchers and modes.anomaly:
-                anomaly.check_forward(op.name, values, [data], tensor._node)
-            return tensor
+def called(op: Op) -> Any:
+    """The function that takes the place of the plain one: it runs that one, and records it.
 
-        apply.op = op  # type: ignore[attr-defined]
-        return apply  # type: ignore[return-value]
+    At heart it is this::
 
-    return decorate
+        values = [a._data for a in args]
+        result = wrap(forward(*values))
+        result._node = Node(plan, parents=[a._node for a in args])
+    """
+
+    @wraps(op.forward)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != op.arity:
+            args = op.bind(args, kwargs)
+        return run(*op.flattened(args)) if op.nested else run(op, args)
+
+    apply.op = op  # type: ignore[attr-defined]
+    return apply
+
+
+def run(op: Op, args: Sequence[Any]) -> Any:
+    """Call `op` with all its arguments, by position."""
+    values, parents, needs, usual = op.read(args)
+    if not usual:
+        if op.is_bare(args):
+            return op.call(values)[0]
+        args = op.operands(args)
+        values, parents, needs, _ = op.read(args)
+    plan = op.plan(needs) if parents and modes.recording else None
+    if plan is not None and not usual:
+        args = plan.owned(args)
+        values = [bare(a) for a in args]
+    try:
+        result, kept = op.on_one_device(values) if gpus else op.call(values)
+    except Exception as error:
+        op.fail(error, args)
+    if type(result) is tuple:
+        outputs: Any = tuple([_wrapped(x, args) for x in result])
+    elif result.dtype is not FLOAT32 and (floats := op.in_floats(args, result.dtype)):
+        return run(op, floats)
+    else:
+        outputs = _wrapped(result, args)
+    node = None if plan is None else record(plan, parents, args, kept, outputs)
+    if watchers and modes.anomaly:
+        check_forward(op.name, values, [outputs], node)
+    return outputs
+
+
+def record(
+    plan: Any, parents: list[Node], args: Sequence[Any], kept: Any, outputs: Any
+) -> Node | None:
+    """Leave a node on the tape, where `outputs`, a Tensor or a tuple of them, have their place."""
+    if type(outputs) is tuple:
+        node = Node(plan, parents, [y.shape for y in outputs], [y.dtype for y in outputs])
+        for i, y in enumerate(outputs):
+            y._node = Output(node, i, y._data)
+    elif outputs.dtype.kind != "f":
+        return None
+    else:
+        node = outputs._node = Node(plan, parents, outputs.shape, outputs.dtype)
+    node.saved, node.memory = plan.keep(args, kept, outputs)
+    return node
+
+
+def _wrapped(result: Any, args: Sequence[Any]) -> Tensor:
+    """A Tensor around a result; if that is a view of an input, they share one memory, one clock."""
+    data = np.asarray(result) if isinstance(result, np.generic) else result
+    tensor = wrap(data)
+    base = data if data.base is None else data.base
+    for a in args:
+        if isinstance(a, Tensor) and (a._data is base or a._data is data or a._data.base is base):
+            tensor._memory = memory_of(a)
+            break
+    return tensor
+
+
+# ------------------------------------------------------------------------------- what an op is
+
+
+class Op:
+    """A declared op: its plain function, and what is known of its parameters."""
+
+    nested = False  # whether an input is a list of Tensors
+
+    def __init__(self, forward: Callable[..., Any], inputs: Iterable[str]) -> None:
+        self.forward = forward
+        self.name = forward.__name__.strip("_")
+        self.signature = inspect.signature(forward)
+        self.parameters = list(self.signature.parameters)
+        self.arity = len(self.parameters)
+        self.known = set(self.parameters)
+        self.defaults = {
+            name: p.default
+            for name, p in self.signature.parameters.items()
+            if p.default is not p.empty
+        }
+        for name in inputs:
+            if name not in self.parameters:
+                raise TypeError(f"{self.name}: a rule for {name!r}, which is no parameter")
+        self.inputs = [name in inputs for name in self.parameters]
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """All arguments by position, defaults filled in; TypeError as a call would raise."""
+        values = dict(zip(self.parameters, args))  # noqa: B905 (checked by the count below)
+        if len(args) <= len(self.parameters) and values.keys().isdisjoint(kwargs):
+            values = self.defaults | values | kwargs
+            if values.keys() == self.known:
+                return tuple([values[name] for name in self.parameters])
+        refuse_keywords(self.name, kwargs)
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}{self.signature}: {error}") from None
+        raise AssertionError("what bind accepts was accepted above")
+
+    def flattened(self, args: Sequence[Any]) -> tuple[Op, Sequence[Any]]:
+        """For an op with lists: see `minigrad.autograd.fused`."""
+        raise NotImplementedError
+
+    def read(self, args: Sequence[Any]) -> tuple[list[Any], list[Node], int, bool]:
+        """What a call is about.
+
+        Returns
+        -------
+        values, parents, needs, usual
+            the arguments with arrays in place of the Tensors; the nodes of those Tensors that have
+            one; a bit for each of these; and whether there is a Tensor, and beside Tensors nothing
+            but `NUMBERS`.
+        """
+        values, parents, needs, tensors, usual = [], [], 0, False, True
+        for i, a in enumerate(args):
+            if isinstance(a, Tensor):
+                tensors = True
+                if a._node is not None:
+                    parents.append(a._node)
+                    needs |= 1 << i
+                a = a._data
+            elif type(a) not in NUMBERS:
+                usual = False
+            values.append(a)
+        return values, parents, needs, tensors and usual
+
+    def inputs_of(self, args: Sequence[Any]) -> list[Any]:
+        """The inputs among the arguments."""
+        return [a for a, is_input in zip(args, self.inputs, strict=True) if is_input]
+
+    def is_bare(self, args: Sequence[Any]) -> bool:
+        """Whether the op is called on arrays, without any Tensor."""
+        return not any(isinstance(a, Tensor) for a in args) and any(
+            map(is_array, self.inputs_of(args))
+        )
+
+    def operands(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments with each input, and each NumPy array, as what it means beside the rest."""
+        others = [a for a in args if isinstance(a, Tensor) or is_array(a)]
+        if not any(isinstance(a, Tensor) for a in others):
+            others = []  # numbers and lists, of which the first Tensors are made
+        return tuple(
+            operand(number(a) if others else a, others) if is_input or is_array(a) else a
+            for a, is_input in zip(args, self.inputs, strict=True)
+        )
+
+    def plan(self, needs: int) -> Any:
+        """How to walk back, if the arguments whose bits `needs` has need a gradient.
+
+        Raises
+        ------
+        TypeError
+            if one of them is no input: there is no derivative with respect to it.
+        """
+        raise NotImplementedError
+
+    def call(self, values: Sequence[Any]) -> tuple[Any, Any]:
+        """What the plain function gives for arrays, and what the way back needs of it."""
+        return self.forward(*values), None
+
+    def on_one_device(self, values: Sequence[Any]) -> tuple[Any, Any]:
+        """As `call`; a ValueError if the arrays are not on one device, or the result not on it."""
+        check_together(self.name, self.parameters, values)
+        result, kept = self.call(values)
+        outputs = result if type(result) is tuple else (result,)
+        like = next((x for x in values if is_array(x) and not isinstance(x, np.generic)), None)
+        if like is not None and self.name != "to_device" and strays(outputs, like):
+            raise ValueError(
+                f"{self.name}: its arrays are on the GPU, but it gave one on the CPU; an op asks "
+                "minigrad.array_module(x) for the library to use"
+            )
+        return result, kept
+
+    def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
+        """The arguments with integer inputs made floats, if they decided on a floating `result`.
+
+        Integers take the dtype of the floats beside them, and a function of integers alone gives
+        float32. None if there is nothing to convert, or a dtype was asked for.
+        """
+        raise NotImplementedError
+
+    def fail(self, error: Exception, args: Sequence[Any]) -> NoReturn:
+        """Raise `error` again with the op, and what it was called with, in its message."""
+        shown = ", ".join(f"{n}: {told(a)}" for n, a in zip(self.parameters, args, strict=False))
+        if type(error) not in _REPEATABLE:
+            error.add_note(f"in minigrad's {self.name}, called with {shown}")
+            raise error
+        text = str(error).removeprefix(f"{self.name}: ")
+        raise type(error)(f"{self.name}: {text} (called with {shown})") from error
+
+    def refuse(self, name: str) -> NoReturn:
+        """Raise the error for a tensor that requires a gradient where there is no derivative."""
+        raise TypeError(
+            f"{self.name}: {name} is a tensor that requires a gradient, but {self.name} has no "
+            f"derivative with respect to it; pass {name}.detach()"
+        )
+
+
+NUMBERS = frozenset({float, int, bool, type(None), str, slice})
+"""The types of arguments that mean the same beside a Tensor as anywhere else."""
+
+_REPEATABLE = (ValueError, TypeError, IndexError, np.exceptions.AxisError)
+
+
+def operand(a: Any, others: Iterable[Any] = ()) -> Any:
+    """What `a` is to an op: a Tensor, an array or, beside `others`, a Python number.
+
+    Tensors and arrays stay what they are. A number or a list alone becomes a float32 Tensor. Beside
+    others, Tensors and arrays, a number stays one, and a list goes where they are; a NumPy array
+    beside a Tensor on the GPU goes to the default device. Raises as `as_array`.
+    """
+    if isinstance(a, Tensor | None):
+        return a
+    others = [x for x in others if isinstance(x, Tensor) or is_array(x)]
+    if not others:
+        return a if is_array(a) else wrap(place(a))
+    if type(a) in (int, float, bool):
+        return a
+    if not is_array(a):
+        return beside(as_array(a), others[0])
+    if gpus and type(a) is np.ndarray:
+        for x in others:
+            if isinstance(x, Tensor):
+                return as_array(a) if type(x._data) is np.ndarray else place(a)
+    return as_array(a)
+
+
+def number(a: Any) -> Any:
+    """The Python number that a NumPy scalar or an array without axes is; all else as it is.
+
+    Beside a Tensor it does not decide on the dtype, just as a Python number does not.
+    """
+    if (type(a) is np.ndarray or isinstance(a, np.generic)) and a.ndim == 0:
+        return a.item() if a.dtype.kind in "fiub" else as_array(a)
+    if isinstance(a, int | float) and type(a) is not bool:  # perhaps of a class of its own
+        return float(a) if isinstance(a, float) else int(a)
+    return a
+
+
+def float_dtype(dtypes: Iterable[Any]) -> Any:
+    """The dtype that the floats among `dtypes` make together; float32 if there are none."""
+    return np.result_type(*[dtype for dtype in dtypes if dtype.kind == "f"] or [FLOAT32])
+
+
+def in_dtype(a: Any, dtype: Any) -> Any:
+    """A Tensor or array of integers as a constant in another dtype; all else as it is."""
+    if hasattr(a, "dtype") and a.dtype.kind in "iub":
+        return wrap(bare(a).astype(dtype))
+    return a
+
+
+# ------------------------------------------------------------------- one rule for each input
+
+
+class RuleOp(Op):
+    """An op of `differentiable`."""
+
+    def __init__(self, forward: Callable[..., Any], rules: dict[str, Rule]) -> None:
+        super().__init__(forward, rules)
+        self.rules = rules
+        self.plans: dict[int, RulePlan] = {}
+        self.plan(sum(1 << i for i, is_input in enumerate(self.inputs) if is_input))  # or raises
+
+    def plan(self, needs: int) -> RulePlan:
+        if needs not in self.plans:
+            active = [p for i, p in enumerate(self.parameters) if needs >> i & 1]
+            for name in active:
+                if name not in self.rules:
+                    self.refuse(name)
+            self.plans[needs] = RulePlan(self, active)
+        return self.plans[needs]
+
+    def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
+        arrays = [x for x in self.inputs_of(args) if hasattr(x, "dtype")]
+        if result.kind != "f" or all(x.dtype.kind == "f" for x in arrays):
+            return None
+        target = float_dtype([x.dtype for x in arrays])
+        known = dict(zip(self.parameters, args, strict=True))
+        if result == target or known.get("dtype"):
+            return None
+        return [
+            in_dtype(a, target) if is_input else a
+            for a, is_input in zip(args, self.inputs, strict=True)
+        ]
 
 
 class RulePlan:
     """What to keep and which rules to run, for one choice of inputs that need a gradient."""
 
-    def __init__(self, op: Op, rules: dict[str, Rule], mask: int) -> None:
+    def __init__(self, op: RuleOp, active: list[str]) -> None:
         self.name = op.name
-        active = [p for p, bit in zip(op.parameters, op.bits, strict=True) if bit & mask]
-        wants = {p: names_wanted(rules[p], op) for p in active}
+        wants = {p: names_wanted(op.rules[p], op) for p in active}
         names = list(dict.fromkeys(name for want in wants.values() for name in want))
         known = ["out", *op.parameters]  # first, since NumPy has an option of that name
         self.shapes = []  # the positions of the arguments whose shapes are to be kept
@@ -167,31 +383,34 @@ class RulePlan:
                     raise TypeError(f"{op.name}: a rule names {name!r}, which is no parameter")
                 self.shapes.append(op.parameters.index(base))
                 known.append(name)
-        self.pick = _picker([known.index(name) for name in names]) if names else None
+        self.pick = _picker([known.index(name) for name in names])
         self.out_at = names.index("out") if "out" in names else None
-        self.kept = [i for i, p in enumerate(op.parameters) if p in names]
-        self.keeps_options = not all(op.inputs[i] for i in self.kept)
-        self.rules = [(rules[p], _picker([names.index(n) for n in wants[p]])) for p in active]
+        self.kept = {i for i, p in enumerate(op.parameters) if p in names}
+        self.rules = [(op.rules[p], _picker([names.index(n) for n in wants[p]])) for p in active]
 
-    def own_arrays(self, args: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
-        """`args`, and `values`, with copies of the plain arrays that the tape is to keep."""
-        owned = list(args)
-        for i in self.kept:
-            if not isinstance(owned[i], Variable):
-                owned[i] = values[i] = own(owned[i])
-        return tuple(owned)
+    def owned(self, args: Sequence[Any]) -> list[Any]:
+        """`args` with copies of the plain arrays that the tape is to keep."""
+        return [own(a) if i in self.kept else a for i, a in enumerate(args)]
+
+    def keep(self, args: Sequence[Any], kept: Any, output: Tensor) -> tuple[Any, Memory | None]:
+        """What to save in the node, and the memory to watch."""
+        known = (output._data, *args)
+        if self.shapes:
+            known += tuple([args[i].shape for i in self.shapes])
+        return self.pick(known), None if self.out_at is None else memory_of(output)
 
     def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
-        """See `minigrad.autograd.tape.Plan`."""
-        saved = load(node.saved, node, create_graph) if self.pick else []
+        """See `minigrad.autograd.node.Plan`."""
+        saved = load(node.saved, node, create_graph)
         if self.out_at is not None:
             if node.memory.changed > node.stamp:  # type: ignore[union-attr]
                 raise changed_error(node, "its own result")
             if create_graph:
                 saved[self.out_at] = wrap(saved[self.out_at], node)
         gradients = []
-        for parent, (rule, pick) in zip(node.parents, self.rules):  # noqa: B905
-            gradients.append(rule(g, *pick(saved)) if useful is None or parent in useful else None)
+        for parent, (rule, pick) in zip(node.parents, self.rules, strict=True):
+            needed = useful is None or parent in useful
+            gradients.append(rule(g, *pick(saved)) if needed else None)
         return gradients
 
 
@@ -225,10 +444,9 @@ def load(saved: Iterable[Any], node: Node, create_graph: bool) -> list[Any]:
     """Saved values for a rule: arrays, or Tensors under `create_graph`; unchanged since then."""
     loaded = []
     for value in saved:
-        if isinstance(value, Variable):
-            memory = value._memory
-            if memory is not None and memory.changed > node.stamp:
-                raise changed_error(node, f"a tensor of shape {value._data.shape}")
+        if isinstance(value, Tensor):
+            if value._memory is not None and value._memory.changed > node.stamp:
+                raise changed_error(node, f"a tensor of shape {value.shape}")
             if not create_graph:
                 value = value._data
         loaded.append(value)
@@ -241,152 +459,10 @@ def own(value: Any) -> Any:
     Who hands in an array may fill it anew before the walk back, and it has no clock that would
     tell. So what the tape keeps of it is a copy of its own.
     """
-    if isinstance(value, Variable):
+    if isinstance(value, Tensor):
         return value
     if type(value) in (list, tuple):
         return type(value)([own(item) for item in value])
     if is_array(value):
-        return own_copy(value)
+        return value.copy()
     return np.array(value) if hasattr(value, "__array__") else value
-
-
-def share_memory(tensor: Variable, args: Iterable[Any]) -> None:
-    """Let a result that is a view of an input be known as such: one memory, one clock."""
-    data = tensor._data
-    for a in args:
-        if isinstance(a, Variable):
-            base = a._data.base
-            if data is a._data or data.base is a._data or (base is not None and data.base is base):
-                tensor._memory = memory_of(a)
-                return
-
-
-NUMBERS = frozenset({float, int, bool, type(None), str, slice})
-"""The types of arguments that mean the same beside a Tensor as anywhere else."""
-
-_REPEATABLE = (ValueError, TypeError, IndexError, np.exceptions.AxisError)
-
-
-class Op:
-    """What is known of an op, and the paths of its calls that are not the common ones."""
-
-    def __init__(self, forward: Callable[..., Any], inputs: Iterable[str]) -> None:
-        self.forward = forward
-        self.name = forward.__name__.strip("_")
-        self.signature = inspect.signature(forward)
-        self.parameters = list(self.signature.parameters)
-        self.known = set(self.parameters)
-        self.defaults = {
-            name: p.default
-            for name, p in self.signature.parameters.items()
-            if p.default is not p.empty
-        }
-        for name in inputs:
-            if name not in self.parameters:
-                raise TypeError(f"{self.name}: a rule for {name!r}, which is no parameter")
-        self.inputs = [name in inputs for name in self.parameters]
-        self.bits = [1 << i if is_input else 0 for i, is_input in enumerate(self.inputs)]
-
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """All arguments by position, defaults filled in; TypeError as a call would raise."""
-        values = dict(zip(self.parameters, args))  # noqa: B905 (checked by the count below)
-        if len(args) <= len(self.parameters) and values.keys().isdisjoint(kwargs):
-            values = self.defaults | values | kwargs
-            if values.keys() == self.known:
-                return tuple([values[name] for name in self.parameters])
-        refuse_keywords(self.name, kwargs)
-        try:
-            self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self.name}{self.signature}: {error}") from None
-        raise AssertionError("what bind accepts was accepted above")
-
-    def plain(self, args: Sequence[Any]) -> tuple[Any, ...]:
-        """The arguments with NumPy scalars and lists made what they mean beside a Tensor.
-
-        A NumPy scalar, or a NumPy array without dimensions, is a number and does not decide the
-        dtype, just as a Python number does not; a list among the inputs is a float32 array.
-        """
-        return tuple(
-            plain(a, args)
-            if is_input or (is_array(a) and a.ndim == 0) or isinstance(a, np.ndarray)
-            else a
-            for a, is_input in zip(args, self.inputs, strict=True)
-        )
-
-    def without_tensors(self, apply: Callable[..., Any], args: Sequence[Any]) -> Any:
-        """The op on numbers and lists, which are made Tensors (or on a GPU's arrays: bare)."""
-        inputs = [a for a, is_input in zip(args, self.inputs, strict=True) if is_input]
-        if any(map(is_array, inputs)):
-            return self.forward(*args)
-        tensors = (
-            wrap(place(a)) if is_input and a is not None else a
-            for a, is_input in zip(args, self.inputs, strict=True)
-        )
-        return apply(*tensors)
-
-    def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
-        """The arguments with integer inputs made floats, if they decided on a floating `result`.
-
-        Integers take the dtype of the floats beside them, and a function of integers alone gives
-        float32. None if there is nothing to convert, or a dtype was asked for.
-        """
-        if result.kind != "f" or dict(zip(self.parameters, args, strict=True)).get("dtype"):
-            return None
-        arrays: list[Any] = [
-            getattr(a, "_data", a) if is_input else None
-            for a, is_input in zip(args, self.inputs, strict=True)
-        ]
-        dtypes = [x.dtype for x in arrays if hasattr(x, "dtype")]
-        target = float_dtype(dtypes)
-        if all(dtype.kind == "f" for dtype in dtypes) or result == target:
-            return None
-        return [
-            wrap(cast(x, target)) if hasattr(x, "dtype") and x.dtype.kind in "iub" else a
-            for x, a in zip(arrays, args, strict=True)
-        ]
-
-    def fail(self, error: Exception, args: Sequence[Any]) -> NoReturn:
-        """Raise `error` again with the op, and what it was called with, in its message."""
-        told = [f"{name}: {_told(a)}" for name, a in zip(self.parameters, args, strict=True)]
-        if type(error) not in _REPEATABLE:
-            error.add_note(f"in minigrad's {self.name}, called with {', '.join(told)}")
-            raise error
-        text = str(error).removeprefix(f"{self.name}: ")
-        raise type(error)(f"{self.name}: {text} (called with {', '.join(told)})") from error
-
-    def refuse(self, i: int) -> NoReturn:
-        """Raise the error for a tensor that requires a gradient where there is no derivative."""
-        name = self.parameters[i]
-        raise TypeError(
-            f"{self.name}: {name} is a tensor that requires a gradient, but {self.name} has no "
-            f"derivative with respect to it; pass {name}.detach()"
-        )
-
-
-def plain(a: Any, args: Sequence[Any]) -> Any:
-    """A number, list or array as what it means beside the Tensors in `args`; see `Op.plain`."""
-    if isinstance(a, Variable | None) or type(a) in (int, float, bool):
-        return a
-    if isinstance(a, int | float) and not isinstance(a, np.generic):  # of a class of its own
-        return float(a) if isinstance(a, float) else int(a)
-    if (type(a) is np.ndarray or isinstance(a, np.generic)) and a.ndim == 0:
-        return a.item() if a.dtype.kind in "fiub" else as_array(a)
-    return beside(a, args)
-
-
-def operand(x: Any) -> Any:
-    """`x` itself if it is a Tensor or an array, else a Tensor made of it."""
-    return x if isinstance(x, Variable) or is_array(x) else wrap(place(x))
-
-
-def float_dtype(dtypes: Iterable[Any]) -> Any:
-    """The dtype that the floats among `dtypes` make together; float32 if there are none."""
-    return np.result_type(*[dtype for dtype in dtypes if dtype.kind == "f"] or [FLOAT32])
-
-
-def _told(a: Any) -> str:
-    """An argument as an error message shows it."""
-    if isinstance(a, list | tuple) and any(hasattr(item, "shape") for item in a):
-        return f"[{', '.join(map(_told, a[:4]))}{', ...' if len(a) > 4 else ''}]"
-    return f"{a.dtype} {a.shape}" if hasattr(a, "shape") else f"{a!r:.60}"

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from minigrad.arrays.devices import to_device
-from minigrad.arrays.library import Array, array_module
+from minigrad.arrays.library import Array, array_module, bare
 from minigrad.arrays.sums import total, wide
 
 LONG = 64
@@ -71,9 +71,7 @@ class RowSparse:
 
     __slots__ = ("rows", "shape", "values")
     __hash__ = object.__hash__
-    is_sparse: ClassVar[bool] = (
-        True  # what minigrad.arrays.library, which is further down, knows it by
-    )
+    is_sparse: ClassVar[bool] = True  # by which what is further down knows it
     ndim: ClassVar[int] = 2
 
     def __init__(self, rows: Array, values: Array, shape: tuple[int, int]) -> None:
@@ -161,11 +159,11 @@ class RowSparse:
 
     def _number(self, x: Any) -> Array | None:
         """`x` in the dtype of the elements, if it is a single number and off the tape."""
-        if isinstance(x, RowSparse) or getattr(x, "_node", None) is not None:
+        if isinstance(x, RowSparse) or getattr(x, "requires_grad", False):
             return None
         if not (isinstance(x, int | float) or getattr(x, "ndim", None) == 0):
             return None
-        number: Array = array_module(self.values).asarray(getattr(x, "_data", x), self.dtype)
+        number: Array = array_module(self.values).asarray(bare(x), self.dtype)
         return number
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -190,7 +188,8 @@ def elements(gradient: Any) -> Array:
     """The array with the numbers of a gradient: of a Tensor or RowSparse, or the array itself."""
     if isinstance(gradient, RowSparse):
         return gradient.values
-    return getattr(gradient, "_data", gradient)
+    array: Array = bare(gradient)
+    return array
 
 
 def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:

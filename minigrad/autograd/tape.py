@@ -1,7 +1,5 @@
-"""The tape, and walking back along it: reverse-mode differentiation.
+"""Walking back along the tape: reverse-mode differentiation.
 
-Each op that runs on tensors leaves a `Node` on the tape: whom its inputs came from, how to walk
-back through it, and the values that this will need (`minigrad.autograd.record` makes the nodes).
 Nodes are stamped with a rising number, so a node is always younger than those it came from. Walking
 back is then simple: of all nodes that have a gradient waiting, take the youngest; nothing that is
 still to come can add to it. No recursion, no topological sort, each node once, and a gradient is
@@ -12,143 +10,21 @@ Under ``create_graph=True`` it runs on Tensors, not arrays, so that the rules ar
 
 from __future__ import annotations
 
-import itertools
 import sys
 import threading
-import weakref
-from collections.abc import Callable, Iterable, Sequence
-from heapq import heapify, heappop, heappush
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any
 
-from minigrad.arrays.devices import beside, device_of, follow, gpus, own_copy, staying, strays, unit
+from minigrad.arrays.devices import device_of, gpus, strays, unit
 from minigrad.arrays.library import Array, array_module, as_array
 from minigrad.arrays.sums import total
-from minigrad.autograd import anomaly
-from minigrad.autograd.modes import modes, switched
+from minigrad.autograd.modes import check_backward, modes, switched
+from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError, Useful
+from minigrad.autograd.record import operand
 from minigrad.autograd.sparse import RowSparse, elements
-
-# The clock of the tape: nodes and in-place changes are stamped with it.
-next_stamp: Callable[[], int] = itertools.count(1).__next__
-
-
-class TapeError(RuntimeError):
-    """The tape was asked for something that it cannot give; the text says what to do instead."""
-
-
-class Variable:
-    """A value with a place on the tape. `minigrad.Tensor` is this and the operators."""
-
-    __slots__ = ("__weakref__", "_data", "_memory", "_node", "grad")
-
-    _data: Array
-    _memory: Memory | None  # shared with every view of the same memory; None: not needed so far
-    _node: Node | None  # the place on the tape; None for a constant
-    grad: Any
-
-
-variable_class: type[Variable] = Variable  # of results; `minigrad.tensor` puts its Tensor here
-
-
-def wrap(data: Array, node: Node | None = None) -> Any:
-    """A Tensor around the array `data`, at the place `node` of the tape (None: a constant)."""
-    variable = object.__new__(variable_class)
-    variable._data = data
-    variable._node = node
-    variable._memory = variable.grad = None
-    return variable
-
-
-class Memory:
-    """When a piece of memory was last changed in place, on the clock of the tape."""
-
-    __slots__ = ("changed",)
-
-    def __init__(self) -> None:
-        self.changed = 0
-
-
-def memory_of(variable: Variable) -> Memory:
-    """The Memory of `variable`, made now if it has none yet."""
-    if variable._memory is None:
-        variable._memory = Memory()
-    return variable._memory
-
-
-def mark_changed(variable: Variable) -> None:
-    """Note an in-place change of `variable`, for all nodes that saved it or a view of it."""
-    memory_of(variable).changed = next_stamp()
-
-
-Useful = set[Any] | None  # the nodes that a walk is to reach; None: all
-
-
-class Plan(Protocol):
-    """How to walk back through a node."""
-
-    name: str
-
-    def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> Sequence[Any]:
-        """From the output's gradient, one gradient (or None) for each of ``node.parents``.
-
-        Parents that are not `useful` need none (None: all are).
-        """
-
-
-class Node:
-    """One entry of the tape."""
-
-    # fmt: off
-    __slots__ = ("__weakref__", "dtype", "hooks", "memory", "parents",
-                 "plan", "saved", "shape", "stamp")
-    # fmt: on
-
-    plan: Any  # a Plan; None where the tape begins
-    parents: Sequence[Any]  # the nodes of the inputs that need a gradient
-    saved: Any  # what the plan asked to keep; FREED once a walk has used it
-    shape: Any  # of the output (of all outputs, if there are several)
-    dtype: Any
-    memory: Memory | None  # the output's, where it is among what is saved
-    hooks: dict[int, Callable[[Any], Any]] | None
-    stamp: int
-
-
-class Leaf(Node):
-    """Where the tape begins: a tensor that was asked to have a gradient."""
-
-    __slots__ = ("tensor",)
-
-    def __init__(self, tensor: Variable) -> None:
-        self.stamp = next_stamp()
-        self.plan = self.saved = self.memory = self.hooks = None
-        self.parents = ()
-        self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
-        self.tensor = weakref.ref(tensor)  # weak, or tensor and leaf would make a cycle
-
-
-class Output(Node):
-    """One output of an op that has several: hands its gradient to the op's node."""
-
-    __slots__ = ("index",)
-
-    def __init__(self, op: Node, index: int, data: Array) -> None:
-        self.stamp = next_stamp()
-        self.plan = op.plan
-        self.saved = self.memory = self.hooks = None
-        self.parents = (op,)
-        self.shape, self.dtype = data.shape, data.dtype
-        self.index = index
-
-
-FREED: Any = object()  # stands in `Node.saved` when a walk has used the node up
-
-
-def changed_error(node: Node, what: str) -> TapeError:
-    """The error for a saved value that was changed in place before the walk back came to it."""
-    return TapeError(
-        f"backward: {what}, which {node.plan.name} saved for its derivative, was changed in place "
-        "since (by optimizer.step(), an assignment to .data, or x += v within no_grad); call "
-        "loss.backward() before the change, or compute loss anew after it"
-    )
+from minigrad.errors.values import told
+from minigrad.tensor import Tensor, wrap
 
 
 def walk(
@@ -161,61 +37,95 @@ def walk(
 
     With `keep` what the nodes saved is kept for another walk; with `create_graph` the gradients are
     Tensors instead of arrays, and the walk itself is recorded.
+
+    At heart it is this::
+
+        while waiting:
+            node, g = waiting.youngest()
+            if isinstance(node, Leaf):
+                found[node] = g
+            else:
+                for parent, d in zip(node.parents, node.plan.pull(g)):
+                    waiting.add(parent, d)
     """
     useful = None if wanted is None else _leading_to(wanted, gradients)
-    start, pending = set(gradients), gradients
-    found: dict[Node, Any] = {}
-    watching, on_gpu, several = modes.anomaly, bool(gpus), len(gpus) > 1
-    mine: set[Node] = set()  # nodes whose pending gradient is an array made here, by adding
-    heap = [(-node.stamp, node) for node in pending]
-    heapify(heap)
-    while heap:
-        node = heappop(heap)[1]
-        g = pending.pop(node)
+    waiting, found = _Waiting(gradients, create_graph), {}
+    while waiting.heap:
+        node, g = waiting.youngest()
         if node.hooks:
             g = _run_hooks(node, g)
-        if several:
-            follow(g)
-        plan = node.plan
-        if plan is None or wanted is not None:
-            if wanted is None or node in wanted:
-                found[node] = g
-            if plan is None or (useful is not None and useful.isdisjoint(node.parents)):
-                continue
-        if type(node) is Output:
-            _fill_slot(node, g, pending, heap)
-            if node in start:
-                start.add(node.parents[0])
+        if node in wanted if wanted is not None else node.plan is None:
+            found[node] = g
+        if node.plan is None or (useful is not None and useful.isdisjoint(node.parents)):
             continue
-        if node.saved is FREED:
-            raise _freed_error(plan.name, node in start)
+        if isinstance(node, Output):
+            waiting.add_output(node, g)
+            continue
         parents = node.parents
-        inputs = plan.pull(g, node, useful, create_graph)
-        if not keep:
-            node.saved, node.parents = FREED, ()
-        if watching:
-            anomaly.check_backward(plan.name, node, inputs)
-        if on_gpu and plan.name != "to_device" and (strayed := strays(g, inputs)):
-            raise TapeError(f"{plan.name}: a rule gave a gradient {strayed}")
-        for parent, d in zip(parents, inputs):  # noqa: B905 (strict costs, and each is a plan's)
-            if d is None:
-                continue
-            if create_graph and not isinstance(d, Variable):
-                d = wrap(as_array(d))
-            if d.shape != parent.shape or d.dtype is not parent.dtype:
-                d = _fitted(d, parent, node)
-            total = pending.get(parent)
-            if total is None:
-                pending[parent] = d
-                heappush(heap, (-parent.stamp, parent))
-            elif parent in mine and type(d) is not RowSparse:
-                total += d
-                pending[parent] = total
-            else:
-                pending[parent] = total + d
-                if not create_graph:
-                    mine.add(parent)
+        for parent, d in zip(parents, _pulled(node, g, useful, keep, waiting), strict=True):
+            if d is not None:
+                waiting.add(parent, d, node)
     return found
+
+
+class _Waiting:
+    """The gradients that wait for their nodes' turn, and a heap with the youngest node on top."""
+
+    def __init__(self, gradients: dict[Node, Any], create_graph: bool) -> None:
+        self.gradients, self.create_graph = gradients, create_graph
+        self.start = {n.parents[0] if isinstance(n, Output) else n for n in gradients}
+        self.mine: set[Node] = set()  # the nodes whose gradient is an array made here, by adding
+        self.heap = sorted((-node.stamp, node) for node in gradients)
+
+    def youngest(self) -> tuple[Node, Any]:
+        """The youngest node, and its gradient, which is complete."""
+        node = heappop(self.heap)[1]
+        return node, self.gradients.pop(node)
+
+    def add(self, parent: Node, d: Any, node: Node) -> None:
+        """Add `d`, which `node` passes on, to what waits for `parent`."""
+        if self.create_graph and not isinstance(d, Tensor):
+            d = wrap(as_array(d))
+        if d.shape != parent.shape or d.dtype is not parent.dtype:
+            d = _fitted(d, parent, node)
+        there = self.gradients.get(parent)
+        if there is None:
+            self.gradients[parent] = d
+            heappush(self.heap, (-parent.stamp, parent))
+        elif parent in self.mine and type(d) is not RowSparse:
+            there += d
+            self.gradients[parent] = there
+        else:
+            self.gradients[parent] = there + d
+            if not self.create_graph:
+                self.mine.add(parent)
+
+    def add_output(self, output: Output, g: Any) -> None:
+        """Leave the gradient of one of several outputs with the node of the op."""
+        op = output.parents[0]
+        if op not in self.gradients:
+            self.gradients[op] = [None] * len(op.shape)
+            heappush(self.heap, (-op.stamp, op))
+        self.gradients[op][output.index] = g
+
+
+def _pulled(node: Node, g: Any, useful: Useful, keep: bool, waiting: _Waiting) -> Sequence[Any]:
+    """The gradients that `node` passes on to its parents; it lets go of what it saved."""
+    if node.saved is FREED:
+        raise _freed_error(node.plan.name, node in waiting.start)
+    gradients: Sequence[Any] = node.plan.pull(g, node, useful, waiting.create_graph)
+    if not keep:
+        node.saved, node.parents = FREED, ()
+    if modes.anomaly:
+        check_backward(node.plan.name, node, gradients)
+    if gpus and node.plan.name != "to_device":
+        like = next(x for x in g if x is not None) if isinstance(g, list) else g
+        if strays(gradients, elements(like)):
+            raise TapeError(
+                f"{node.plan.name}: a rule gave a gradient on another device than its op is on; a "
+                "rule asks minigrad.array_module(g) for the library to use"
+            )
+    return gradients
 
 
 def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
@@ -235,28 +145,19 @@ def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
 
 def _run_hooks(node: Node, g: Any) -> Any:
     assert node.hooks is not None
-    bare = not isinstance(g, Variable)
-    tensor = wrap(as_array(g).copy()) if bare else g  # a hook may change it in place
+    is_array = not isinstance(g, Tensor)
+    tensor = wrap(as_array(g).copy()) if is_array else g  # a hook may change it in place
     for hook in tuple(node.hooks.values()):
         result = hook(tensor)
         if result is not None:
-            data = getattr(result, "_data", None)
-            if data is None or data.shape != node.shape or data.dtype != node.dtype:
+            fits = isinstance(result, Tensor) and result.shape == node.shape
+            if not fits or result.dtype != node.dtype:
                 raise TypeError(
-                    f"register_hook: a hook returned {_describe(result)}; expected None or a "
+                    f"register_hook: a hook returned {told(result)}; expected None or a "
                     f"{node.dtype} Tensor of shape {node.shape}"
                 )
             tensor = result
-    return tensor._data if bare else tensor
-
-
-def _fill_slot(node: Output, g: Any, pending: dict[Node, Any], heap: list[Any]) -> None:
-    """Leave the gradient of one of several outputs with the node of the op."""
-    op = node.parents[0]
-    if op not in pending:
-        pending[op] = [None] * len(op.shape)
-        heappush(heap, (-op.stamp, op))
-    pending[op][node.index] = g
+    return tensor._data if is_array else tensor
 
 
 def _fitted(d: Any, parent: Node, node: Node) -> Any:
@@ -273,7 +174,7 @@ def _fitted(d: Any, parent: Node, node: Node) -> Any:
             )
         stretched = (lead + i for i, m in enumerate(shape) if m == 1 != d.shape[lead + i])
         axes = (*range(lead), *stretched)
-        d = (d.sum(axes) if hasattr(d, "_data") else total(d, axes)).reshape(shape)
+        d = (d.sum(axes) if isinstance(d, Tensor) else total(d, axes)).reshape(shape)
     if d.dtype is not parent.dtype and d.dtype != parent.dtype:
         if node.dtype == parent.dtype:
             raise TapeError(
@@ -302,7 +203,7 @@ _adding = threading.Lock()  # held while adding to a ``.grad``: threads may walk
 
 
 def backward(
-    tensor: Variable,
+    tensor: Tensor,
     gradient: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -316,7 +217,7 @@ def backward(
         )
     start = {tensor._node: _seed("backward", tensor, gradient, create_graph)}
     keep = create_graph if retain_graph is None else retain_graph
-    with switched("recording", create_graph), staying():
+    with switched("recording", create_graph):
         found = walk(start, keep, create_graph)
         start.clear()
         while found:
@@ -366,8 +267,8 @@ def grad(
         raise ValueError(f"grad: {len(outputs)} outputs, but {len(weights)} grad_outputs")
     for what, tensors in (("output", outputs), ("input", inputs)):
         for i, tensor in enumerate(tensors):
-            if not isinstance(tensor, Variable):
-                raise TypeError(f"grad: {what} {i} is no Tensor but {_describe(tensor)}")
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"grad: {what} {i} is no Tensor but {told(tensor)}")
             if tensor._node is None:
                 raise TapeError(
                     f"grad: {what} {i} is a constant, which has no place on the tape; write "
@@ -375,7 +276,7 @@ def grad(
                     "no_grad()"
                 )
     start: dict[Node, Any] = {}
-    with switched("recording", create_graph), staying():
+    with switched("recording", create_graph):
         for tensor, weight in zip(outputs, weights, strict=True):
             g = _seed("grad", tensor, weight, create_graph)
             start[tensor._node] = start[tensor._node] + g if tensor._node in start else g
@@ -403,7 +304,7 @@ def _as_sequence(x: Any) -> Sequence[Any]:
     return x if isinstance(x, tuple | list) else (x,)
 
 
-def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> Any:
+def _seed(caller: str, tensor: Tensor, gradient: Any, create_graph: bool) -> Any:
     """The gradient to start from at `tensor`: 1 for a single number, else what was given."""
     data = tensor._data
     if gradient is None:
@@ -413,12 +314,12 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
                 "gradient of its own; reduce it, as in y.sum().backward(), or pass a gradient of "
                 "its shape, as in y.backward(mg.ones_like(y))"
             )
-        return wrap(own_copy(unit(data))) if create_graph else unit(data)  # a hook may change it
-    given = isinstance(gradient, Variable)
-    g = gradient._data if given else as_array(beside(gradient, [tensor]), data.dtype)
+        return wrap(unit(data).copy()) if create_graph else unit(data)  # a hook may change it
+    given = isinstance(gradient, Tensor)
+    g = gradient._data if given else as_array(operand(gradient, [tensor]), data.dtype)
     if g.shape != data.shape or g.dtype != data.dtype:
         raise TapeError(
-            f"{caller}: the gradient is {_describe(gradient)}; expected an array or Tensor of "
+            f"{caller}: the gradient is {told(gradient)}; expected an array or Tensor of "
             f"shape {data.shape} and dtype {data.dtype}, like the tensor itself: such as "
             "mg.ones_like(y)"
         )
@@ -429,26 +330,18 @@ def _seed(caller: str, tensor: Variable, gradient: Any, create_graph: bool) -> A
         )
     if not create_graph:
         return g
-    return gradient if given else wrap(own_copy(g))  # it comes to be on the tape
+    return gradient if given else wrap(g.copy())  # it comes to be on the tape
 
 
 # How many references `_own` counts if nobody but its caller has `g`.
 _ALONE: int = (lambda g: (lambda g: sys.getrefcount(g))(g))(object())
 
 
-def _own(g: Array, tensor: Variable) -> Any:
+def _own(g: Array, tensor: Tensor) -> Any:
     """`g` as the gradient of `tensor`, in memory that nobody else can see."""
     base = getattr(g, "base", None)  # a RowSparse has memory of its own
     alone = base is None and sys.getrefcount(g) <= _ALONE
-    if len(gpus) > 1:
-        follow(g)
     if (on := device_of(elements(g))) != (expected := device_of(tensor._data)):
         raise TapeError(f"backward: a rule gave a gradient on {on} for a tensor on {expected}")
     g = g if alone else g.copy()
     return g if type(g) is RowSparse else wrap(array_module(g).asarray(g))
-
-
-def _describe(x: Any) -> str:
-    if hasattr(x, "dtype") and hasattr(x, "shape"):
-        return f"{x.dtype} {x.shape}"
-    return f"{type(x).__name__} {x!r}"

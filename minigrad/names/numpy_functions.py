@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from minigrad import ops
 from minigrad.arrays.library import array_module, bare
-from minigrad.autograd.tape import Variable
 from minigrad.ops import discrete
+from minigrad.tensor import Tensor
 
 _SAME_OP = {
     "absolute": "abs",
@@ -57,7 +57,7 @@ def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any)
     if method != "__call__":
         _refuse(f"{name}.{method}", "use minigrad's reductions: mg.sum, mg.max, mg.cumsum ...")
     outs = options.pop("out", ())
-    if outs and not options and not any(isinstance(out, Variable) for out in outs):
+    if outs and not options and not any(isinstance(out, Tensor) for out in outs):
         return _into(name, ufunc, inputs, outs)
     if options or outs:
         options |= {"out": outs} if outs else {}
@@ -68,7 +68,7 @@ def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any)
 def _into(name: str, ufunc: Any, inputs: Any, outs: Any) -> Any:
     """``array -= tensor``, as in ``w.data -= 0.1 * w.grad``: off the tape, into an array."""
     for x in inputs:
-        if getattr(x, "_node", None) is not None:
+        if isinstance(x, Tensor) and x._node is not None:
             _refuse(
                 name,
                 "its result would go into an array, where the tape cannot follow; write x.detach() "

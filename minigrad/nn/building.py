@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, gpus, zeros
-from minigrad.arrays.library import ArrayLike, DType
+from minigrad.arrays.devices import gpus
+from minigrad.arrays.library import ArrayLike, DType, zeros
 from minigrad.autograd.record import operand
-from minigrad.autograd.tape import wrap
 from minigrad.nn import init
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.recurrent.equations import ACTIVATIONS, State
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 
 def new_parameter(shape: tuple[int, ...], dtype: DType) -> Parameter:
@@ -125,7 +124,7 @@ def as_input(layer: Module, x: ArrayLike) -> Any:
     if not isinstance(x, Tensor):
         x = check_one(layer, x)
         if gpus:
-            x = beside(x, layer.parameters())
+            x = operand(x, layer.parameters())
     return operand(x)
 
 

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad import ops
-from minigrad.arrays.devices import cast
 from minigrad.arrays.library import ArrayLike, DType
-from minigrad.autograd.tape import wrap
 from minigrad.nn import init
 from minigrad.nn.building import (
     as_tensor,
@@ -26,7 +24,7 @@ from minigrad.nn.building import (
 )
 from minigrad.nn.module import Module
 from minigrad.ops.neural import drawn, thinned
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 
 class Linear(Module):
@@ -158,7 +156,7 @@ class Embedding(Module):
             return vectors
         # one draw for each id of the vocabulary, rather than a mask of the whole matrix
         each, scale = drawn(vectors, (self.num_embeddings, 1), self.dropout, self.rng)
-        kept = ops.embedding(ids, wrap(cast(each, vectors.dtype))) != 0
+        kept = ops.embedding(ids, wrap(each.astype(vectors.dtype))) != 0
         return thinned(vectors, kept.data, scale)
 
     def extra_repr(self) -> str:

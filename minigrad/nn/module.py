@@ -10,14 +10,13 @@ import numpy as np
 
 from minigrad.arrays.devices import device_of, place
 from minigrad.arrays.library import ArrayLike, Device, DType
-from minigrad.autograd.tape import mark_changed
 from minigrad.errors.layer_words import OF_MODULES, refuse_arguments
 from minigrad.errors.words import unknown
 from minigrad.nn.describing import is_plain, tree
 from minigrad.nn.loading import IncompatibleKeys, matched
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.walking import Named, bottom_up, first_of_each, members, refuse_hidden
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, mark_changed
 
 Self = TypeVar("Self", bound="Module")
 P = ParamSpec("P")

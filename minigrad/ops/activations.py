@@ -8,7 +8,7 @@ traced. For the hyperbolic tangent see `minigrad.ops.arithmetic`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +16,7 @@ from minigrad.arrays.library import Array, ArrayLike, array_module
 from minigrad.arrays.sums import wide
 from minigrad.autograd.record import differentiable, operand
 from minigrad.ops.arithmetic import clip, exp, in_dtype, minimum, where
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
+from minigrad.tensor import Tensor
 
 # ------------------------------------------------------------------------ the logistic function
 
@@ -30,7 +27,7 @@ _LOWEST_FOR_EXP = {
 
 
 @differentiable(x=lambda g, out: g * (out * (1 - out)))
-def sigmoid(x: ArrayLike) -> Tensor:
+def sigmoid(x: ArrayLike) -> Array:
     """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
     xp, x = array_module(x), _floats(x)
     if x.dtype == np.float16:  # whose exp overflows long before the result is 0
@@ -44,7 +41,7 @@ def sigmoid(x: ArrayLike) -> Tensor:
 
 
 @differentiable(x=lambda g, x: g * sigmoid(x))
-def softplus(x: ArrayLike) -> Tensor:
+def softplus(x: ArrayLike) -> Array:
     """log(1 + exp(x)) of each element, for arguments of any size."""
     xp = array_module(x)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
@@ -69,7 +66,7 @@ _FAR = 1e3  # the slopes below are as good as constant from there on, in any dty
 
 
 @differentiable(x=_silu_gradient)
-def silu(x: ArrayLike) -> Tensor:
+def silu(x: ArrayLike) -> Array:
     """X times sigmoid(x), also known as swish (Elfwing, Uchibe and Doya 2018); 0 at -infinity."""
     x = _floats(x)
     wider = x.astype(wide(x.dtype), copy=False)
@@ -80,7 +77,7 @@ def silu(x: ArrayLike) -> Tensor:
 
 
 @differentiable(x=lambda g, out: where(out <= 0, 0.0, g))
-def relu(x: ArrayLike) -> Tensor:
+def relu(x: ArrayLike) -> Array:
     """max(x, 0) of each element; NaN stays NaN. The derivative at 0 is taken as 0."""
     return array_module(x).maximum(x, 0)
 
@@ -90,13 +87,13 @@ def _leaky_gradient(g: Any, x: Any, negative_slope: float) -> Any:
 
 
 @differentiable(x=_leaky_gradient)
-def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Array:
     """X where it is positive, `negative_slope` * x elsewhere, which is the derivative at 0 too."""
     return array_module(x).where(x <= 0, x * negative_slope if negative_slope else 0, x)
 
 
 @differentiable(x=lambda g, x, alpha: where(x > 0, g, g * alpha * exp(minimum(x, 0.0))))
-def elu(x: ArrayLike, alpha: float = 1.0) -> Tensor:
+def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
     """X where it is positive, alpha (exp(x) - 1) elsewhere; the derivative at 0 is `alpha`.
 
     Clevert, Unterthiner and Hochreiter (2016), Fast and accurate deep network learning by
@@ -120,7 +117,7 @@ def _each(function: Any, name: str, x: Array) -> Array:
 
 
 @differentiable(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * _bell(x))
-def erf(x: ArrayLike) -> Tensor:
+def erf(x: ArrayLike) -> Array:
     """Error function of each element (NumPy has none: on the CPU Python's, element by element)."""
     return _each(math.erf, "erf", x)
 
@@ -153,13 +150,13 @@ def _doubled_angle(x: Any) -> Any:
 
 
 @differentiable(x=lambda g, x: g * (_bell(x * math.sqrt(0.5)) * (1 / math.sqrt(2 * math.pi))))
-def _normal_share(x: Array) -> Any:
+def _normal_share(x: Array) -> Array:
     """The standard normal distribution function, exact in its left tail."""
     return _each(math.erfc, "erfc", x * -math.sqrt(0.5)) * 0.5
 
 
 @differentiable(x=_gelu_gradient)
-def _gelu(x: Array, approximate: str) -> Any:
+def _gelu(x: Array, approximate: str) -> Array:
     x = _floats(x)
     wider = x.astype(wide(x.dtype), copy=False)
     share = _normal_share(wider) if approximate == "none" else sigmoid(_doubled_angle(wider))

@@ -8,11 +8,11 @@ choice, and the docstring says which.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, near
+from minigrad.arrays.devices import beside
 from minigrad.arrays.library import (
     FLOAT32,
     Array,
@@ -20,14 +20,12 @@ from minigrad.arrays.library import (
     DType,
     array_module,
     as_array,
+    bare,
     is_array,
 )
 from minigrad.arrays.sums import wide
 from minigrad.autograd.record import differentiable, operand
-from minigrad.autograd.tape import Variable
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor
 
 # --------------------------------------------------------------------- two operands
 
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     x1=lambda g: g,
     x2=lambda g: g,
 )
-def add(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def add(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Sum of each pair of elements, broadcast together."""
     return x1 + x2
 
@@ -45,7 +43,7 @@ def add(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     x1=lambda g: g,
     x2=lambda g: -g,
 )
-def subtract(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def subtract(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Difference of each pair of elements, broadcast together."""
     return x1 - x2
 
@@ -54,7 +52,7 @@ def subtract(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     x1=lambda g, x2: g * x2,
     x2=lambda g, x1: g * x1,
 )
-def multiply(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def multiply(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Product of each pair of elements, broadcast together."""
     return x1 * x2
 
@@ -63,7 +61,7 @@ def multiply(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     x1=lambda g, x2: g / x2,
     x2=lambda g, x2, out: -g * out / x2,
 )
-def divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def divide(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Quotient of each pair of elements, broadcast together."""
     return x1 / x2
 
@@ -88,7 +86,7 @@ def _exponent_gradient(g: Any, x1: Any, out: Any) -> Any:
 
 
 @differentiable(x1=_base_gradient, x2=_exponent_gradient)
-def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def power(x1: ArrayLike, x2: ArrayLike) -> Array:
     """`x1` to the power `x2`, elementwise.
 
     The derivative with respect to `x2` is taken as 0 where `x1` is 0; for negative `x1` it is NaN.
@@ -96,11 +94,35 @@ def power(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     return x1**x2
 
 
+def _where_chosen(g: Any, condition: Any) -> Any:
+    return where(condition, g, 0.0)
+
+
+def _where_not_chosen(g: Any, condition: Any) -> Any:
+    return where(condition, 0.0, g)
+
+
+@differentiable(x=_where_chosen, y=_where_not_chosen)
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
+    """`x` where `condition` holds, `y` elsewhere; all three broadcast together.
+
+    An element that is not chosen gets the gradient 0. If the other branch's own derivative is
+    infinite there, 0 times infinity is NaN all the same: keep its argument in its domain.
+    """
+    if not is_array(condition) and not isinstance(condition, Tensor):
+        condition = beside(np.array(condition), x if is_array(x) else y)
+    if type(x) is np.ndarray and _is_zero(y):
+        return _kept(x, condition)
+    if type(y) is np.ndarray and _is_zero(x):
+        return _kept(y, condition == 0)
+    return array_module(condition, x, y).where(condition, x, y)
+
+
 @differentiable(
     x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
     x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
 )
-def maximum(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def maximum(x1: ArrayLike, x2: ArrayLike) -> Array:
     """The larger of each pair of elements; NaN if either is, and both then have the gradient.
 
     Ties share it equally.
@@ -112,31 +134,12 @@ def maximum(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
     x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
 )
-def minimum(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def minimum(x1: ArrayLike, x2: ArrayLike) -> Array:
     """The smaller of each pair of elements; NaN if either is, and both then have the gradient.
 
     Ties share it equally.
     """
     return array_module(x1, x2).minimum(x1, x2)
-
-
-@differentiable(
-    x=lambda g, condition: where(condition, g, 0.0),
-    y=lambda g, condition: where(condition, 0.0, g),
-)
-def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Tensor:
-    """`x` where `condition` holds, `y` elsewhere; all three broadcast together.
-
-    An element that is not chosen gets the gradient 0. If the other branch's own derivative is
-    infinite there, 0 times infinity is NaN all the same: keep its argument in its domain.
-    """
-    if not is_array(condition) and not isinstance(condition, Variable):
-        condition = near(np.array(condition), x if is_array(x) else y)
-    if type(x) is np.ndarray and _is_zero(y):
-        return _kept(x, condition)
-    if type(y) is np.ndarray and _is_zero(x):
-        return _kept(y, condition == 0)
-    return array_module(condition, x, y).where(condition, x, y)
 
 
 def _is_zero(x: Any) -> bool:
@@ -153,7 +156,7 @@ def _kept(x: Array, condition: Array) -> Array:
 
 def selected(g: Any, factor: Any) -> Any:
     """``g * factor``, but 0, not NaN, where `g` is infinite and the factor is 0."""
-    bare_g, bare_factor = (getattr(x, "_data", x) for x in (g, factor))
+    bare_g, bare_factor = (bare(x) for x in (g, factor))
     infinite = array_module(bare_g).isinf(bare_g)
     if array_module(bare_g) is np and not infinite.any():
         return g * factor
@@ -169,7 +172,7 @@ def in_dtype(x: Any, dtype: DType) -> Any:
     x1=lambda g: where(False, g, 0.0),
     x2=lambda g: where(False, g, 0.0),
 )
-def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Largest integer not above x1 / x2. The derivatives are 0 everywhere, also at the jumps."""
     quotient = x1 // x2
     return _exact(x1, x2, quotient)[0] if _rounded(quotient) else quotient
@@ -179,7 +182,7 @@ def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     x1=lambda g: g,
     x2=lambda g, x1, x2: -selected(g, floor_divide(x1, x2)),
 )
-def remainder(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def remainder(x1: ArrayLike, x2: ArrayLike) -> Array:
     """x1 - floor(x1 / x2) x2 for each pair of elements, with the sign of `x2`."""
     rest = x1 % x2
     return _exact(x1, x2, rest)[1] if _rounded(rest) else rest
@@ -206,55 +209,55 @@ def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, ...]:
 
 
 @differentiable(x=lambda g: -g)
-def negative(x: ArrayLike) -> Tensor:
+def negative(x: ArrayLike) -> Array:
     """Each element with its sign changed."""
     return -x
 
 
-@differentiable(x=lambda g, x: selected(g, sign(x)))
-def abs(x: ArrayLike) -> Tensor:
-    """Absolute value of each element. The derivative at 0 is taken as 0."""
-    return array_module(x).abs(x)
-
-
 @differentiable(x=lambda g: where(False, g, 0.0))
-def sign(x: ArrayLike) -> Tensor:
+def sign(x: ArrayLike) -> Array:
     """-1, 0 or 1 for each element, NaN for NaN. The derivative is 0 everywhere."""
     return array_module(x).sign(x)
 
 
+@differentiable(x=lambda g, x: selected(g, sign(x)))
+def abs(x: ArrayLike) -> Array:
+    """Absolute value of each element. The derivative at 0 is taken as 0."""
+    return array_module(x).abs(x)
+
+
 @differentiable(x=lambda g, x: g * (x * 2))
-def square(x: ArrayLike) -> Tensor:
+def square(x: ArrayLike) -> Array:
     """Square of each element."""
     return x * x
 
 
 @differentiable(x=lambda g, out: g * 0.5 / out)
-def sqrt(x: ArrayLike) -> Tensor:
+def sqrt(x: ArrayLike) -> Array:
     """Square root of each element. The derivative at 0 is infinite."""
     return array_module(x).sqrt(x)
 
 
 @differentiable(x=lambda g, out: g * out)
-def exp(x: ArrayLike) -> Tensor:
+def exp(x: ArrayLike) -> Array:
     """E to the power of each element."""
     return array_module(x).exp(x)
 
 
 @differentiable(x=lambda g, x: g * exp(x))
-def expm1(x: ArrayLike) -> Tensor:
+def expm1(x: ArrayLike) -> Array:
     """exp(x) - 1 of each element, exact near 0."""
     return array_module(x).expm1(x)
 
 
 @differentiable(x=lambda g, x: g / x)
-def log(x: ArrayLike) -> Tensor:
+def log(x: ArrayLike) -> Array:
     """Natural logarithm of each element."""
     return array_module(x).log(x)
 
 
 @differentiable(x=lambda g, x: g / (x + 1))
-def log1p(x: ArrayLike) -> Tensor:
+def log1p(x: ArrayLike) -> Array:
     """log(1 + x) of each element, exact near 0."""
     return array_module(x).log1p(x)
 
@@ -262,32 +265,36 @@ def log1p(x: ArrayLike) -> Tensor:
 # --------------------------------------------------------------------- circular functions
 
 
-@differentiable(x=lambda g, x: g * cos(x))
-def sin(x: ArrayLike) -> Tensor:
+def _sin_gradient(g: Any, x: Any) -> Any:
+    return g * cos(x)
+
+
+@differentiable(x=_sin_gradient)
+def sin(x: ArrayLike) -> Array:
     """Sine of each element (radians)."""
     return array_module(x).sin(x)
 
 
 @differentiable(x=lambda g, x: -g * sin(x))
-def cos(x: ArrayLike) -> Tensor:
+def cos(x: ArrayLike) -> Array:
     """Cosine of each element (radians)."""
     return array_module(x).cos(x)
 
 
 @differentiable(x=lambda g, out: g * (out * out + 1))
-def tan(x: ArrayLike) -> Tensor:
+def tan(x: ArrayLike) -> Array:
     """Tangent of each element (radians)."""
     return array_module(x).tan(x)
 
 
 @differentiable(x=lambda g, x: g / sqrt((1 - x) * (x + 1)))
-def arcsin(x: ArrayLike) -> Tensor:
+def arcsin(x: ArrayLike) -> Array:
     """Inverse sine of each element, in [-pi/2, pi/2]."""
     return array_module(x).arcsin(x)
 
 
 @differentiable(x=lambda g, x: -g / sqrt((1 - x) * (x + 1)))
-def arccos(x: ArrayLike) -> Tensor:
+def arccos(x: ArrayLike) -> Array:
     """Inverse cosine of each element, in [0, pi]."""
     return array_module(x).arccos(x)
 
@@ -299,7 +306,7 @@ def _arctan_gradient(g: Any, x: Any) -> Any:
 
 
 @differentiable(x=_arctan_gradient)
-def arctan(x: ArrayLike) -> Tensor:
+def arctan(x: ArrayLike) -> Array:
     """Inverse tangent of each element, in [-pi/2, pi/2]."""
     return array_module(x).arctan(x)
 
@@ -307,26 +314,30 @@ def arctan(x: ArrayLike) -> Tensor:
 # -------------------------------------------------------------------- hyperbolic functions
 
 
-@differentiable(x=lambda g, x: g * cosh(x))
-def sinh(x: ArrayLike) -> Tensor:
+def _sinh_gradient(g: Any, x: Any) -> Any:
+    return g * cosh(x)
+
+
+@differentiable(x=_sinh_gradient)
+def sinh(x: ArrayLike) -> Array:
     """Hyperbolic sine of each element."""
     return array_module(x).sinh(x)
 
 
 @differentiable(x=lambda g, x: g * sinh(x))
-def cosh(x: ArrayLike) -> Tensor:
+def cosh(x: ArrayLike) -> Array:
     """Hyperbolic cosine of each element."""
     return array_module(x).cosh(x)
 
 
 @differentiable(x=lambda g, out: g * (1 - out * out))
-def tanh(x: ArrayLike) -> Tensor:
+def tanh(x: ArrayLike) -> Array:
     """Hyperbolic tangent of each element."""
     return array_module(x).tanh(x)
 
 
 @differentiable(x=lambda g, x: g / ((1 - x) * (x + 1)))
-def arctanh(x: ArrayLike) -> Tensor:
+def arctanh(x: ArrayLike) -> Array:
     """Inverse hyperbolic tangent of each element."""
     return array_module(x).arctanh(x)
 
@@ -343,7 +354,7 @@ def _clip_gradient(g: Any, a: Any, a_min: Any, a_max: Any) -> Any:
 
 
 @differentiable(a=_clip_gradient)
-def _clip(a: Any, a_min: Any, a_max: Any) -> Any:
+def _clip(a: Any, a_min: Any, a_max: Any) -> Array:
     return array_module(a).clip(a, a_min, a_max)
 
 
@@ -356,8 +367,8 @@ def clip(a: ArrayLike, a_min: ArrayLike = None, a_max: ArrayLike = None) -> Tens
     a = operand(a)
     limits = []
     for limit in (a_min, a_max):
-        is_number = limit is None or isinstance(limit, int | float | Variable)
+        is_number = limit is None or isinstance(limit, int | float | Tensor)
         if not is_number:
-            limit = beside(limit, [a])
+            limit = operand(limit, [a])
         limits.append(limit if is_number or a.dtype.kind != "f" else as_array(limit, a.dtype))
     return _clip(a, *limits)

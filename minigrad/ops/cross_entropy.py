@@ -8,15 +8,15 @@ probability 0 may have the logit -infinity. All is computed in float32 at least.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, on_device_of
 from minigrad.arrays.kernel import THREADS, usable
 from minigrad.arrays.library import Array, ArrayLike, array_module
 from minigrad.arrays.sums import total, wide
 from minigrad.autograd.fused import fused
+from minigrad.autograd.record import operand
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.kernels import cross_entropy_rows
@@ -32,9 +32,7 @@ from minigrad.ops.targets import (
     check_smoothing,
     class_weights,
 )
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor
 
 
 def cross_entropy(
@@ -92,7 +90,8 @@ def cross_entropy(
     classes = logits.shape[-1]
     weight = class_weights("cross_entropy", weight, classes, logits)
     if targets.dtype.kind == "f":
-        return _soft_cross_entropy(logits, targets, weight, label_smoothing, reduction)
+        soft: Tensor = _soft_cross_entropy(logits, targets, weight, label_smoothing, reduction)
+        return soft
     ignore_index = as_integer("cross_entropy", ignore_index)
     check_classes("cross_entropy", targets, logits.shape, ignore_index)
     options = (weight, ignore_index, label_smoothing, reduction)
@@ -112,7 +111,7 @@ def _soft_cross_entropy(
         share = label_smoothing / logits.shape[-1]
         probabilities = probabilities * (1 - label_smoothing) + share
     log_probs = log_softmax(in_dtype(logits, wide(logits.dtype)), -1)
-    probabilities = beside(probabilities, [log_probs])
+    probabilities = operand(probabilities, [log_probs])
     shares = probabilities if weight is None else probabilities * weight
     result = reduced("cross_entropy", -sum(times(shares, log_probs), -1), reduction)
     return in_dtype(result, np.result_type(logits.dtype, probabilities.dtype))
@@ -155,9 +154,8 @@ def _reduce(losses: Any, counts: Array, reduction: str) -> Any:
         return summed
     if not counts.size:
         return summed * math.nan
-    with on_device_of(counts):
-        weights = total(counts)
-        return summed / array_module(counts).where(weights == 0, 1.0, weights).astype(counts.dtype)
+    weights = total(counts)
+    return summed / array_module(counts).where(weights == 0, 1.0, weights).astype(counts.dtype)
 
 
 def composed_cross_entropy(
@@ -233,7 +231,7 @@ def _cross_entropy(
     ignore_index: int,
     label_smoothing: float,
     reduction: str,
-) -> Any:
+) -> tuple[Any, Any]:
     """Cross-entropy against class indices in one pass; keeps the softmax for the way back."""
     xp, classes, given = array_module(logits), logits.shape[-1], logits.dtype
     logits = logits.astype(wide(given), "C", copy=False)  # so sums over classes keep their digits
@@ -296,9 +294,9 @@ def nll_loss(
     classes, dtype = log_probs.shape[-1], wide(log_probs.dtype)
     weight = class_weights("nll_loss", weight, classes, log_probs)
     check_classes("nll_loss", targets, log_probs.shape, ignore_index)
-    with on_device_of(targets):
-        safe, counts = _target_weights(targets, classes, dtype, weight, ignore_index)
-        nothing = counts == 0
+    safe, counts = _target_weights(targets, classes, dtype, weight, ignore_index)
+    nothing = counts == 0
     picked = take_along_axis(log_probs, safe[..., None], -1)[..., 0]
     losses = where(nothing, 0.0, -picked) * counts
-    return in_dtype(_reduce(losses, counts, reduction), log_probs.dtype)
+    loss: Tensor = in_dtype(_reduce(losses, counts, reduction), log_probs.dtype)
+    return loss

@@ -9,14 +9,15 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from minigrad.arrays.axes import one_axis
-from minigrad.arrays.devices import gpus, near, on_device_of, place, run
+from minigrad.arrays.devices import beside, check_together, gpus, place
 from minigrad.arrays.library import (
     FLOAT32,
+    Array,
     ArrayLike,
     Axis,
     DType,
@@ -25,14 +26,11 @@ from minigrad.arrays.library import (
     bare,
     is_array,
 )
-from minigrad.autograd.record import operand, plain
-from minigrad.autograd.tape import Variable, wrap
+from minigrad.autograd.record import number, operand
 from minigrad.errors.words import refuse_keywords
+from minigrad.tensor import Tensor, wrap
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
 
 __all__ = [
     "all",
@@ -54,30 +52,24 @@ __all__ = [
 ]
 
 
-def constant(*names: str) -> Callable[[F], F]:
+def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]:
     """Let a function on arrays, its parameters `names`, take Tensors and lists there too."""
     count = len(names)
 
-    def decorate(function: F) -> F:
+    def decorate(function: Callable[P, Array]) -> Callable[P, Tensor]:
         @wraps(function)
         def apply(*args: Any, **kwargs: Any) -> Any:
             if kwargs:
                 refuse_keywords(function.__name__, kwargs)
             given = list(args[:count])
-            tensors = True in [isinstance(a, Variable) for a in given]
+            tensors = True in [isinstance(a, Tensor) for a in given]
             if not tensors and not builtins.any(map(is_array, given)):
                 given[:1], tensors = map(operand, given[:1]), True
             if tensors:
-                given = [a._data if isinstance(a, Variable) else _beside(a, given) for a in given]
+                given = [a._data if isinstance(a, Tensor) else _beside(a, given) for a in given]
             if gpus:
-                result = run(
-                    function.__name__,
-                    names,
-                    lambda *arrays: function(*arrays, *args[count:], **kwargs),
-                    given,
-                )
-            else:
-                result = function(*given, *args[count:], **kwargs)
+                check_together(function.__name__, names, given)
+            result = function(*given, *args[count:], **kwargs)
             return wrap(as_array(result)) if tensors and hasattr(result, "dtype") else result
 
         return apply
@@ -88,53 +80,53 @@ def constant(*names: str) -> Callable[[F], F]:
 def _beside(a: Any, inputs: list[Any]) -> Any:
     """`a` as it is to be compared with the Tensors in `inputs`; what is no number as it is."""
     if isinstance(a, list | tuple):
-        others = [x for x in inputs if isinstance(x, Variable)]
+        others = [x for x in inputs if isinstance(x, Tensor)]
         floats = [x._data.dtype for x in others if x._data.dtype.kind == "f"]
-        return near(as_array(np.array(a), floats[0] if floats else None), others[0])
-    return plain(a, inputs) if hasattr(a, "__array__") else a
+        return beside(as_array(np.array(a), floats[0] if floats else None), others[0])
+    return operand(number(a), inputs) if hasattr(a, "__array__") else a
 
 
 # ------------------------------------------------------------------------------ of each element
 
 
 @constant("x")
-def isnan(x: ArrayLike) -> Tensor:
+def isnan(x: ArrayLike) -> Array:
     """Whether each element is NaN."""
     return array_module(x).isnan(x)
 
 
 @constant("x")
-def isinf(x: ArrayLike) -> Tensor:
+def isinf(x: ArrayLike) -> Array:
     """Whether each element is infinite."""
     return array_module(x).isinf(x)
 
 
 @constant("x")
-def isfinite(x: ArrayLike) -> Tensor:
+def isfinite(x: ArrayLike) -> Array:
     """Whether each element is a number, neither NaN nor infinite."""
     return array_module(x).isfinite(x)
 
 
 @constant("x")
-def logical_not(x: ArrayLike) -> Tensor:
+def logical_not(x: ArrayLike) -> Array:
     """Whether each element is 0 (or False)."""
     return array_module(x).logical_not(x)
 
 
 @constant("x1", "x2")
-def logical_and(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def logical_and(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Whether both of each pair of elements are not 0."""
     return array_module(x1, x2).logical_and(x1, x2)
 
 
 @constant("x1", "x2")
-def logical_or(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def logical_or(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Whether one of each pair of elements is not 0."""
     return array_module(x1, x2).logical_or(x1, x2)
 
 
 @constant("x1", "x2")
-def logical_xor(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def logical_xor(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Whether just one of each pair of elements is not 0."""
     return array_module(x1, x2).logical_xor(x1, x2)
 
@@ -142,7 +134,7 @@ def logical_xor(x1: ArrayLike, x2: ArrayLike) -> Tensor:
 @constant("a", "b")
 def isclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> Tensor:
+) -> Array:
     """Whether each pair of elements is as good as equal: abs(a - b) <= atol + rtol abs(b)."""
     return array_module(a, b).isclose(a, b, rtol, atol, equal_nan)
 
@@ -150,28 +142,32 @@ def isclose(
 # ----------------------------------------------------------------------------------- of them all
 
 
-@constant("a", "b")
 def allclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether all pairs of elements are as good as equal; see `isclose`."""
-    return bool(array_module(a, b).allclose(a, b, rtol, atol, equal_nan))
+    return bool(isclose(a, b, rtol, atol, equal_nan).all())
+
+
+def array_equal(a1: ArrayLike, a2: ArrayLike) -> bool:
+    """Whether two tensors have the same shape and equal elements."""
+    return bool(_array_equal(a1, a2))
 
 
 @constant("a1", "a2")
-def array_equal(a1: ArrayLike, a2: ArrayLike) -> bool:
-    """Whether two tensors have the same shape and equal elements."""
-    return bool(array_module(a1, a2).array_equal(a1, a2))
+def _array_equal(a1: ArrayLike, a2: ArrayLike) -> Array:
+    xp = array_module(a1, a2)
+    return xp.asarray(xp.array_equal(a1, a2))
 
 
 @constant("a")
-def any(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def any(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether some element over `axis` is not 0."""
     return array_module(a).any(a, axis, keepdims=keepdims)
 
 
 @constant("a")
-def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether no element over `axis` is 0."""
     return array_module(a).all(a, axis, keepdims=keepdims)
 
@@ -180,21 +176,21 @@ def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @constant("a")
-def argmax(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def argmax(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Array:
     """Where along `axis` the largest element is, the first of several; None: of all, in order."""
     axis = None if axis is None else one_axis(a.ndim, axis, "argmax")
     return array_module(a).argmax(a, axis, keepdims=keepdims)
 
 
 @constant("a")
-def argmin(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def argmin(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Array:
     """Where along `axis` the smallest element is, the first of several; None: of all, in order."""
     axis = None if axis is None else one_axis(a.ndim, axis, "argmin")
     return array_module(a).argmin(a, axis, keepdims=keepdims)
 
 
 @constant("a")
-def argsort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tensor:
+def argsort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Array:
     """The places of the elements along `axis` in rising (or falling) order; None: of all.
 
     Equal elements keep their order, and NaN counts as the largest.
@@ -241,5 +237,4 @@ def one_hot(ids: ArrayLike, num_classes: int, dtype: DType = FLOAT32) -> Tensor:
     if xp is np and ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
         worst = ids.max() if ids.max() >= num_classes else ids.min()
         raise IndexError(f"one_hot: id {worst} is outside the {num_classes} classes")
-    with on_device_of(ids):
-        return wrap((ids[..., None] == xp.arange(num_classes)).astype(dtype))
+    return wrap((ids[..., None] == xp.arange(num_classes)).astype(dtype))

@@ -6,21 +6,18 @@ An index that occurs several times adds up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.arrays.axes import one_axis
-from minigrad.arrays.devices import beside, cast, near, on_device_of, own_copy
-from minigrad.arrays.library import Array, ArrayLike, array_module, is_array
+from minigrad.arrays.devices import beside
+from minigrad.arrays.library import Array, ArrayLike, array_module, bare, is_array
 from minigrad.arrays.sums import wide
 from minigrad.autograd.record import differentiable, operand
-from minigrad.autograd.tape import Variable, wrap
 from minigrad.ops.arithmetic import where
 from minigrad.ops.shape import Shape, ravel
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 Index = Any
 """What NumPy takes between brackets: integers, slices, None, ..., integer and boolean arrays."""
@@ -42,13 +39,13 @@ def as_index(index: Any, a: Any) -> Index:
     if isinstance(index, tuple):
         return tuple([as_index(i, a) for i in index])
     if isinstance(index, list):
-        items = [i._data.tolist() if isinstance(i, Variable) else i for i in index]
-        return near(np.asarray(items, None if items else np.intp), a)
-    if isinstance(index, Variable):
+        items = [i._data.tolist() if isinstance(i, Tensor) else i for i in index]
+        return beside(np.asarray(items, None if items else np.intp), a)
+    if isinstance(index, Tensor):
         return index._data
     if isinstance(index, int | slice | str | np.generic | None) or index is ...:
         return index  # a str is refused where it is used
-    return beside(index if is_array(index) else np.array(index), [a])
+    return operand(index if is_array(index) else np.array(index), [a])
 
 
 def _is_basic(index: Index) -> bool:
@@ -79,13 +76,17 @@ def _add_at(target: Array, index: Index, values: ArrayLike) -> None:
         target[...] = sums.astype(target.dtype)
 
 
-@differentiable(a=lambda g, a_shape, index: _put(g, index, a_shape))
-def _getitem(a: Array, index: Index) -> Any:
+def _getitem_gradient(g: Any, a_shape: Any, index: Any) -> Any:
+    return _put(g, index, a_shape)
+
+
+@differentiable(a=_getitem_gradient)
+def _getitem(a: Array, index: Index) -> Array:
     return a[index]
 
 
 @differentiable(values=lambda g, index: _getitem(g, index))
-def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Any:
+def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Array:
     result = array_module(values).zeros(shape, values.dtype)
     if _is_basic(index):
         result[index] = values
@@ -106,8 +107,8 @@ def getitem(a: ArrayLike, index: Index) -> Tensor:
 def _changeable(a: ArrayLike, values: ArrayLike) -> Any:
     """`a` as what a copy can be changed of: beside Tensors an array without axes is a number."""
     a = operand(a)
-    if isinstance(values, Variable) and is_array(a):
-        return wrap(own_copy(beside(a, [values])))
+    if isinstance(values, Tensor) and is_array(a):
+        return wrap(operand(a, [values]).copy())
     return a
 
 
@@ -115,7 +116,7 @@ def _changeable(a: ArrayLike, values: ArrayLike) -> Any:
     a=lambda g: g,
     values=lambda g, index: _getitem(g, index),
 )
-def _scatter_add(a: Array, index: Index, values: ArrayLike) -> Any:
+def _scatter_add(a: Array, index: Index, values: ArrayLike) -> Array:
     result = a.copy()
     if hasattr(values, "shape"):
         values = array_module(a).broadcast_to(values, a[index].shape)
@@ -149,13 +150,17 @@ def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
     return writer[index] == number
 
 
+def _scatter_set_gradient_of_a(g: Any, index: Any) -> Any:
+    return _scatter_set(g, index, 0.0)
+
+
 @differentiable(
-    a=lambda g, index: _scatter_set(g, index, 0.0),
+    a=_scatter_set_gradient_of_a,
     values=lambda g, index, a_shape: where(
         _last_writers(array_module(g), a_shape, index), _getitem(g, index), 0.0
     ),
 )
-def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Any:
+def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Array:
     result, xp = a.copy(), array_module(a)
     if xp is np or _is_basic(index):
         result[index] = values
@@ -191,14 +196,13 @@ def take(
     indices = as_index(indices if isinstance(indices, list) else (indices,), a)
     indices = indices[0] if isinstance(indices, tuple) else indices
     if getattr(indices, "dtype", None) == np.bool_:
-        indices = cast(indices, np.intp)
+        indices = bare(indices).astype(np.intp)
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f'take: mode must be "raise", "wrap" or "clip", not {mode!r}')
-    with on_device_of(indices):
-        if mode == "wrap":
-            indices = indices % a.shape[axis]
-        elif mode == "clip":
-            indices = array_module(indices).clip(indices, 0, a.shape[axis] - 1)
+    if mode == "wrap":
+        indices = indices % a.shape[axis]
+    elif mode == "clip":
+        indices = array_module(indices).clip(indices, 0, a.shape[axis] - 1)
     return _getitem(a, (slice(None),) * axis + (indices,))
 
 
@@ -217,11 +221,10 @@ def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -
             f"take_along_axis: indices has {indices.ndim} axes, expected {arr.ndim} like arr"
         )
     xp = array_module(indices)
-    with on_device_of(indices):
-        index = [
-            xp.arange(n).reshape([-1 if i == k else 1 for k in range(arr.ndim)])
-            for i, n in enumerate(arr.shape)
-        ]
+    index = [
+        xp.arange(n).reshape([-1 if i == k else 1 for k in range(arr.ndim)])
+        for i, n in enumerate(arr.shape)
+    ]
     index[axis] = indices
     return _getitem(arr, tuple(index))
 
@@ -232,7 +235,7 @@ def repeat(a: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     if axis is None:
         a, axis = ravel(a), 0
     axis = one_axis(a.ndim, axis, "repeat")
-    return take(a, near(np.repeat(np.arange(a.shape[axis]), repeats), a), axis)
+    return take(a, beside(np.repeat(np.arange(a.shape[axis]), repeats), a), axis)
 
 
 def _unpadded(g: Any, a_shape: tuple[int, ...], pad_width: Any) -> Any:
@@ -241,7 +244,7 @@ def _unpadded(g: Any, a_shape: tuple[int, ...], pad_width: Any) -> Any:
 
 
 @differentiable(a=_unpadded)
-def _pad(a: Array, pad_width: Any, constant_values: float) -> Any:
+def _pad(a: Array, pad_width: Any, constant_values: float) -> Array:
     return array_module(a).pad(a, pad_width, constant_values=constant_values)
 
 
@@ -275,8 +278,9 @@ def pad(
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
     for axis, width in enumerate(widths):
         indices = np.pad(np.arange(array.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
-        array = take(array, near(indices, array), axis)
-    return array
+        array = take(array, beside(indices, array), axis)
+    padded: Tensor = array
+    return padded
 
 
 class At:

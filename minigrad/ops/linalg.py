@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.arrays.axes import kept_shape, one_axis
-from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, ArrayLike, Axis, array_module
 from minigrad.arrays.sums import total, wide
 from minigrad.autograd.fused import joint
@@ -17,9 +16,7 @@ from minigrad.autograd.record import differentiable, operand
 from minigrad.ops.arithmetic import abs, multiply, power, selected, where
 from minigrad.ops.reduction import max, min, sum
 from minigrad.ops.shape import broadcast_to, expand_dims, ravel, reshape, squeeze, transpose
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor
 
 
 def _rows(x: Any) -> Any:
@@ -46,7 +43,7 @@ def _right_gradient(g: Any, x1: Any, x2: Any) -> Any:
 
 
 @differentiable(x1=_left_gradient, x2=_right_gradient)
-def matmul(x1: ArrayLike, x2: ArrayLike) -> Tensor:
+def matmul(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Matrix product by NumPy's rules.
 
     A vector on the left is a row, on the right a column; with more than two axes the last two are
@@ -60,7 +57,7 @@ def matmul(x1: ArrayLike, x2: ArrayLike) -> Tensor:
     weight=lambda g, x: _rows(g).T @ _rows(x),
     bias=lambda g: g,
 )
-def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike = None) -> Tensor:
+def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike = None) -> Array:
     """X W^T + b: an affine map of the last axis.
 
     Parameters
@@ -157,7 +154,7 @@ def _einsum_backward(g: Any, operands: list[Any], labels: list[str], result: str
 
 
 @joint(backward=_einsum_backward, inputs=["operands"])
-def _einsum(labels: list[str], operands: Sequence[Array], result: str) -> Any:
+def _einsum(labels: list[str], operands: Sequence[Array], result: str) -> tuple[Any, Any]:
     """An einsum in which each label of an operand occurs once there, and also somewhere else."""
     if len(operands) == 2:
         return _product_of_two(labels, operands, result), None
@@ -204,7 +201,7 @@ def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
     ValueError
         where subscripts and operands do not fit each other.
     """
-    operands = tuple([operand(beside(x, operands)) for x in operands])
+    operands = tuple([operand(operand(x, operands)) for x in operands])
     terms, arrow, result = subscripts.replace(" ", "").partition("->")
     labels = terms.split(",")
     if len(labels) != len(operands):
@@ -261,16 +258,22 @@ def _without_repeats(labels: str, x: Any) -> tuple[str, Any]:
 # ------------------------------------------------------------- diagonals, triangles, norms
 
 
+def _diagonal_gradient(g: Any, a_shape: Any, offset: Any, axis1: Any, axis2: Any) -> Any:
+    return _on_diagonal(g, a_shape, offset, axis1, axis2)
+
+
 @differentiable(
-    a=lambda g, a_shape, offset, axis1, axis2: _on_diagonal(g, a_shape, offset, axis1, axis2),
+    a=_diagonal_gradient,
 )
-def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements a[i, i + offset] of the matrices in two axes, along a new last axis."""
     return a.diagonal(offset, axis1, axis2)
 
 
 @differentiable(values=lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2))
-def _on_diagonal(values: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
+def _on_diagonal(
+    values: Array, shape: tuple[int, ...], offset: int, axis1: int, axis2: int
+) -> Array:
     xp = array_module(values)
     result = xp.zeros(shape, values.dtype)
     i = xp.arange(values.shape[-1])
@@ -284,14 +287,22 @@ def trace(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tens
     return sum(diagonal(a, offset, axis1, axis2), -1)
 
 
-@differentiable(m=lambda g, k: tril(g, k))
-def tril(m: ArrayLike, k: int = 0) -> Tensor:
+def _tril_gradient(g: Any, k: Any) -> Any:
+    return tril(g, k)
+
+
+@differentiable(m=_tril_gradient)
+def tril(m: ArrayLike, k: int = 0) -> Array:
     """The lower triangle of the matrices in the last two axes; 0 above the diagonal `k`."""
     return array_module(m).tril(m, k)
 
 
-@differentiable(m=lambda g, k: triu(g, k))
-def triu(m: ArrayLike, k: int = 0) -> Tensor:
+def _triu_gradient(g: Any, k: Any) -> Any:
+    return triu(g, k)
+
+
+@differentiable(m=_triu_gradient)
+def triu(m: ArrayLike, k: int = 0) -> Array:
     """The upper triangle of the matrices in the last two axes; 0 below the diagonal `k`."""
     return array_module(m).triu(m, k)
 
@@ -302,7 +313,7 @@ def _norm_gradient(g: Any, x: Any, out: Any, axis: Axis) -> Any:
 
 
 @differentiable(x=_norm_gradient)
-def _norm(x: Array, axis: Axis, keepdims: bool) -> Any:
+def _norm(x: Array, axis: Axis, keepdims: bool) -> Array:
     wider = x.astype(wide(x.dtype), copy=False)
     return array_module(x).sqrt(total(wider * wider, axis, keepdims)).astype(x.dtype, copy=False)
 
@@ -350,7 +361,8 @@ def norm(
     if x.dtype == np.float16:  # where powers soon overflow
         return norm(x.astype(np.float32), ord, axis, keepdims).astype(x.dtype)
     powers = _power_beside_zero(abs(x), ord)
-    return _power_beside_zero(sum(powers, axis, keepdims=keepdims), 1 / ord)
+    length: Tensor = _power_beside_zero(sum(powers, axis, keepdims=keepdims), 1 / ord)
+    return length
 
 
 def _power_beside_zero(x: Any, p: float) -> Any:

@@ -5,20 +5,17 @@ That of classes is in `minigrad.ops.cross_entropy`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, on_device_of
-from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.library import Array, ArrayLike, array_module, bare
 from minigrad.arrays.sums import wide
 from minigrad.autograd.record import float_dtype, operand
 from minigrad.ops.activations import softplus
 from minigrad.ops.arithmetic import in_dtype, multiply, square, subtract, where
 from minigrad.ops.targets import as_floats, constant_array
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor
 
 
 def known_reduction(op: str, reduction: str) -> str:
@@ -38,19 +35,18 @@ def times(share: Any, value: Any) -> Any:
     """Share · value, where 0 · infinity is 0, as 0 log 0 is."""
     if not may_be_infinite(value):
         return share * value
-    share_, value_ = (getattr(x, "_data", x) for x in (share, value))
-    with on_device_of(value_):
-        nothing = (share_ == 0) & array_module(value_).isinf(value_)
+    share_, value_ = (bare(x) for x in (share, value))
+    nothing = (share_ == 0) & array_module(value_).isinf(value_)
     return share * where(nothing, 0.0, value)
 
 
 def may_be_infinite(x: Any) -> bool:
     """Whether there is an infinity in `x`; on a GPU, where a look would wait for it, True."""
-    return array_module(x) is not np or bool(np.isinf(getattr(x, "_data", x)).any())
+    return array_module(x) is not np or bool(np.isinf(bare(x)).any())
 
 
 def _beside_each_other(a: Any, b: Any) -> tuple[Any, Any]:
-    return operand(beside(a, [b])), operand(beside(b, [a]))
+    return operand(operand(a, [b])), operand(operand(b, [a]))
 
 
 def _same_shape(op: str, predictions: Any, targets: Any) -> None:
@@ -67,7 +63,8 @@ def mse_loss(predictions: ArrayLike, targets: ArrayLike, reduction: str = "mean"
     _same_shape("mse_loss", predictions, targets)
     dtype = float_dtype([predictions.dtype, targets.dtype])
     difference = subtract(in_dtype(predictions, wide(predictions.dtype)), targets)
-    return in_dtype(reduced("mse_loss", square(difference), reduction), dtype)
+    loss: Tensor = in_dtype(reduced("mse_loss", square(difference), reduction), dtype)
+    return loss
 
 
 def binary_cross_entropy_with_logits(
@@ -99,8 +96,7 @@ def binary_cross_entropy_with_logits(
     logits = in_dtype(logits, wide(logits.dtype))
     if weight is not None:
         weight = _constant_like(logits, "weight", weight)
-        with on_device_of(weight):
-            nothing = weight == 0
+        nothing = weight == 0
         logits = where(nothing, 0.0, logits)  # whatever is there
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
     positive = targets
@@ -110,12 +106,14 @@ def binary_cross_entropy_with_logits(
     losses = product(positive, softplus(-logits)) + product(1.0 - targets, softplus(logits))
     if weight is not None:
         losses = losses * weight
-    return in_dtype(reduced("binary_cross_entropy_with_logits", losses, reduction), dtype)
+    loss = reduced("binary_cross_entropy_with_logits", losses, reduction)
+    result: Tensor = in_dtype(loss, dtype)
+    return result
 
 
 def _constant_like(logits: Any, name: str, weight: Any) -> Array:
     """A weight of binary_cross_entropy_with_logits, in the dtype of its logits."""
-    if getattr(weight, "_node", None) is not None:
+    if isinstance(weight, Tensor) and weight._node is not None:
         raise TypeError(
             f"binary_cross_entropy_with_logits: {name} requires a gradient, which it cannot have; "
             "detach() it"

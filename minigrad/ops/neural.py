@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.arrays import random
-from minigrad.arrays.devices import beside, near, on_device_of
+from minigrad.arrays.devices import beside
 from minigrad.arrays.kernel import THREADS, usable
 from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_array, bare
 from minigrad.arrays.sums import total, wide
 from minigrad.autograd.fused import fused
+from minigrad.autograd.node import Leaf
 from minigrad.autograd.record import differentiable, operand
 from minigrad.autograd.sparse import RowSparse, summed_rows
-from minigrad.autograd.tape import Leaf, Variable, wrap
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import all_below
 from minigrad.ops.kernels import CHUNK, add_rows, dropout_mask, take_rows
 from minigrad.ops.reduction import mean, var
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 DRAWS = 1 << 16
 """How many different numbers dropout draws."""
@@ -39,17 +37,17 @@ def _rows_gradient(
             ids, g = ids[looked_up], g[looked_up]
         else:  # a mask as an index would wait for the GPU
             g = where(looked_up[..., None], g, 0.0)
-    if sparse and not isinstance(g, Variable):
+    if sparse and not isinstance(g, Tensor):
         return RowSparse(ids, g, weight_shape)
     return _sum_rows(g, ids, weight_shape)
 
 
 @differentiable(weight=_rows_gradient)
-def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: bool) -> Any:
+def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: bool) -> Array:
     if usable(weight):
         return _taken_by_kernel(ids, weight, 0)
     xp, rows = array_module(weight), weight.shape[0]
-    if xp is np or isinstance(weight, Variable):
+    if xp is np or isinstance(weight, Tensor):
         return weight.take(ids, 0)
     inside = (ids >= 0) & (ids < rows)
     nan = xp.full((), np.nan, weight.dtype)
@@ -67,7 +65,7 @@ def _taken_by_kernel(ids: Array, matrix: Array, axis: int) -> Array:
 
 
 @differentiable(rows=lambda g, ids: _embedding(ids, g, None, False))
-def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Any:
+def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Array:
     """A matrix of `shape` whose row i is the sum of the `rows` with id i."""
     xp, given = array_module(rows), rows.dtype
     ids, rows = ids.reshape(-1), rows.reshape(ids.size, shape[1])
@@ -130,8 +128,8 @@ def embedding(
     if array_module(ids) is np and not all_below(ids, rows):
         worst = ids.max() if ids.max() >= rows else ids.min()
         raise IndexError(f"embedding: id {worst} is outside the {rows} rows of weight")
-    if not isinstance(where_from, Variable):
-        ids = near(ids, weight) if listed else beside(ids, [weight])
+    if not isinstance(where_from, Tensor):
+        ids = beside(ids, weight) if listed else operand(ids, [weight])
     if ids.ndim == 0:
         return embedding(wrap(ids[None]), weight, padding_idx, sparse)[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
@@ -142,8 +140,12 @@ def embedding(
     return _embedding(ids, weight, padding_idx, sparse)
 
 
-@differentiable(weight=lambda g, ids, weight_shape: _sum_columns(g, ids, weight_shape))
-def columns(ids: Array, weight: ArrayLike) -> Any:
+def _columns_gradient(g: Any, ids: Any, weight_shape: Any) -> Any:
+    return _sum_columns(g, ids, weight_shape)
+
+
+@differentiable(weight=_columns_gradient)
+def columns(ids: Array, weight: ArrayLike) -> Array:
     """Column `ids` of `weight`, for each id: the product of `weight` with a one-hot vector."""
     if usable(weight):
         return _taken_by_kernel(ids, weight, 1)
@@ -151,7 +153,7 @@ def columns(ids: Array, weight: ArrayLike) -> Any:
 
 
 @differentiable(values=lambda g, ids: columns(ids, g))
-def _sum_columns(values: Array, ids: Array, shape: tuple[int, int]) -> Any:
+def _sum_columns(values: Array, ids: Array, shape: tuple[int, int]) -> Array:
     """A matrix of `shape` whose column i is the sum of the `values` with id i."""
     if array_module(values) is not np:
         return _sum_rows(values, ids, shape[::-1]).T
@@ -198,7 +200,8 @@ def dropout(
     if x.dtype.kind != "f":
         raise TypeError(f"dropout: x must be floats, not {x.dtype} {x.shape}")
     if not training or p == 0:
-        return x
+        same: Tensor = x
+        return same
     shape = list(x.shape)
     if shared_axis is not None:
         if not -x.ndim <= shared_axis < x.ndim:
@@ -207,8 +210,12 @@ def dropout(
     return thinned(x, *drawn(x, shape, p, rng))
 
 
-@differentiable(x=lambda g, kept, scale: thinned(g, kept, scale))
-def thinned(x: ArrayLike, kept: Array, scale: float) -> Tensor:
+def _thinned_gradient(g: Any, kept: Any, scale: Any) -> Any:
+    return thinned(g, kept, scale)
+
+
+@differentiable(x=_thinned_gradient)
+def thinned(x: ArrayLike, kept: Array, scale: float) -> Array:
     """`x` times `scale` where the mask `kept` has True, else 0, whatever `x` has there."""
     return where(kept, x * x.dtype.type(scale), 0.0)
 
@@ -225,11 +232,10 @@ def drawn(
         # integers of 16 bits are drawn in half the time of floats, which most of it goes into
         return rng.integers(DRAWS, size=shape, dtype=np.uint16) >= drop, scale
     low, high = rng.integers(1 << 32, size=2).tolist()
-    with on_device_of(x):
-        kept = array_module(x).empty(shape, bool)
-        blocks = -(-kept.size // (4 * THREADS))
-        dropout_mask(blocks, THREADS, FLOAT32, kept.size, low, high, drop << 16, kept)
-        return kept, scale
+    kept = array_module(x).empty(shape, bool)
+    blocks = -(-kept.size // (4 * THREADS))
+    dropout_mask(blocks, THREADS, FLOAT32, kept.size, low, high, drop << 16, kept)
+    return kept, scale
 
 
 # ---------------------------------------------------------------------- layer normalisation
@@ -268,7 +274,7 @@ def _layer_norm_backward(
 @fused(twin=composed_layer_norm, backward=_layer_norm_backward, inputs=["x", "weight", "bias"])
 def _layer_norm(
     x: Any, weight: Any, bias: Any, normalized_shape: tuple[int, ...], eps: float
-) -> Any:
+) -> tuple[Any, Any]:
     xp, axes = array_module(x), tuple(range(-len(normalized_shape), 0))
     given = [a.dtype for a in (x, weight, bias) if a is not None]
     x = x.astype(wide(x.dtype), "C", copy=False)  # sums along the last axes keep their digits

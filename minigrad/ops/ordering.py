@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minigrad.arrays.axes import one_axis
-from minigrad.arrays.devices import zeros
-from minigrad.arrays.library import Array, ArrayLike, DType, bare
+from minigrad.arrays.library import Array, ArrayLike, DType, bare, zeros
 from minigrad.autograd.record import differentiable, operand
 from minigrad.ops.arithmetic import selected
 from minigrad.ops.discrete import argsort
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduction import _no_out
 from minigrad.ops.shape import concatenate, moveaxis, ravel, stack
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor
 
 
 def sort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tensor:
@@ -63,7 +60,7 @@ def topk(a: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> tuple[Te
 
 
 @differentiable(a=lambda g, a, axis: _summed_products(g, a, axis))
-def _cumprod(a: Array, axis: int, dtype: DType = None) -> Any:
+def _cumprod(a: Array, axis: int, dtype: DType = None) -> Array:
     return a.cumprod(axis, dtype=dtype)
 
 

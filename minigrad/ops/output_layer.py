@@ -9,7 +9,7 @@ weights at once; and the next block takes its memory.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,7 @@ from minigrad.ops.targets import (
     check_classes,
     check_smoothing,
 )
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor
 
 BLOCK = 1 << 22
 """Logits in a block, at most, if the weights are not many: enough rows for the matrix products to
@@ -216,7 +214,7 @@ def _linear_cross_entropy(
     reduction: str,
     any_ignored: bool,
     wanted: tuple[bool, ...],
-) -> Any:
+) -> tuple[Any, Any]:
     """Loss and gradients in one pass; `wanted` says of which inputs.
 
     `any_ignored` says whether any target may be `ignore_index`.
@@ -311,7 +309,10 @@ def linear_cross_entropy(
     )
     any_ignored = check_classes(name, targets, (*shape[:-1], classes), ignore_index)
     wanted = tuple(
-        [modes.recording and getattr(x, "_node", None) is not None for x in (hidden, weight, bias)]
+        [
+            modes.recording and isinstance(x, Tensor) and x._node is not None
+            for x in (hidden, weight, bias)
+        ]
     )
     options = (ignore_index, label_smoothing, reduction, any_ignored, wanted)
     return _linear_cross_entropy(hidden, weight, bias, targets, *options)

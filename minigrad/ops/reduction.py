@@ -6,19 +6,17 @@ because NumPy has it there, and must be None.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.arrays.axes import kept_shape, reduced_axes, reduced_count
-from minigrad.arrays.library import Array, ArrayLike, Axis, DType, array_module
+from minigrad.arrays.library import Array, ArrayLike, Axis, DType, array_module, bare
 from minigrad.arrays.sums import running, total, wide
 from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import clip, exp, in_dtype, selected, where
 from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, ravel, stack
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor
 
 
 def _spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
@@ -34,7 +32,7 @@ def _no_out(op: str, out: None) -> None:
 @differentiable(a=lambda g, a_shape, axis: _spread(g, a_shape, axis))
 def sum(
     a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
-) -> Tensor:
+) -> Array:
     """Sum over `axis`."""
     _no_out("sum", out)
     return total(a, axis, keepdims, dtype)
@@ -65,7 +63,7 @@ def _float_dtype(a: Any, dtype: DType) -> DType:
 )
 def mean(
     a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
-) -> Tensor:
+) -> Array:
     """Mean over `axis`; of nothing it is NaN."""
     _no_out("mean", out)
     return _average(a, axis, keepdims, _float_dtype(a, dtype))
@@ -78,7 +76,7 @@ def mean(
 )
 def prod(
     a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
-) -> Tensor:
+) -> Array:
     """Product over `axis`. The derivative is exact where elements are 0, too."""
     _no_out("prod", out)
     return a.prod(axis, dtype=dtype, keepdims=keepdims)
@@ -108,7 +106,7 @@ def _others(a: Any) -> Any:
 
 def _share_of_ties(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     """`g` to the elements that equal the extremum (or are NaN), in equal parts."""
-    a, out = (getattr(x, "_data", x) for x in (a, out))  # where the extremum lies is a constant
+    a, out = (bare(x) for x in (a, out))  # where the extremum lies is a constant
     shape = kept_shape(a.shape, axis)
     ties = (a == out.reshape(shape)) | (a != a)
     count = ties.sum(reduced_axes(a.ndim, axis), dtype=wide(a.dtype), keepdims=True)
@@ -116,7 +114,7 @@ def _share_of_ties(g: Any, a: Any, out: Any, axis: Axis) -> Any:
 
 
 @differentiable(a=lambda g, a, out, axis: _share_of_ties(g, a, out, axis))
-def max(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Tensor:
+def max(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Array:
     """Largest element over `axis`; NaN if there is one. Ties share the gradient equally.
 
     The values alone, as in NumPy, not a pair with their places as in PyTorch: those are
@@ -127,7 +125,7 @@ def max(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = Fals
 
 
 @differentiable(a=lambda g, a, out, axis: _share_of_ties(g, a, out, axis))
-def min(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Tensor:
+def min(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Array:
     """Smallest element over `axis`; NaN if there is one. Ties share the gradient equally.
 
     The values alone, as in NumPy, not a pair with their places as in PyTorch: those are
@@ -163,7 +161,7 @@ def var(
     out: None = None,
     ddof: float = 0,
     keepdims: bool = False,
-) -> Tensor:
+) -> Array:
     """Variance over `axis`: the sum of squared deviations from the mean, over n - `ddof`.
 
     Where that divides by nothing it is NaN (or infinite), as it is of nothing.
@@ -183,7 +181,7 @@ def std(
     out: None = None,
     ddof: float = 0,
     keepdims: bool = False,
-) -> Tensor:
+) -> Array:
     """Standard deviation over `axis`. Its derivative is taken as 0 where all elements are equal."""
     _no_out("std", out)
     dtype = _float_dtype(a, dtype)
@@ -206,7 +204,7 @@ def _softmax_gradient(g: Any, a: Any, out: Any, axis: Axis) -> Any:
 
 
 @differentiable(a=_softmax_gradient)
-def logsumexp(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def logsumexp(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
     """Log of the sum over `axis` of exp(a), for elements of any size; -inf for none."""
     xp, dtype = array_module(a), _float_dtype(a, None)
     if reduced_count(a.shape, axis) == 0:
@@ -220,8 +218,12 @@ def logsumexp(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     return y if keepdims else y.squeeze(reduced_axes(a.ndim, axis))
 
 
-@differentiable(a=lambda g, axis: flip(_cumsum(flip(g, axis), axis), axis))
-def _cumsum(a: Array, axis: int, dtype: DType = None) -> Any:
+def _cumsum_gradient(g: Any, axis: Any) -> Any:
+    return flip(_cumsum(flip(g, axis), axis), axis)
+
+
+@differentiable(a=_cumsum_gradient)
+def _cumsum(a: Array, axis: int, dtype: DType = None) -> Array:
     return running(a, axis, dtype)
 
 

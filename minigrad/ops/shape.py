@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.arrays.axes import one_axis
-from minigrad.arrays.devices import cast, device_of
+from minigrad.arrays.devices import device_of
 from minigrad.arrays.devices import to_device as array_to_device
 from minigrad.arrays.library import (
     Array,
@@ -18,45 +18,47 @@ from minigrad.arrays.library import (
     Device,
     DType,
     array_module,
+    bare,
 )
 from minigrad.autograd.fused import joint
 from minigrad.autograd.record import differentiable, operand
-from minigrad.autograd.tape import Variable, wrap
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, wrap
 
 Shape = int | Sequence[int]
 
 
 @differentiable(a=lambda g, a_shape: g.reshape(a_shape))
-def reshape(a: ArrayLike, shape: Shape) -> Tensor:
+def reshape(a: ArrayLike, shape: Shape) -> Array:
     """The elements of `a`, in order, in a new shape; one length may be -1."""
     return a.reshape(shape)
 
 
 @differentiable(a=lambda g, a_shape: g.reshape(a_shape))
-def ravel(a: ArrayLike) -> Tensor:
+def ravel(a: ArrayLike) -> Array:
     """The elements of `a`, in order, as a vector."""
     return a.reshape(-1)
 
 
 @differentiable(a=lambda g, a_shape: g.reshape(a_shape))
-def expand_dims(a: ArrayLike, axis: Axis) -> Tensor:
+def expand_dims(a: ArrayLike, axis: Axis) -> Array:
     """`a` with axes of length 1 put in at `axis`."""
     return array_module(a).expand_dims(a, axis)
 
 
 @differentiable(a=lambda g, a_shape: g.reshape(a_shape))
-def squeeze(a: ArrayLike, axis: Axis = None) -> Tensor:
+def squeeze(a: ArrayLike, axis: Axis = None) -> Array:
     """`a` without the axes of length 1 (or without those at `axis`)."""
     return a.squeeze(axis)
 
 
+def _transpose_gradient(g: Any, axes: Any) -> Any:
+    return transpose(g, None if axes is None else _inverse(axes))
+
+
 @differentiable(
-    a=lambda g, axes: transpose(g, None if axes is None else _inverse(axes)),
+    a=_transpose_gradient,
 )
-def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Tensor:
+def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Array:
     """`a` with its axes in the order `axes` (None: reversed)."""
     return a.transpose(axes)
 
@@ -65,26 +67,34 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort([axis % len(axes) for axis in axes]))
 
 
-@differentiable(a=lambda g, axis1, axis2: swapaxes(g, axis1, axis2))
-def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Tensor:
+def _swapaxes_gradient(g: Any, axis1: Any, axis2: Any) -> Any:
+    return swapaxes(g, axis1, axis2)
+
+
+@differentiable(a=_swapaxes_gradient)
+def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Array:
     """`a` with two axes exchanged."""
     return a.swapaxes(axis1, axis2)
 
 
-@differentiable(a=lambda g, source, destination: moveaxis(g, destination, source))
-def moveaxis(a: ArrayLike, source: Axis, destination: Axis) -> Tensor:
+def _moveaxis_gradient(g: Any, source: Any, destination: Any) -> Any:
+    return moveaxis(g, destination, source)
+
+
+@differentiable(a=_moveaxis_gradient)
+def moveaxis(a: ArrayLike, source: Axis, destination: Axis) -> Array:
     """`a` with the axes at `source` moved to `destination`, the others in their order."""
     return array_module(a).moveaxis(a, source, destination)
 
 
 @differentiable(array=lambda g: g)
-def broadcast_to(array: ArrayLike, shape: Shape) -> Tensor:
+def broadcast_to(array: ArrayLike, shape: Shape) -> Array:
     """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, without a copy."""
     return array_module(array).broadcast_to(array, shape)
 
 
 @differentiable(x=lambda g: g)
-def _astype(x: Array, dtype: DType) -> Any:
+def _astype(x: Array, dtype: DType) -> Array:
     return x.astype(dtype)
 
 
@@ -94,19 +104,23 @@ def astype(x: ArrayLike, dtype: DType) -> Tensor:
     A tensor made integer or bool is a constant.
     """
     x = operand(x)
-    if np.dtype(dtype).kind != "f" and isinstance(x, Variable):
-        return wrap(cast(x._data, dtype))
+    if np.dtype(dtype).kind != "f" and isinstance(x, Tensor):
+        return wrap(x._data.astype(dtype))
     return _astype(x, dtype)
 
 
-@differentiable(x=lambda g, x: to_device(g, device_of(getattr(x, "_data", x))))
-def to_device(x: ArrayLike, device: Device) -> Tensor:
+def _to_device_gradient(g: Any, x: Any) -> Any:
+    return to_device(g, device_of(bare(x)))
+
+
+@differentiable(x=_to_device_gradient)
+def to_device(x: ArrayLike, device: Device) -> Array:
     """`x` on another device; the gradient comes back to that of `x`."""
     return array_to_device(x, device)
 
 
 @differentiable(a=lambda g: g)
-def copy(a: ArrayLike) -> Tensor:
+def copy(a: ArrayLike) -> Array:
     """A copy of `a` in memory of its own, on the tape."""
     return a.copy()
 
@@ -116,7 +130,7 @@ def _split_like(g: Any, kept: list[int], axis: int) -> Any:
 
 
 @joint(backward=_split_like, inputs=["arrays"])
-def _concatenate(arrays: Sequence[Array], axis: int) -> Any:
+def _concatenate(arrays: Sequence[Array], axis: int) -> tuple[Any, Any]:
     xp = array_module(*arrays)
     axis = one_axis(arrays[0].ndim, axis)
     ends = np.cumsum([a.shape[axis] for a in arrays[:-1]]).tolist()
@@ -144,7 +158,7 @@ def _unstacked(g: Any, axis: int) -> list[Any]:
 
 
 @joint(backward=_unstacked, inputs=["arrays"])
-def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
+def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> tuple[Array, Any]:
     """Arrays of one shape, side by side along a new axis."""
     xp = array_module(*arrays)
     if not arrays:
@@ -154,8 +168,8 @@ def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> Tensor:
     return _in_eights(xp, [a[with_axis] for a in arrays], axis), None
 
 
-@joint(backward=lambda g, axis: [stack(g, axis)], inputs=["x"])
-def unstack(x: ArrayLike, axis: int = 0) -> tuple[Tensor, ...]:
+@joint(backward=lambda g, axis: [stack(g, axis)], inputs=["x"], several=True)
+def unstack(x: ArrayLike, axis: int = 0) -> tuple[tuple[Array, ...], Any]:
     """The parts of `x` along `axis`, without that axis: the reverse of `stack`. They are views."""
     axis = one_axis(x.ndim, axis)
     if x.shape[axis] == 0:
@@ -167,10 +181,10 @@ def _joined(g: list[Any], axis: int) -> list[Any]:
     return [_concatenate(g, axis)]
 
 
-@joint(backward=_joined, inputs=["ary"])
+@joint(backward=_joined, inputs=["ary"], several=True)
 def split(
     ary: ArrayLike, indices_or_sections: int | Sequence[int], axis: int = 0
-) -> tuple[Tensor, ...]:
+) -> tuple[tuple[Array, ...], Any]:
     """`ary` cut along `axis`: into so many equal parts, or before each of the given indices.
 
     The parts are views of `ary`.
@@ -191,18 +205,24 @@ def split(
     return tuple([ary[(*before, slice(i, k))] for i, k in pairwise(edges)]), None
 
 
-@differentiable(m=lambda g, axis: flip(g, axis))
-def flip(m: ArrayLike, axis: Axis = None) -> Tensor:
+def _flip_gradient(g: Any, axis: Any) -> Any:
+    return flip(g, axis)
+
+
+@differentiable(m=_flip_gradient)
+def flip(m: ArrayLike, axis: Axis = None) -> Array:
     """`m` with the order of its elements along `axis` reversed."""
     return array_module(m).flip(m, axis)
 
 
+def _roll_gradient(g: Any, shift: Any, axis: Any) -> Any:
+    return roll(g, tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift, axis)
+
+
 @differentiable(
-    a=lambda g, shift, axis: roll(
-        g, tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift, axis
-    ),
+    a=_roll_gradient,
 )
-def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Tensor:
+def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Array:
     """`a` with its elements moved on by `shift` along `axis`, those at the end to the front."""
     return array_module(a).roll(a, shift, axis)
 

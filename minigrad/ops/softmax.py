@@ -6,7 +6,7 @@ PyTorch. Over an axis of length 0 the result is as empty as `x`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,9 @@ from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import exp
 from minigrad.ops.reduction import sum
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
 
 @differentiable(x=lambda g, out, axis: (g - sum(g * out, axis, None, None, True)) * out)
-def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
+def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     """exp(x) over its sum along `axis`: positive numbers that sum to 1, for `x` of any size."""
     e = array_module(x).exp(shifted(x, axis))
     e /= total(e, axis, True)
@@ -29,7 +26,7 @@ def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
 
 
 @differentiable(x=lambda g, out, axis: g - exp(out) * sum(g, axis, None, None, True))
-def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Tensor:
+def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
     """Logarithm of the softmax of `x` along `axis`, without under- or overflow."""
     if not x.size:
         return x.copy()

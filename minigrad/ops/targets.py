@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, near, on_device_of
+from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, array_module, as_array, bare, is_array
-from minigrad.autograd.tape import Variable
+from minigrad.autograd.record import operand
 from minigrad.ops.indexing import all_below
+from minigrad.tensor import Tensor
 
 
 def as_floats(op: str, name: str, x: Any) -> Any:
@@ -41,10 +42,10 @@ def as_integer(op: str, ignore_index: Any) -> int:
 def as_class_ids(targets: Any, *logits: Any) -> Any:
     """Class indices, of `logits`, as an array beside them, or probabilities as they are."""
     if not is_array(bare(targets)):
-        return near(np.array(targets), logits[0])
+        return beside(np.array(targets), logits[0])
     if targets.dtype.kind == "f":
         return targets
-    return bare(beside(targets, logits))
+    return bare(operand(targets, logits))
 
 
 def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index: int) -> bool:
@@ -77,7 +78,7 @@ def class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | None
     """What each class counts, as an array of the dtype of `like`."""
     if weight is None:
         return None
-    if getattr(weight, "_node", None) is not None:
+    if isinstance(weight, Tensor) and weight._node is not None:
         raise TypeError(f"{op}: weight requires a gradient, which it cannot have; detach() it")
     weight = constant_array(weight, like)
     if weight.shape != (classes,):
@@ -87,6 +88,5 @@ def class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | None
 
 def constant_array(value: Any, like: Any) -> Array:
     """`value` as an array of the dtype of `like`, beside which it stands."""
-    array = beside(value, [like]) if not isinstance(value, Variable) else value._data
-    with on_device_of(array):
-        return as_array(array, like.dtype)
+    array = bare(operand(value, [like]))
+    return as_array(array, like.dtype)

@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from minigrad.arrays.devices import on_device_of
 from minigrad.arrays.library import Array, array_module
-from minigrad.autograd.tape import mark_changed
 from minigrad.optim.blocks import zeros_for
 from minigrad.optim.kernels import UpdateKernel
 from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, mark_changed
 
 
 class ASGD(Optimizer):
@@ -162,11 +160,9 @@ class ASGD(Optimizer):
 
 
 def _copied(p: Tensor) -> Array:
-    with on_device_of(p):
-        return p._data.copy()
+    return p._data.copy()
 
 
 def _put(p: Tensor, values: Array) -> None:
-    with on_device_of(p):
-        p._data[...] = values
+    p._data[...] = values
     mark_changed(p)

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import gpus, on_device_of, zeros
-from minigrad.arrays.library import FLOAT32, Array, array_module
+from minigrad.arrays.devices import gpus
+from minigrad.arrays.library import FLOAT32, Array, array_module, zeros
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse, elements
-from minigrad.autograd.tape import mark_changed, wrap
 from minigrad.optim import norms
 from minigrad.optim.arguments import check_number, in_order, told
 from minigrad.optim.blocks import is_one_piece, pieces
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, mark_changed, wrap
 
 
 def clip_grad_norm_(
@@ -92,8 +91,7 @@ def clip_grad_norm_(
                 for gradient in gradients:
                     g = _to_change(gradient)
                     np.multiply(g, factor.astype(wide(g.dtype)), out=g, casting="same_kind")
-    with on_device_of(norm):
-        return _tensor(array_module(norm).asarray(norm, dtype=wide(gradients[0].dtype)))
+    return _tensor(array_module(norm).asarray(norm, dtype=wide(gradients[0].dtype)))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:

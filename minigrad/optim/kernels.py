@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from textwrap import dedent, indent
 from typing import Any
 
-from minigrad.arrays.devices import on_device_of
 from minigrad.arrays.kernel import THREADS, Kernel, tables, usable
 from minigrad.arrays.library import Array, array_module
 from minigrad.autograd.sparse import RowSparse
@@ -159,10 +158,9 @@ class Updates:
     def launch(self) -> None:
         """Step all that was added."""
         for (kernel, _, dtype, numbers), rows in self._rows.items():
-            with on_device_of(rows[0][0]):
-                finite = self._flag(dtype)
-                for table, total in tables(list(zip(*rows, strict=True))):
-                    kernel(blocks_for(total), THREADS, dtype, table, finite, *numbers)
+            finite = self._flag(dtype)
+            for table, total in tables(list(zip(*rows, strict=True))):
+                kernel(blocks_for(total), THREADS, dtype, table, finite, *numbers)
 
     def _flag(self, dtype: Any) -> Array | None:
         """The number to look at, in `dtype`."""

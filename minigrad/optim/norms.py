@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import device_of, on_device_of
+from minigrad.arrays.devices import device_of
 from minigrad.arrays.kernel import DTYPES, THREADS, Kernel, tables, usable
 from minigrad.arrays.library import Array, DType, array_module
 from minigrad.arrays.sums import wide
@@ -39,8 +39,7 @@ def common_norm(gradients: Sequence[Array], p: float) -> Array:
                 f"clip_grad_norm_: one gradient is on {first}, another on {device_of(g)}; clip "
                 "those of each device by themselves"
             )
-    with on_device_of(gradients[0]):
-        return _norm_here([_readable(g) for g in gradients if g.size], p, gradients[0])
+    return _norm_here([_readable(g) for g in gradients if g.size], p, gradients[0])
 
 
 def _norm_here(gradients: Sequence[Array], p: float, like: Array) -> Array:
@@ -81,17 +80,15 @@ def scale_all(gradients: Sequence[Array], norm: Array, max_norm: float) -> None:
     """Multiply all by min(1, max_norm / (norm + 1e-6)), in place; the host does not wait for it."""
     others = _launch(scale, gradients, lambda dtype: (norm.astype(dtype, copy=False), max_norm))
     for g in others:
-        with on_device_of(g):
-            xp = array_module(g)
-            factor = xp.minimum(max_norm / (norm + 1e-6), 1.0).astype(wide(g.dtype))
-            xp.multiply(g, factor, out=g, casting="same_kind")
+        xp = array_module(g)
+        factor = xp.minimum(max_norm / (norm + 1e-6), 1.0).astype(wide(g.dtype))
+        xp.multiply(g, factor, out=g, casting="same_kind")
 
 
 def clamp_all(gradients: Sequence[Array], bound: float) -> None:
     """Move all elements into [-bound, bound], in place."""
     for g in _launch(clamp, gradients, lambda dtype: (in_range(bound, dtype),)):
-        with on_device_of(g):
-            clamp_one(g, bound)
+        clamp_one(g, bound)
 
 
 def in_range(bound: float, dtype: DType) -> float:
@@ -124,9 +121,8 @@ def _launch(
         else:
             others.append(g)
     for (_, dtype), arrays in taken.items():
-        with on_device_of(arrays[0]):
-            for table, total in tables([arrays]):
-                kernel(blocks_for(total), THREADS, dtype, table, *arguments(dtype))
+        for table, total in tables([arrays]):
+            kernel(blocks_for(total), THREADS, dtype, table, *arguments(dtype))
     return others
 
 

@@ -8,17 +8,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.arrays.devices import device_of, follow, gpus, staying, to_device, zeros
-from minigrad.arrays.library import Array, is_array
+from minigrad.arrays.devices import device_of, gpus, to_device
+from minigrad.arrays.library import Array, bare, is_array, zeros
 from minigrad.arrays.sums import wide
 from minigrad.autograd.modes import enable_grad
 from minigrad.autograd.sparse import RowSparse, elements
-from minigrad.autograd.tape import mark_changed, wrap
 from minigrad.optim import state as saving
 from minigrad.optim.arguments import check_names, check_number, check_parameter, in_order, told
 from minigrad.optim.blocks import Scratch, is_one_piece, pieces
 from minigrad.optim.kernels import UpdateKernel, Updates
-from minigrad.tensor import Tensor
+from minigrad.tensor import Tensor, mark_changed, wrap
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]]
 """What an optimiser takes: Tensors, or groups of them: ``{"params": tensors, "lr": 0.1}``."""
@@ -186,13 +185,12 @@ class Optimizer:
         if isinstance(finite, np.ndarray) and not np.isfinite(finite).all():
             return loss
         own = type(self)._update is not Optimizer._update  # an update of its own has no kernel
-        with staying(), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             planned: list[tuple[Tensor, Any, dict[str, Any], Any]] = []
             for o, parameters in steps:
                 for p, gradient in parameters:
                     state = dict(self.state.get(p, ()))
                     if gpus:
-                        follow(p)
                         _bring_along(state, p._data)
                     prepared = o if own else self._prepare(p._data, state, o)
                     planned.append((p, gradient, state, prepared))
@@ -200,8 +198,6 @@ class Optimizer:
             updates = Updates(finite) if gpus else None
             for p, gradient, state, prepared in planned:
                 self.state.setdefault(p, {}).update(state)
-                if gpus:
-                    follow(p)
                 if not own:
                     states, numbers = prepared
                     self._change_one(p._data, gradient, states, numbers, updates)
@@ -223,7 +219,7 @@ class Optimizer:
         return options
 
     def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
-        g: Any = getattr(p.grad, "_data", p.grad)  # a Tensor's array; a RowSparse as it is
+        g: Any = bare(p.grad)  # a Tensor's array; a RowSparse as it is
         data = p._data
         if type(data) is np.ndarray and not data.flags.writeable:
             raise ValueError(

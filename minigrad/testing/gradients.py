@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.arrays.devices import on_device_of
-from minigrad.arrays.library import array_module
+from minigrad.arrays.library import array_module, bare
 from minigrad.autograd.modes import enable_grad, no_grad
-from minigrad.autograd.tape import Variable, grad
+from minigrad.autograd.tape import grad
 from minigrad.creation import tensor
 from minigrad.tensor import Tensor
 from minigrad.testing.causes import not_linear
@@ -125,14 +124,14 @@ def _as_checked(x: Any, what: str) -> Any:
         raise TypeError(f"{what} is a {type(x).__name__} with arrays in it; pass them one by one")
     if isinstance(x, bool | int | str | None):
         return x
-    data = getattr(x, "_data", x)
+    data = bare(x)
     if isinstance(data, float) or getattr(data, "dtype", np.dtype(int)).kind == "f":
         return tensor(data, dtype=np.float64, requires_grad=True)
     return x
 
 
 def _is_checked(x: Any) -> bool:
-    return isinstance(x, Variable) and x._node is not None
+    return isinstance(x, Tensor) and x._node is not None
 
 
 def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
@@ -365,10 +364,9 @@ def _gradients(
 
 def _elsewhere(x: Tensor) -> Tensor:
     """An equal tensor that lies otherwise in memory: its axes in the other order, with gaps."""
-    with on_device_of(x._data):
-        memory = array_module(x._data).full((*x.shape[::-1], 2), np.nan)
-        memory[..., 0] = x._data.T
-        return Tensor(memory[..., 0].T, None, x.device, requires_grad=True)
+    memory = array_module(x._data).full((*x.shape[::-1], 2), np.nan)
+    memory[..., 0] = x._data.T
+    return Tensor(memory[..., 0].T, None, x.device, requires_grad=True)
 
 
 def _same(one: Array, two: Array) -> bool:

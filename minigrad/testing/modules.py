@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import random
-from minigrad.arrays.devices import on_device_of
-from minigrad.autograd.tape import Leaf
+from minigrad.arrays.library import bare
+from minigrad.autograd.node import Leaf
 from minigrad.creation import tensor
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
@@ -181,9 +181,8 @@ def _prepared(
 
 
 def _scaled(x: Any, factor: float, dtype: Any) -> Tensor:
-    data = getattr(x, "_data", x)
-    with on_device_of(data):
-        return tensor(data * factor, dtype=dtype, requires_grad=True)
+    data = bare(x)
+    return tensor(data * factor, dtype=dtype, requires_grad=True)
 
 
 def _is_float(x: Any) -> bool:

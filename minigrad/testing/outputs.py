@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from minigrad.autograd.tape import Node
+from minigrad.autograd.node import Node
 from minigrad.tensor import Tensor
 
 

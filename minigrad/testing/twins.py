@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import on_device_of, run, staying
-from minigrad.arrays.library import array_module
+from minigrad.arrays.library import array_module, bare
 from minigrad.autograd.modes import enable_grad, no_grad
-from minigrad.autograd.tape import Node, walk
+from minigrad.autograd.node import Node
+from minigrad.autograd.tape import walk
 from minigrad.tensor import Tensor
 from minigrad.testing.differences import GradientError
 from minigrad.testing.outputs import nodes_behind
@@ -27,16 +27,15 @@ def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) 
         if type(node) is not Node or getattr(plan, "twin", None) is None:
             continue
         args, several = node.saved[0], isinstance(node.shape, list)
-        values = [_bare(a) for a in args]
-        result, _ = run(plan.name, plan.op.parameters, plan.op.forward, values)
+        values = [bare(a) for a in args]
+        result, _ = plan.op.call(values)
         with no_grad():
-            twins = plan.twin(*args)
+            twins = plan.twin(*plan.op.grouped(args))
         pairs = zip(result, twins, strict=True) if several else [(result, twins)]
         if not all(_alike(Tensor(own), twin) for own, twin in pairs):
             raise GradientError(f"{name}: {plan.name} is fused, and its twin gives another value")
         shapes, like = node.shape if several else [node.shape], result[0] if several else result
-        with on_device_of(like):
-            g = [array_module(like).asarray(rng.uniform(-1, 1, shape)) for shape in shapes]
+        g = [array_module(like).asarray(rng.uniform(-1, 1, shape)) for shape in shapes]
         own, through = (
             _walked(node, [wrapped(x) for x in g] if several else wrapped(g[0]), recorded)
             for wrapped, recorded in ((lambda x: x, False), (Tensor, True))
@@ -51,12 +50,8 @@ def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) 
 
 
 def _walked(node: Node, g: Any, recorded: bool) -> dict[Node, Any]:
-    with enable_grad(), staying():
+    with enable_grad():
         return walk({node: g}, True, recorded, frozenset(node.parents))
-
-
-def _bare(a: Any) -> Any:
-    return [_bare(item) for item in a] if isinstance(a, list) else getattr(a, "_data", a)
 
 
 def _alike(one: Tensor, two: Tensor) -> bool:

@@ -35,7 +35,7 @@ def explicit():
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "CUDA", "", 0])
 def test_a_device_that_has_no_such_name(name):
-    with pytest.raises(ValueError, match=r'expected "cpu", "cuda" or "cuda:N", got'):
+    with pytest.raises(ValueError, match=r'expected "cpu" or "cuda", got'):
         mg.tensor([1.0], device=name)
 
 
@@ -121,7 +121,7 @@ class TestWithoutAGPU:
             mg.cuda.set_float32_matmul_precision("medium")
 
     def test_what_is_asked_of_a_gpu_is_not_asked_of_the_cpu(self):
-        with pytest.raises(ValueError, match='expected "cuda" or "cuda:N"'):
+        with pytest.raises(ValueError, match='expected "cuda"'):
             mg.cuda.synchronize("cpu")
 
 

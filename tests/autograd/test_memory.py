@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.autograd.tape import Leaf
+from minigrad.autograd.node import Leaf
 
 
 def leaf(value, dtype=np.float64):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.autograd.tape import mark_changed
+from minigrad.tensor import mark_changed
 
 
 def leaf(*values, dtype=np.float64):

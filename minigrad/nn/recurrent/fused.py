@@ -82,6 +82,7 @@ def _rnn_backward(
     twin=unrolled_rnn,
     backward=_rnn_backward,
     kept_outputs=(0,),
+    several=True,
     inputs=["x", "h_0", "W_ih", "W_hh", "b_ih", "b_hh"],
 )
 def rnn(
@@ -94,7 +95,7 @@ def rnn(
     nonlinearity: str,
     sizes: Sizes,
     reverse: bool,
-) -> Any:
+) -> tuple[tuple[Array, ...], Any]:
     """The simple recurrent network over a sequence; `nonlinearity` is "tanh" or "relu"."""
     if usable(x, h_0, W_ih, W_hh, b_ih, b_hh):
         return fused_gpu.rnn_forward(x, h_0, W_ih, W_hh, b_ih, b_hh, nonlinearity, sizes, reverse)
@@ -167,6 +168,7 @@ def _lstm_backward(
     twin=unrolled_lstm,
     backward=_lstm_backward,
     kept_outputs=(0,),
+    several=True,
     inputs=["x", "h_0", "c_0", "W_ih", "W_hh", "b_ih", "b_hh"],
 )
 def lstm(
@@ -179,7 +181,7 @@ def lstm(
     b_hh: Any,
     sizes: Sizes,
     reverse: bool,
-) -> Any:
+) -> tuple[tuple[Array, ...], Any]:
     """The LSTM over a sequence."""
     if usable(x, h_0, c_0, W_ih, W_hh, b_ih, b_hh):
         return fused_gpu.lstm_forward(x, h_0, c_0, W_ih, W_hh, b_ih, b_hh, sizes, reverse)
@@ -269,11 +271,12 @@ def _gru_backward(
     twin=unrolled_gru,
     backward=_gru_backward,
     kept_outputs=(0,),
+    several=True,
     inputs=["x", "h_0", "W_ih", "W_hh", "b_ih", "b_hh"],
 )
 def gru(
     x: Any, h_0: Any, W_ih: Any, W_hh: Any, b_ih: Any, b_hh: Any, sizes: Sizes, reverse: bool
-) -> Any:
+) -> tuple[tuple[Array, ...], Any]:
     """The GRU over a sequence."""
     if usable(x, h_0, W_ih, W_hh, b_ih, b_hh):
         return fused_gpu.gru_forward(x, h_0, W_ih, W_hh, b_ih, b_hh, sizes, reverse)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.arrays.devices import near
+from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, ArrayLike, DType, array_module, as_array, bare
 from minigrad.nn.building import (
     as_input,
@@ -101,7 +101,7 @@ class _Fused(Layers):
         if not self.one_hot:
             return super()._checked_input(x)
         if isinstance(check_one(self, x), list | tuple):
-            x = near(np.asarray(x, None if np.size(x) else np.int64), self._like(x))
+            x = beside(np.asarray(x, None if np.size(x) else np.int64), self._like(x))
         x, axes = as_input(self, x), "(N, T)" if self.batch_first else "(T, N)"
         if x.dtype.kind not in "iu":
             raise TypeError(

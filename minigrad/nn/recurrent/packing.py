@@ -20,12 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import near
+from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, array_module
 from minigrad.autograd.record import differentiable
 
 
-@differentiable(x=lambda g, x_shape, index: put_rows(g, index, x_shape[0]))
+def _take_rows_gradient(g: Any, x_shape: Any, index: Any) -> Any:
+    return put_rows(g, index, x_shape[0])
+
+
+@differentiable(x=_take_rows_gradient)
 def take_rows(x: Any, index: Array) -> Any:
     """The rows of `x` with the numbers `index`, none of them twice."""
     return x[index]
@@ -55,8 +59,8 @@ class Packing:
         at_time = np.arange(lengths.max(initial=0))[:, None] < lengths[order]
         time, place = np.nonzero(at_time)
         self.sizes: tuple[int, ...] = tuple(at_time.sum(1).tolist())
-        self._rows = near(time * len(lengths) + order[place], like)
-        self._order, self._back = near(order, like), near(np.argsort(order), like)
+        self._rows = beside(time * len(lengths) + order[place], like)
+        self._order, self._back = beside(order, like), beside(np.argsort(order), like)
 
     def pack(self, x: Any) -> Any:
         """The rows of `x` (T, N, features) that are no padding."""
