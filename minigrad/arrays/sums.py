@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.axes import one_axis, reduced_axes
-from minigrad.arrays.library import FLOAT32, Array, Axis, DType
+from minigrad.arrays.library import FLOAT32, Array, Axis, DType, array_module
 
 _BLOCK = 64  # rows that are added up one after the other
 _LAST = 4 * _BLOCK  # the same where that is the last round
@@ -99,3 +99,48 @@ def running(x: Array, axis: int, dtype: DType = None) -> Array:
 def wide(dtype: DType) -> DType:
     """The dtype to compute sums in whose result is of `dtype`: float32 for float16."""
     return FLOAT32 if np.dtype(dtype).char == "e" else dtype
+
+
+LONG = 64
+"""From this length on, rows are summed by a call for each id, which is then up to ten times as
+fast as `numpy.add.reduceat` of all."""
+
+MANY = 256
+"""NumPy adds row after row: of more rows than so many the last digits would be lost."""
+
+
+def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
+    """The `ids` (k,), sorted and each once, and the sum of the `rows` of each, in new memory.
+
+    Equal ids are brought side by side by sorting; then the rows of each run of them are summed.
+    """
+    xp, given = array_module(rows), rows.dtype
+    if xp is not np:
+        unique, inverse = xp.unique(ids, return_inverse=True)
+        sums = xp.zeros((unique.size, rows.shape[1]), wide(given))
+        xp.add.at(sums, inverse, rows.astype(sums.dtype, copy=False))
+        return unique, sums.astype(given, copy=False)
+    order = np.argsort(ids, kind="stable")
+    ordered, rows = ids[order], rows[order]
+    is_first = np.ones(len(ids), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    starts = np.flatnonzero(is_first)
+    if len(starts) == len(ids):
+        return ordered, rows
+    rows = rows.astype(wide(given), copy=False)
+    if rows.shape[1] < LONG:
+        sums, most = np.add.reduceat(rows, starts, axis=0), MANY
+        if not (ordered[most:] == ordered[:-most]).any():
+            return ordered[starts], sums.astype(given, copy=False)
+    else:
+        sums, most = rows[starts], 1
+    ends = np.append(starts[1:], len(ids))
+    runs = np.flatnonzero(ends - starts > most)
+    for i, start, end in zip(
+        runs.tolist(), starts[runs].tolist(), ends[runs].tolist(), strict=True
+    ):
+        if end - start <= MANY:
+            np.add.reduce(rows[start:end], axis=0, out=sums[i])
+        else:
+            sums[i] = total(rows[start:end], 0)
+    return ordered[starts], sums.astype(given, copy=False)

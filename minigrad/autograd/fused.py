@@ -20,7 +20,7 @@ None, for each input; the items of an input that is a list count one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, Protocol, overload
 
 from minigrad.arrays.devices import beside
@@ -145,7 +145,6 @@ class JointOp(Op):
         self.wants = [known.index(name) for name in names_wanted(backward, self)]
         self.wanted = [i in self.wants for i in range(self.arity)]
         self.keeps = [twin is not None or wanted for wanted in self.wanted]
-        self.plan = lru_cache(maxsize=64)(self._plan)  # type: ignore[method-assign]
         self.of_lengths = lru_cache(maxsize=64)(self._of_lengths)
 
     def flattened(self, args: Sequence[Any]) -> tuple[Op, Sequence[Any]]:
@@ -199,7 +198,7 @@ class JointOp(Op):
     def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
         return None  # `operands` has seen to it
 
-    def _plan(self, needs: int) -> JointPlan:
+    def planned(self, needs: int) -> JointPlan:
         for i, (name, is_input) in enumerate(zip(self.parameters, self.inputs, strict=True)):
             if needs >> i & 1 and not is_input:
                 self.refuse(name)
@@ -222,7 +221,7 @@ class FlatOp(JointOp):
             self.inputs += [op.inputs[i]] * len(names)
             self.wanted += [op.wanted[i]] * len(names)
             self.keeps += [op.keeps[i]] * len(names)
-        self.plan = lru_cache(maxsize=64)(self._plan)  # type: ignore[method-assign]
+        self.plan = cache(self.planned)
 
     def grouped(self, args: Sequence[Any]) -> Sequence[Any]:
         rest = iter(args)

@@ -23,14 +23,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from operator import itemgetter
 from typing import Any, NoReturn, ParamSpec
 
 import numpy as np
 
 from minigrad.arrays.devices import beside, check_together, gpus, place, strays
-from minigrad.arrays.library import FLOAT32, Array, as_array, bare, is_array
+from minigrad.arrays.library import FLOAT32, Array, array_module, as_array, bare, is_array
 from minigrad.autograd.modes import check_forward, modes, watchers
 from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
 from minigrad.errors.values import told
@@ -121,10 +121,11 @@ def record(
         node = Node(plan, parents, [y.shape for y in outputs], [y.dtype for y in outputs])
         for i, y in enumerate(outputs):
             y._node = Output(node, i, y._data)
-    elif outputs.dtype.kind != "f":
-        return None
     else:
-        node = outputs._node = Node(plan, parents, outputs.shape, outputs.dtype)
+        data = outputs._data
+        if data.dtype.kind != "f":
+            return None
+        node = outputs._node = Node(plan, parents, data.shape, data.dtype)
     node.saved, node.memory = plan.keep(args, kept, outputs)
     return node
 
@@ -165,6 +166,7 @@ class Op:
             if name not in self.parameters:
                 raise TypeError(f"{self.name}: a rule for {name!r}, which is no parameter")
         self.inputs = [name in inputs for name in self.parameters]
+        self.plan = cache(self.planned)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """All arguments by position, defaults filled in; TypeError as a call would raise."""
@@ -227,7 +229,7 @@ class Op:
             for a, is_input in zip(args, self.inputs, strict=True)
         )
 
-    def plan(self, needs: int) -> Any:
+    def planned(self, needs: int) -> Any:
         """How to walk back, if the arguments whose bits `needs` has need a gradient.
 
         Raises
@@ -301,7 +303,7 @@ def operand(a: Any, others: Iterable[Any] = ()) -> Any:
         return a
     if not is_array(a):
         return beside(as_array(a), others[0])
-    if gpus and type(a) is np.ndarray:
+    if gpus and array_module(a) is np:
         for x in others:
             if isinstance(x, Tensor):
                 return as_array(a) if type(x._data) is np.ndarray else place(a)
@@ -341,17 +343,14 @@ class RuleOp(Op):
     def __init__(self, forward: Callable[..., Any], rules: dict[str, Rule]) -> None:
         super().__init__(forward, rules)
         self.rules = rules
-        self.plans: dict[int, RulePlan] = {}
         self.plan(sum(1 << i for i, is_input in enumerate(self.inputs) if is_input))  # or raises
 
-    def plan(self, needs: int) -> RulePlan:
-        if needs not in self.plans:
-            active = [p for i, p in enumerate(self.parameters) if needs >> i & 1]
-            for name in active:
-                if name not in self.rules:
-                    self.refuse(name)
-            self.plans[needs] = RulePlan(self, active)
-        return self.plans[needs]
+    def planned(self, needs: int) -> RulePlan:
+        active = [p for i, p in enumerate(self.parameters) if needs >> i & 1]
+        for name in active:
+            if name not in self.rules:
+                self.refuse(name)
+        return RulePlan(self, active)
 
     def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
         arrays = [x for x in self.inputs_of(args) if hasattr(x, "dtype")]

@@ -14,14 +14,7 @@ import numpy as np
 
 from minigrad.arrays.devices import to_device
 from minigrad.arrays.library import Array, array_module, bare
-from minigrad.arrays.sums import total, wide
-
-LONG = 64
-"""From this length on, rows are summed by a call for each id, which is then up to ten times as
-fast as `numpy.add.reduceat` of all."""
-
-MANY = 256
-"""NumPy adds row after row: of more rows than so many the last digits would be lost."""
+from minigrad.arrays.sums import summed_rows
 
 
 def _dense(x: Any) -> Any:
@@ -190,40 +183,3 @@ def elements(gradient: Any) -> Array:
         return gradient.values
     array: Array = bare(gradient)
     return array
-
-
-def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
-    """The `ids` (k,), sorted and each once, and the sum of the `rows` of each, in new memory.
-
-    Equal ids are brought side by side by sorting; then the rows of each run of them are summed.
-    """
-    xp, given = array_module(rows), rows.dtype
-    if xp is not np:
-        unique, inverse = xp.unique(ids, return_inverse=True)
-        sums = xp.zeros((unique.size, rows.shape[1]), wide(given))
-        xp.add.at(sums, inverse, rows.astype(sums.dtype, copy=False))
-        return unique, sums.astype(given, copy=False)
-    order = np.argsort(ids, kind="stable")
-    ordered, rows = ids[order], rows[order]
-    is_first = np.ones(len(ids), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    starts = np.flatnonzero(is_first)
-    if len(starts) == len(ids):
-        return ordered, rows
-    rows = rows.astype(wide(given), copy=False)
-    if rows.shape[1] < LONG:
-        sums, most = np.add.reduceat(rows, starts, axis=0), MANY
-        if not (ordered[most:] == ordered[:-most]).any():
-            return ordered[starts], sums.astype(given, copy=False)
-    else:
-        sums, most = rows[starts], 1
-    ends = np.append(starts[1:], len(ids))
-    runs = np.flatnonzero(ends - starts > most)
-    for i, start, end in zip(
-        runs.tolist(), starts[runs].tolist(), ends[runs].tolist(), strict=True
-    ):
-        if end - start <= MANY:
-            np.add.reduce(rows[start:end], axis=0, out=sums[i])
-        else:
-            sums[i] = total(rows[start:end], 0)
-    return ordered[starts], sums.astype(given, copy=False)

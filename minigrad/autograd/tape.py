@@ -19,7 +19,7 @@ from typing import Any
 from minigrad.arrays.devices import device_of, gpus, strays, unit
 from minigrad.arrays.library import Array, array_module, as_array
 from minigrad.arrays.sums import total
-from minigrad.autograd.modes import check_backward, modes, switched
+from minigrad.autograd.modes import check_backward, modes, switched, watchers
 from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError, Useful
 from minigrad.autograd.record import operand
 from minigrad.autograd.sparse import RowSparse, elements
@@ -40,83 +40,55 @@ def walk(
 
     At heart it is this::
 
-        while waiting:
-            node, g = waiting.youngest()
+        while heap:
+            node = youngest(heap)
+            g = pending.pop(node)
             if isinstance(node, Leaf):
                 found[node] = g
             else:
                 for parent, d in zip(node.parents, node.plan.pull(g)):
-                    waiting.add(parent, d)
+                    pending[parent] = pending[parent] + d if parent in pending else d
     """
     useful = None if wanted is None else _leading_to(wanted, gradients)
-    waiting, found = _Waiting(gradients, create_graph), {}
-    while waiting.heap:
-        node, g = waiting.youngest()
+    start = {node.parents[0] if isinstance(node, Output) else node for node in gradients}
+    pending, found, heap = gradients, {}, sorted((-node.stamp, node) for node in gradients)
+    mine: set[Node] = set()  # the nodes whose pending gradient is an array made here, by adding
+    while heap:
+        node = heappop(heap)[1]
+        g = pending.pop(node)
         if node.hooks:
             g = _run_hooks(node, g)
-        if node in wanted if wanted is not None else node.plan is None:
+        if node.plan is None if wanted is None else node in wanted:
             found[node] = g
         if node.plan is None or (useful is not None and useful.isdisjoint(node.parents)):
             continue
         if isinstance(node, Output):
-            waiting.add_output(node, g)
+            _fill_slot(node, g, pending, heap)
             continue
         parents = node.parents
-        for parent, d in zip(parents, _pulled(node, g, useful, keep, waiting), strict=True):
-            if d is not None:
-                waiting.add(parent, d, node)
+        for parent, d in zip(parents, _pulled(node, g, useful, create_graph, start), strict=True):
+            if d is None:
+                continue
+            if d.shape != parent.shape or d.dtype is not parent.dtype:
+                d = _fitted(d, parent, node)
+            if parent in pending:
+                pending[parent] = _sum(parent, pending[parent], d, mine)
+            else:
+                pending[parent] = d
+                heappush(heap, (-parent.stamp, parent))
+        if not keep:
+            node.saved, node.parents = FREED, ()
     return found
 
 
-class _Waiting:
-    """The gradients that wait for their nodes' turn, and a heap with the youngest node on top."""
-
-    def __init__(self, gradients: dict[Node, Any], create_graph: bool) -> None:
-        self.gradients, self.create_graph = gradients, create_graph
-        self.start = {n.parents[0] if isinstance(n, Output) else n for n in gradients}
-        self.mine: set[Node] = set()  # the nodes whose gradient is an array made here, by adding
-        self.heap = sorted((-node.stamp, node) for node in gradients)
-
-    def youngest(self) -> tuple[Node, Any]:
-        """The youngest node, and its gradient, which is complete."""
-        node = heappop(self.heap)[1]
-        return node, self.gradients.pop(node)
-
-    def add(self, parent: Node, d: Any, node: Node) -> None:
-        """Add `d`, which `node` passes on, to what waits for `parent`."""
-        if self.create_graph and not isinstance(d, Tensor):
-            d = wrap(as_array(d))
-        if d.shape != parent.shape or d.dtype is not parent.dtype:
-            d = _fitted(d, parent, node)
-        there = self.gradients.get(parent)
-        if there is None:
-            self.gradients[parent] = d
-            heappush(self.heap, (-parent.stamp, parent))
-        elif parent in self.mine and type(d) is not RowSparse:
-            there += d
-            self.gradients[parent] = there
-        else:
-            self.gradients[parent] = there + d
-            if not self.create_graph:
-                self.mine.add(parent)
-
-    def add_output(self, output: Output, g: Any) -> None:
-        """Leave the gradient of one of several outputs with the node of the op."""
-        op = output.parents[0]
-        if op not in self.gradients:
-            self.gradients[op] = [None] * len(op.shape)
-            heappush(self.heap, (-op.stamp, op))
-        self.gradients[op][output.index] = g
-
-
-def _pulled(node: Node, g: Any, useful: Useful, keep: bool, waiting: _Waiting) -> Sequence[Any]:
-    """The gradients that `node` passes on to its parents; it lets go of what it saved."""
+def _pulled(
+    node: Node, g: Any, useful: Useful, create_graph: bool, start: set[Node]
+) -> Sequence[Any]:
+    """The gradients that `node` passes on to its parents."""
     if node.saved is FREED:
-        raise _freed_error(node.plan.name, node in waiting.start)
-    gradients: Sequence[Any] = node.plan.pull(g, node, useful, waiting.create_graph)
-    if not keep:
-        node.saved, node.parents = FREED, ()
-    if modes.anomaly:
+        raise _freed_error(node.plan.name, node in start)
+    gradients: Sequence[Any] = node.plan.pull(g, node, useful, create_graph)
+    if watchers and modes.anomaly:
         check_backward(node.plan.name, node, gradients)
     if gpus and node.plan.name != "to_device":
         like = next(x for x in g if x is not None) if isinstance(g, list) else g
@@ -125,7 +97,28 @@ def _pulled(node: Node, g: Any, useful: Useful, keep: bool, waiting: _Waiting) -
                 f"{node.plan.name}: a rule gave a gradient on another device than its op is on; a "
                 "rule asks minigrad.array_module(g) for the library to use"
             )
+    if create_graph:
+        return [d if isinstance(d, Tensor | None) else wrap(as_array(d)) for d in gradients]
     return gradients
+
+
+def _sum(parent: Node, there: Any, d: Any, mine: set[Node]) -> Any:
+    """Two gradients of `parent`; added in place only into an array that was made here."""
+    if parent in mine and type(d) is not RowSparse:
+        there += d
+        return there
+    if not isinstance(d, Tensor):
+        mine.add(parent)
+    return there + d
+
+
+def _fill_slot(output: Output, g: Any, pending: dict[Node, Any], heap: list[Any]) -> None:
+    """Leave the gradient of one of several outputs with the node of the op."""
+    op = output.parents[0]
+    if op not in pending:
+        pending[op] = [None] * len(op.shape)
+        heappush(heap, (-op.stamp, op))
+    pending[op][output.index] = g
 
 
 def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:

@@ -13,11 +13,11 @@ from minigrad.arrays import random
 from minigrad.arrays.devices import beside
 from minigrad.arrays.kernel import THREADS, usable
 from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_array, bare
-from minigrad.arrays.sums import total, wide
+from minigrad.arrays.sums import summed_rows, total, wide
 from minigrad.autograd.fused import fused
 from minigrad.autograd.node import Leaf
 from minigrad.autograd.record import differentiable, operand
-from minigrad.autograd.sparse import RowSparse, summed_rows
+from minigrad.autograd.sparse import RowSparse
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import all_below
 from minigrad.ops.kernels import CHUNK, add_rows, dropout_mask, take_rows
