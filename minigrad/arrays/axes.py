@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.library import Axis
+from minigrad.errors.values import told
 
 
 def one_axis(ndim: int, axis: Any, op: str | None = None) -> int:
@@ -26,7 +27,7 @@ def one_axis(ndim: int, axis: Any, op: str | None = None) -> int:
     except TypeError:
         number = None
     if number is None:
-        raise TypeError(f"{op + ': ' if op else ''}axis must be an integer, not {axis!r}")
+        raise TypeError(f"{op + ': ' if op else ''}axis must be an integer, not {told(axis)}")
     if not -ndim <= number < ndim:
         raise np.exceptions.AxisError(number, ndim, op)
     return number + ndim if number < 0 else number

@@ -10,6 +10,7 @@ from typing import Any
 
 from minigrad.arrays.devices import checked_device, gpu, gpus, require_cupy
 from minigrad.arrays.library import FLOAT32, Device
+from minigrad.errors.values import told
 
 __all__ = [
     "PRECISIONS",
@@ -111,7 +112,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(
-            f"set_float32_matmul_precision: expected one of {PRECISIONS}, got {precision!r}"
+            f"set_float32_matmul_precision: expected one of {PRECISIONS}, got {told(precision)}"
         )
     linalg = require_cupy()._core._routines_linalg  # CuPy's public switch is read once, at import
     kinds = {"highest": linalg.COMPUTE_TYPE_DEFAULT, "high": linalg.COMPUTE_TYPE_TF32}

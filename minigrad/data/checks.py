@@ -6,11 +6,13 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minigrad.errors.values import told
+
 
 def whole_number(value: SupportsIndex, name: str) -> int:
     """Return `value` as an int; `name` is how an error speaks of it."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, got {value!r}")
+        raise TypeError(f"{name} must be an int, got {told(value)}")
     return operator.index(value)
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.arrays.library import Array, array_module
+from minigrad.errors.values import told
 from minigrad.optim.arguments import check_number
 from minigrad.optim.blocks import zeros_for
 from minigrad.optim.kernels import UpdateKernel
@@ -78,7 +79,7 @@ class Adam(Optimizer):
         super().check_options(options, where)
         betas = options["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ValueError(f"{where}: betas must be a pair of numbers, got {betas!r}")
+            raise ValueError(f"{where}: betas must be a pair of numbers, got {told(betas)}")
         for i, beta in enumerate(betas):
             check_number(beta, f"{where}: betas[{i}]", high=1.0)
 

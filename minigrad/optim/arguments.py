@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minigrad.errors.values import told
 from minigrad.files import printable
 from minigrad.tensor import Tensor
 
@@ -22,7 +23,7 @@ def check_number(
     if not fits:
         kind = f"above {low:g}" if positive else f"of at least {low:g}"
         limit = " and finite" if high == math.inf else f" and below {high:g}"
-        raise ValueError(f"{name} must be a number {kind}{limit}, got {value!r}")
+        raise ValueError(f"{name} must be a number {kind}{limit}, got {told(value)}")
 
 
 def check_names(
@@ -67,7 +68,10 @@ def check_like(what: str, value: Any, example: Any) -> None:
 def in_order(params: Any, where: str) -> list[Any]:
     """The items of `params`, a sequence or an iterator, but no set; at least one."""
     if isinstance(params, Tensor | dict | str) or not isinstance(params, Iterable):
-        raise TypeError(f"{where}: expected a list or iterator of Tensors, got {told(params)}")
+        raise TypeError(
+            f"{where}: expected a list or iterator of Tensors, got {type(params).__name__} "
+            f"{told(params)}"
+        )
     if isinstance(params, set | frozenset):
         raise TypeError(f"{where}: a set has no order; give the parameters as a list")
     items = list(params)
@@ -82,7 +86,7 @@ def in_order(params: Any, where: str) -> list[Any]:
 def check_parameter(p: Any, what: str) -> None:
     """Raise unless `p` can be changed by an optimiser: a leaf of floating-point numbers."""
     if not isinstance(p, Tensor):
-        raise TypeError(f"{what} is no Tensor but {told(p)}")
+        raise TypeError(f"{what} is no Tensor but {type(p).__name__} {told(p)}")
     if not p.is_leaf:
         raise ValueError(
             f"{what}, of shape {p.shape}, is the result of an op; optimise the tensors that it was "
@@ -90,8 +94,3 @@ def check_parameter(p: Any, what: str) -> None:
         )
     if p.dtype.kind != "f":
         raise TypeError(f"{what} is of dtype {p.dtype}; only floating-point tensors can be stepped")
-
-
-def told(x: Any) -> str:
-    """`x` as an error message shows it."""
-    return f"{type(x).__name__} {x!r:.60}"

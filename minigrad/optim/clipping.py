@@ -14,8 +14,9 @@ from minigrad.arrays.library import FLOAT32, Array, array_module
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.autograd.tape import mark_changed, wrap
+from minigrad.errors.values import told
 from minigrad.optim import norms
-from minigrad.optim.arguments import check_number, in_order, told
+from minigrad.optim.arguments import check_number, in_order
 from minigrad.optim.blocks import is_one_piece, pieces
 from minigrad.tensor import Tensor
 
@@ -129,7 +130,7 @@ def _tensors(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
     items = [parameters] if isinstance(parameters, Tensor) else in_order(parameters, where)
     for i, p in enumerate(items):
         if not isinstance(p, Tensor):
-            raise TypeError(f"{where}: parameter {i} is no Tensor but {told(p)}")
+            raise TypeError(f"{where}: parameter {i} is no Tensor but {type(p).__name__} {told(p)}")
     return list(dict.fromkeys(items))
 
 

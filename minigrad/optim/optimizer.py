@@ -14,8 +14,9 @@ from minigrad.arrays.sums import wide
 from minigrad.autograd.modes import enable_grad
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.autograd.tape import mark_changed, wrap
+from minigrad.errors.values import told
 from minigrad.optim import state as saving
-from minigrad.optim.arguments import check_names, check_number, check_parameter, in_order, told
+from minigrad.optim.arguments import check_names, check_number, check_parameter, in_order
 from minigrad.optim.blocks import Scratch, is_one_piece, pieces
 from minigrad.optim.kernels import UpdateKernel, Updates
 from minigrad.tensor import Tensor
@@ -94,7 +95,9 @@ class Optimizer:
         """Add a group: ``"params"`` (a Tensor or several) and options; raises as the class does."""
         where = f"{type(self).__name__}: group {len(self.param_groups)}"
         if not isinstance(param_group, dict):
-            raise TypeError(f"{where} is no dict but {told(param_group)}")
+            raise TypeError(
+                f"{where} is no dict but {type(param_group).__name__} {told(param_group)}"
+            )
         check_names(where, param_group, ["params"], [*self.defaults, "name", "initial_lr"])
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else in_order(params, where)

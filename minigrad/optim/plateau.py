@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors.values import told
 from minigrad.optim.arguments import check_number
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.scheduler import LRScheduler
@@ -64,10 +65,11 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         if mode not in ("min", "max"):
-            raise ValueError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
+            raise ValueError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {told(mode)}")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(
-                f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}"
+                "ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got "
+                f"{told(threshold_mode)}"
             )
         check_number(factor, "ReduceLROnPlateau: factor", high=1.0)
         counts = {"patience": patience, "cooldown": cooldown, "threshold": threshold, "eps": eps}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minigrad.optim.arguments import check_kind, check_like, check_names, told
+from minigrad.errors.values import told
+from minigrad.optim.arguments import check_kind, check_like, check_names
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.state import plain
 
@@ -34,7 +35,10 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(self).__name__}: no Optimizer but {told(optimizer)}")
+            raise TypeError(
+                f"{type(self).__name__}: no Optimizer but {type(optimizer).__name__} "
+                f"{told(optimizer)}"
+            )
         self.optimizer = optimizer
         for name in self.settings:  # numbers of NumPy as Python's, as they are after a resume
             if name in vars(self):

@@ -21,7 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import cos, pi
 from typing import Any
 
-from minigrad.optim.arguments import check_number, told
+from minigrad.errors.values import told
+from minigrad.optim.arguments import check_number
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.scheduler import CountingScheduler
 

@@ -10,6 +10,7 @@ import numpy as np
 from minigrad.arrays.devices import device_of, to_device
 from minigrad.arrays.library import is_array
 from minigrad.arrays.sums import wide
+from minigrad.errors.values import told
 from minigrad.optim.arguments import check_kind, check_like, check_names
 from minigrad.tensor import Tensor
 
@@ -57,7 +58,7 @@ def _check_form(optimizer: Optimizer, saved: Mapping[str, Any], where: str) -> N
             if name in options:
                 check_like(f"{here}: {name}", options[name], default)
     for key, entries in saved["state"].items():
-        here = f"{where}: parameter {key!r:.60}"
+        here = f"{where}: parameter {told(key)}"
         if not str(key).isdecimal():
             raise ValueError(f"{here} is none")
         check_like(here, entries, {})
@@ -100,9 +101,8 @@ def _checked_state(
         for name, value in entries.items():
             fits = isinstance(value, int) if name == "step" else _is_like(value, p)
             if not fits:
-                found = f"{value.dtype} {value.shape}" if is_array(value) else repr(value)
                 wanted = "a whole number" if name == "step" else f"{wide(p.dtype)} {p.shape}"
-                raise ValueError(f"{here}: {name} is {found}; expected {wanted}")
+                raise ValueError(f"{here}: {name} is {told(value)}; expected {wanted}")
         device = device_of(p._data)
         yield p, {name: _loaded(value, device) for name, value in entries.items()}
 

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 from minigrad.arrays.library import is_array
 from minigrad.data.checks import whole_number
+from minigrad.errors.values import told
 from minigrad.ops import concatenate
 from minigrad.tensor import Tensor
 
@@ -168,7 +169,7 @@ def detach_state(state: Any) -> Any:
         return state
     raise TypeError(
         f"detach_state: a state consists of Tensors, tuples, lists and None, not "
-        f"{type(state).__name__} {state!r:.60}"
+        f"{type(state).__name__} {told(state)}"
     )
 
 

@@ -31,6 +31,7 @@ import numpy as np
 
 from minigrad.arrays.devices import to_device
 from minigrad.arrays.library import is_array
+from minigrad.errors.values import told
 from minigrad.files import check_regular, printable, write_atomically
 from minigrad.tensor import Tensor
 
@@ -210,7 +211,7 @@ def _plain_dict(value: Mapping[Any, Any], place: Place, arrays: Arrays) -> dict[
     for key in value:
         if not isinstance(key, str | int | np.integer) or isinstance(key, bool):
             raise TypeError(
-                f"save_checkpoint: {_name(place)} has the key {key!r:.60}; expected "
+                f"save_checkpoint: {_name(place)} has the key {told(key)}; expected "
                 "strings or integers"
             )
     items = []
@@ -237,10 +238,7 @@ def _unknown(value: Any, place: Place) -> str:
             if hasattr(value, "state_dict")
             else 'expected a dict, such as {"values": values}'
         )
-    return (
-        f"save_checkpoint: {_name(place)} is a {type(value).__name__}, "
-        f"{printable(repr(value)):.60}; {advice}"
-    )
+    return f"save_checkpoint: {_name(place)} is a {type(value).__name__}, {told(value)}; {advice}"
 
 
 # ---------------------------------------------------------------------- reading
@@ -252,7 +250,7 @@ def _tree(about: Any, arrays: Arrays) -> dict[Any, Any]:
         raise ValueError("it has no version")
     if about["version"] != VERSION:
         raise _OtherVersionError(
-            f"has version {about['version']!r:.60}; this minigrad reads version {VERSION}"
+            f"has version {told(about['version'])}; this minigrad reads version {VERSION}"
         )
     content = about.get("content")
     if not isinstance(content, str) or _checksum(content, arrays) != about.get("sha256"):
@@ -282,7 +280,7 @@ def _restored(value: Any, arrays: Arrays) -> Any:
             return tuple(_restored(item, arrays) for item in items)
         case [("$dict", list(pairs))]:
             return dict(_pair(pair, arrays) for pair in pairs)
-    raise ValueError(f"there is no {value!r:.60} in a checkpoint")
+    raise ValueError(f"there is no {told(value)} in a checkpoint")
 
 
 def _pair(pair: Any, arrays: Arrays) -> tuple[str | int, Any]:
@@ -291,7 +289,7 @@ def _pair(pair: Any, arrays: Arrays) -> tuple[str | int, Any]:
             key = _restored(key, arrays)
             if isinstance(key, str | int) and not isinstance(key, bool):
                 return key, _restored(item, arrays)
-    raise ValueError(f"{pair!r:.60} is no key with its value")
+    raise ValueError(f"{told(pair)} is no key with its value")
 
 
 # ---------------------------------------------------------------------- both

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minigrad.errors.values import told
+
 
 def bits(nats: float) -> float:
     """A loss in nats per token as bits per token: of a model of characters, bits per character."""
@@ -29,7 +31,7 @@ def perplexity(nats: float) -> float:
 def _number(x: Any) -> Any:
     """A number of NumPy's, or in an array or Tensor without axes, as Python's."""
     if getattr(x, "shape", None) != ():
-        raise TypeError(f"MetricsLog: a record holds numbers, text, lists, dicts, not {x!r:.60}")
+        raise TypeError(f"MetricsLog: a record holds numbers, text, lists, dicts, not {told(x)}")
     return x.item()
 
 

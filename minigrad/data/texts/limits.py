@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from minigrad.errors.values import told
 from minigrad.files import printable
 
 MOST_BYTES = "MINIGRAD_MAX_BYTES"
@@ -75,6 +76,6 @@ def _chosen(variable: str) -> int | None:
     if not (value.isascii() and value.isdigit() and int(value) > 0):
         raise ValueError(
             f"the environment variable {variable} must be a whole number above 0, such as "
-            f"{4 * BYTES}, got {value!r:.60}"
+            f"{4 * BYTES}, got {told(value)}"
         )
     return int(value)

@@ -18,6 +18,7 @@ from minigrad.data.texts.limits import (
     check_size,
     most_seconds,
 )
+from minigrad.errors.values import told
 
 TIMEOUT = 30.0
 """Seconds that a server may keep silent."""
@@ -158,7 +159,7 @@ def _unpacking(response: Any) -> Any:
     if encoding == "identity":
         return response.raw
     if encoding != "gzip":
-        raise RefusedError(f"it is packed as {encoding!r:.60}, which was not asked for")
+        raise RefusedError(f"it is packed as {told(encoding)}, which was not asked for")
     return gzip.GzipFile(fileobj=response.raw)
 
 

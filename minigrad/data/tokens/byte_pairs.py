@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.checks import positive_int, readable, token_ids, utf_8
 from minigrad.data.tokens.saving import Saved, checked_state
+from minigrad.errors.values import told
 
 FORMAT = "minigrad.BytePairVocabulary"
 VERSION = 1
@@ -88,7 +89,7 @@ class BytePairVocabulary(Saved):
         seen: set[str] = set()
         for number, merge in enumerate(self.merges):
             if not isinstance(merge, str):
-                raise TypeError(f"BytePairVocabulary: merges must be str, got {merge!r:.60}")
+                raise TypeError(f"BytePairVocabulary: merges must be str, got {told(merge)}")
             pair = merge.split(" ")
             if len(pair) != 2 or not all(part in ids for part in pair) or merge in seen:
                 raise ValueError(

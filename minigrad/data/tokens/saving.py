@@ -7,6 +7,7 @@ from collections.abc import Set
 from functools import cached_property
 from typing import Any, Self
 
+from minigrad.errors.values import told
 from minigrad.files import check_regular, printable, write_atomically
 
 LONGEST = 1 << 28
@@ -117,7 +118,7 @@ def checked_state(
         )
     if state.get("version") != version:
         raise ValueError(
-            f"{caller}: version {state.get('version')!r:.60} is not known here; "
+            f"{caller}: version {told(state.get('version'))} is not known here; "
             f"this minigrad reads version {version}"
         )
     expected = {"format", "version", *keys}

@@ -12,6 +12,7 @@ from minigrad.data.tokens.byte_pairs import BytePairVocabulary
 from minigrad.data.tokens.bytes import ByteVocabulary
 from minigrad.data.tokens.saving import content_of, parsed
 from minigrad.data.tokens.vocabulary import Vocabulary
+from minigrad.errors.values import told
 
 TokenLevel = Literal["char", "word", "byte", "bpe"]
 
@@ -82,6 +83,6 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     if not isinstance(format, str) or format not in KINDS:
         raise ValueError(
             f"load_tokenizer: {os.fspath(path)!r}: this JSON is not a tokeniser: it must be an "
-            f'object whose "format" is one of {", ".join(map(repr, KINDS))}, got {format!r:.60}'
+            f'object whose "format" is one of {", ".join(map(repr, KINDS))}, got {told(format)}'
         )
     return KINDS[format].load(path)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from minigrad.data.checks import check_is_str, positive_int, readable, token_ids
 from minigrad.data.texts.text import after_whitespace, recut
 from minigrad.data.tokens.saving import Saved, checked_state
+from minigrad.errors.values import told
 
 Level = Literal["char", "word"]
 
@@ -357,7 +358,7 @@ def counts_of_words(chunks: Iterable[str]) -> Counter[str]:
 
 def check_level(level: str, caller: str) -> None:
     if level not in ("char", "word"):
-        raise ValueError(f'{caller}: level must be "char" or "word", got {level!r:.60}')
+        raise ValueError(f'{caller}: level must be "char" or "word", got {told(level)}')
 
 
 def check_tokens(tokens: Sequence[str], level: Level, unk: str | None, eos: str | None) -> None:
@@ -366,13 +367,13 @@ def check_tokens(tokens: Sequence[str], level: Level, unk: str | None, eos: str 
     special = [token for token in (unk, eos) if token is not None]
     for name, token in (("unk", unk), ("eos", eos)):
         if token is not None and token not in tokens:
-            raise ValueError(f"Vocabulary: {name} must be one of the tokens, got {token!r:.60}")
+            raise ValueError(f"Vocabulary: {name} must be one of the tokens, got {told(token)}")
     if unk is not None and unk == eos:
-        raise ValueError(f"Vocabulary: unk and eos must differ, got {unk!r:.60} for both")
+        raise ValueError(f"Vocabulary: unk and eos must differ, got {told(unk)} for both")
     seen: dict[str, int] = {}
     for id, token in enumerate(tokens):
         if not isinstance(token, str):
-            raise TypeError(f"Vocabulary: tokens must be str, got {token!r:.60} for id {id}")
+            raise TypeError(f"Vocabulary: tokens must be str, got {told(token)} for id {id}")
         if token in seen:
             raise ValueError(
                 f"Vocabulary: tokens must differ, got {readable(token)} for ids {seen[token]} "
@@ -397,5 +398,5 @@ def check_tokens(tokens: Sequence[str], level: Level, unk: str | None, eos: str 
             )
     if eos not in (None, "\n") and "\n" in seen:
         raise ValueError(
-            f"Vocabulary: a line end must have one token, got both {eos!r:.60} (eos) and '\\n'"
+            f"Vocabulary: a line end must have one token, got both {told(eos)} (eos) and '\\n'"
         )
