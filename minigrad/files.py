@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,8 @@ CACHE = "MINIGRAD_CACHE"
 
 CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Categories of characters that steer a terminal, or turn or hide text, instead of being seen."""
+
+HOUR = 3600.0
 
 JOINERS = "\u200c\u200d"
 """Of these two, words of Persian and Hindi and many emoji are made."""
@@ -134,6 +138,21 @@ def cache_dir() -> Path:
         return Path(os.path.expanduser("~/Library/Caches")) / "minigrad"
     caches = os.environ.get("XDG_CACHE_HOME", "").strip() or os.path.expanduser("~/.cache")
     return Path(caches) / "minigrad"
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory in the cache, and remove what killed processes have left in it.
+
+    Raises
+    ------
+    OSError
+        if it cannot be made.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    for unfinished in path.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - unfinished.stat().st_mtime > HOUR:  # or somebody still writes to it
+                shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
 
 
 # ------------------------------------------------------------------------ a program's own output

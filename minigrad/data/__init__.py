@@ -25,7 +25,7 @@ from minigrad.data.batches import Windows, batchify, split, windows
 from minigrad.data.minibatches import DataLoader, collate, pad_sequences
 from minigrad.data.texts.corpora import Found, find_text, load_text, python_docs
 from minigrad.data.texts.excerpts import cut
-from minigrad.data.texts.text import read_text
+from minigrad.data.texts.utf8 import read_text
 from minigrad.data.tokens.byte_pairs import BytePairVocabulary
 from minigrad.data.tokens.bytes import ByteVocabulary
 from minigrad.data.tokens.decoding import TextDecoder

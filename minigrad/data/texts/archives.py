@@ -16,10 +16,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
-from minigrad.data.texts.cache import make_directory
 from minigrad.data.texts.downloads import sha256_of
 from minigrad.data.texts.limits import MOST_FILES, RefusedError, check_room, check_size
-from minigrad.files import cache_dir, printable, sync_directory, write_atomically
+from minigrad.files import cache_dir, make_directory, printable, sync_directory, write_atomically
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 CONTENTS = ".contents.json"

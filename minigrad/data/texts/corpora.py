@@ -8,7 +8,8 @@ from typing import BinaryIO, NamedTuple
 
 from minigrad.data.texts.archives import check_archive, is_archive, unpacked
 from minigrad.data.texts.downloads import REGISTRY, fetch, of_url
-from minigrad.data.texts.text import Joined, Text, TextFile, TextString, decoded, read_text
+from minigrad.data.texts.text import Joined, Text, TextFile, TextString
+from minigrad.data.texts.utf8 import decoded, read_text
 from minigrad.files import printable
 
 PYTHON_DOCS = "python-docs"

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from minigrad.data.texts.cache import make_directory
 from minigrad.data.texts.limits import RefusedError
 from minigrad.data.texts.network import receive
-from minigrad.files import CACHE, cache_dir, printable, replacement
+from minigrad.files import CACHE, cache_dir, make_directory, printable, replacement
 
 log = logging.getLogger("minigrad.data")
 

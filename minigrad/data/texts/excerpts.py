@@ -1,14 +1,48 @@
 """Long texts cut into parts, and cut short, without holding them in memory."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, pairwise
 
 from minigrad.data.batches import split
-from minigrad.data.texts.text import Excerpt, Text, after_whitespace, recut
+from minigrad.data.texts.text import Text, after_whitespace, hash_of, recut
+from minigrad.data.texts.utf8 import PIECE
 
 WORD = re.compile(r"\S+")
 WORD_OR_LINE_END = re.compile(r"\S+|\n")
+
+
+class Excerpt:
+    """The characters from `start` up to `stop` of another text."""
+
+    def __init__(self, text: Text, start: int, stop: int) -> None:
+        self.text, self.start, self.stop = text, start, stop
+
+    @property
+    def name(self) -> str:
+        """The name of the text that it is from."""
+        return self.text.name
+
+    @property
+    def digest(self) -> str:
+        """A hash of the whole text and of what is cut out of it."""
+        return hash_of("excerpt", self.text.digest, self.start, self.stop)
+
+    @property
+    def extent(self) -> int:
+        """The number of characters, if so many are there."""
+        return self.stop - self.start
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """Yield what is cut out; what comes before it has to be read, what comes after has not."""
+        position = 0
+        for piece in self.text.pieces(size):
+            first, last = max(0, self.start - position), self.stop - position
+            if first < min(last, len(piece)):
+                yield piece[first:last]
+            position += len(piece)
+            if position >= self.stop:
+                return
 
 
 def cut(text: Text, fractions: Sequence[float], *, words: bool = False) -> tuple[Excerpt, ...]:

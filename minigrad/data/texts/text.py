@@ -1,20 +1,14 @@
 """Texts that need not fit into memory: read in pieces, as often as need be."""
 
-import codecs
 import hashlib
-import io
 import os
-import shlex
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+from minigrad.data.texts.utf8 import PIECE, check_is_file, decoded
 from minigrad.files import printable
-
-PIECE = 1 << 22
-"""About how many bytes are read at once; encoding them takes some dozen times this in memory."""
 
 
 class Text(Protocol):
@@ -120,39 +114,6 @@ class TextString:
         """Yield the text, `size` characters at once."""
         for start in range(0, len(self.text), size):
             yield self.text[start : start + size]
-
-
-class Excerpt:
-    """The characters from `start` up to `stop` of another text."""
-
-    def __init__(self, text: Text, start: int, stop: int) -> None:
-        self.text, self.start, self.stop = text, start, stop
-
-    @property
-    def name(self) -> str:
-        """The name of the text that it is from."""
-        return self.text.name
-
-    @property
-    def digest(self) -> str:
-        """A hash of the whole text and of what is cut out of it."""
-        return hash_of("excerpt", self.text.digest, self.start, self.stop)
-
-    @property
-    def extent(self) -> int:
-        """The number of characters, if so many are there."""
-        return self.stop - self.start
-
-    def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield what is cut out; what comes before it has to be read, what comes after has not."""
-        position = 0
-        for piece in self.text.pieces(size):
-            first, last = max(0, self.start - position), self.stop - position
-            if first < min(last, len(piece)):
-                yield piece[first:last]
-            position += len(piece)
-            if position >= self.stop:
-                return
 
 
 class Joined:
@@ -270,104 +231,6 @@ def decomposed(text: str) -> str:
         return ""
     words = (word for word in text.split() if not unicodedata.is_normalized("NFC", word))
     return next((w for w in words if len(unicodedata.normalize("NFC", w)) < len(w)), "")
-
-
-def read_text(path: str | os.PathLike[str]) -> str:
-    r"""Return the text of a UTF-8 file, with every line ending in `"\n"`.
-
-    Line ends of Windows (`"\r\n"`) and of old Macs (`"\r"`) become `"\n"`, as they do in `open`.
-    A byte order mark at the start is dropped. Nothing else changes; in particular, composed and
-    decomposed letters stay what they are.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    IsADirectoryError
-        If it is a directory.
-    ValueError
-        If the file holds nothing but whitespace, or is not UTF-8 text. The message names the first
-        byte at fault and its offset.
-    """
-    path = check_is_file(path)
-    with path.open("rb") as file:
-        return "".join(decoded(file, path, PIECE))
-
-
-def decoded(
-    file: BinaryIO, path: Path, size: int = PIECE, *, may_be_blank: bool = False
-) -> Iterator[str]:
-    """Yield the text of an open file; `path` is what errors call it. See `read_text`."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    block = file.read(3)
-    if block.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(
-            f"read_text: {str(path)!r} is not UTF-8: byte 0x{block[0]:02x} at offset 0 begins "
-            f"a byte order mark of UTF-16 or UTF-32; {conversion(path, 'UTF-16')}"
-        )
-    offset = 3 if block == codecs.BOM_UTF8 else 0  # of the first byte in `block`
-    block = block[offset:] + file.read(size)
-    empty, blank = True, True
-    while True:
-        null = block.find(b"\0")
-        if null >= 0:
-            raise binary_file(path, offset + null)
-        held = decoder.getstate()[0]  # the beginning of a character whose end is in this block
-        try:
-            text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            raise not_utf_8(file, path, offset - len(held), offset + len(block), error) from error
-        piece = newlines.decode(text, final=not block)
-        empty, blank = empty and not piece, blank and (not piece or piece.isspace())
-        if piece:
-            yield piece
-        if not block:
-            break
-        offset += len(block)
-        block = file.read(size)
-    if blank and not may_be_blank:
-        content = "empty" if empty else "only whitespace"
-        raise ValueError(f"read_text: the file {str(path)!r} is {content}, there is no text in it")
-
-
-def binary_file(path: Path, offset: int) -> ValueError:
-    return ValueError(
-        f"read_text: {str(path)!r} is not UTF-8 text: byte 0x00 at offset {offset}; it is a "
-        "binary file, or UTF-16 or UTF-32 without a byte order mark"
-    )
-
-
-def not_utf_8(
-    file: BinaryIO, path: Path, start: int, stop: int, error: UnicodeDecodeError
-) -> ValueError:
-    """What is wrong with bytes that were read from `start` to `stop`.
-
-    A zero byte further on says more than the first byte that does not fit.
-    """
-    while block := file.read(PIECE):
-        if (null := block.find(b"\0")) >= 0:
-            return binary_file(path, stop + null)
-        stop += len(block)
-    return ValueError(
-        f"read_text: {str(path)!r} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
-        f"{start + error.start} ({error.reason}); {conversion(path, 'ENCODING')}, "
-        "where ENCODING is what it was written in, such as CP1252 or CP949"
-    )
-
-
-def conversion(path: Path, encoding: str) -> str:
-    file = printable(shlex.quote(str(path)))
-    return f"convert it with: iconv -f {encoding} -t UTF-8 {file} > utf8.txt"
-
-
-def check_is_file(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"read_text: path must be a file, got the directory {str(path)!r}")
-    if not path.exists():
-        raise FileNotFoundError(f"read_text: there is no file {str(path)!r}")
-    return path
 
 
 def recut(pieces: Iterable[str], last_cut: Callable[[str], int]) -> Iterator[str]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from minigrad.data.texts.cache import make_directory
-from minigrad.data.texts.text import PIECE, Text, as_text, hash_of, recut
+from minigrad.data.texts.text import Text, as_text, hash_of, recut
+from minigrad.data.texts.utf8 import PIECE
 from minigrad.data.tokens.tokenizer import Tokenizer
-from minigrad.files import cache_dir, printable, replacement, write_atomically
+from minigrad.files import cache_dir, make_directory, printable, replacement, write_atomically
 
 VERSION = 1
 """Raised whenever the ids of a text, or the way they are kept, change."""
