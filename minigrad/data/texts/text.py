@@ -1,4 +1,4 @@
-"""Texts that need not fit into memory: read in pieces, as often as need be."""
+"""Texts that may be larger than memory: they are read in pieces, as often as needed."""
 
 import hashlib
 import os
@@ -16,34 +16,34 @@ class Text(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it when speaking to a person."""
+        """What a person calls the text."""
 
     @property
     def digest(self) -> str:
-        """A hash of all that the text depends on: texts of the same digest are the same."""
+        """A hash of all that the text depends on; texts with the same digest are the same."""
 
     @property
     def extent(self) -> int:
-        """About how long it is, in bytes or characters: what can be told without reading it."""
+        """About how many bytes or characters the text has, which is known without reading it."""
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text in consecutive pieces, cut between any two characters."""
+        """The text in consecutive pieces, which may be cut between any two characters."""
 
 
 class TextFile:
-    r"""A file in UTF-8, read as `read_text` does: line ends become `"\n"`.
+    r"""A file in UTF-8, read as `read_text` does: line ends become ``"\n"``.
 
     Parameters
     ----------
     path
-        A regular file. It must stay as it is for as long as it is read from.
+        a regular file, which must not change as long as it is read.
     may_be_blank
-        Whether it is no error if there is nothing but whitespace in it: one of several files.
+        True: it is no error if the file has only whitespace in it (as one of several files).
 
     Raises
     ------
     OSError
-        If there is no such file, or it can't be read.
+        if there is no such file, or it cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, may_be_blank: bool = False) -> None:
@@ -72,14 +72,14 @@ class TextFile:
         return digest
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text, of about `size` bytes at once.
+        """The text in pieces of about `size` bytes.
 
         Raises
         ------
         OSError
-            If the file can't be read.
+            if the file cannot be read.
         ValueError
-            As `read_text` does; or if the file has changed since this object was made.
+            as `read_text` does; or if the file has changed since this object was made.
         """
         with self.path.open("rb") as file:
             self._check_unchanged(file)
@@ -111,15 +111,15 @@ class TextString:
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text, `size` characters at once."""
+        """The text in pieces of `size` characters."""
         for start in range(0, len(self.text), size):
             yield self.text[start : start + size]
 
 
 class Joined:
-    r"""Several texts one after another, each beginning on a line of its own.
+    r"""Several texts, one after another; each begins on a new line.
 
-    After a text that does not end in `"\n"` one is put in, so that no two words grow together.
+    If a text does not end in ``"\n"``, one is added, so that its last word stays apart.
     """
 
     def __init__(self, texts: Iterable[Text], name: str) -> None:
@@ -127,21 +127,21 @@ class Joined:
 
     @property
     def digest(self) -> str:
-        """A hash of those of the texts."""
+        """A hash of the digests of the texts."""
         return hash_of("joined", *(text.digest for text in self.texts))
 
     @property
     def extent(self) -> int:
-        """That of all of them together."""
+        """The extent of all texts together."""
         return sum(text.extent for text in self.texts)
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the pieces of each text.
+        """The pieces of each text.
 
         Raises
         ------
         ValueError
-            As their own `pieces` do, or if all of them hold nothing but whitespace.
+            as the texts' own `pieces` do, or if all texts have only whitespace in them.
         """
         end, blank = "\n", True
         for text in self.texts:
@@ -171,16 +171,16 @@ class Lowercase:
 
     @property
     def digest(self) -> str:
-        """A hash of that of the text."""
+        """A hash of the digest of the text."""
         return hash_of("lowercase", self.text.digest)
 
     @property
     def extent(self) -> int:
-        """That of the text."""
+        """The extent of the text."""
         return self.text.extent
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text in lower case; what a letter becomes may depend on its word (Σ)."""
+        """The text in lower case; what a letter becomes may depend on its word (Σ)."""
         return (piece.lower() for piece in recut(self.text.pieces(size), after_whitespace))
 
 
@@ -190,11 +190,11 @@ class Normalized:
     Parameters
     ----------
     text
-        The text.
+        the text.
     form
-        `"NFC"` puts a letter and its marks, or the letters of a syllable of Hangul, together into
-        one character where there is one; `"NFD"` takes them apart; `"NFKC"` and `"NFKD"` also make
-        letters plain that only look different.
+        ``"NFC"`` makes one character of a letter and its marks, or of the letters of a syllable of
+        Hangul, where there is such a character; ``"NFD"`` takes them apart. ``"NFKC"`` and
+        ``"NFKD"`` also replace letters that only look different by the plain ones.
     """
 
     def __init__(self, text: Text, form: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> None:
@@ -207,25 +207,25 @@ class Normalized:
 
     @property
     def digest(self) -> str:
-        """A hash of that of the text, the form, and the version of Unicode."""
+        """A hash of the digest of the text, the form, and the version of Unicode."""
         return hash_of(self.form, unicodedata.unidata_version, self.text.digest)
 
     @property
     def extent(self) -> int:
-        """That of the text."""
+        """The extent of the text."""
         return self.text.extent
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text in that form; what a letter becomes does not depend on other words."""
+        """The text in that form; what a letter becomes does not depend on other words."""
         for piece in recut(self.text.pieces(size), after_whitespace):
             yield unicodedata.normalize(self.form, piece)
 
 
 def decomposed(text: str) -> str:
-    """The first word of a text with a letter in parts, as macOS writes names; empty: there is none.
+    """The first word with a decomposed letter, as macOS writes names; "" if there is none.
 
-    In parts is a letter that its marks follow, or a syllable of Hangul as its letters, where
-    Unicode has one character for it.
+    A decomposed letter is a letter followed by its marks, or a syllable of Hangul written as its
+    letters, where Unicode has one character for the whole.
     """
     if unicodedata.is_normalized("NFC", text):
         return ""
@@ -234,14 +234,14 @@ def decomposed(text: str) -> str:
 
 
 def recut(pieces: Iterable[str], last_cut: Callable[[str], int]) -> Iterator[str]:
-    """Cut the text that `pieces` are anew, where it may be cut.
+    """A text in other pieces, which are cut only where that is allowed.
 
     Parameters
     ----------
     pieces
-        Consecutive pieces of a text.
+        consecutive pieces of a text.
     last_cut
-        Tells the last place where a text that goes on may be cut; 0: nowhere.
+        a function that gives the last place where a text that goes on may be cut; 0: nowhere.
     """
     held = ""
     for piece in pieces:
@@ -255,19 +255,19 @@ def recut(pieces: Iterable[str], last_cut: Callable[[str], int]) -> Iterator[str
 
 
 def after_whitespace(text: str) -> int:
-    """Where to cut `text`, which goes on, so that no word is cut in two: see `recut`."""
+    """Where to cut `text`, which goes on, so that no word is cut in two; see `recut`."""
     if not text or text[-1].isspace():
         return len(text)
     return len(text) - len(text.rsplit(maxsplit=1)[-1])
 
 
 def hash_of(*parts: object) -> str:
-    """The SHA-256 of what `parts` are as text, told apart by line ends."""
+    """The SHA-256 of `parts` as text, one on each line."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 
 def as_text(source: Text | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Text:
-    """A text, or the path of a file, or those of several, as a text."""
+    """A text as it is, or the text of one file or several, given by their paths."""
     if isinstance(source, str | os.PathLike):
         return TextFile(source)
     if isinstance(source, Sequence):

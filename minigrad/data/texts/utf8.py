@@ -15,21 +15,21 @@ PIECE = 1 << 22
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    r"""Return the text of a UTF-8 file, with every line ending in `"\n"`.
+    r"""The text of a file in UTF-8; every line ends in ``"\n"``.
 
-    Line ends of Windows (`"\r\n"`) and of old Macs (`"\r"`) become `"\n"`, as they do in `open`.
-    A byte order mark at the start is dropped. Nothing else changes; in particular, composed and
-    decomposed letters stay what they are.
+    Line ends of Windows (``"\r\n"``) and of old Macs (``"\r"``) become ``"\n"``, as with `open`. A
+    byte order mark at the start is left out. Nothing else changes; for example, composed and
+    decomposed letters stay as they are.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        if there is no such file.
     IsADirectoryError
-        If it is a directory.
+        if it is a directory.
     ValueError
-        If the file holds nothing but whitespace, or is not UTF-8 text. The message names the first
-        byte at fault and its offset.
+        if the file has only whitespace in it, or is not UTF-8. The message names the first wrong
+        byte and its offset.
     """
     path = check_is_file(path)
     with path.open("rb") as file:
@@ -39,7 +39,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
 def decoded(
     file: BinaryIO, path: Path, size: int = PIECE, *, may_be_blank: bool = False
 ) -> Iterator[str]:
-    """Yield the text of an open file; `path` is what errors call it. See `read_text`."""
+    """The text of an open file in pieces, as `read_text` gives it; errors call the file `path`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     block = file.read(3)
@@ -55,7 +55,7 @@ def decoded(
         null = block.find(b"\0")
         if null >= 0:
             raise binary_file(path, offset + null)
-        held = decoder.getstate()[0]  # the beginning of a character whose end is in this block
+        held = decoder.getstate()[0]  # the bytes of a character that ends in this block
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
@@ -70,7 +70,7 @@ def decoded(
         block = file.read(size)
     if blank and not may_be_blank:
         content = "empty" if empty else "only whitespace"
-        raise ValueError(f"read_text: the file {str(path)!r} is {content}, there is no text in it")
+        raise ValueError(f"read_text: the file {str(path)!r} is {content}; there is no text in it")
 
 
 def binary_file(path: Path, offset: int) -> ValueError:
@@ -83,9 +83,9 @@ def binary_file(path: Path, offset: int) -> ValueError:
 def not_utf_8(
     file: BinaryIO, path: Path, start: int, stop: int, error: UnicodeDecodeError
 ) -> ValueError:
-    """What is wrong with bytes that were read from `start` to `stop`.
+    """The error for bytes from `start` to `stop` that are not UTF-8.
 
-    A zero byte further on says more than the first byte that does not fit.
+    If a zero byte follows, the error names it: it says more than the first wrong byte.
     """
     while block := file.read(PIECE):
         if (null := block.find(b"\0")) >= 0:

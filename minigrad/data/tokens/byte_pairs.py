@@ -57,14 +57,15 @@ class BytePairVocabulary(Saved):
     Parameters
     ----------
     merges
-        the pairs of tokens that become one, in the order in which they were learned: `"Ġ t"` makes
-        `"Ġt"`. For a byte that cannot be printed another character stands, as in GPT-2's files.
+        the pairs of tokens that become one, in the order in which they were learned: ``"Ġ t"``
+        makes ``"Ġt"``. For a byte that cannot be printed another character stands, as in GPT-2's
+        files.
 
     Attributes
     ----------
     merges : tuple of str
     level : str
-        `"bpe"`.
+        ``"bpe"``.
     unk_id, eos_id : None
     token_bytes : tuple of bytes
         what each token stands for.

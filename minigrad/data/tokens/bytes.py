@@ -19,7 +19,7 @@ class ByteVocabulary(Saved):
     Attributes
     ----------
     level : str
-        `"byte"`.
+        ``"byte"``.
     unk_id, eos_id : None
     token_bytes : tuple of bytes
         what each token stands for.

@@ -16,7 +16,7 @@ TokenLevel = Literal["char", "word", "byte", "bpe"]
 
 
 class Tokenizer(Protocol):
-    """Turns a text into the ids of its tokens, from 0 to `len(tokenizer) - 1`, and back."""
+    """Turns a text into the ids of its tokens, from 0 to ``len(tokenizer) - 1``, and back."""
 
     @property
     def level(self) -> TokenLevel:

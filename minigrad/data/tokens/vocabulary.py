@@ -22,27 +22,27 @@ UNKNOWN = -1
 class Vocabulary(Saved):
     r"""The tokens of a language model, each with an id: its place in `tokens`.
 
-    At level `"char"` a token is a character, which means one Unicode code point: a syllable of
+    At level ``"char"`` a token is a character, which means one Unicode code point: a syllable of
     Korean, or one part of a letter with combining marks or of a composed emoji. Nothing is
-    normalised. So a text comes back from `decode(encode(text))` exactly if all its characters are
+    normalised. So a text comes back from ``decode(encode(text))`` exactly if all its characters are
     known.
 
-    At level `"word"` a token is what `str.split` gives: the text between whitespace. Penn Treebank
-    and WikiText are read like this. A text comes back with simpler whitespace: one space between
-    words, and none around a line end. Ids come back from `encode(decode(ids))` exactly.
+    At level ``"word"`` a token is what `str.split` gives: the text between whitespace. Penn
+    Treebank and WikiText are read like this. A text comes back with simpler whitespace: one space
+    between words, and none around a line end. Ids come back from ``encode(decode(ids))`` exactly.
 
     Parameters
     ----------
     tokens
         all tokens, the special ones too, in the order of their ids.
     level
-        `"char"` or `"word"`.
+        ``"char"`` or ``"word"``.
     unk
         the token for every symbol that is not in the vocabulary. With None such a symbol is an
         error.
     eos
-        the token for each line end, `"\n"`, in a text. With None a line end is a character like any
-        other, or whitespace between words.
+        the token for each line end, ``"\n"``, in a text. With None a line end is a character like
+        any other, or whitespace between words.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Vocabulary(Saved):
     Notes
     -----
     A vocabulary does not change after it is made. A special token that is written in the text
-    itself, such as the word `<unk>` in Penn Treebank, is read as that token.
+    itself, such as the word ``<unk>`` in Penn Treebank, is read as that token.
 
     Raises
     ------
@@ -108,7 +108,7 @@ class Vocabulary(Saved):
         text
             the text to learn from; for an honest test, only the part that the model trains on.
         level
-            `"char"` or `"word"`.
+            ``"char"`` or ``"word"``.
         min_count
             symbols that occur less often are left out.
         max_size
@@ -116,8 +116,8 @@ class Vocabulary(Saved):
         unk
             the token for symbols that are left out; None: there is none.
         eos
-            the token for line ends; None: there is none. If it is not given, it is `"<eos>"` for
-            words, and None for characters, where a line end is the character `"\n"` itself.
+            the token for line ends; None: there is none. If it is not given, it is ``"<eos>"`` for
+            words, and None for characters, where a line end is the character ``"\n"`` itself.
 
         Raises
         ------
@@ -256,7 +256,7 @@ class Vocabulary(Saved):
         TypeError
             if the ids are not integers.
         ValueError
-            if there is not exactly one axis. In a batch (T, N), one stream is `ids[:, n]`.
+            if there is not exactly one axis. In a batch (T, N), one stream is ``ids[:, n]``.
         IndexError
             if an id is not in [0, len(self)).
         """
