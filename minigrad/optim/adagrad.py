@@ -88,8 +88,7 @@ class Adagrad(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         v += xp.multiply(g, g, out=t)
         xp.sqrt(v, out=t)
         t += eps

@@ -122,8 +122,7 @@ class Adam(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         if shrink != 1:
             p *= shrink
         xp.subtract(g, m, out=t)

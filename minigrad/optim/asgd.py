@@ -108,8 +108,7 @@ class ASGD(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         if shrink != 1:
             p *= shrink
         p -= xp.multiply(g, eta, out=s)

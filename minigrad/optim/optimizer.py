@@ -266,10 +266,11 @@ def zeros_for(parameter: Array) -> Array:
     return zeros
 
 
-def descended(
-    xp: Any, p: Array, g: Array, weight_decay: float, maximize: bool, out: Array
-) -> Array:
-    """The gradient with weight decay added, or its sign changed, or both; written into `out`."""
+def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array) -> Array:
+    """The gradient to go down: `g`, or, in `out`, `g` with weight decay or its sign changed."""
+    if not weight_decay and not maximize:
+        return g
+    xp = array_module(p)
     if weight_decay:
         xp.multiply(p, weight_decay, out=out)
         return (xp.subtract if maximize else xp.add)(out, g, out=out)

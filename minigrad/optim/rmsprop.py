@@ -102,8 +102,7 @@ class RMSprop(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         v *= alpha
         xp.multiply(g, g, out=t)
         t *= 1 - alpha

@@ -99,8 +99,7 @@ class SGD(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         if b is not None:
             b *= momentum
             b += g if kept == 1 else xp.multiply(g, kept, out=t)
