@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 import sys
 import time
 import unicodedata
@@ -83,7 +81,7 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[BufferedRandom]:
     """
     target = Path(path).absolute()
     check_regular(path)
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    unfinished = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         with unfinished.open("x+b") as file:
             yield file
@@ -148,6 +146,8 @@ def make_directory(path: Path) -> None:
     OSError
         if it cannot be made.
     """
+    import shutil  # which takes long, and `import minigrad` loads this file
+
     path.mkdir(parents=True, exist_ok=True)
     for unfinished in path.glob(".*.tmp"):
         with suppress(OSError):
