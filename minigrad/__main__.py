@@ -1,4 +1,4 @@
-"""``python -m minigrad``: what is installed here, how fast it multiplies, and what to set."""
+"""``python -m minigrad``: what is installed, how fast matrix products are, and what to set."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def main() -> None:
     argparse.ArgumentParser(
         prog="python -m minigrad",
         description="Report what minigrad runs on here: versions, processor, BLAS and its kernels, "
-        "threads, GPU; measure matrix products for half a second; and say what to set where speed "
-        "is left on the table.",
+        "threads, GPU; measure matrix products for half a second; and say what to set to make them "
+        "faster.",
     ).parse_args([printable(argument) for argument in sys.argv[1:]])
     used = blas.in_use()  # before anything else can load a BLAS of its own
     _print_installation(used)
@@ -48,7 +48,7 @@ def main() -> None:
         together = blas.speeds()
         own = f"{used.name.upper()}_NUM_THREADS"
         variable = own if own in THREADS else "OMP_NUM_THREADS"
-        if _advice(variable, "1", alone, together):  # other work may have been in the way: again
+        if _advice(variable, "1", alone, together):  # other work may have disturbed it: again
             together = list(map(max, together, blas.speeds()))
         columns[f"{name} x {used.threads}"] = together
         advice += _advice(variable, "1", alone, together)
@@ -57,7 +57,7 @@ def main() -> None:
             columns[f"{kernel} x 1"] = better = blas.speeds_with(kernel)
             advice += _advice("OPENBLAS_CORETYPE", kernel, better, alone)
         except RuntimeError as error:
-            advice.append(f"{kernel} kernels would suit this processor, but {error}.")
+            advice.append(f"{kernel} kernels fit this processor, but {error}.")
     elif used.kernel is None and not find_spec("threadpoolctl"):
         advice.append("pip install threadpoolctl  shows the kernels and the threads in use.")
     _print_speeds(columns)
@@ -68,7 +68,7 @@ def _print_installation(used: blas.Blas) -> None:
     coretype = os.environ.get("OPENBLAS_CORETYPE")
     set_by = "" if not coretype else f" (OPENBLAS_CORETYPE={coretype})"
     if coretype and used.kernel and coretype.lower() != used.kernel.lower():
-        set_by = f" (OPENBLAS_CORETYPE={coretype} is none that it has here)"
+        set_by = f" (OPENBLAS_CORETYPE={coretype} does not exist here)"
     pool = ", ".join(f"{name}={os.environ[name]}" for name in THREADS if name in os.environ)
     missing = [name for name in OPTIONAL if not find_spec(name)]
     for label, value in {
@@ -99,7 +99,7 @@ def _gpu() -> str:
         return 'none: CuPy is not installed (pip install ".[gpu]" in the checkout)'
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what CuPy misses, the next lines run into
+            warnings.simplefilter("ignore")  # what is wrong shows in the next lines
             import cupy
 
             runtime = cupy.cuda.runtime
@@ -107,7 +107,7 @@ def _gpu() -> str:
                 runtime.getDeviceProperties(i)["name"].decode()
                 for i in range(runtime.getDeviceCount())
             ]
-    except Exception as error:  # whatever a broken driver or installation comes up with
+    except Exception as error:  # a broken driver or installation may raise anything
         return f"none: CuPy cannot be used ({type(error).__name__}: {error})"
     return f"CuPy {cupy.__version__}: {', '.join(devices) or 'no device'}"
 
@@ -120,7 +120,7 @@ def _print_speeds(columns: dict[str, list[float]]) -> None:
 
 
 def _advice(variable: str, value: str, then: list[float], now: list[float]) -> list[str]:
-    """To set `variable`, if the speeds `then` are worth it."""
+    """A line of advice to set `variable`, if the speeds `then` are enough better than `now`."""
     gain = blas.gain(then, now)
     if gain <= blas.GAIN:
         return []
@@ -137,7 +137,7 @@ def _advice_on_cores() -> list[str]:
 
 
 def _assignment(name: str, value: str) -> str:
-    """How a shell is told."""
+    """The command of the shell that sets a variable."""
     return f"{'set' if os.name == 'nt' else 'export'} {name}={value}"
 
 

@@ -1,11 +1,11 @@
-"""Files that are there whole or not at all, text from strangers, and a program's own output."""
+"""Files written as a whole or not at all, the cache, and text that is safe to print."""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,28 +14,30 @@ from pathlib import Path
 from typing import IO, TextIO
 
 CACHE = "MINIGRAD_CACHE"
-"""Of the environment: the directory for what can be fetched or made again."""
+"""An environment variable: the directory for what can be fetched or made again."""
 
 CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of characters that steer a terminal, or turn or hide text, instead of being seen."""
+"""Categories of characters that one does not see: they steer a terminal, or turn or hide text."""
+
+HOUR = 3600.0
 
 JOINERS = "\u200c\u200d"
-"""Of these two, words of Persian and Hindi and many emoji are made."""
+"""Two such characters that stay: Persian, Hindi and many emoji need them."""
 
 
 def printable(text: object, keep: str = "") -> str:
-    r"""Return `text` with its control characters spelled out, as ``\x1b``.
+    r"""`text` with its control characters made visible, as ``\x1b``.
 
-    What comes from a stranger (an answer of a server, a name in an archive, a setting in a file)
-    may hold what moves the cursor, clears the screen or turns the order of letters around. All
-    that can be seen stays as it is, in any script; spaces stay too.
+    Text from a stranger (the answer of a server, a name in an archive, a setting in a file) may
+    move the cursor, clear the screen or turn the order of letters around. Letters and signs of any
+    script stay as they are, and spaces too.
 
     Parameters
     ----------
     text
-        anything; of an error, its message.
+        anything that can be a str, such as an error.
     keep
-        control characters to leave alone, such as ``"\n\t"``.
+        control characters that stay as they are, such as ``"\n\t"``.
 
     Examples
     --------
@@ -52,9 +54,9 @@ def printable(text: object, keep: str = "") -> str:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Raise an OSError if there is something else than a file at `path`, or at the end of a link.
+    """Raise an OSError if `path`, or what it links to, exists and is not a regular file.
 
-    To open a pipe may take for ever, to read a device too.
+    Opening a pipe may take forever, and so may reading a device.
     """
     if Path(path).is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
@@ -64,22 +66,22 @@ def check_regular(path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def replacement(path: str | os.PathLike[str]) -> Iterator[BufferedRandom]:
-    """Open a file to be written and read, which takes the place of `path` when the block ends.
+    """Within a ``with`` block, a new open file, which replaces `path` when the block ends.
 
-    Whatever stops the block, and whatever stops the process or the machine, there is the old file
-    or the whole new one: the content goes to a file of another name in the same directory, is
-    flushed to the disk, and then renamed in one step (``os.replace``). Where `path` is a link, the
-    link is replaced, and the file that it leads to stays as it is.
+    Even if the block, the process or the machine is stopped, there is either the old file or the
+    whole new one. The content goes to a file with another name in the same directory, is flushed to
+    the disk, and is then renamed in one step (``os.replace``). If `path` is a link, the link is
+    replaced, and the file that it leads to stays as it is.
 
     Raises
     ------
     OSError
-        if it can't be written, or `path` is a directory or a device. What was at `path` is still
-        there then.
+        if it cannot be written, or `path` is a directory or a device. Then the old file is still
+        there.
     """
     target = Path(path).absolute()
     check_regular(path)
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    unfinished = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         with unfinished.open("x+b") as file:
             yield file
@@ -97,19 +99,19 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[BufferedRandom]:
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Put `content` at `path`; whatever stops it, there is the old file or the new one.
+    """Write `content` to `path`; even if it is stopped, there is the old file or the new one.
 
     Raises
     ------
     OSError
-        if it can't be written. What was at `path` is still there then.
+        if it cannot be written. Then the old file is still there.
     """
     with replacement(path) as file:
         file.write(content)
 
 
 def sync_directory(path: Path) -> None:
-    """Have the disk know the names in a directory, where the system can be asked to."""
+    """Write the names in a directory to the disk, where the system can do that."""
     with suppress(OSError):  # not on Windows, nor on every file system
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -119,10 +121,10 @@ def sync_directory(path: Path) -> None:
 
 
 def cache_dir() -> Path:
-    """Return the directory for what can be fetched or made again; it need not be there yet.
+    """The directory for what can be fetched or made again; it may not exist yet.
 
-    It is what the environment variable `MINIGRAD_CACHE` says, or else the user's own cache as the
-    system has it. Whatever is in it may be deleted.
+    The environment variable `MINIGRAD_CACHE` sets it. Otherwise it lies in the user's cache, whose
+    place depends on the system. Everything in it may be deleted.
     """
     chosen = os.environ.get(CACHE)
     if chosen:
@@ -136,23 +138,40 @@ def cache_dir() -> Path:
     return Path(caches) / "minigrad"
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory in the cache, and remove what killed processes have left in it.
+
+    Raises
+    ------
+    OSError
+        if it cannot be made.
+    """
+    import shutil  # which takes long, and `import minigrad` loads this file
+
+    path.mkdir(parents=True, exist_ok=True)
+    for unfinished in path.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - unfinished.stat().st_mtime > HOUR:  # or somebody still writes to it
+                shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+
+
 # ------------------------------------------------------------------------ a program's own output
 
 
 @contextmanager
 def program() -> Iterator[None]:
-    """Around all that a program does: trouble with its output is a line at most, no traceback.
+    """Around a whole program: an error of a file or of the output is one line, not a traceback.
 
-    Letters that the terminal has not got come out as ``?``. If whoever reads the output has enough
-    of it (``| head``), the program ends quietly; if a file can't be read or written, the output
-    among them, with a line on the standard error. Its exit status is 1 then.
+    Letters that the terminal does not have become ``?``. If the reader of the output stops reading
+    (``| head``), the program ends without a message. If a file or the output cannot be read or
+    written, it ends with a line on the standard error. In both cases the exit status is 1.
     """
     sys.stdout, sys.stderr = _usable(sys.stdout), _usable(sys.stderr)
     try:
         try:
             yield
         except SystemExit as end:
-            if end.code:  # what is wrong has been told
+            if end.code:  # the message has been printed
                 raise
         sys.stdout.flush()
     except BrokenPipeError:
@@ -165,12 +184,12 @@ def program() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except (OSError, ValueError):  # Python would complain of it again when it ends
+            except (OSError, ValueError):  # or Python reports it again at its end
                 discard(stream)
 
 
 def discard(file: IO[str]) -> None:
-    """Have all that is still to be written to `file` go nowhere."""
+    """Throw away everything that is still to be written to `file`."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, file.fileno())
@@ -178,7 +197,7 @@ def discard(file: IO[str]) -> None:
 
 
 def _usable(stream: TextIO | None) -> TextIO:
-    """A standard stream that takes all letters, also if it was closed before the program began."""
+    """A standard stream that takes all letters, even if it was closed before the program began."""
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")
     if isinstance(stream, TextIOWrapper):

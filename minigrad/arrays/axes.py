@@ -1,4 +1,4 @@
-"""Which axes of an array are meant: checked, and counted from the front."""
+"""The axes that an argument means: checked, and counted from the front."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.library import Axis
+from minigrad.errors.values import told
 
 
 def one_axis(ndim: int, axis: Any, op: str | None = None) -> int:
-    """`axis` of an array of `ndim` axes as a number from 0 to `ndim` - 1; `op` asks for it.
+    """`axis` of an array with `ndim` axes, as a number from 0 to `ndim` - 1; errors name `op`.
 
     Raises
     ------
     AxisError
         (a ValueError and an IndexError) if the array has no such axis.
     TypeError
-        if it is no integer; True and False are none.
+        if it is not an integer; True and False are not.
     """
     try:
         number = None if isinstance(axis, bool | np.bool_) else operator.index(axis)
     except TypeError:
         number = None
     if number is None:
-        raise TypeError(f"{op + ': ' if op else ''}axis must be an integer, not {axis!r}")
+        raise TypeError(f"{op + ': ' if op else ''}axis must be an integer, not {told(axis)}")
     if not -ndim <= number < ndim:
         raise np.exceptions.AxisError(number, ndim, op)
     return number + ndim if number < 0 else number
 
 
 def reduced_axes(ndim: int, axis: Axis) -> tuple[int, ...]:
-    """`axis` (one, a tuple of several, or None for all) as a tuple of axes from 0 to `ndim` - 1.
+    """`axis` (one, a tuple, or None for all axes) as a tuple of numbers from 0 to `ndim` - 1.
 
     Raises
     ------
     ValueError
-        if an axis is named twice; else as `one_axis`.
+        if an axis is there twice; also all that `one_axis` raises.
     """
     if axis is None:
         return tuple(range(ndim))
@@ -57,5 +58,5 @@ def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 
 def reduced_count(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many elements go into each element of a reduction."""
+    """The number of elements that each element of a reduction is made of."""
     return math.prod([shape[i] for i in reduced_axes(len(shape), axis)])

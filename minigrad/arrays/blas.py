@@ -1,15 +1,15 @@
-"""The BLAS, which multiplies NumPy's matrices: which one it is, and whether better is to be had.
+"""The BLAS, which multiplies NumPy's matrices: which one it is, and whether it could be faster.
 
-OpenBLAS holds kernels for many generations of processors, and picks some when it is loaded. On a
-processor that it does not know it picks those of an older one: AVX2 where there is AVX-512. On some
-processors (AMD Zen 5) that costs half the speed, on others (Zen 4) nearly nothing; so the two are
-measured, once, and the result is remembered in the cache. The variable ``OPENBLAS_CORETYPE`` makes
-OpenBLAS take others, but only if it is there before NumPy is. So a process can learn that its
-kernels are old, yet not change them: a command starts itself once more
+OpenBLAS has kernels for many generations of processors, and chooses some when it is loaded. For a
+processor that it does not know, it chooses those of an older one: AVX2 although there is AVX-512.
+On some processors (AMD Zen 5) this costs half the speed, on others (Zen 4) almost nothing. So both
+are measured once, and the result is kept in the cache. The variable ``OPENBLAS_CORETYPE`` makes
+OpenBLAS choose other kernels, but only if it is set before NumPy is loaded. So a process can find
+out that its kernels are old, but cannot change them. A command starts itself again
 (`restart_with_better_kernel`), or starts its workers with `better_environment`.
 
-Only a command that calls one of the two has its kernels chosen: ``import minigrad`` does not look.
-``python -m minigrad`` reports what is here.
+Only a command that calls one of these two gets other kernels; ``import minigrad`` does nothing like
+that. ``python -m minigrad`` reports what is used.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ import numpy as np
 
 from minigrad.files import cache_dir, write_atomically
 
-SHAPES = ((1024, 1024, 1024), (20, 650, 2600))  # a large product; a step of a recurrent layer
-SECONDS = 0.08  # of measuring for each shape
-GAIN = 1.1  # no more than this is not worth a variable
+SHAPES = ((1024, 1024, 1024), (20, 650, 2600))  # a large product, and a step of a recurrent layer
+SECONDS = 0.08  # of measurement for each shape
+GAIN = 1.1  # a smaller gain is not worth a variable
 
-# OpenBLAS's names of its kernels for x86, but for those that it alone can judge (Excavator).
+# OpenBLAS's names of its kernels for x86, except those that only it can judge (Excavator).
 AVX512_KERNELS = frozenset({"Cooperlake", "SapphireRapids", "SkylakeX"})
 AVX2_KERNELS = frozenset({"Haswell", "Zen"})
 OLDER_KERNELS = frozenset(
@@ -49,22 +49,22 @@ OLDER_KERNELS = frozenset(
 
 @dataclass(frozen=True)
 class Blas:
-    """A BLAS library in this process; None is what could not be found out."""
+    """A BLAS library in this process; None stands for what is not known."""
 
     name: str  # "openblas", "mkl", "blis" ...
     version: str | None = None
     kernel: str | None = None
-    threads: int | None = None  # how many it works with
+    threads: int | None = None  # how many it uses
 
 
 def in_use() -> Blas:
-    """The BLAS of this process, as the package threadpoolctl tells; without it, NumPy's build."""
+    """The BLAS of this process, from the package threadpoolctl; without it, from NumPy's build."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
         pass
     else:
-        for library in threadpool_info():  # in the order in which they were loaded
+        for library in threadpool_info():  # in the order of loading
             if library["user_api"] == "blas":
                 return Blas(
                     library["internal_api"],
@@ -77,7 +77,7 @@ def in_use() -> Blas:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """A context in which the BLAS works with one thread, if threadpoolctl is there to tell it."""
+    """A context in which the BLAS uses one thread, if threadpoolctl is installed."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -95,14 +95,15 @@ def processor() -> str:
 
 
 def vector_instructions() -> frozenset[str]:
-    """Which of "AVX2" and "AVX-512" NumPy has found in the processor, as kernels need them.
+    """Which of "AVX2" and "AVX-512" NumPy has found in the processor, in the form kernels need.
 
-    AVX2 stands for AVX2 with FMA, and AVX-512 for its F, CD, BW, DQ and VL, as from Skylake-X on.
+    "AVX2" means AVX2 with FMA. "AVX-512" means its parts F, CD, BW, DQ and VL, which processors
+    have from Skylake-X on.
     """
     simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
     names = {*simd.get("baseline", []), *simd.get("found", [])}
     found = set()
-    if {"AVX2", "FMA3"} <= names or "X86_V3" in names:  # before NumPy 2.4, and from then on
+    if {"AVX2", "FMA3"} <= names or "X86_V3" in names:  # the names before NumPy 2.4, and since
         found.add("AVX2")
     if not names.isdisjoint({"AVX512_SKX", "X86_V4"}):
         found.add("AVX-512")
@@ -112,8 +113,8 @@ def vector_instructions() -> frozenset[str]:
 def newer_kernel(used: Blas, instructions: Set[str]) -> str | None:
     """The ``OPENBLAS_CORETYPE`` that is newer than `used` and fits a processor's `instructions`.
 
-    None if there is none: the kernels are of the processor's generation, or are not known, or the
-    library is not OpenBLAS. Whether the newer ones are faster, `gain` measures.
+    None if there is no such kernel: the kernels used belong to the processor's generation, or are
+    not known, or the library is not OpenBLAS. `gain` measures whether the newer ones are faster.
     """
     if used.name != "openblas":
         return None
@@ -125,11 +126,11 @@ def newer_kernel(used: Blas, instructions: Set[str]) -> str | None:
 
 
 def speeds() -> list[float]:
-    """GFLOP/s of a float32 product of each of `SHAPES`: of the fastest that fits in the time."""
+    """For each of `SHAPES`, the GFLOP/s of the fastest float32 product within the time."""
     result = []
     for rows, inner, columns in SHAPES:
         a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
-        out = a @ b  # the first one warms up
+        out = a @ b  # to warm up
         fastest, end = float("inf"), perf_counter() + SECONDS
         while (start := perf_counter()) < end:
             np.matmul(a, b, out=out)
@@ -139,14 +140,15 @@ def speeds() -> list[float]:
 
 
 def speeds_with(kernel: str) -> list[float]:
-    """`speeds` of a process of its own that is told to use `kernel` and one thread.
+    """`speeds` of another process, with `kernel` and one thread.
 
-    One, as threads wait for each other on a busy machine, which would hide what kernels are worth.
+    With more threads, these would wait for each other on a busy machine, and the difference between
+    kernels would not show.
 
     Raises
     ------
     RuntimeError
-        if that can't be had here.
+        if that does not work here.
     """
     code = (
         "import json; from minigrad.arrays import blas; "
@@ -169,15 +171,15 @@ def speeds_with(kernel: str) -> list[float]:
 
 
 def gain(new: list[float], old: list[float]) -> float:
-    """How many times as fast the speeds `new` are as `old`, over all `SHAPES` together."""
+    """How many times as fast as `old` the speeds `new` are, over all `SHAPES` together."""
     return geometric_mean(after / before for after, before in zip(new, old, strict=True))
 
 
 def better_kernel(used: Blas, instructions: Set[str]) -> str | None:
     """The newer kernel, if it is faster than `used` by more than `GAIN`; else None.
 
-    Measured in two processes when it is first asked, for a second, and remembered in the cache: so
-    each process on a machine makes the same choice, and computes the same bits.
+    The first call measures it for a second, in two processes, and keeps the result in the cache. So
+    every process on a machine makes the same choice, and computes the same bits.
     """
     kernel = newer_kernel(used, instructions)
     if kernel is None or used.kernel is None:
@@ -185,14 +187,14 @@ def better_kernel(used: Blas, instructions: Set[str]) -> str | None:
     path = cache_dir() / "kernels.json"
     key = f"{processor()}, {used.name} {used.version}: {kernel} for {used.kernel}"
     known: dict[str, float] = {}
-    with suppress(OSError, ValueError, TypeError, AttributeError):  # not there, or damaged
+    with suppress(OSError, ValueError, TypeError, AttributeError):  # missing, or damaged
         known = {str(k): float(v) for k, v in json.loads(path.read_text("utf-8")).items()}
     if key not in known:
         try:
             known[key] = gain(speeds_with(kernel), speeds_with(used.kernel))
         except RuntimeError:
             return None
-        with suppress(OSError):  # where nothing can be kept, it is measured again
+        with suppress(OSError):  # if it cannot be kept, it is measured again
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(known, indent=1).encode())
     return kernel if known[key] > GAIN else None
@@ -201,8 +203,8 @@ def better_kernel(used: Blas, instructions: Set[str]) -> str | None:
 def better_environment() -> dict[str, str]:
     """The variables that give a new process better kernels than this one has; often none.
 
-    They are for a parent that starts workers: ``env=os.environ | better_environment()``. Where
-    ``OPENBLAS_CORETYPE`` is set already, whoever set it has chosen, and there are none.
+    They are for a parent that starts workers: ``env=os.environ | better_environment()``. If
+    ``OPENBLAS_CORETYPE`` is set already, somebody has chosen, and there are none.
     """
     if "OPENBLAS_CORETYPE" in os.environ:
         return {}
@@ -211,16 +213,16 @@ def better_environment() -> dict[str, str]:
 
 
 def restart_with_better_kernel() -> None:
-    """Run this process's command line anew if that gives it better kernels; else do nothing.
+    """Run this process's command line again if that gives it better kernels; else do nothing.
 
-    For the first line of a command: what it has done so far is done twice. The process stays the
-    same one, with its files, its terminal and its exit status. It happens once, as the variable is
-    set then. On Windows nothing is done: there the new run would be another process, which the
-    shell does not wait for.
+    Call it in the first line of a command, since all that came before is done again. The process
+    stays the same, with its files, its terminal and its exit status. It restarts only once, since
+    the variable is set then. On Windows it does nothing: there the new run would be another
+    process, and the shell would not wait for it.
     """
     if os.name != "posix" or not sys.executable:
         return
     if environment := better_environment():
-        with suppress(OSError):  # rather the old kernels than no run at all
+        with suppress(OSError):  # old kernels are better than no run
             command = [sys.executable, *sys.orig_argv[1:]]
             os.execve(sys.executable, command, os.environ | environment)

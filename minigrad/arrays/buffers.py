@@ -1,10 +1,10 @@
 """Memory that is used again from one training step to the next.
 
-The system hands out the memory of large new arrays page by page, when each page is first touched,
-which costs a good part of the time that it takes to fill them; and NumPy gives freed ones back. The
-large arrays that the fused ops need inside are therefore taken from here. An array is used again
-only when nobody can still see the one before: its reference count says so, and every view of it
-counts.
+The system gives the memory of a large new array page by page, when a page is first touched. This
+takes a good part of the time that it takes to fill the array. And NumPy gives the memory back when
+an array is freed. So the fused ops take the large arrays that they need inside from here. Memory is
+used again only when nobody can see the old array any more. Its reference count shows that, and
+every view of it counts.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ import numpy as np
 from minigrad.arrays.library import Array
 
 SMALLEST = 1 << 16
-"""Bytes: below this NumPy's own memory is as good."""
+"""Bytes; for smaller arrays NumPy's own memory is as good."""
 
 LARGEST_TOTAL = 1 << 29
-"""Bytes: what nobody uses is given back when there would be more than this in all."""
+"""Bytes; if there is more than this in all, memory that nobody uses is given back."""
 
 KEPT_FOR = 200
-"""Takes: what none of so many, which are some training steps, wanted goes when more is made."""
+"""A number of takes, which are some training steps; when a block is made, those that none of these
+took are given back."""
 
-_ALIGNMENT = 64  # bytes: a line of the processor's cache, and the widest vector it computes with
+_ALIGNMENT = 64  # bytes: a line of the processor's cache, and its widest vector
 
 
 class _Buffers:
     """Blocks of bytes by their size."""
 
     def __init__(self) -> None:
-        # of each block: itself, and when it was taken last, counted in takes
+        # each block, and when it was last taken, counted in takes
         self._by_size: dict[int, list[tuple[Array, int]]] = {}
         self._takes = 0
         self.total = 0  # bytes of all blocks, in use or not
         self.unlock()
 
     def unlock(self) -> None:
-        """Begin with a new lock: the old one may have been held when the process was forked."""
+        """Begin with a new lock; the old one may have been held when the process was forked."""
         self._lock = threading.Lock()
 
     def take(self, size: int) -> Array:
         """A block of at least `size` bytes that nobody else has."""
         unit = 1 << max(size.bit_length() - 4, 0)
-        size = -(-size // unit) * unit  # of 8 sizes between a power of two and the next
-        if not self._lock.acquire(blocking=False):  # by another thread, or below a signal handler
+        size = -(-size // unit) * unit  # 8 sizes from one power of two to the next
+        if not self._lock.acquire(blocking=False):  # another thread has it, or a signal came
             return np.empty(size, np.uint8)
         try:
             self._takes += 1
@@ -70,7 +71,7 @@ class _Buffers:
         """A block that nobody has, of at least `size` bytes and less than twice as many."""
         for fitting in sorted(s for s in self._by_size if size <= s < 2 * size):
             blocks = self._by_size[fitting]
-            for i in reversed(range(len(blocks))):  # the last is the likeliest to be in the cache
+            for i in reversed(range(len(blocks))):  # the last one is most likely in the cache
                 block = blocks[i][0]
                 if _references(block) == _ALONE:
                     del blocks[i]
@@ -79,7 +80,7 @@ class _Buffers:
         return None
 
     def _give_back(self, oldest: float) -> None:
-        """Let go of the blocks that nobody has, and nobody has taken since the take `oldest`."""
+        """Free the blocks that nobody has, and that were last taken before the take `oldest`."""
         for size, blocks in self._by_size.items():
             for i in reversed(range(len(blocks))):
                 block, taken = blocks[i]
@@ -93,7 +94,7 @@ def _references(block: Array) -> int:
 
 
 def _references_if_free() -> int:
-    """What `_references` gives, for a name as above, of a block that only a tuple holds."""
+    """What `_references` gives for a block that only a tuple holds, with a name as above."""
     blocks = [(np.empty(1, np.uint8), 0)]
     block = blocks[0][0]
     return _references(block)
@@ -106,9 +107,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def empty(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-    """``xp.empty(shape, dtype)``, for large arrays in memory that was used before.
+    """``xp.empty(shape, dtype)``; a large array lies in memory that was used before.
 
-    It is a view (its `base` is not None). CuPy keeps freed memory by itself.
+    Such an array is a view (its `base` is not None). CuPy keeps freed memory by itself.
     """
     dtype = np.dtype(dtype)
     count = math.prod(shape)

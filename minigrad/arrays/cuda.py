@@ -1,7 +1,7 @@
-"""What there is to know about GPUs, and to set; ``minigrad.arrays.cuda.is_available()``.
+"""Facts about GPUs, and their settings: ``minigrad.arrays.cuda.is_available()``.
 
-Nothing here is needed to use one: ``Tensor.to("cuda")``, ``Module.to("cuda")`` and ``device=`` are
-enough. CuPy is imported when a function is called, not before.
+To use a GPU, nothing of this is needed: ``Tensor.to("cuda")``, ``Module.to("cuda")`` and
+``device=`` are enough. CuPy is imported only when a function is called.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.arrays.devices import gpus, library_of, require_cupy
 from minigrad.arrays.library import FLOAT32, Device
+from minigrad.errors.values import told
 
 __all__ = [
     "PRECISIONS",
@@ -39,19 +40,19 @@ def is_available() -> bool:
 
 
 def device_count() -> int:
-    """How many GPUs there are; 0 if none can be used."""
+    """The number of GPUs; 0 if none can be used."""
     return len(gpus) if is_available() else 0
 
 
 def device_name(device: Device = "cuda") -> str:
-    """What the maker calls a GPU; raises as the other functions here."""
+    """The maker's name of a GPU; raises as `synchronize`."""
     properties = require_cupy().cuda.runtime.getDeviceProperties(_gpu(device).id)
     name = properties["name"]
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def synchronize(device: Device = "cuda") -> None:
-    """Wait until a GPU has done all that it was given to do: before reading a clock, say.
+    """Wait until a GPU has done all its work, for example before reading a clock.
 
     Raises
     ------
@@ -64,14 +65,14 @@ def synchronize(device: Device = "cuda") -> None:
 
 
 def memory_stats(device: Device = "cuda") -> dict[str, int]:
-    """How the memory of a GPU is used, in bytes; raises as `synchronize`.
+    """The use of the memory of a GPU, in bytes; raises as `synchronize`.
 
     Returns
     -------
     dict
-        ``"allocated"``: what arrays take; ``"reserved"``: what CuPy holds for them, the allocated
-        included, and hands out again without asking the driver; ``"free"`` and ``"total"``: of the
-        whole GPU, with all programs that use it.
+        ``"allocated"``: the memory of arrays. ``"reserved"``: the memory that CuPy holds, for these
+        arrays and for later ones, which then need no call of the driver. ``"free"`` and
+        ``"total"``: those of the whole GPU, with all programs that use it.
     """
     _gpu(device)
     cupy = require_cupy()
@@ -86,7 +87,7 @@ def memory_stats(device: Device = "cuda") -> dict[str, int]:
 
 
 def empty_cache(device: Device = "cuda") -> None:
-    """Give the memory that CuPy holds for later back to the driver; raises as `synchronize`."""
+    """Give the memory that CuPy holds for later arrays back; raises as `synchronize`."""
     _gpu(device)
     require_cupy().get_default_memory_pool().free_all_blocks()
 
@@ -95,14 +96,14 @@ PRECISIONS = ("highest", "high")
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Say how exactly matrix products of float32 are computed on GPUs; at first ``"highest"``.
+    """Set how exact matrix products of float32 are on GPUs; at first ``"highest"``.
 
     Parameters
     ----------
     precision
-        ``"highest"``: in float32. ``"high"``: in TensorFloat-32, where the GPU has it (Ampere and
-        later): factors are rounded to 10 bits after the point, sums are float32; up to ten times
-        as fast, with relative errors near 1e-3.
+        ``"highest"``: in float32. ``"high"``: in TensorFloat-32, if the GPU has it (Ampere and
+        later). Then factors are rounded to 10 bits after the point, and sums are float32. It is up
+        to ten times as fast, with relative errors near 1e-3.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise ValueError(
-            f"set_float32_matmul_precision: expected one of {PRECISIONS}, got {precision!r}"
+            f"set_float32_matmul_precision: expected one of {PRECISIONS}, got {told(precision)}"
         )
     linalg = require_cupy()._core._routines_linalg  # CuPy's public switch is read once, at import
     kinds = {"highest": linalg.COMPUTE_TYPE_DEFAULT, "high": linalg.COMPUTE_TYPE_TF32}

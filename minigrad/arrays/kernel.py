@@ -1,10 +1,10 @@
-"""What a kernel is: a function on arrays in CUDA, beside the same function in NumPy, its oracle.
+"""What a kernel is: a function on arrays in CUDA, and the same function in NumPy, its oracle.
 
-Where one op of a network would be dozens of CuPy calls, each of which costs the host ten
-microseconds and the GPU a trip through memory, it is one kernel here. The CUDA source is compiled
-by CuPy when it is first called, once for each dtype and kind of GPU, and kept on disk.
+Some ops would be dozens of CuPy calls, and each call costs the host ten microseconds and the GPU a
+trip through memory. Such an op is one kernel here. CuPy compiles the CUDA source at the first call,
+once for each dtype and kind of GPU, and keeps the result on disk.
 
-A kernel changes arrays in place and returns nothing. Its arguments are, in CUDA and in NumPy:
+A kernel changes arrays in place and returns nothing. Its arguments, in CUDA and in NumPy, are:
 
 - arrays, contiguous, on the current GPU: ``T*``, where T is the dtype that the kernel runs in
   (integers: ``long long*``, masks: ``bool*``); None is a null pointer;
@@ -23,16 +23,16 @@ from minigrad.arrays.devices import gpus
 from minigrad.arrays.library import Array, array_module
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-"""What kernels run in. Whatever else there is (float16) goes through CuPy's own functions."""
+"""The dtypes of kernels. CuPy's own functions are used for others (float16)."""
 
 OPTIONS = ("-std=c++17",)
 
 THREADS = 256
-"""In a block, for kernels that do not care."""
+"""The threads in a block, for kernels that work with any number."""
 
 COLUMNS, ROWS = 5, 64
 TABLE = np.dtype([("pointers", "u8", (COLUMNS, ROWS)), ("ends", "i8", (ROWS,)), ("count", "i8")])
-"""Up to 64 arrays in each of five columns; handed over by value, of at most 4 KB as CUDA asks."""
+"""At most 64 arrays in each of five columns. It is passed by value, so CUDA allows only 4 KB."""
 
 _SOURCE = """\
 typedef {type} T;
@@ -41,8 +41,8 @@ typedef {type} T;
 
 struct Table {{
     T* pointers[{columns}][{rows}];  // null where a column has no array
-    long long ends[{rows}];          // of each row: how many elements it and those before it have
-    long long count;                 // of rows
+    long long ends[{rows}];          // for each row: the elements in it and in the rows before it
+    long long count;                 // the number of rows
 }};
 
 __device__ inline T sigmoid(T x) {{ return T(0.5) + T(0.5) * tanh(T(0.5) * x); }}
@@ -63,12 +63,12 @@ class Kernel:
     Parameters
     ----------
     name
-        as the GPU's profiler shows it, after ``minigrad_``.
+        its name in the GPU's profiler, after ``minigrad_``.
     parameters, body
-        CUDA C++: the parameter list, and what stands between the braces. T is the dtype.
+        CUDA C++: the list of parameters, and the text between the braces. T is the dtype.
     oracle
-        the same function in NumPy: the same arguments, but for a table five lists of flat arrays.
-        Nothing calls it but tests.
+        the same function in NumPy, with the same arguments; in place of a table it has five lists
+        of flat arrays. Only tests call it.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Kernel:
         )
 
     def function(self, dtype: Any) -> str:
-        """What it is called in the source."""
+        """Its name in the source."""
         return f"minigrad_{self.name}_{_short(dtype)}"
 
     def __call__(self, blocks: int, threads: int, dtype: Any, *args: Any) -> None:
-        """Launch it with so many blocks, each of so many threads, on the current GPU."""
+        """Launch it on the current GPU with `blocks` blocks of `threads` threads each."""
         if not blocks:
             return
         compiled = self._compiled.get(dtype)
@@ -108,7 +108,7 @@ class Kernel:
         compiled((blocks,), (threads,), args)
 
     def over(self, count: int, dtype: Any, *args: Any) -> None:
-        """Launch it with a thread for each of `count` elements; `count` is its first argument."""
+        """Launch it with one thread for each of `count` elements; `count` is its first argument."""
         self(-(-count // THREADS), THREADS, dtype, count, *args)
 
 
@@ -117,7 +117,7 @@ def _short(dtype: Any) -> str:
 
 
 def usable(*arrays: Array | None) -> bool:
-    """Whether kernels can work on `arrays` of one device: a GPU's, in a dtype that they run in."""
+    """Whether kernels can work on `arrays`: they are on a GPU, and of one dtype of `DTYPES`."""
     if not gpus:
         return False
     given = [x for x in arrays if x is not None]
@@ -130,10 +130,10 @@ def usable(*arrays: Array | None) -> bool:
 
 
 def tables(columns: Sequence[Sequence[Array | None] | None]) -> Iterator[tuple[Any, int]]:
-    """Tables of the arrays in `columns`, row by row, each with its number of elements.
+    """Tables of the arrays in `columns`, each with its number of elements.
 
-    The arrays of a row are of one size and contiguous, the first is not None; a column that is
-    None, or missing, has no arrays.
+    The arrays of a row are contiguous and have the same size; the first is not None. A column that
+    is None, or missing, has no arrays.
     """
     first = columns[0] or ()
     for start in range(0, len(first), ROWS):

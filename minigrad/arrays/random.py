@@ -1,4 +1,4 @@
-"""The library's own random generator, for every draw that is given no other."""
+"""The library's own random generator, for every draw without an ``rng=``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 
 import numpy as np
 
-_own: np.random.Generator | None = None  # made when first used: it takes long to import
-_forks = 0  # how many children were made since it was started
+_own: np.random.Generator | None = None  # made at its first use, since it takes long to import
+_forks = 0  # how many children were made since the seed was set
 
 
 def manual_seed(seed: int) -> None:
-    """Start the library's own generator anew, so that what follows is a function of `seed`.
+    """Set the seed of the library's own generator: all later draws depend on it alone.
 
-    It serves initialisers, dropout and sampling wherever no ``rng=`` is passed. Initial values are
-    drawn on the CPU, the same for every device; dropout on a GPU draws a key here, and by it the
-    mask on the device.
+    Initialisers, dropout and sampling use it where no ``rng=`` is passed. Initial values are drawn
+    on the CPU, so they are the same for every device. Dropout on a GPU draws a key here, and with
+    that key the mask on the GPU.
 
-    A forked process draws other numbers than its parent and its sisters; which ones follows from
-    the parent's generator and from how many forks came before.
+    A forked process draws other numbers than its parent and the parent's other children. They
+    depend on the parent's generator, and on how many forks came before.
     """
     global _forks
     _forks = 0
@@ -43,7 +43,7 @@ def _count_fork() -> None:
 
 
 def _start_anew_in_child() -> None:
-    """Workers that all draw the same dropout masks would be a fault that nobody sees."""
+    """Other numbers in each child: if all workers drew the same masks, nobody would notice."""
     if _own is not None:
         drawn = _own.integers(1 << 32, size=4).tolist()
         _own.bit_generator.state = np.random.default_rng([*drawn, _forks]).bit_generator.state

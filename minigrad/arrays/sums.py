@@ -1,9 +1,9 @@
-"""Sums that keep their digits: what every sum in minigrad is made with.
+"""Sums that keep their digits, which all of minigrad uses.
 
-NumPy adds along the last axis in pairs, but along any other one row after the other: the million
-and first row is added to a number a million times as large, whose last digits it no longer
-reaches. And it adds float16 up in float16, which ends at 65504. Here rows are added 64 at a time,
-and the sums of those in the same way, by a product with ones, which is also faster.
+Along the last axis NumPy adds in pairs. Along any other axis it adds one row after the other. After
+a million rows, the sum is a million times as large as the next row, whose last digits are lost. And
+NumPy sums float16 in float16, whose largest number is 65504. Here 64 rows at a time are added, and
+then the sums of these in the same way. This is done by a product with ones, which is also faster.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 from minigrad.arrays.axes import one_axis, reduced_axes
 from minigrad.arrays.library import FLOAT32, Array, Axis, DType, array_module
 
-_BLOCK = 64  # rows that are added up one after the other
-_LAST = 4 * _BLOCK  # the same where that is the last round
-_FEW = _BLOCK // 2  # NumPy's own way is exact enough, and faster
-_add_up: Any = np.add.reduce  # as x.sum, without its detour
+_BLOCK = 64  # rows that are added one after the other
+_LAST = 4 * _BLOCK  # the same in the last round
+_FEW = _BLOCK // 2  # up to so many, NumPy's own way is exact enough, and faster
+_add_up: Any = np.add.reduce  # what x.sum calls in the end
 _ONES = {char: np.ones(_LAST, char) for char in "fd"}
 
 
 def total(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Any:
-    """The sum of the array `x` over `axis` (None: all), each as exact as its dtype allows.
+    """The sum of the array `x` over `axis` (None: all axes), as exact as its dtype allows.
 
-    `dtype` is that of the result; None: that of `x`, and for integers what NumPy takes. Sums of
-    float16 are kept in float32 on the way.
+    `dtype` is the dtype of the result; None: that of `x`, and for integers what NumPy chooses. Sums
+    of float16 are computed in float32.
     """
     given = x.dtype if dtype is None else np.dtype(dtype)
     if given.char == "e":
@@ -79,8 +79,8 @@ def _along(x: Array, axis: int) -> Array:
 def _strided(x: Array, axes: Sequence[int]) -> Array:
     """The sum over `axes`, which stay with length 1, of an array that is not contiguous."""
     counts = [n if i in axes and x.strides[i] == 0 else 1 for i, n in enumerate(x.shape)]
-    once = x[tuple([slice(0, 1) if n > 1 else slice(None) for n in counts])]  # of what is repeated
-    order = sorted(range(x.ndim), key=lambda i: -x.strides[i])  # as it lies in memory
+    once = x[tuple([slice(0, 1) if n > 1 else slice(None) for n in counts])]  # without repeats
+    order = sorted(range(x.ndim), key=lambda i: -x.strides[i])  # the order in memory
     y = np.ascontiguousarray(once.transpose(order))
     y = _contiguous(y, [order.index(i) for i in axes])
     y = y.transpose([order.index(i) for i in range(x.ndim)])
@@ -88,16 +88,16 @@ def _strided(x: Array, axes: Sequence[int]) -> Array:
 
 
 def running(x: Array, axis: int, dtype: DType = None) -> Array:
-    """The sums of the array `x` up to each place along `axis`, as exact as `total` is."""
+    """The sums of the array `x` up to each place along `axis`, as exact as `total`."""
     given, axis = x.dtype if dtype is None else np.dtype(dtype), one_axis(x.ndim, axis)
     if given.char not in "ef" or (given.char == "f" and x.shape[axis] <= _LAST):
         return x.cumsum(axis, dtype=dtype)
-    wider = np.float64 if type(x) is np.ndarray else np.float32  # a GPU adds in pairs itself
+    wider = np.float64 if type(x) is np.ndarray else np.float32  # a GPU adds in pairs by itself
     return x.cumsum(axis, dtype=wider).astype(given, copy=False)
 
 
 def wide(dtype: DType) -> DType:
-    """The dtype to compute sums in whose result is of `dtype`: float32 for float16."""
+    """The dtype in which to compute a sum with a result of `dtype`: float32 for float16."""
     return FLOAT32 if np.dtype(dtype).char == "e" else dtype
 
 

@@ -1,8 +1,7 @@
-"""Work on all cores from Python: NumPy lets go of the interpreter's lock while it computes.
+"""Work on all cores from Python: NumPy releases the interpreter's lock while it computes.
 
-Matrix products are spread over the cores by the BLAS; what goes on between them, element by
-element, is not. Large arrays are therefore cut into pieces that fit into a core's cache, and the
-pieces shared out here.
+The BLAS spreads matrix products over the cores. Elementwise work between them is not spread. So
+large arrays are cut into pieces that fit into a core's cache, and the pieces are shared out here.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ VARIABLES = ("MINIGRAD_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", 
 
 @cache
 def count() -> int:
-    """How many threads to use: what the first of `VARIABLES` says that is set, or all cores."""
+    """The number of threads: what the first of `VARIABLES` that is set says, or one a core."""
     for name in VARIABLES:
         value = os.environ.get(name, "").partition(",")[0]
         if value.isdecimal() and int(value) > 0:
@@ -31,7 +30,7 @@ def count() -> int:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -40,12 +39,12 @@ def cores() -> int:
 def share(function: Callable[[Any], object], pieces: Iterable[Any]) -> None:
     """Call `function` with each of `pieces`, on several threads; return when all are done.
 
-    The pieces must not write to the same places. If calls raise, one of the errors is raised here.
-    What the caller has set for itself (`numpy.errstate`) holds for all.
+    The calls must not write to the same places. If some of them raise, one of the errors is raised
+    here. The caller's own settings (`numpy.errstate`) hold in all threads.
     """
     pieces = list(pieces)
     threads = min(count(), len(pieces))
-    if threads <= 1 or getattr(_here, "is_helper", False):  # helpers that wait for helpers hang
+    if threads <= 1 or getattr(_here, "is_helper", False):  # helpers must not wait for helpers
         for piece in pieces:
             function(piece)
         return
@@ -54,12 +53,12 @@ def share(function: Callable[[Any], object], pieces: Iterable[Any]) -> None:
         part = pieces[i::threads]
         try:
             helpers.append(_pool().submit(copy_context().run, _help, function, part))
-        except RuntimeError:  # the main thread has ended, and with it all pools
+        except RuntimeError:  # the main thread has ended, and so have all pools
             mine += part
     try:
         _each(function, mine)
     finally:
-        errors = [helper.exception() for helper in helpers]  # waits until it has ended
+        errors = [helper.exception() for helper in helpers]  # this waits for its end
     for error in errors:
         if error is not None:
             raise error
@@ -80,10 +79,10 @@ def _each(function: Callable[[Any], object], pieces: list[Any]) -> None:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # no part of `import minigrad`
+    from concurrent.futures import ThreadPoolExecutor  # not a part of `import minigrad`
 
     return ThreadPoolExecutor(max(1, count() - 1), "minigrad")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of the threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child process has no such threads

@@ -1,4 +1,4 @@
-"""Text in, batches for truncated backpropagation through time out.
+"""From text to batches for truncated backpropagation through time.
 
 >>> from minigrad.data import Vocabulary, batchify, load_text, split, windows
 >>> text = load_text("python-docs")
@@ -9,7 +9,7 @@
 >>> inputs.shape, targets.shape
 ((35, 32), (35, 32))
 
-Of a text larger than memory, `tokenized` gives ids that stay in a file:
+If a text is larger than memory, `tokenized` gives ids that stay in a file:
 
 >>> from minigrad.data import cut, find_text, tokenized
 >>> train, valid, test = cut(find_text("python-docs").text, (0.9, 0.05, 0.05))
@@ -19,13 +19,17 @@ Of a text larger than memory, `tokenized` gives ids that stay in a file:
 (dtype('uint8'), dtype('int64'))
 
 Everything here runs on the host, in NumPy, before a model sees it.
+
+To read it, follow a text on its way: `texts` (where a text comes from), `tokens` (what its ids
+are), `batches` (windows of one long sequence), `minibatches` (many examples instead); `checks` is
+what they share.
 """
 
 from minigrad.data.batches import Windows, batchify, split, windows
 from minigrad.data.minibatches import DataLoader, collate, pad_sequences
 from minigrad.data.texts.corpora import Found, find_text, load_text, python_docs
 from minigrad.data.texts.excerpts import cut
-from minigrad.data.texts.text import read_text
+from minigrad.data.texts.utf8 import read_text
 from minigrad.data.tokens.byte_pairs import BytePairVocabulary
 from minigrad.data.tokens.bytes import ByteVocabulary
 from minigrad.data.tokens.decoding import TextDecoder

@@ -1,4 +1,4 @@
-"""One long sequence of ids, cut for training by truncated backpropagation through time."""
+"""One long sequence of ids, cut into windows for truncated backpropagation through time."""
 
 import math
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ Window = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class TooShortError(ValueError):
-    """A text is too short to be cut into so many parts."""
+    """A text is too short for so many parts."""
 
 
 class Sliceable(Protocol):
-    """A str, an array, a list: what has a length and can be cut."""
+    """Something that has a length and can be cut: a str, an array, a list."""
 
     def __len__(self) -> int: ...
 
@@ -29,22 +29,22 @@ Part = TypeVar("Part", bound=Sliceable)
 
 
 def split(ids_or_text: Part, fractions: Sequence[float] = (0.9, 0.05, 0.05)) -> tuple[Part, ...]:
-    """Cut a text, or the ids of one, into consecutive parts: by default train, valid and test.
+    """Consecutive parts of a text, or of its ids: by default train, valid and test.
 
-    Nothing is shuffled, and the parts joined are the whole. Parts of an array are views. A text is
-    cut between two characters, which may be within a word: for a model of words, cut the ids.
+    Nothing is shuffled, and the parts together are the whole. Parts of an array are views. A text
+    is cut between any two characters, perhaps inside a word: for a model of words, cut the ids.
 
     Parameters
     ----------
     ids_or_text
-        A str, a list, or an array, which is cut along its first axis.
+        a str, a list, or an array, which is cut along its first axis.
     fractions
-        The share of each part. A cut falls on the nearest whole position.
+        the share of each part; each cut is at the nearest whole position.
 
     Raises
     ------
     ValueError
-        If a fraction is not positive, if they do not sum to 1, or (a `TooShortError`) if a part
+        if a fraction is not positive, if they do not sum to 1, or (a `TooShortError`) if a part
         would be empty.
     """
     if not all(fraction > 0 for fraction in fractions):
@@ -67,38 +67,38 @@ def split(ids_or_text: Part, fractions: Sequence[float] = (0.9, 0.05, 0.05)) -> 
 def batchify(
     ids: ArrayLike, batch_size: SupportsIndex, *, vocab_size: int | None = None
 ) -> NDArray[np.integer[Any]]:
-    """Lay one sequence out as parallel streams, to be read side by side.
+    """One sequence as parallel streams, which a model reads side by side.
 
-    Stream n, which is column n, is the n-th of `batch_size` consecutive pieces of equal length
-    L = len(ids) // batch_size. The len(ids) % batch_size tokens that are left at the end are
-    dropped.
+    The sequence is cut into `batch_size` consecutive pieces of equal length, L = len(ids) //
+    batch_size. Piece n is stream n, which is column n. The last len(ids) % batch_size tokens are
+    left out.
 
     Parameters
     ----------
     ids
-        Integers, shape (length,).
+        integers, shape (length,).
     batch_size
-        The number N of streams.
+        the number N of streams.
     vocab_size
-        With it, ids are checked to be in [0, vocab_size). On a GPU nothing else does.
+        if given, ids must be in [0, vocab_size). On a GPU nothing else checks that.
 
     Returns
     -------
     ndarray
-        Shape (L, N). Of ids that are narrower than int64, such as those of `tokenized`, which may
-        be larger than memory, it is a view with their dtype, and `windows` makes int64 of each
-        window. Else it is an int64 copy (for N = 1 a view) with the N tokens of one time step next
-        to each other in memory.
+        shape (L, N). If the ids are narrower than int64, like those of `tokenized`, which may be
+        larger than memory, it is a view with their dtype, and `windows` makes int64 of each window.
+        Otherwise it is an int64 copy (for N = 1 a view), in which the N tokens of one time step lie
+        next to each other in memory.
 
     Raises
     ------
     TypeError
-        If the ids are not integers.
+        if the ids are not integers.
     ValueError
-        If `ids` has not exactly one axis, or is too short: each stream needs at least two tokens,
-        an input and its target.
+        if `ids` does not have exactly one axis, or is too short: each stream needs at least two
+        tokens, an input and its target.
     IndexError
-        If an id is negative, or not below `vocab_size`.
+        if an id is negative, or not below `vocab_size`.
     """
     batch_size = positive_int(batch_size, "batchify: batch_size")
     sequence = sequence_of_ids(ids, vocab_size, "batchify")
@@ -115,7 +115,7 @@ def batchify(
 
 
 class Windows(Sequence[Window]):
-    """The windows of truncated BPTT over parallel streams, as a sequence: see `windows`."""
+    """The windows of truncated BPTT over parallel streams, as a sequence; see `windows`."""
 
     def __init__(self, streams: NDArray[np.integer[Any]], bptt: int, starts: range) -> None:
         self.streams = streams
@@ -139,23 +139,23 @@ class Windows(Sequence[Window]):
 
     @property
     def time_steps(self) -> int:
-        """How many targets each stream has: one less than tokens."""
+        """The number of targets in each stream: one less than its tokens."""
         return len(self.streams) - 1
 
     def at(self, start: SupportsIndex, length: SupportsIndex) -> Window:
-        """Return the window of `length` time steps whose first input is that of `start`.
+        """The window of `length` time steps that begins at time step `start`.
 
         Parameters
         ----------
         start
-            A time step, in [0, time_steps).
+            the time step of the first input, in [0, time_steps).
         length
-            At most as many time steps as are left: `time_steps - start`.
+            the number of time steps, at most ``time_steps - start``.
 
         Raises
         ------
         ValueError
-            If one of them is out of range.
+            if one of them is out of range.
         """
         start = whole_number(start, "Windows.at: start")
         length = positive_int(length, "Windows.at: length")
@@ -163,14 +163,14 @@ class Windows(Sequence[Window]):
             raise ValueError(f"Windows.at: start must be in [0, {self.time_steps}), got {start}")
         if length > self.time_steps - start:
             raise ValueError(
-                f"Windows.at: of {self.time_steps} time steps {self.time_steps - start} are left "
-                f"from {start} on, got length={length}"
+                f"Windows.at: length must be at most {self.time_steps - start}, as many time steps "
+                f"as are left from {start} on, got {length}"
             )
         return self._window(start, start + length)
 
     def _window(self, start: int, stop: int) -> Window:
-        # By the array's own method, so that NumPy and CuPy arrays are served alike. One conversion
-        # serves both: the targets are the inputs one step later.
+        # A method of the array, so that it works for NumPy and for CuPy. One conversion is enough,
+        # since the targets are the inputs one step later.
         steps: NDArray[np.int64] = self.streams[start : stop + 1].astype(
             np.int64, order="C", copy=False
         )
@@ -183,35 +183,35 @@ class Windows(Sequence[Window]):
 def windows(
     streams: NDArray[np.integer[Any]], bptt: SupportsIndex, *, start: SupportsIndex = 0
 ) -> Windows:
-    """Cut streams into consecutive pairs of inputs and targets, for truncated BPTT.
+    """Consecutive pairs of inputs and targets, for truncated BPTT.
 
-    The targets of a window are its inputs one step later, so that each token of a stream but the
+    The targets of a window are its inputs one step later. So each token of a stream except the
     first is a target exactly once. The state after one window is the state before the next.
 
     Parameters
     ----------
     streams
-        Integers, shape (L, N), from `batchify`. An array of CuPy stays on its GPU.
+        integers, shape (L, N), from `batchify`. An array of CuPy stays on its GPU.
     bptt
-        The number T of time steps in a window; the last window has those that are left.
+        the number T of time steps in a window; the last window may have fewer.
     start
-        The time step of the first input: to go on where a run was stopped, the number of time steps
-        that were read before. L - 1, the end of an epoch, leaves no window.
+        the time step of the first input. To go on where a run was stopped, it is the number of time
+        steps that were read before. With L - 1, the end of an epoch, there is no window.
 
     Returns
     -------
     Windows
-        A sequence of pairs (inputs, targets), each int64, C-contiguous and of shape (T, N). They
-        are views of `streams`, not to be written to, if that is int64 and C-contiguous; else a
-        window is copied when it is asked for, and `streams` may be larger than memory.
+        a sequence of pairs (inputs, targets), both int64, C-contiguous and of shape (T, N). If
+        `streams` is int64 and C-contiguous, they are views of it; do not write to them. Otherwise
+        each window is copied when it is asked for, and `streams` may be larger than memory.
 
     Raises
     ------
     TypeError
-        If the streams are not integers.
+        if the streams are not integers.
     ValueError
-        If `streams` has not exactly two axes, or is too short for an input and a target; if `bptt`
-        is less than 1, or `start` is not in [0, L - 1].
+        if `streams` does not have exactly two axes, or is too short for an input and a target; if
+        `bptt` is less than 1, or `start` is not in [0, L - 1].
     """
     bptt = positive_int(bptt, "windows: bptt")
     if not hasattr(streams, "astype"):

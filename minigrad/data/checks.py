@@ -1,4 +1,4 @@
-"""What several functions of this package ask of their arguments."""
+"""Checks of arguments that several functions of this package share."""
 
 import operator
 from typing import Any, SupportsIndex
@@ -6,16 +6,18 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minigrad.errors.values import told
+
 
 def whole_number(value: SupportsIndex, name: str) -> int:
-    """Return `value` as an int; `name` is how an error speaks of it."""
+    """`value` as an int; an error calls it `name`."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, got {value!r}")
+        raise TypeError(f"{name} must be an int, got {told(value)}")
     return operator.index(value)
 
 
 def positive_int(value: SupportsIndex, name: str) -> int:
-    """Return `value` as an int of at least 1."""
+    """`value` as an int of at least 1; an error calls it `name`."""
     number = whole_number(value, name)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
@@ -29,14 +31,14 @@ def check_is_str(text: object, caller: str) -> None:
 
 
 def utf_8(text: str, caller: str) -> bytes:
-    """Return `text` in UTF-8.
+    """`text` in UTF-8.
 
     Raises
     ------
     TypeError
-        If it is not a str.
+        if it is not a str.
     ValueError
-        If it holds half of a surrogate pair, which is no character and has no bytes.
+        if it has half of a surrogate pair in it, which is no character and has no bytes.
     """
     check_is_str(text, caller)
     try:
@@ -49,7 +51,7 @@ def utf_8(text: str, caller: str) -> bytes:
 
 
 def readable(symbol: str) -> str:
-    """Name a symbol so that look-alikes, combining marks and controls can be told apart."""
+    """A symbol with its code points, since some symbols look alike, or cannot be seen."""
     if len(symbol) > 40:
         return f"{symbol[:40]!r}... ({len(symbol)} characters)"
     if symbol.isascii() and len(symbol) > 1:
@@ -58,27 +60,27 @@ def readable(symbol: str) -> str:
 
 
 SPAN = 1 << 20
-"""How many ids are looked at at once, so that ids in a file never come into memory as a whole."""
+"""How many ids are checked at once, so that ids in a file never fill the memory."""
 
 
 def sequence_of_ids(
     ids: ArrayLike, vocab_size: int | None, caller: str
 ) -> NDArray[np.integer[Any]]:
-    """Return `ids` as an array of integers of shape (length,), each in [0, vocab_size).
+    """`ids` as an array of integers of shape (length,), each in [0, vocab_size).
 
-    A GPU reads past the end of an embedding without a word, so ids are checked here, on the host.
-    An array is handed back as it is, not copied.
+    The ids are checked here, on the host, since a GPU reads past the end of an embedding without
+    an error. An array is returned as it is, not copied.
 
     Raises
     ------
     TypeError
-        If the ids are not integers.
+        if the ids are not integers.
     ValueError
-        If there is not exactly one axis.
+        if there is not exactly one axis.
     IndexError
-        If an id is negative, or not below `vocab_size` where there is one.
+        if an id is negative, or not below `vocab_size` (if that is given).
     """
-    fetch = getattr(ids, "numpy", None)  # of a Tensor, which may be on a GPU
+    fetch = getattr(ids, "numpy", None)  # a Tensor's method; the Tensor may be on a GPU
     array = np.asarray(ids if fetch is None else fetch())
     if array.ndim != 1:
         raise ValueError(f"{caller}: ids must have one axis, got shape {array.shape}")
@@ -105,5 +107,5 @@ def sequence_of_ids(
 
 
 def token_ids(ids: ArrayLike, vocab_size: int | None, caller: str) -> NDArray[np.int64]:
-    """Return what `sequence_of_ids` does as int64: a copy, unless it is that already."""
+    """What `sequence_of_ids` gives, as int64; a copy, unless it is int64 already."""
     return sequence_of_ids(ids, vocab_size, caller).astype(np.int64, copy=False)

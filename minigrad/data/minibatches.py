@@ -1,6 +1,6 @@
-"""Many examples, a few at a time: minibatches, and sequences padded to one length.
+"""Minibatches of many examples, and sequences padded to one length.
 
-For one long text, cut into windows, there is `minigrad.data.batches` instead.
+`minigrad.data.batches` is for one long text, which is cut into windows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minigrad.tensor import Tensor
 
 
 class DataLoader:
-    """The examples of a data set in minibatches; each time that it is gone through is an epoch.
+    """The examples of a data set in minibatches; one loop over it is an epoch.
 
     >>> from minigrad.data import DataLoader
     >>> examples = [([0.0, 1.0], 1), ([2.0, 3.0], 0), ([4.0, 5.0], 1)]
@@ -28,25 +28,25 @@ class DataLoader:
     Parameters
     ----------
     dataset
-        Whatever has a length and gives the example of number i as ``dataset[i]``: a list, an array,
-        a class of one's own. An example is often a pair (x, y): ``list(zip(xs, ys))``.
+        anything that has a length and gives example number i as ``dataset[i]``: a list, an array, a
+        class of your own. An example is often a pair (x, y): ``list(zip(xs, ys))``.
     batch_size
-        How many examples a batch has; the last one of an epoch has those that are left.
+        the number of examples in a batch; the last batch of an epoch may have fewer.
     shuffle
-        True: in an order of its own in each epoch.
+        True: each epoch has a new random order.
     collate_fn
-        Makes a batch of a list of examples; None: `collate`.
+        a function that makes a batch from a list of examples; None: `collate`.
     drop_last
-        True: without a last batch that is smaller.
+        True: a last batch that is smaller is left out.
     rng
-        Where the orders are drawn from, one draw for each epoch, when it begins; None: minigrad's
-        own generator. To go on in the middle of an epoch, keep the state that `rng` had when it
-        began, set it again, and pass over what was done: ``itertools.islice(loader, done, None)``.
+        the generator that draws the orders, once at the beginning of each epoch; None: minigrad's
+        own. To go on in the middle of an epoch, save the state of `rng` from its beginning, set it
+        again, and skip the batches that are done: ``itertools.islice(loader, done, None)``.
 
     Raises
     ------
     TypeError, ValueError
-        If the data set has no length or no examples by number, for a wrong batch size.
+        if the data set has no length or no examples by number, or the batch size is wrong.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DataLoader:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise TypeError(
                 f"DataLoader: dataset must have a length and examples by number, which a "
-                f"{type(dataset).__name__} has not; list(dataset) has"
+                f"{type(dataset).__name__} does not have; list(dataset) has them"
             )
         self.dataset, self.collate_fn = dataset, collate if collate_fn is None else collate_fn
         self.batch_size = positive_int(batch_size, "DataLoader: batch_size")
@@ -80,15 +80,15 @@ class DataLoader:
 
 
 def collate(examples: list[Any]) -> Any:
-    """Make one batch of a list of examples: arrays and numbers are stacked along a new first axis.
+    """One batch from a list of examples: arrays and numbers are stacked along a new first axis.
 
-    Of tuples, lists and dicts each part is stacked by itself, and text is left as a list. Python's
-    floats become float32, integers stay integers.
+    If the examples are tuples, lists or dicts, each part is stacked by itself. Text stays a list.
+    Python's floats become float32; integers stay integers.
 
     Raises
     ------
     ValueError
-        If arrays differ in shape, as sequences of different lengths do.
+        if arrays have different shapes, as sequences of different lengths do.
     """
     first = examples[0]
     if isinstance(first, str | bytes):
@@ -110,34 +110,34 @@ def collate(examples: list[Any]) -> Any:
 def pad_sequences(
     sequences: Sequence[ArrayLike], value: float = 0, batch_first: bool = False
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Put sequences of different lengths side by side, and say how long each is.
+    """Sequences of different lengths side by side in one array, and the length of each.
 
     >>> from minigrad.data import pad_sequences
     >>> ids, lengths = pad_sequences([[1, 2, 3], [4]])
     >>> ids.tolist(), lengths.tolist()
     ([[1, 4], [2, 0], [3, 0]], [3, 1])
 
-    Recurrent layers take both: ``lstm(embedding(ids), lengths=lengths)``. Targets are padded with
-    what the loss ignores: ``value=-100``.
+    Recurrent layers take both: ``lstm(embedding(ids), lengths=lengths)``. Pad targets with the
+    value that the loss ignores: ``value=-100``.
 
     Parameters
     ----------
     sequences
-        N arrays, Tensors or lists, each of shape (length, ...), alike but for the length.
+        N arrays, Tensors or lists of shape (length, ...), which differ only in the length.
     value
-        What comes after the end of the shorter ones.
+        what comes after the end of the shorter sequences.
     batch_first
-        True: of shape (N, T, ...).
+        True: the shape is (N, T, ...).
 
     Returns
     -------
     padded, lengths
-        Of shape (T, N, ...), where T is the greatest length; and N integers.
+        an array of shape (T, N, ...), where T is the largest length; and N integers.
 
     Raises
     ------
     ValueError
-        If there are no sequences, they differ in more than their lengths, or their dtype has no
+        if there are no sequences, they differ in more than their lengths, or their dtype has no
         such `value`.
     """
     arrays = [_array(sequence) for sequence in sequences]
@@ -145,10 +145,10 @@ def pad_sequences(
     if () in shapes or len({shape[1:] for shape in shapes}) != 1:
         raise ValueError(
             "pad_sequences: sequences must be one or more, of shapes (length, ...) that differ in "
-            f"the length alone, got {', '.join(str(array.shape) for array in arrays[:4]) or 'none'}"
+            f"the length only, got {', '.join(str(array.shape) for array in arrays[:4]) or 'none'}"
         )
     lengths = np.array([len(array) for array in arrays])
-    filled = [array for array in arrays if len(array)]  # [] does not know its dtype
+    filled = [array for array in arrays if len(array)]  # [] has no dtype of its own
     dtype = np.result_type(*(filled or arrays))
     if dtype.kind in "iu" and not (float(value).is_integer() and _fits(value, dtype)):
         raise ValueError(f"pad_sequences: value must be one of the sequences' {dtype}, got {value}")
@@ -163,14 +163,14 @@ def _fits(value: float, dtype: Any) -> bool:
 
 
 def _is_numeric(value: Any) -> bool:
-    """Whether a list is one of Python's numbers, or of such lists, rather than of parts."""
+    """Whether a value is a number of Python's, or a list of numbers or of such lists."""
     if isinstance(value, list):
         return all(map(_is_numeric, value))
     return isinstance(value, int | float)
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """As a NumPy array; Python's floats become float32, as everywhere in minigrad."""
+    """`value` as a NumPy array; Python's floats become float32, as everywhere in minigrad."""
     if isinstance(value, Tensor):
         return value.numpy()
     refuse_mask(value)

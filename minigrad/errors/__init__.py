@@ -1,1 +1,5 @@
-"""What an error says: how it shows a value, and the words of other libraries that it knows."""
+"""What an error says: how it shows a value, and which words of other libraries it knows.
+
+`values` shows a value, `words` has the words for tensors and functions, `layer_words` those for
+layers.
+"""

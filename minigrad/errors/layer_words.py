@@ -1,4 +1,4 @@
-"""PyTorch's words for modules for which minigrad has others; see `minigrad.errors.words`."""
+"""Words of PyTorch for layers for which minigrad has another word; see `minigrad.errors.words`."""
 
 import inspect
 from typing import Any

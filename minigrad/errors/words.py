@@ -1,8 +1,8 @@
-"""Words of PyTorch and NumPy for which minigrad has others: what an AttributeError tells.
+"""Words of PyTorch and NumPy for which minigrad has another word: an AttributeError tells it.
 
-The rule: NumPy's name is the op's. A word of PyTorch's that means just the same, with the same
-arguments, is a plain second name (`minigrad.names.pytorch_methods`); for the others an error tells
-the word to write.
+The rule: an op has NumPy's name. If a word of PyTorch means exactly the same, with the same
+arguments, it is a second name (`minigrad.names.pytorch_methods`). For other words an error tells
+what to write.
 """
 
 from __future__ import annotations
@@ -260,14 +260,14 @@ KEYWORDS = {
 
 
 def refuse_keywords(function: str, names: Iterable[str]) -> None:
-    """Raise a TypeError with the word for it if one of `names` is an argument of PyTorch's."""
+    """Raise a TypeError that tells minigrad's word if one of `names` is PyTorch's word."""
     for name in names:
         if name in KEYWORDS:
             raise TypeError(f"{function}: minigrad's word for {name}= is {KEYWORDS[name]}")
 
 
 def worded(function: F) -> F:
-    """Let `function` tell the words for arguments that it does not have."""
+    """`function`, with errors that tell the words for arguments that it does not have."""
 
     @wraps(function)
     def apply(*args: Any, **kwargs: Any) -> Any:
@@ -281,18 +281,18 @@ def worded(function: F) -> F:
 def unknown(
     owner: str, name: str, words: Mapping[str, str], known: Iterable[str] = ()
 ) -> AttributeError:
-    """The error for an attribute that is not there: with the word for it, or what is spelt so.
+    """The error for an attribute that is missing, with minigrad's word or a name spelt like it.
 
     Parameters
     ----------
     owner
-        what was asked: "module 'minigrad'".
+        what has no such attribute: "module 'minigrad'".
     name
-        what it was asked for.
+        the name of the attribute.
     words
         by name, what to write instead.
     known
-        the names that there are.
+        the names that exist.
     """
     message = f"{owner} has no attribute {name!r}"
     if name in words:

@@ -1,6 +1,6 @@
 """Optimisers, gradient clipping, and schedules of the learning rate.
 
-The names, arguments, defaults and numbers are those of ``torch.optim``::
+Names, arguments, defaults and results are those of ``torch.optim``::
 
     optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
     schedule = CosineAnnealingLR(optimizer, T_max=1000)
@@ -11,6 +11,10 @@ The names, arguments, defaults and numbers are those of ``torch.optim``::
         clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+
+To read it, begin with `sgd`, then `optimizer` (the step), `groups` (parameters, options, saving),
+the other optimisers, `clipping`, `schedules` and `plateau`. What makes it fast comes last: `pieces`
+on the CPU, `kernels` and `clipping_gpu` on a GPU.
 """
 
 from typing import TYPE_CHECKING
@@ -23,12 +27,12 @@ from minigrad.optim.clipping import clip_grad_norm_, clip_grad_value_
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.plateau import ReduceLROnPlateau
 from minigrad.optim.rmsprop import RMSprop
-from minigrad.optim.scheduler import LRScheduler
 from minigrad.optim.schedules import (
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
     LinearLR,
+    LRScheduler,
     MultiStepLR,
     SequentialLR,
     StepLR,
@@ -56,7 +60,7 @@ __all__ = [
     "clip_grad_value_",
 ]
 
-if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
+if not TYPE_CHECKING:  # so that a type checker sees a misspelt name
 
     def __getattr__(name: str) -> object:
         raise unknown("module 'minigrad.optim'", name, OPTIMISERS, __all__)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.arrays.library import Array, array_module
-from minigrad.optim.blocks import zeros_for
+from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
+from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
 
 
 class Adagrad(Optimizer):
@@ -21,8 +21,8 @@ class Adagrad(Optimizer):
         p = p - lr / (1 + (k - 1) lr_decay) g / (√v + eps)
 
     Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic
-    optimization" (2011). With eps = 0 and an initial accumulator value e it is the form that
-    divides by √(v + e), as min-char-rnn does with e = 1e-8.
+    optimization" (2011). With eps = 0 and an initial accumulator value e, it divides by √(v + e),
+    as min-char-rnn does with e = 1e-8.
 
     Parameters
     ----------
@@ -88,8 +88,7 @@ class Adagrad(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         v += xp.multiply(g, g, out=t)
         xp.sqrt(v, out=t)
         t += eps

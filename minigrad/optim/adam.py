@@ -8,10 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.arrays.library import Array, array_module
+from minigrad.errors.values import told
 from minigrad.optim.arguments import check_number
-from minigrad.optim.blocks import zeros_for
+from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
+from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
 
 
 class Adam(Optimizer):
@@ -24,10 +25,10 @@ class Adam(Optimizer):
         v = β2 v + (1 - β2) g²
         p = p - lr m̂ / (√v̂ + eps)           where m̂ = m / (1 - β1ᵏ) and v̂ = v / (1 - β2ᵏ)
 
-    Kingma and Ba, "Adam: a method for stochastic optimization" (2015), computed in the order of
-    the end of their section 2. With `amsgrad`, the largest v so far takes the place of v: Reddi,
-    Kale and Kumar, "On the convergence of Adam and beyond" (2018). Rows that a row-sparse gradient
-    leaves out keep their m and v, while k counts all steps of the parameter, as in PyTorch's
+    Kingma and Ba, "Adam: a method for stochastic optimization" (2015), computed in the order that
+    the end of their section 2 gives. `amsgrad` uses the largest v so far instead of v: Reddi, Kale
+    and Kumar, "On the convergence of Adam and beyond" (2018). Rows that a row-sparse gradient
+    leaves out keep their m and v, but k counts all steps of the parameter, as in PyTorch's
     SparseAdam.
 
     Parameters
@@ -37,7 +38,7 @@ class Adam(Optimizer):
     lr
         the learning rate: about how far an element moves in a step.
     betas
-        (β1, β2): how much of m and v stays from one step to the next; each below 1.
+        (β1, β2): how much of m and of v stays from one step to the next; both below 1.
     eps
         keeps the denominator from 0.
     weight_decay
@@ -50,7 +51,7 @@ class Adam(Optimizer):
 
     remembered = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     takes_sparse = True
-    _decoupled = False  # whether weight decay goes past m and v
+    _decoupled = False  # whether weight decay leaves out m and v
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Adam(Optimizer):
         super().check_options(options, where)
         betas = options["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ValueError(f"{where}: betas must be a pair of numbers, got {betas!r}")
+            raise ValueError(f"{where}: betas must be a pair of numbers, got {told(betas)}")
         for i, beta in enumerate(betas):
             check_number(beta, f"{where}: betas[{i}]", high=1.0)
 
@@ -121,8 +122,7 @@ class Adam(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         if shrink != 1:
             p *= shrink
         xp.subtract(g, m, out=t)
@@ -156,10 +156,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """`Adam`, with weight decay that goes to the parameter directly, past m and v.
+    """`Adam` with weight decay that acts on the parameter directly, and not through m and v.
 
-    Each step begins with ``p = p - lr weight_decay p``; all else is as in `Adam` without weight
-    decay. Loshchilov and Hutter, "Decoupled weight decay regularization" (2019). A parameter with a
+    Each step begins with ``p = p - lr weight_decay p``; the rest is `Adam` without weight decay.
+    Loshchilov and Hutter, "Decoupled weight decay regularization" (2019). A parameter with a
     row-sparse gradient needs a group with a weight decay of 0.
 
     Parameters
@@ -167,7 +167,7 @@ class AdamW(Adam):
     params, lr, betas, eps, amsgrad, maximize
         as in `Adam`.
     weight_decay
-        the share of the parameter, times the learning rate, that each step takes away.
+        times the learning rate, the share of the parameter that each step takes away.
     """
 
     _decoupled = True

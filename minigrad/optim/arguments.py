@@ -1,4 +1,4 @@
-"""What is asked of the arguments of optimisers, schedules and clipping."""
+"""Checks of what is given to optimisers, schedules and clipping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minigrad.arrays.library import is_array
+from minigrad.errors.values import told
 from minigrad.files import printable
 from minigrad.tensor import Tensor
 
@@ -22,13 +24,13 @@ def check_number(
     if not fits:
         kind = f"above {low:g}" if positive else f"of at least {low:g}"
         limit = " and finite" if high == math.inf else f" and below {high:g}"
-        raise ValueError(f"{name} must be a number {kind}{limit}, got {value!r}")
+        raise ValueError(f"{name} must be a number {kind}{limit}, got {told(value)}")
 
 
 def check_names(
     where: str, given: Iterable[str], expected: Iterable[str], optional: Iterable[str] = ()
 ) -> None:
-    """Raise a ValueError that begins with `where` if `given` lacks a name or has one too many."""
+    """Raise a ValueError that begins with `where` if a name is missing or unexpected in `given`."""
     missing = [name for name in expected if name not in given and name not in optional]
     unexpected = [name for name in given if name not in expected and name not in optional]
     if missing or unexpected:
@@ -36,17 +38,17 @@ def check_names(
 
 
 def check_kind(where: str, saved: Any, kind: str, what: str) -> None:
-    """Raise a ValueError if the state of something else was saved."""
+    """Raise a ValueError if the `saved` kind is not `kind`."""
     check_like(f"{where}: kind", saved, "")
     if saved != kind:
         raise ValueError(f"{where}: this is the state of another {what}, {printable(saved):.60}")
 
 
 def check_like(what: str, value: Any, example: Any) -> None:
-    """Raise a ValueError unless `value` is of the kind of `example`.
+    """Raise a ValueError unless `value` is something like `example`.
 
-    That is a dict, a list of what is like the first in `example`, a str, a bool, a number, or, if
-    `example` is None, a number or None.
+    This means: a dict, a list of items like the first one in `example`, a str, a bool, a number,
+    or, if `example` is None, a number or None.
     """
     if isinstance(example, Mapping):
         fits, wanted = isinstance(value, Mapping), "a dict"
@@ -65,9 +67,12 @@ def check_like(what: str, value: Any, example: Any) -> None:
 
 
 def in_order(params: Any, where: str) -> list[Any]:
-    """The items of `params`, a sequence or an iterator, but no set; at least one."""
+    """The items of `params`, which is a sequence or an iterator, but no set; at least one."""
     if isinstance(params, Tensor | dict | str) or not isinstance(params, Iterable):
-        raise TypeError(f"{where}: expected a list or iterator of Tensors, got {told(params)}")
+        raise TypeError(
+            f"{where}: expected a list or iterator of Tensors, got {type(params).__name__} "
+            f"{told(params)}"
+        )
     if isinstance(params, set | frozenset):
         raise TypeError(f"{where}: a set has no order; give the parameters as a list")
     items = list(params)
@@ -80,9 +85,9 @@ def in_order(params: Any, where: str) -> list[Any]:
 
 
 def check_parameter(p: Any, what: str) -> None:
-    """Raise unless `p` can be changed by an optimiser: a leaf of floating-point numbers."""
+    """Raise unless an optimiser can change `p`: it must be a leaf of floating-point numbers."""
     if not isinstance(p, Tensor):
-        raise TypeError(f"{what} is no Tensor but {told(p)}")
+        raise TypeError(f"{what} is no Tensor but {type(p).__name__} {told(p)}")
     if not p.is_leaf:
         raise ValueError(
             f"{what}, of shape {p.shape}, is the result of an op; optimise the tensors that it was "
@@ -92,6 +97,8 @@ def check_parameter(p: Any, what: str) -> None:
         raise TypeError(f"{what} is of dtype {p.dtype}; only floating-point tensors can be stepped")
 
 
-def told(x: Any) -> str:
-    """`x` as an error message shows it."""
-    return f"{type(x).__name__} {x!r:.60}"
+def plain(value: Any) -> Any:
+    """An option as lists, strings, None and Python's own numbers."""
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, Tensor) or is_array(value) else value

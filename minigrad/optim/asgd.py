@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.arrays.library import Array, array_module
-from minigrad.optim.blocks import zeros_for
+from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
+from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
 from minigrad.tensor import Tensor, mark_changed
 
 
@@ -24,15 +24,15 @@ class ASGD(Optimizer):
         p   = (1 - lambd eta) p - eta g
         a   = a + mu (p - a)                where mu = 1 / max(1, k - 1 - t0)
 
-    So up to step t0 + 2 the average is the parameter itself. Steps that go to and fro across a
-    valley leave an average that lies in it: `averaged` puts the averages into the parameters, to
-    evaluate or to save them. Polyak and Juditsky, "Acceleration of stochastic approximation by
-    averaging" (1992); the steps are those of Bottou's svn programs, and of Xu, "Towards optimal one
-    pass large scale learning with averaged stochastic gradient descent" (2011). With t0 = 0 and
-    lambd = 0 it is plain SGD with averages of all steps, as in NT-ASGD: Merity, Keskar and Socher,
-    "Regularizing and optimizing LSTM language models" (2018).
+    So up to step t0 + 2 the average is the parameter itself. Where steps jump from one side of a
+    valley to the other, their average lies inside it. `averaged` puts the averages into the
+    parameters, to evaluate or to save them. Polyak and Juditsky, "Acceleration of stochastic
+    approximation by averaging" (1992). The steps are those of Bottou's svn programs, and of Xu,
+    "Towards optimal one pass large scale learning with averaged stochastic gradient descent"
+    (2011). With t0 = 0 and lambd = 0 it is plain SGD with the average of all steps, as in NT-ASGD:
+    Merity, Keskar and Socher, "Regularizing and optimizing LSTM language models" (2018).
 
-    PyTorch's gives the same numbers, but takes a changed learning rate one step later.
+    PyTorch's ASGD gives the same numbers, but follows a changed learning rate one step later.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ class ASGD(Optimizer):
     lr
         the learning rate.
     lambd
-        how fast the parameters, and the learning rate, decay.
+        how fast the parameters and the learning rate decay.
     alpha
-        the power by which the learning rate falls.
+        the power with which the learning rate falls.
     t0
-        after how many steps the averaging begins.
+        the number of steps after which the averaging begins.
     weight_decay
         the strength of L2 regularisation: adds this times the parameter to the gradient.
     maximize
@@ -79,7 +79,7 @@ class ASGD(Optimizer):
     def step(
         self, closure: Callable[[], Any] | None = None, *, if_finite: Tensor | None = None
     ) -> Any:
-        """See `Optimizer.step`; a RuntimeError within `averaged`."""
+        """See `Optimizer.step`; within `averaged` it raises a RuntimeError."""
         if self._averages_in:
             raise RuntimeError("ASGD.step: the averages are in the parameters; leave averaged()")
         return super().step(closure, if_finite=if_finite)
@@ -106,8 +106,7 @@ class ASGD(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         if shrink != 1:
             p *= shrink
         p -= xp.multiply(g, eta, out=s)
@@ -134,16 +133,16 @@ class ASGD(Optimizer):
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """``with optimizer.averaged():`` the averages are in the parameters.
+        """Within ``with optimizer.averaged():`` the averages are in the parameters.
 
-        On the way out, also by an exception, the parameters are, bit for bit, what they were. A
-        parameter that has never been stepped stays as it is. It takes the memory of another copy of
-        the parameters.
+        At the end of the block, also after an exception, the parameters are what they were before,
+        bit for bit. A parameter that has never been stepped stays as it is. A second copy of the
+        parameters is kept in memory.
 
         Raises
         ------
         RuntimeError
-            if the averages are in already.
+            if the averages are in the parameters already.
         """
         if self._averages_in:
             raise RuntimeError("ASGD.averaged: the averages are in the parameters already")

@@ -1,4 +1,4 @@
-"""Clipping: gradients kept from becoming too large, which through time they easily do."""
+"""Clipping: keep gradients from becoming too large, as they easily do through time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from minigrad.arrays.devices import gpus
 from minigrad.arrays.library import FLOAT32, Array, array_module, zeros
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse, elements
-from minigrad.optim import norms
-from minigrad.optim.arguments import check_number, in_order, told
-from minigrad.optim.blocks import is_one_piece, pieces
+from minigrad.errors.values import told
+from minigrad.optim import clipping_gpu
+from minigrad.optim.arguments import check_number, in_order
+from minigrad.optim.pieces import is_one_piece, pieces
 from minigrad.tensor import Tensor, mark_changed, wrap
 
 
@@ -25,7 +26,7 @@ def clip_grad_norm_(
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
 ) -> Tensor:
-    """Scale all gradients, in place, by the factor that makes their common norm at most `max_norm`.
+    """Scale all gradients in place by one factor, so that their common norm is at most `max_norm`.
 
     The factor is min(1, max_norm / (norm + 1e-6)). Pascanu, Mikolov and Bengio, "On the difficulty
     of training recurrent neural networks" (2013).
@@ -33,32 +34,32 @@ def clip_grad_norm_(
     Parameters
     ----------
     parameters
-        a Tensor, or several, whose ``.grad`` to scale; those without one are passed over, and one
+        a Tensor, or several, whose ``.grad`` to scale. One without a ``.grad`` is left out, and one
         that is there twice counts once.
     max_norm
         the largest norm allowed; ``math.inf`` measures without scaling.
     norm_type
         p of the p-norm; ``math.inf`` (or ``"inf"``) for the largest absolute value.
     error_if_nonfinite
-        raise, and leave the gradients as they are, if the norm is infinite or NaN. Without it an
-        infinite norm makes the gradients 0 (the infinite elements NaN), a norm of NaN makes all of
-        them NaN. On a GPU the host waits for the answer; for all else it does not, and
-        ``optimizer.step(if_finite=norm)`` has the question answered there.
+        if the norm is infinite or NaN, raise, and leave the gradients as they are. Without it, an
+        infinite norm makes the gradients 0 (and the infinite elements NaN), and a norm of NaN makes
+        all of them NaN. On a GPU the host must wait for the norm. It need not wait with
+        ``optimizer.step(if_finite=norm)``, where the GPU itself looks at the norm.
 
     Returns
     -------
     Tensor
         the norm before scaling, a single number, on the device of the gradients and of their dtype
-        (of float16 gradients it is float32, since their norm may be larger than all of float16).
-        It is exact to about the precision of that dtype, since the sums are in float64, on a GPU
-        too (so a float32 norm is right from 1e-38 to 1e38, where the squares would not fit into
-        float32).
+        (float32 for float16 gradients, since their norm may be larger than any float16). It is
+        exact to about the precision of that dtype, on a GPU too, since the sums are in float64. So
+        a float32 norm is right from 1e-38 to 1e38, where the squares would not fit into float32.
 
     Raises
     ------
     ValueError
-        if there are no parameters (an iterator that was used up?), a number is out of range, or the
-        gradients are not all on one device, or one is in read-only memory. Nothing is changed then.
+        if there are no parameters (perhaps an iterator that was used up), a number is out of range,
+        the gradients are not all on one device, or one is in read-only memory. Then nothing is
+        changed.
     RuntimeError
         if `error_if_nonfinite`, and the norm is infinite or NaN.
     """
@@ -75,17 +76,17 @@ def clip_grad_norm_(
     if max_norm != math.inf:
         _check_changeable(arrays, "clip_grad_norm_")
     on_gpu = _on_gpu(arrays)
-    with np.errstate(over="ignore"):  # it is then summed again in float64
-        norm = norms.common_norm(arrays, norm_type) if on_gpu else _norm(arrays, norm_type)
+    with np.errstate(over="ignore"):  # then it is summed again in float64
+        norm = clipping_gpu.common_norm(arrays, norm_type) if on_gpu else _norm(arrays, norm_type)
     if error_if_nonfinite and not bool(array_module(norm).isfinite(norm)):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of the gradients is {float(norm)}; nothing was scaled "
             f"({_first_culprit(gradients)})"
         )
     if max_norm != math.inf and on_gpu:
-        norms.scale_all([_to_change(g) for g in gradients], norm, max_norm)
+        clipping_gpu.scale_all([_to_change(g) for g in gradients], norm, max_norm)
     elif max_norm != math.inf:
-        with np.errstate(invalid="ignore"):  # infinity times 0, as documented
+        with np.errstate(invalid="ignore"):  # infinity times 0; see above
             factor = max_norm / (norm + 1e-6)
             if not factor >= 1:
                 for gradient in gradients:
@@ -100,15 +101,15 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Parameters
     ----------
     parameters
-        a Tensor, or several, whose ``.grad`` to clip; those without one are passed over.
+        a Tensor, or several, whose ``.grad`` to clip; one without a ``.grad`` is left out.
     clip_value
         the largest absolute value allowed. NaN stays NaN.
 
     Raises
     ------
     ValueError
-        if there are no parameters (an iterator that was used up?), `clip_value` is negative, or a
-        gradient is in read-only memory. Nothing is changed then.
+        if there are no parameters (perhaps an iterator that was used up), `clip_value` is negative,
+        or a gradient is in read-only memory. Then nothing is changed.
     """
     check_number(clip_value, "clip_grad_value_: clip_value")
     bound = float(clip_value)
@@ -116,10 +117,10 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     _check_changeable([elements(g) for g in gradients], "clip_grad_value_")
     arrays = [_to_change(g) for g in gradients]
     if _on_gpu(arrays):
-        norms.clamp_all(arrays, bound)
+        clipping_gpu.clamp_all(arrays, bound)
         return
     for g in arrays:
-        norms.clamp_one(g, bound)
+        clipping_gpu.clamp_one(g, bound)
 
 
 def _tensors(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
@@ -127,7 +128,7 @@ def _tensors(parameters: Tensor | Iterable[Tensor], where: str) -> list[Tensor]:
     items = [parameters] if isinstance(parameters, Tensor) else in_order(parameters, where)
     for i, p in enumerate(items):
         if not isinstance(p, Tensor):
-            raise TypeError(f"{where}: parameter {i} is no Tensor but {told(p)}")
+            raise TypeError(f"{where}: parameter {i} is no Tensor but {type(p).__name__} {told(p)}")
     return list(dict.fromkeys(items))
 
 
@@ -139,20 +140,20 @@ def _check_changeable(arrays: list[Array], where: str) -> None:
     for i, g in enumerate(arrays):
         if type(g) is np.ndarray and not g.flags.writeable:
             raise ValueError(
-                f"{where}: gradient {i}, {g.dtype} {g.shape}, is in read-only memory; put a copy "
+                f"{where}: gradient {i}, {told(g)}, is in read-only memory; put a copy "
                 "into its place: p.grad = mg.tensor(array.copy())"
             )
 
 
 def _to_change(gradient: Tensor | RowSparse) -> Array:
-    """The numbers of a gradient, which the tape is told are about to change."""
+    """The numbers of a gradient, which will change; the tape is told so."""
     if isinstance(gradient, Tensor):
         mark_changed(gradient)
     return elements(gradient)
 
 
 def _tensor(array: Array) -> Tensor:
-    """A Tensor of `array`, where that is; ``Tensor(array)`` would go to the default device."""
+    """A Tensor on the device of `array`; ``Tensor(array)`` would be on the default device."""
     tensor: Tensor = wrap(array)
     return tensor
 
@@ -170,12 +171,12 @@ def _norm(gradients: list[Array], p: float) -> Any:
 
 
 def _power(g: Array, p: float) -> Any:
-    """The sum of |x|ᵖ over all elements x of `g`, in one read of it if p is 2."""
+    """The sum of |x|^p over all elements x of `g`; for p = 2 without an array in between."""
     return np.vdot(g, g) if p == 2 else (abs(g) ** p).sum()
 
 
 def _power_sum(g: Array, p: float) -> float:
-    """The same, summed in float64 piece by piece; wholly in float64 if that is out of range."""
+    """The same, with the pieces summed in float64; all in float64 if that is out of range."""
     if is_one_piece(g):
         total = float(_power(g, p))
     else:

@@ -1,9 +1,9 @@
-"""Steps of optimisers as kernels: one launch changes all parameters that have an update in common.
+"""Steps of optimisers as kernels: one launch changes all parameters that share an update.
 
-An optimiser's step is little work on many small arrays. Array by array it would be a dozen launches
-for each parameter; here it is one for 64 of them. The optimiser gives the CUDA code for a single
-element, beside its NumPy code for whole arrays, and `UpdateKernel` makes a kernel of it; `Updates`
-collects the parameters of a step and launches it.
+An optimiser's step is little work on many small arrays. Array by array, it would be a dozen
+launches for each parameter; here it is one launch for 64 parameters. An optimiser has NumPy code
+for whole arrays, and beside it CUDA code for a single element, of which `UpdateKernel` makes a
+kernel. `Updates` collects the parameters of a step and launches the kernel.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from minigrad.arrays.library import Array, array_module
 from minigrad.autograd.sparse import RowSparse
 
 MAX_BLOCKS = 1024
-"""Enough to fill any GPU of today; with more elements than threads, each thread does several."""
+"""Enough to fill any GPU of today. With more elements, each thread does several."""
 
 
 def blocks_for(total: int) -> int:
-    """How many blocks of threads a kernel of `each_element` is launched with."""
+    """How many blocks of threads to launch for a kernel of `each_element`."""
     return min(-(-total // THREADS), MAX_BLOCKS)
 
 
 def each_element(code: str) -> str:
-    """CUDA C++ that does `code` for element ``i`` of row ``row`` of ``table``, for all of them."""
+    """CUDA C++ that does `code` for each element ``i`` of each row ``row`` of ``table``."""
     code = indent(code, " " * 8).strip()
     return f"""
     const long long total = table.ends[table.count - 1], all = (long long)gridDim.x * blockDim.x;
     long long element = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     for (int row = 0; element < total; element += all) {{
-        while (element >= table.ends[row]) ++row;  // a thread's elements rise, and so do its rows
-        const long long i = element - (row ? table.ends[row - 1] : 0);
-        {code}
+        while (element >= table.ends[row]) ++row;  // a thread's elements come in rising order, and
+        so do its rows const long long i = element - (row ? table.ends[row - 1] : 0); {code}
     }}
 """
 
@@ -45,7 +44,7 @@ _BEFORE = """
         T down = maximize ? -g : g;
         return weight_decay ? p * weight_decay + down : down;
     };
-    auto larger = [](T a, T b) { return a > b || a != a ? a : b; };  // NaN, if one of them is
+    auto larger = [](T a, T b) { return a > b || a != a ? a : b; };  // NaN if one of them is
 """
 
 
@@ -60,17 +59,18 @@ class UpdateKernel(Kernel):
     name
         as in `Kernel`.
     change
-        the step in NumPy: a function of arrays p (changed in place), g, one for each state (changed
-        in place, or None), and as many for intermediate results as `scratch` says; and of the
-        numbers.
+        the step in NumPy: a function of arrays and numbers. The arrays are p (changed in place), g,
+        one for each state (changed in place, or None), and `scratch` arrays for intermediate
+        results.
     scratch
         how many arrays for intermediate results `change` needs.
     states
-        what the optimiser remembers of each element: names, for the CUDA code.
+        the names, in the CUDA code, of what the optimiser remembers of each element.
     numbers
-        the other parameters, which are the same for all elements: ``"double lr, bool maximize"``.
+        the numbers, which are the same for all elements, as C++ declares them: ``"double lr, bool
+        maximize"``.
     code
-        CUDA C++ for one element: of ``p`` (a reference), ``g``, a pointer for each state (null if
+        CUDA C++ for one element, with ``p`` (a reference), ``g``, a pointer for each state (null if
         there is none), and the numbers.
     """
 
@@ -101,7 +101,7 @@ class UpdateKernel(Kernel):
         super().__init__(name, f"const Table table, const T* finite, {numbers}", body, self._oracle)
 
     def typed(self, numbers: tuple[float, ...]) -> tuple[float, ...]:
-        """`numbers` as the CUDA code declares them: an option may be 1 or np.True_ for True."""
+        """`numbers` in the types of the CUDA code: an option may be 1 or np.True_ for True."""
         return tuple([kind(n) for kind, n in zip(self._types, numbers, strict=True)])
 
     def _oracle(self, columns: list[list[Array]], finite: Array | None, *numbers: float) -> None:
@@ -113,12 +113,12 @@ class UpdateKernel(Kernel):
 
 
 class Updates:
-    """What is to be stepped on GPUs, collected: whatever shares device, dtype and numbers.
+    """What is to be stepped on GPUs, sorted by kernel, device, dtype and numbers.
 
     Parameters
     ----------
     finite
-        if given, an array with a single number; unless it is finite, nothing is to change.
+        an array with a single number, or None. If the number is not finite, nothing changes.
     """
 
     def __init__(self, finite: Array | None) -> None:
@@ -127,7 +127,7 @@ class Updates:
         self._rows: dict[tuple[Any, ...], list[list[Array | None]]] = {}
 
     def is_finite(self) -> bool:
-        """Whether anything is to change: a look at the number, which waits for the GPU."""
+        """Whether anything is to change; to look at the number, the host waits for the GPU."""
         if self._seen is None:
             x = self._finite
             self._seen = x is None or bool(array_module(x).isfinite(x).all())
@@ -141,7 +141,7 @@ class Updates:
         states: Sequence[Array | None],
         numbers: tuple[float, ...],
     ) -> bool:
-        """Whether the kernel can step this parameter; if so, `launch` will."""
+        """Whether the kernel can step this parameter; if so, `launch` does."""
         arrays = [p, *(x for x in states if x is not None)]
         if (
             isinstance(g, RowSparse)
@@ -156,7 +156,7 @@ class Updates:
         return True
 
     def launch(self) -> None:
-        """Step all that was added."""
+        """Step all parameters that were added."""
         for (kernel, _, dtype, numbers), rows in self._rows.items():
             finite = self._flag(dtype)
             for table, total in tables(list(zip(*rows, strict=True))):

@@ -1,4 +1,4 @@
-"""A schedule that goes by how the training does."""
+"""A schedule that follows a metric of the training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors.values import told
 from minigrad.optim.arguments import check_number
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.scheduler import LRScheduler
+from minigrad.optim.schedules import LRScheduler
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """The learning rates times `factor` when a metric has not become better for a while.
+    """The learning rates times `factor`, when a metric has not improved for a while.
 
     Parameters
     ----------
@@ -23,26 +24,27 @@ class ReduceLROnPlateau(LRScheduler):
     mode
         ``"min"`` if a smaller metric is better, ``"max"`` if a larger one is.
     factor
-        what to multiply the learning rates with; below 1.
+        what the learning rates are multiplied by; below 1.
     patience
-        how many calls without an improvement pass before the one that reduces.
+        the number of calls without an improvement that pass before one reduces the learning rates.
     threshold, threshold_mode
-        what counts as an improvement: a change by this share of the size of the best metric
-        (``"rel"``; PyTorch takes its sign along, and a worse one for better if it is negative), or
-        by this amount (``"abs"``).
+        how much better the metric must be to count as an improvement: by this share of the absolute
+        value of the best metric (``"rel"``), or by this amount (``"abs"``). PyTorch takes the share
+        of the value itself; so if that is negative, a worse metric counts as better there.
     cooldown
-        how many calls after a reduction do not count.
+        the number of calls after a reduction that do not count.
     min_lr
-        where to stop, one number, or one for each group.
+        the smallest learning rate: one number, or one for each group.
     eps
-        a change of the learning rate that is not larger than this is not made.
+        a change of the learning rate of at most this is left out.
 
     Raises
     ------
     TypeError
         if `optimizer` is no `Optimizer`.
     ValueError
-        if a mode is unknown, `factor` is not below 1, or `min_lr` has not one value per group.
+        if a mode is unknown, `factor` is not below 1, or `min_lr` is a list that does not have one
+        value for each group.
     """
 
     settings = (
@@ -64,10 +66,11 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         if mode not in ("min", "max"):
-            raise ValueError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
+            raise ValueError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {told(mode)}")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(
-                f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}"
+                "ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got "
+                f"{told(threshold_mode)}"
             )
         check_number(factor, "ReduceLROnPlateau: factor", high=1.0)
         counts = {"patience": patience, "cooldown": cooldown, "threshold": threshold, "eps": eps}
@@ -80,17 +83,17 @@ class ReduceLROnPlateau(LRScheduler):
         )
         for least in np.ravel(min_lr):
             check_number(least, "ReduceLROnPlateau: min_lr")
-        self.best: float | None = None  # not infinity, which JSON has no word for
+        self.best: float | None = None  # not infinity: JSON has no word for it
         self.num_bad_epochs = self.cooldown_counter = 0
         self.last_epoch = 0
         super().__init__(optimizer)
         self.check_groups(self.min_lrs, "values of min_lr")
 
     def step(self, metrics: Any) -> None:
-        """Count one step (or epoch) more, after which the metric, a single number, is `metrics`.
+        """Count one more step (or epoch), after which the metric, a single number, is `metrics`.
 
-        NaN is no improvement. Raises a ValueError, and counts nothing, if there is a group without
-        a `min_lr`.
+        NaN is no improvement. If a group has no `min_lr`, it raises a ValueError and counts
+        nothing.
         """
         value = float(metrics)
         self.check_groups(self.min_lrs, "values of min_lr")

@@ -8,13 +8,13 @@ from typing import Any
 
 from minigrad.arrays.library import Array, array_module
 from minigrad.optim.arguments import check_number
-from minigrad.optim.blocks import zeros_for
+from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
+from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
 
 
 class RMSprop(Optimizer):
-    """Gradient descent with each element's gradient divided by its root mean square of late.
+    """Gradient descent that divides each element's gradient by its recent root mean square.
 
     For the gradient g of the parameter p::
 
@@ -25,7 +25,7 @@ class RMSprop(Optimizer):
 
     Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning" (2012); centered:
     Graves, "Generating sequences with recurrent neural networks" (2013). The eps is outside the
-    root, as in PyTorch and in Torch's rmsprop, by which char-rnn trains; TensorFlow's is inside.
+    root, as in PyTorch and in Torch's rmsprop, which char-rnn uses; in TensorFlow it is inside.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class RMSprop(Optimizer):
     momentum
         how much of the velocity stays from one step to the next; 0: no velocity is kept.
     centered
-        divide by the standard deviation of the gradient instead.
+        divide by the standard deviation of the gradient instead of its root mean square.
     maximize
         go up instead of down.
     """
@@ -102,8 +102,7 @@ class RMSprop(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         v *= alpha
         xp.multiply(g, g, out=t)
         t *= 1 - alpha
@@ -116,7 +115,7 @@ class RMSprop(Optimizer):
             m += t
             xp.multiply(m, m, out=t)
             xp.subtract(v, t, out=t)
-            xp.maximum(t, 0, out=t)  # rounding can make v - m² a little less than 0
+            xp.maximum(t, 0, out=t)  # rounding can make v - m² slightly negative
             xp.sqrt(t, out=t)
         t += eps
         d = xp.divide(g, t, out=t)

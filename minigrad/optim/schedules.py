@@ -1,13 +1,13 @@
-"""Schedules: how the learning rate goes with the number of steps.
+"""Schedules: how the learning rate changes with the number of steps.
 
-Each is made for an optimiser, sets the learning rates of its groups at once, and again at each
-``schedule.step()``, which is called after a step of the optimiser, or after an epoch, whichever is
-to count. A schedule is a function of that count and of the learning rates that the groups began
-with (``group["initial_lr"]``); so two on one optimiser would overwrite each other, and
-`SequentialLR` is there to have one after another. For one that goes by a metric, see
-`minigrad.optim.plateau`.
+A schedule is made for an optimiser. It sets the learning rates of the optimiser's groups at once,
+and again at each ``schedule.step()``, which is called after each step of the optimiser, or after
+each epoch, whichever is to count. Most schedules are functions of that count and of the learning
+rates that the groups began with (``group["initial_lr"]``). Two of them on one optimiser would
+overwrite each other; `SequentialLR` runs one after another. A schedule that follows a metric
+instead is in `minigrad.optim.plateau`.
 
-A linear warm-up over 100 steps and a cosine down to 0 over the 900 after it::
+A linear warm-up over 100 steps, and then a cosine down to 0 over 900 steps::
 
     warm_up = LinearLR(optimizer, start_factor=0.01, total_iters=100)
     decay = CosineAnnealingLR(optimizer, T_max=900)
@@ -21,9 +21,160 @@ from collections.abc import Callable, Mapping, Sequence
 from math import cos, pi
 from typing import Any
 
-from minigrad.optim.arguments import check_number, told
+from minigrad.errors.values import told
+from minigrad.optim.arguments import check_kind, check_like, check_names, check_number, plain
 from minigrad.optim.optimizer import Optimizer
-from minigrad.optim.scheduler import CountingScheduler
+
+
+class LRScheduler:
+    """Sets the learning rates of an optimiser's groups.
+
+    Attributes
+    ----------
+    last_epoch : int
+        how many times ``step`` was called.
+
+    Raises
+    ------
+    TypeError
+        if `optimizer` is no `Optimizer`.
+    """
+
+    settings: tuple[str, ...] = ()
+    """The attributes, besides the count and the learning rates, that `state_dict` saves."""
+
+    loose: tuple[str, ...] = ()
+    """Those of the settings that may be a number, None, or a list of numbers."""
+
+    last_epoch: int
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"{type(self).__name__}: no Optimizer but {type(optimizer).__name__} "
+                f"{told(optimizer)}"
+            )
+        self.optimizer = optimizer
+        for name in self.settings:  # numbers of NumPy as Python's, as they are after a resume
+            if name in vars(self):
+                setattr(self, name, plain(getattr(self, name)))
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of each group at present."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def check_groups(self, values: Any, what: str) -> None:
+        """Raise a ValueError if `values` is a list without one value for each present group."""
+        groups = len(self.optimizer.param_groups)
+        if isinstance(values, list) and len(values) != groups:
+            raise ValueError(
+                f"{type(self).__name__}: {len(values)} {what} for {groups} parameter groups; add "
+                "all groups to the optimiser before the schedule is made"
+            )
+
+    def set_lr(self, lrs: Sequence[float]) -> None:
+        """Give each group its learning rate."""
+        for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
+            group["lr"] = float(lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later run needs to go on from here: numbers, strings, and lists of them."""
+        state = {name: plain(getattr(self, name)) for name in ("last_epoch", *self.settings)}
+        return {"kind": type(self).__name__, "lrs": self.get_last_lr(), **state}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`, and set the learning rates to what they were.
+
+        Raises
+        ------
+        ValueError
+            if it belongs to a schedule of another class, or has another number of groups.
+        """
+        self.check_state(state_dict)
+        for name in ("last_epoch", *self.settings):
+            setattr(self, name, plain(state_dict[name]))
+        self.set_lr(state_dict["lrs"])
+
+    def check_state(self, saved: Mapping[str, Any]) -> None:
+        """Raise a ValueError if `saved` is not the `state_dict` of a schedule like this one."""
+        kind = type(self).__name__
+        where = f"{kind}.load_state_dict"
+        mine = self.state_dict()
+        check_like(f"{where}: the state", saved, mine)
+        check_names(where, saved, mine)
+        check_kind(where, saved["kind"], kind, "schedule")
+        for name, value in mine.items():
+            if name in self.loose:
+                value = [0.0] if isinstance(saved[name], list | tuple) else None
+            check_like(f"{where}: {name}", saved[name], value)
+        groups = len(self.optimizer.param_groups)
+        for lrs in (saved["lrs"], saved.get("base_lrs", saved["lrs"])):
+            if len(lrs) != groups:
+                raise ValueError(
+                    f"{where}: {len(lrs)} parameter groups were saved, but there are {groups}"
+                )
+
+
+class CountingScheduler(LRScheduler):
+    """A schedule that is a function of the number of steps, and of the first learning rates.
+
+    Parameters
+    ----------
+    optimizer
+        the optimiser whose learning rates to set, at once and at each step.
+    last_epoch
+        the count before the first step. With -1, the default, each group begins with its present
+        learning rate, or with its ``"initial_lr"`` if an earlier schedule has left one.
+
+    Raises
+    ------
+    TypeError
+        if `optimizer` is no `Optimizer`.
+    ValueError
+        if a number is out of range; if `last_epoch` is given and a group has no ``"initial_lr"``.
+    """
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        super().__init__(optimizer)
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch != -1 and "initial_lr" not in group:
+                raise ValueError(
+                    f"{type(self).__name__}: last_epoch is {last_epoch}, but group {i} has no "
+                    "'initial_lr' to go on from"
+                )
+        self.set_epoch(last_epoch + 1)
+
+    @property
+    def base_lrs(self) -> list[float]:
+        """The learning rate that each group began with."""
+        groups = self.optimizer.param_groups
+        return [float(group.setdefault("initial_lr", group["lr"])) for group in groups]
+
+    def step(self) -> None:
+        """Count one more step (or epoch), and set the learning rates that belong to it."""
+        self.set_epoch(self.last_epoch + 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the learning rates to those after `epoch` steps.
+
+        A group that was added after the schedule was made begins with the learning rate it has.
+        """
+        self.set_lr([self.lr_at(epoch, base, i) for i, base in enumerate(self.base_lrs)])
+        self.last_epoch = epoch
+
+    def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
+        """The learning rate of group number `group` after `epoch` steps; it began at `base_lr`."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `LRScheduler.state_dict`."""
+        return {**super().state_dict(), "base_lrs": self.base_lrs}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See `LRScheduler.load_state_dict`."""
+        super().load_state_dict(state_dict)
+        for group, lr in zip(self.optimizer.param_groups, state_dict["base_lrs"], strict=True):
+            group["initial_lr"] = float(lr)
 
 
 class LambdaLR(CountingScheduler):
@@ -34,8 +185,8 @@ class LambdaLR(CountingScheduler):
     optimizer, last_epoch
         see `CountingScheduler`.
     lr_lambda
-        a function from the number of steps to the factor, or one for each group. Functions are not
-        saved: what resumes makes the schedule with the same ones.
+        a function that gives the factor for a number of steps, or one function for each group.
+        Functions are not saved: a run that resumes makes the schedule with the same ones.
     """
 
     def __init__(
@@ -59,7 +210,7 @@ class LambdaLR(CountingScheduler):
 
 
 class StepLR(CountingScheduler):
-    """The learning rate times `gamma` every `step_size` steps."""
+    """The learning rate times `gamma`, every `step_size` steps."""
 
     settings = ("step_size", "gamma")
 
@@ -77,7 +228,7 @@ class StepLR(CountingScheduler):
 
 
 class MultiStepLR(CountingScheduler):
-    """The learning rate times `gamma` when the number of steps reaches each of `milestones`."""
+    """The learning rate times `gamma`, each time the number of steps reaches a milestone."""
 
     settings = ("milestones", "gamma")
 
@@ -115,8 +266,8 @@ class ExponentialLR(CountingScheduler):
 class LinearLR(CountingScheduler):
     """A straight line from `start_factor` to `end_factor` times the first learning rate: a warm-up.
 
-    It takes `total_iters` steps; from then on the learning rate stays. Both factors are at most 1,
-    and `start_factor` is above 0.
+    It takes `total_iters` steps, and after them the learning rate stays the same. Both factors are
+    at most 1, and `start_factor` is above 0.
     """
 
     settings = ("start_factor", "end_factor", "total_iters")
@@ -150,8 +301,8 @@ class LinearLR(CountingScheduler):
 class CosineAnnealingLR(CountingScheduler):
     """Half a cosine from the first learning rate down to `eta_min`, in `T_max` steps.
 
-    After e steps it is ``eta_min + (base_lr - eta_min) (1 + cos(π e / T_max)) / 2``, which rises
-    again after `T_max`. Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm
+    After e steps it is ``eta_min + (base_lr - eta_min) (1 + cos(π e / T_max)) / 2``. After `T_max`
+    steps it rises again. Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm
     restarts" (2017), without the restarts.
     """
 
@@ -181,7 +332,8 @@ class SequentialLR(CountingScheduler):
     schedulers
         schedules of this optimiser, each a function of the count.
     milestones
-        the rising counts at which the second schedule, the third ... begins, from its own 0.
+        the counts, in rising order, at which the second schedule begins, then the third, and so
+        on. Each schedule counts from 0.
     """
 
     settings = ("milestones",)
@@ -198,7 +350,7 @@ class SequentialLR(CountingScheduler):
             if not isinstance(scheduler, CountingScheduler):
                 raise TypeError(
                     f"SequentialLR: scheduler {i} is {told(scheduler)}; expected a schedule that "
-                    "goes by the count alone"
+                    "depends on the count alone"
                 )
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"SequentialLR: scheduler {i} is for another optimiser")

@@ -7,23 +7,23 @@ from types import SimpleNamespace
 from typing import Any
 
 from minigrad.arrays.library import Array, array_module
-from minigrad.optim.blocks import zeros_for
+from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Parameters, Prepared, descended
+from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if asked for.
 
-    For the gradient g of the parameter p, with the velocity b (of the first step: b = g)::
+    For the gradient g of the parameter p, with the velocity b (in the first step b = g)::
 
         g = g + weight_decay p
         b = momentum b + (1 - dampening) g
         p = p - lr b                        (Nesterov: p = p - lr (g + momentum b))
 
-    The momentum is that of Sutskever, Martens, Dahl and Hinton, "On the importance of
-    initialization and momentum in deep learning" (2013), in PyTorch's form, in which the learning
-    rate is no part of the velocity.
+    For the momentum see Sutskever, Martens, Dahl and Hinton, "On the importance of initialization
+    and momentum in deep learning" (2013). As in PyTorch, the learning rate is not part of the
+    velocity.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class SGD(Optimizer):
     weight_decay
         the strength of L2 regularisation: adds this times the parameter to the gradient.
     nesterov
-        look one step ahead along the velocity; needs a momentum and no dampening.
+        look one step ahead along the velocity; needs a momentum above 0 and a dampening of 0.
     maximize
         go up instead of down.
     """
@@ -99,8 +99,7 @@ class SGD(Optimizer):
         maximize: bool,
     ) -> None:
         xp = array_module(p)
-        if weight_decay or maximize:
-            g = descended(xp, p, g, weight_decay, maximize, out=s)
+        g = descended(p, g, weight_decay, maximize, out=s)
         if b is not None:
             b *= momentum
             b += g if kept == 1 else xp.multiply(g, kept, out=t)

@@ -1,4 +1,4 @@
-"""Why a derivative is wrong, as far as the numbers tell."""
+"""Why a derivative is wrong, as far as its numbers show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 def likely_cause(
     a: Array, n: Array, wrong: Array, x: Array, output_shapes: Sequence[tuple[int, ...]]
 ) -> str:
-    """Why the derivatives `a` with respect to `x` are not `n`; an empty text if nothing fits.
+    """Why the derivatives `a` with respect to `x` are not `n`; "" if no cause fits.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def likely_cause(
 
 
 def kink(slopes: Any, direction: Array, h: float, used: Array) -> str:
-    """What to say if the function has a kink or a jump at this very number, else an empty text."""
+    """What to say if the function has a kink or a jump at this number; "" if it has none."""
 
     def sides(h: float) -> tuple[float, float]:
         points = (slopes.original + k * h * direction for k in (-1, 0, 1))
@@ -87,7 +87,7 @@ def kink(slopes: Any, direction: Array, h: float, used: Array) -> str:
 
 
 def not_linear(one: Array, other: Array, factor: float) -> str:
-    """What to say of a derivative that is `one` for some g, and `other` for `factor` times g."""
+    """What to say of a derivative that is `one` for some g, but `other` for `factor` times g."""
     text = "the derivative is not linear in g, the gradient that came in"
     if np.allclose(other, factor * one, rtol=1e-5, atol=0):
         return f"{text}: a rule rounds to a smaller dtype on the way"

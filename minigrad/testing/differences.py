@@ -1,18 +1,18 @@
-"""Comparing a derivative with finite differences.
+"""Comparison of a derivative with finite differences.
 
-All is done in float64, with central differences: (f(x + h) - f(x - h)) / 2h is f'(x) up to an error
-of about h^2 f'''(x) / 6, and rounding adds about 1e-16 |f| / h; the step h = 6e-6 max(1, |x|), the
-cube root of the rounding unit, suits most functions (Press et al., Numerical Recipes, section 5.7).
-A derivative `a` agrees with the difference `n` if
+Everything is in float64, with central differences: (f(x + h) - f(x - h)) / 2h is f'(x) with an
+error of about h^2 f'''(x) / 6, and rounding adds about 1e-16 |f| / h. The step h = 6e-6 max(1,
+|x|), the cube root of the rounding unit, is good for most functions (Press et al., Numerical
+Recipes, section 5.7). A derivative `a` agrees with the difference `n` if
 
     |a - n| <= rtol max(|a|, |n|) + atol,    with rtol = 1e-6 and atol = 1e-9.
 
-Where it does not, the step may be to blame: log(x) at 0.001 bends too much for it, sin(x) at 10,000
-has turned within it, relu(x) at 1e-7 has its kink in it. So steps from ten times smaller to a
-billion times smaller are tried before complaining, and larger ones where the small ones drown in
-rounding. Each is taken whole and halved, which gives a better slope (Richardson's) and tells how
-far it can be trusted: only a slope that is known to 10 rtol counts. So an error of one part in
-10,000 fails at every step.
+If it does not, the reason may be the step: log(x) at 0.001 bends too much within it, sin(x) at
+10,000 turns within it, relu(x) at 1e-7 has its kink within it. So steps from ten times to a billion
+times smaller are tried before an error is raised, and larger steps where rounding spoils the small
+ones. Each step is taken once whole and once halved. This gives a better slope (Richardson's), and
+shows how exact it is: only a slope that is exact to 10 rtol counts. So an error of one part in
+10,000 fails with every step.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ STEP = EPS ** (1 / 3)
 SMALLER = (1.0, *[10.0**-k for k in range(1, 10)])
 LARGER = (10.0, 100.0, 1000.0)
 OF_LARGEST = 1e-7
-"""What is this much smaller than the largest slope of its argument may be beyond measuring."""
+"""A slope below this part of the argument's largest slope may be too small to measure."""
 SMALL = 100
-"""Up to so many elements an argument is checked element by element, beyond it in groups."""
+"""Up to this many elements, each element is checked alone; in larger arguments, groups are."""
 GROUPS = 10
 
 
 class GradientError(AssertionError):
-    """A derivative disagrees with finite differences; the text says where, and why if it can."""
+    """A derivative disagrees with finite differences; the text says where, and why if known."""
 
 
 class Limits(NamedTuple):
-    """How exact a derivative has to be, and the only step to take (None: what suits)."""
+    """How exact a derivative must be, and the only step to take (None: steps that fit)."""
 
     rtol: float = 1e-6
     atol: float = 1e-9
@@ -55,15 +55,15 @@ class Limits(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A derivative of the sum of those outputs that are used, each times its weight."""
+    """A derivative of a sum of outputs, each times its weight."""
 
     derivative: Array
-    used: Array  # 1.0 for an output that counts, else 0.0
+    used: Array  # 1.0 for an output in the sum, otherwise 0.0
     name: str  # for messages
 
 
 class Slopes:
-    """The slopes of a function's weighted outputs along directions of one of its arguments."""
+    """The slopes of a function's weighted outputs along directions of one argument."""
 
     def __init__(
         self, value: Callable[[], Sequence[Array]], x: Tensor, weights: Sequence[Array]
@@ -71,7 +71,7 @@ class Slopes:
         self.value, self.x, self.weights, self.original = value, x, weights, x.numpy()
 
     def at(self, point: Array) -> Sequence[Array]:
-        """The outputs with `point` in the place of the argument."""
+        """The outputs with `point` as the argument."""
         self.x.data = point
         outputs = self.value()
         self.x.data = self.original
@@ -89,9 +89,9 @@ class Slopes:
     def gap(
         self, claim: Claim, direction: Array, h: float, moved: Sequence[Array]
     ) -> tuple[float, float, float]:
-        """By how much the slope is above what is claimed, the claim, and the error of rounding."""
+        """The slope minus the claim, the claim along the direction, and the error of rounding."""
         forward, back = self.original + h * direction, self.original - h * direction
-        taken = (forward - back) / (2 * h)  # as `direction`, but for rounding
+        taken = (forward - back) / (2 * h)  # `direction`, except for rounding
         claimed = float(np.sum(claim.derivative * taken, where=taken != 0))
         slope = noise = 0.0
         pairs = zip(self.at(forward), self.at(back), strict=True)
@@ -103,11 +103,11 @@ class Slopes:
     def settle(
         self, direction: Array, h: float, claim: Claim, largest: float, limits: Limits
     ) -> tuple[bool, float]:
-        """Whether a claim holds along `direction` by any step, `h` or another; the best slope."""
+        """Whether a claim holds along `direction`, with the step `h` or another; the best slope."""
         far = LARGER[-1] * h * direction
         ends = zip(self.at(self.original + far), self.at(self.original - far), strict=True)
         moved = [p != m for p, m in ends]
-        if not any(where.any() for where in moved):  # all outputs may be too large to show it
+        if not any(where.any() for where in moved):  # outputs may be too large to move
             moved = [where | True for where in moved]
         unseen = OF_LARGEST * largest
         holds = fair = trusted = False
@@ -133,8 +133,8 @@ class Slopes:
 def compare(
     slopes: Slopes, claims: Sequence[Claim], what: str, rng: np.random.Generator, limits: Limits
 ) -> None:
-    """Raise a GradientError unless finite differences give each of the claimed derivatives."""
-    with np.errstate(all="ignore"):  # what is not finite is seen to below
+    """Raise a GradientError unless finite differences agree with each claim."""
+    with np.errstate(all="ignore"):  # numbers that are not finite are handled below
         _compare(slopes, claims, what, rng, limits)
 
 
@@ -166,10 +166,10 @@ def _compare(
 def _directions(
     x: Array, derivative: Array, rng: np.random.Generator, limits: Limits
 ) -> tuple[list[Array], list[float]]:
-    """Where to go from `x`, and how far: to each element alone, or to groups of them.
+    """The directions to go from `x`, and the steps: one for each element, or for groups of them.
 
-    In a group each element is moved in proportion to its own size, and those are together that
-    contribute alike, so that none drowns.
+    In a group each element moves in proportion to its own size. Elements that contribute equally
+    are in the same group, so that a small contribution is not lost beside a large one.
     """
     if x.size <= SMALL:
         directions = list(np.eye(x.size).reshape(-1, *x.shape)) if x.size else []

@@ -1,9 +1,9 @@
-"""Checking the derivatives of any function, and how its rules behave.
+"""Checks of the derivatives of any function, and of how its rules behave.
 
-The numbers are compared in `minigrad.testing.differences`. Here is what else goes wrong in a rule:
-that it is not linear in the gradient that comes in, changes what it is given or what was kept,
-minds how an array lies in memory, or is right only when all outputs are used, when other inputs are
-variables too, or as long as nobody asks for a second derivative.
+`minigrad.testing.differences` compares the numbers. Here are the checks for what else may be wrong
+in a rule: it is not linear in the gradient that comes in; it changes its arguments, or what was
+kept for it; it depends on how an array lies in memory; it is right only if all outputs are used, if
+other inputs are variables too, or if nobody asks for a second derivative.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from minigrad.testing.twins import check_twins
 Array = np.ndarray[Any, Any]
 
 OTHERWISE = -1.7
-"""A second set of weights is this times the first: of the other sign, and no power of two."""
+"""The second set of weights is the first times this: a negative number, and no power of two."""
 LARGE = 1000.0
-"""A third set is half of the first times this, and 0 for the other half."""
+"""The third set is the first times this for every second element, and 0 for the others."""
 NOT_CONTIGUOUS = "for arrays that are not contiguous in memory"
 
 
 class _Function(NamedTuple):
-    """What is checked, and what messages call it and its arguments."""
+    """The function that is checked, and its name and its arguments' names in messages."""
 
     call: Callable[..., Any]
     name: str
@@ -58,21 +58,20 @@ def check_gradients(
     Parameters
     ----------
     f
-        a function of Tensors that returns a Tensor, or a tuple or list of them (nested, or with
-        None or integer tensors among them, which are left out). It must be deterministic.
+        a function of Tensors that returns a Tensor, or a tuple or list of them, perhaps nested.
+        None and integer tensors among them are left out. It must be deterministic.
     *inputs
         its arguments. Floating Tensors, arrays and Python floats are checked, as float64 copies on
-        the device where they are; all others (integers, bools, None, strings) are passed on as
-        they are.
+        their own device. All others (integers, bools, None, strings) are passed on as they are.
     order
-        1: first derivatives; 2: also the derivatives of those (with respect to the inputs and to
-        the gradient that came in), as ``create_graph=True`` gives them.
+        1: first derivatives; 2: also the derivatives of these (with respect to the inputs and to
+        the gradient that comes in), as ``create_graph=True`` gives them.
     rng
-        where the weights of the outputs, and the directions for arguments of more than 100
-        elements, are drawn from; None: always the same ones.
+        the generator for the weights of the outputs, and for the directions in arguments of more
+        than 100 elements; None: always the same numbers.
     step
-        how far to go from each number for the difference; None: a step that suits the number, and
-        others before complaining.
+        how far to go from each number for the difference; None: a step that fits the number, and
+        other steps before an error is raised.
     rtol, atol
         a derivative `a` may differ from the difference `n` by ``rtol * max(|a|, |n|) + atol``.
         So derivatives below `atol` are not checked.
@@ -80,15 +79,15 @@ def check_gradients(
     Raises
     ------
     GradientError
-        naming `f`, the argument, the index of the worst element, both values, and the likely cause
-        where there is one: the sign flipped, a constant factor, transposed, zero, a sum over a
-        broadcast axis that is missing, or a kink at that number. Also if the derivative is not
-        linear in the gradient that comes in, or another one when walked back twice, for one
-        argument or one output alone, for arrays that are not contiguous, or under
+        if a derivative is wrong. The message has `f`, the argument, the index of the worst element,
+        both values, and the likely cause if there is one: a flipped sign, a constant factor,
+        transposed, zero, a missing sum over a broadcast axis, or a kink at that number. Also if the
+        derivative is not linear in the gradient that comes in; if it is different on a second walk,
+        for one argument or one output alone, for arrays that are not contiguous, or under
         ``create_graph=True``; if the twin of a fused op is not the same function; if `f` changes an
         input, is not deterministic, loses precision to a smaller dtype, or has nothing to check.
     TypeError
-        if arrays are in a list; they are to be passed one by one.
+        if arrays are in a list; pass them one by one.
     """
     if order not in (1, 2):
         raise ValueError(f"check_gradients: order must be 1 or 2, not {order}")
@@ -144,16 +143,16 @@ def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
 
 
 def _weights(outputs: Sequence[Tensor], rng: np.random.Generator) -> list[Array]:
-    """Weights for the elements of all outputs, of both signs."""
+    """Weights of both signs for the elements of all outputs."""
     return [rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape) for y in outputs]
 
 
 def _derivative(f: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """The gradients of `f` as a function of its `count` arguments and the gradients coming in."""
+    """The gradients of `f`: a function of its `count` arguments and of the gradients coming in."""
 
     def derivative(*args_and_seeds: Any) -> tuple[Tensor, ...]:
         args, incoming = args_and_seeds[:count], args_and_seeds[count:]
-        with enable_grad():  # also where the numbers are taken, which need no second derivative
+        with enable_grad():  # also under no_grad, where only the numbers are needed
             used = [
                 (y, g) for y, g in zip(flatten(f(*args)), incoming, strict=True) if y.requires_grad
             ]
@@ -173,7 +172,7 @@ def _check_recorded(
     outputs: Sequence[Tensor],
     seeds: Sequence[Tensor],
 ) -> None:
-    """Raise unless the derivative under ``create_graph=True`` is the one without."""
+    """Raise unless the derivative is the same with ``create_graph=True`` and without."""
     checked = [i for i, x in enumerate(args) if _is_checked(x)]
     plain = _gradients(function, outputs, seeds, [args[i] for i in checked])
     recorded = derivative(*args, *seeds) or [None] * len(checked)
@@ -225,7 +224,7 @@ def _check_first(
         compare(Slopes(value, x, weights), claims, function.about(i), rng, limits)
         if not all(map(_same, [y.numpy() for y in outputs], here)):
             raise GradientError(
-                f"{function.name}: a result changed when it was called again; it is handed out in "
+                f"{function.name}: a result changed when it was called again; the result lies in "
                 "memory that it uses again"
             )
 
@@ -237,7 +236,7 @@ def _one_by_one(
     inputs: Sequence[Tensor],
     checked: Sequence[int],
 ) -> dict[int, list[Array]]:
-    """The gradients of each output alone, if there are several: the others unused, or zero."""
+    """If there are several outputs, the gradients of each alone; the others unused, or zero."""
     active = [j for j, y in enumerate(outputs) if y.requires_grad]
     found = {}
     for j in active if len(active) > 1 else ():
@@ -260,10 +259,11 @@ def _check_walks(
     weights: Sequence[Array],
     expected: Sequence[Array],
 ) -> None:
-    """Raise unless other walks than the first give what follows from its gradients.
+    """Raise unless other walks give the gradients that follow from those of the first walk.
 
-    One walk does it all, through the same tape and that of a second call, with arguments that lie
-    otherwise in memory and other weights. Only if it fails, what it joins is tried one by one.
+    A single walk tries several things together: the same tape again, and the tape of a second call
+    with other weights, whose arguments lie differently in memory. Only if it fails, they are tried
+    one by one.
     """
     checked = [i for i, x in enumerate(args) if _is_checked(x)]
     inputs = [args[i] for i in checked]
@@ -294,8 +294,8 @@ def _check_walks(
                 cause = "another derivative at each call; a rule keeps a state, or draws at random"
             elif linear and _close(once_more(elsewhere, lying), wanted):
                 cause = (
-                    "another derivative when a second call is on the tape; a rule hands out "
-                    "memory that it uses again"
+                    "another derivative when a second call is on the tape; a rule returns memory "
+                    "that it uses again"
                 )
             elif linear:
                 cause = f"another derivative {NOT_CONTIGUOUS}"
@@ -315,7 +315,7 @@ def _check_walks(
 
 
 def _half(w: Array, start: int) -> Array:
-    """Every second weight, from that one on, much larger; 0 for the others."""
+    """Every second weight from number `start` on, times `LARGE`; 0 for the others."""
     flat = np.zeros(w.size)
     flat[start::2] = LARGE * w.reshape(-1)[start::2]
     return flat.reshape(w.shape)
@@ -354,8 +354,8 @@ def _gradients(
         for g, (_, w) in zip(gs, used, strict=True):
             if w is not g and not np.array_equal(g.numpy(), w):
                 raise GradientError(
-                    f"{function.name}: a rule changes g in place, the gradient that came in; it "
-                    "is not its own, and others may need it"
+                    f"{function.name}: a rule changes g in place, the gradient that came in; but "
+                    "others may need it"
                 )
     return [
         np.zeros(x.shape) if g is None else g.numpy() for x, g in zip(inputs, found, strict=True)
@@ -363,7 +363,7 @@ def _gradients(
 
 
 def _elsewhere(x: Tensor) -> Tensor:
-    """An equal tensor that lies otherwise in memory: its axes in the other order, with gaps."""
+    """An equal tensor that lies differently in memory: with reversed axes, and with gaps."""
     memory = array_module(x._data).full((*x.shape[::-1], 2), np.nan)
     memory[..., 0] = x._data.T
     return Tensor(memory[..., 0].T, None, x.device, requires_grad=True)
@@ -374,7 +374,7 @@ def _same(one: Array, two: Array) -> bool:
 
 
 def _close(one: Array, two: Array) -> bool:
-    """Whether two arrays are the same but for rounding."""
+    """Whether two arrays are the same, except for rounding."""
     with np.errstate(invalid="ignore"):
         size = np.abs(two)
         near = np.abs(one - two) <= 1e-8 * size + 1e-11 * size.max(initial=1.0)

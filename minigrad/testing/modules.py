@@ -1,4 +1,4 @@
-"""Checking a layer: its derivatives, and its manners."""
+"""Checks of a layer: its derivatives, and how it behaves."""
 
 from __future__ import annotations
 
@@ -27,25 +27,27 @@ def check_layer(
     rtol: float = 1e-6,
     atol: float = 1e-9,
 ) -> None:
-    """Raise a GradientError unless `layer` differentiates rightly and behaves.
+    """Raise a GradientError unless the derivatives of `layer` are right and it behaves well.
+
+    It compares the derivatives of all outputs (states too) with respect to all parameters and all
+    floating inputs with finite differences, in float64. It checks that
+
+    - float32 parameters and inputs give float32 outputs and gradients;
+    - no input, no parameter and no mode is changed;
+    - two calls give equal results, and no call depends on an earlier one;
+    - everything that requires a gradient is a parameter;
+    - in evaluation nothing is drawn from the library's generator.
 
     Parameters
     ----------
     layer
-        the layer. It is not changed: the checks run on copies, in the mode (training or not) that
-        it is in, and with the same random draws each time.
+        the layer. It is not changed: the checks run on copies, in its present mode (training or
+        not), and with the same random draws each time.
     *inputs
-        what to call it with: Tensors, arrays, integers, or nested tuples of them (a state), where
-        the layer is, in any dtype; None is passed on.
+        the arguments of a call: Tensors, arrays, integers, or nested tuples of them (a state), on
+        the layer's device, in any dtype; None is passed on.
     order, step, rtol, atol
         as in `check_gradients`.
-
-    What is checked: the derivatives of all outputs (states included) with respect to all parameters
-    and all floating inputs, in float64, against finite differences; that float32 parameters and
-    inputs give float32 outputs and float32 gradients; that no input, no parameter and no mode is
-    changed; that two runs give equal results, and others do not depend on them; that whatever
-    requires a gradient is among the parameters; and that in evaluation nothing is drawn from the
-    library's generator.
     """
     name = type(layer).__name__
     state = random.generator().bit_generator.state
@@ -85,7 +87,7 @@ def _signature(names: list[str]) -> Any:
 
 
 def _repeatable(layer: Module) -> Callable[..., Any]:
-    """`layer` with the same draws from the library's generator in every call."""
+    """`layer`, with the same draws from the library's generator in every call."""
     state = random.generator().bit_generator.state
 
     def call(*args: Any) -> Any:
@@ -140,12 +142,12 @@ def _check_manners(layer: Module, inputs: tuple[Any, ...], name: str) -> None:
     _, others = _prepared(inputs, np.float32, 0.5)
     if not _equal(flatten(call(*others)), [y.numpy() for y in flatten(fresh(*others))]):
         raise GradientError(
-            f"{name}: its result depends on earlier calls; it keeps a state, which belongs among "
-            "its arguments and results"
+            f"{name}: its result depends on earlier calls; it keeps a state, which should be one "
+            "of its arguments and results"
         )
     if not _equal(outputs, first):
         raise GradientError(
-            f"{name}: a result changed when it was called again; it is handed out in memory that "
+            f"{name}: a result changed when it was called again; the result lies in memory that "
             "it uses again"
         )
 
@@ -170,9 +172,9 @@ def _check_evaluation(layer: Module, inputs: tuple[Any, ...], name: str) -> None
 def _prepared(
     inputs: tuple[Any, ...], dtype: Any, factor: float = 1.0
 ) -> tuple[list[Any], tuple[Any, ...]]:
-    """The inputs in `dtype`, one by one, and the same as the layer is called with them.
+    """The inputs in `dtype`, one by one, and again as the arguments of the layer.
 
-    Those that are floats are multiplied by `factor`.
+    Floats are multiplied by `factor`.
     """
     leaves: list[Any] = []
     skeleton = _taken_apart(inputs, leaves)
@@ -193,7 +195,7 @@ _LEAF = object()
 
 
 def _taken_apart(x: Any, leaves: list[Any]) -> Any:
-    """Nested tuples and lists with each leaf replaced by a mark, and the leaves in a list."""
+    """Nested tuples and lists with a mark in place of each leaf; the leaves go into `leaves`."""
     if isinstance(x, tuple | list):
         return tuple(_taken_apart(item, leaves) for item in x)
     leaves.append(x)

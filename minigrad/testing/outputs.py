@@ -1,4 +1,4 @@
-"""What came out of a function: its floating tensors, and the tape that led to them."""
+"""What a function returned: its floating tensors, and the tape behind them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def flatten(outputs: Any) -> list[Tensor]:
 
 
 def nodes_behind(outputs: Sequence[Tensor]) -> Iterator[Node]:
-    """Every node of the tape that `outputs` came from, each once."""
+    """Every node of the tape behind `outputs`, each of them once."""
     stack = [y._node for y in outputs if y._node is not None]
     seen = set(stack)
     while stack:

@@ -1,8 +1,8 @@
 """Hypothesis strategies: inputs for property tests of ops and layers.
 
-Numbers are drawn from a grid (odd multiples of 1/32), so that they are never 0, never an integer,
-and never nearer than 1/16 to each other unless they are equal: away from the kinks of `relu`,
-`abs`, `floor_divide` and the like, where a derivative means nothing.
+Numbers are drawn from a grid (odd multiples of 1/32). So they are never 0 and never an integer, and
+two of them are equal or at least 1/16 apart. This keeps them away from the kinks of `relu`, `abs`,
+`floor_divide` and similar ops, where there is no derivative.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DOMAINS: dict[str, tuple[float, float]] = {
     "sqrt": (0.2, 4.0),
     "tan": (-1.2, 1.2),
 }
-"""For ops that are not defined, or not smooth, everywhere: the interval to draw numbers from."""
+"""The interval for numbers, for ops that are not defined or not smooth everywhere."""
 
 ANYWHERE = (-3.0, 3.0)
 
@@ -42,7 +42,7 @@ def numbers(low: float = ANYWHERE[0], high: float = ANYWHERE[1]) -> st.SearchStr
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
 ) -> st.SearchStrategy[Shape]:
-    """Shapes, those without axes and those of size 0 or 1 included."""
+    """Shapes, also those without axes and those of size 0 or 1."""
     return hnp.array_shapes(
         min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side
     )
@@ -69,11 +69,11 @@ def arrays(
     shape
         a shape, or a strategy for shapes; None: any of `shapes`.
     low, high
-        the interval that the numbers are from.
+        the interval of the numbers.
     unique
-        no ties: for `max`, `sort` and the like.
+        True: no two numbers are equal, as `max`, `sort` and similar ops need it.
     dtype
-        of the array.
+        the dtype of the array.
     """
     return hnp.arrays(
         dtype, shapes() if shape is None else shape, elements=numbers(low, high), unique=unique
@@ -81,7 +81,7 @@ def arrays(
 
 
 def inputs_of(op: str, shape: Shape | st.SearchStrategy[Shape] | None = None) -> Any:
-    """Arrays in the domain of the elementwise op named `op`, away from its kinks."""
+    """Arrays in the domain of the elementwise op `op`, a name, and away from its kinks."""
     return arrays(shape, *DOMAINS.get(op, ANYWHERE))
 
 
@@ -95,9 +95,9 @@ def broadcastable_arrays(
 
 
 def axes(ndim: int, none: bool = True, several: bool = True) -> st.SearchStrategy[Any]:
-    """What an `axis` argument may be for an array of `ndim` axes, negative axes included.
+    """Values of an `axis` argument for an array of `ndim` axes, negative axes too.
 
-    One axis; with `none`, also None; with `several`, also a tuple of axes.
+    They are one axis; with `none`, also None; with `several`, also a tuple of axes.
     """
     options: list[st.SearchStrategy[Any]] = [st.none()] if none else []
     if ndim:
@@ -108,7 +108,7 @@ def axes(ndim: int, none: bool = True, several: bool = True) -> st.SearchStrateg
 
 
 def indices(shape: Shape) -> st.SearchStrategy[Any]:
-    """What may stand between brackets: slices, None, ..., integer arrays, masks, mixtures."""
+    """Values between brackets: slices, None, ..., integer arrays, masks, and mixtures."""
     options: list[st.SearchStrategy[Any]] = [hnp.basic_indices(shape, allow_newaxis=True)]
     options.append(hnp.arrays(np.bool_, shape))
     if shape and min(shape) > 0:
@@ -118,7 +118,7 @@ def indices(shape: Shape) -> st.SearchStrategy[Any]:
 
 
 def _mixed_indices(shape: Shape) -> st.SearchStrategy[Any]:
-    """Integer arrays (with repeats) along some axes, slices and integers along the others."""
+    """Integer arrays (with repeats) along some axes, slices and integers along others."""
     parts: list[st.SearchStrategy[Any]] = [
         st.one_of(
             st.slices(n),

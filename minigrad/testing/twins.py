@@ -17,10 +17,10 @@ from minigrad.testing.outputs import nodes_behind
 
 
 def check_twins(outputs: Sequence[Tensor], name: str, rng: np.random.Generator) -> None:
-    """Raise a GradientError unless each fused op that led to `outputs` is what its twin is.
+    """Raise a GradientError unless each fused op behind `outputs` is the same as its twin.
 
-    Both its value and its derivatives: those of its own backward pass, and those that the tape
-    finds through the twin under ``create_graph=True``.
+    This means its value and its derivatives: those of its own backward pass, and those that the
+    tape computes through the twin under ``create_graph=True``.
     """
     for node in nodes_behind(outputs):
         plan = node.plan
@@ -56,5 +56,5 @@ def _walked(node: Node, g: Any, recorded: bool) -> dict[Node, Any]:
 
 def _alike(one: Tensor, two: Tensor) -> bool:
     x, y = one.numpy(), two.numpy()
-    size = np.abs(y).max(initial=1e-4, where=np.isfinite(y))  # what cancels leaves 1e-17
+    size = np.abs(y).max(initial=1e-4, where=np.isfinite(y))  # terms that cancel leave 1e-17
     return x.shape == y.shape and np.allclose(x, y, rtol=1e-7, atol=1e-9 * size, equal_nan=True)

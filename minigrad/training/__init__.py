@@ -1,4 +1,8 @@
-"""Training: backpropagation through time, window by window, and what every run needs around it."""
+"""Training: backpropagation through time, window by window, and what every run needs besides.
+
+To read it, begin with `bptt`; then `inference` (evaluate without changing a model), `metrics`,
+`checkpoint`, and `interrupts` (stop between two steps).
+"""
 
 from minigrad.files import write_atomically
 from minigrad.training.bptt import Window, detach_state, full_bptt, truncated_bptt

@@ -1,11 +1,11 @@
 """Backpropagation through time, full and truncated, for any recurrent model.
 
-A recurrent model is anything that is called as ``outputs, state = model(inputs, state)`` on a run
-of time steps (time first), and that goes on where it stopped when it is given the state again.
-Unrolled in time it is one deep network, and the gradient of the loss at step s reaches back through
-every step before it: that is full BPTT, whose memory grows with the length of the sequence.
+A recurrent model is anything that is called as ``outputs, state = model(inputs, state)`` on some
+time steps (time first), and that goes on where it stopped when it is called with that state.
+Unrolled in time it is one deep network. The gradient of the loss at step s goes back through every
+step before s. This is full BPTT, and its memory grows with the length of the sequence.
 
-Truncated BPTT looks back a limited way. Every `k1` steps, it goes back `k2` steps::
+Truncated BPTT goes back a limited number of steps: after every `k1` steps, it goes back `k2`::
 
     k1 = 3, k2 = 3:  the usual chunking      k1 = 2, k2 = 4:  the sliding window
     steps  0 1 2 3 4 5 6 7                   steps  0 1 2 3 4 5 6 7
@@ -14,10 +14,11 @@ Truncated BPTT looks back a limited way. Every `k1` steps, it goes back `k2` ste
                        * *                              . . * *
                                                             . . * *
 
-Each line is a window: the losses of its new steps (``*``) send their gradient back to its first
-step. The steps before the new ones (``.``) have had their losses counted, and are there to be
-walked back through. They run once more, from the state that was kept when they ran before, so all
-of a window is computed with the weights as they are, and the optimiser may step between windows.
+Each line is a window. The losses of its new steps (``*``) send their gradient back to its first
+step. The losses of the older steps (``.``) have been counted before; these steps are there only so
+that the gradient can go back through them. They run once more, from the state that was kept when
+they ran before. So the whole window is computed with the present weights, and the optimiser may
+step between windows.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any, NamedTuple
 
 from minigrad.arrays.library import is_array
 from minigrad.data.checks import whole_number
+from minigrad.errors.values import told
 from minigrad.ops import concatenate
 from minigrad.tensor import Tensor
 
@@ -39,7 +41,7 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 class Window(NamedTuple):
-    """What `truncated_bptt` tells after each window, cut off from the tape."""
+    """What `truncated_bptt` gives for each window, detached from the tape."""
 
     loss: Tensor
     """The loss of the window's new steps, a single number."""
@@ -54,9 +56,9 @@ class Window(NamedTuple):
     """The state after the last step."""
 
     context: Any
-    """The state before the first step of the next window; that is `state` if k1 = k2.
+    """The state before the first step of the next window; for k1 = k2 it is `state`.
 
-    If the next window too goes back to the beginning, it is the initial state as it was given. To
+    If the next window goes back to the beginning too, it is the initial state as it was passed. To
     go on from here in another run, pass it as `state`, together with ``start=window.end``.
     """
 
@@ -72,63 +74,63 @@ def truncated_bptt(
     k2: int | None = None,
     start: int = 0,
 ) -> Iterator[Window]:
-    """Go through a sequence by truncated BPTT, window by window; see the module for a drawing.
+    """Truncated BPTT over a sequence, window by window; the module's docstring has a drawing.
 
     For each window the model runs, the loss of the new steps is computed, and its gradient is added
-    to the ``.grad`` of what it depends on. Then it is the caller's turn::
+    to the ``.grad`` of the parameters. Then the caller may step::
 
         for window in truncated_bptt(model, cross_entropy, inputs, targets, k1=35):
             clip_grad_norm_(model.parameters(), 0.25)
             optimizer.step()
             optimizer.zero_grad()
 
-    Without the steps in between, the gradients of all windows add up to the truncated gradient of
-    the sum of their losses; with k2 of at least the length of the sequence, to the full gradient.
-    (A loss that is a mean is the mean of each window's new steps, so that each step of a shorter
-    last window counts for more. To weigh all steps alike, sum, and divide by a constant.)
+    Without such steps, the gradients of all windows add up to the truncated gradient of the sum of
+    their losses. If k2 is at least the length of the sequence, this is the full gradient. (If the
+    loss is a mean, it is the mean over the new steps of each window. Then each step of a shorter
+    last window counts more. To count all steps equally, sum, and divide by a constant.)
 
     Parameters
     ----------
     model
-        called as ``outputs, state = model(inputs, state)`` on runs of time steps. Outputs are a
-        Tensor of shape (steps, ...), or a tuple or list of such. A model that draws random numbers
-        draws anew for the steps that run again.
+        called as ``outputs, state = model(inputs, state)`` on some time steps. The outputs are a
+        Tensor of shape (steps, ...), or a tuple or list of them. A model that draws random numbers
+        draws new ones for the steps that run again.
     loss
         called as ``loss(outputs, targets)`` on the new steps of each window.
     inputs, targets
-        arrays or Tensors of shape (T, ...), or what else has a length and can be sliced.
+        arrays or Tensors of shape (T, ...), or anything else that has a length and can be sliced.
     state
-        the state to begin with, as the model takes it: None, a Tensor, or nested tuples and lists
-        of them. It is used as it is: if it requires a gradient, it gets that of the windows that
-        reach back to it. (Through the tape that it was computed on only one window can go; a
-        second one raises a `TapeError`.)
+        the initial state, in the model's own form: None, a Tensor, or nested tuples and lists of
+        them. It is used as it is: if it requires a gradient, it gets the gradient of the windows
+        that go back to it. (If it was computed on a tape, only one window can go back through that;
+        a second one raises a `TapeError`.)
     k1
-        how many new steps a window has; the last one may have fewer.
+        the number of new steps in a window; the last window may have fewer.
     k2
-        how many steps a window goes back from its end, at least `k1`; None: as `k1`. With k2 = k1
-        no window, the last neither, goes back beyond its new steps.
+        the number of steps that a window goes back from its end, at least `k1`; None: `k1`. With
+        k2 = k1 no window goes back beyond its new steps, not even the last one.
     start
-        the step to begin with, if the ones before it are done: ``end`` of the last window, whose
-        ``context`` is then to be passed as `state`.
+        the step to begin with, if the steps before it are done. It is ``end`` of the last window;
+        pass that window's ``context`` as `state`.
 
     Yields
     ------
     Window
-        the loss and the states, cut off from the tape.
+        the loss and the states, detached from the tape.
 
     Raises
     ------
     ValueError
         if k1 < 1, k2 < k1, `start` is not in [0, T), or inputs and targets differ in length.
     TypeError
-        if the model or the loss gives something other than described, or k1, k2 or `start` is no
-        integer.
+        if the model or the loss does not return what is described here, or k1, k2 or `start` is not
+        an integer.
 
     References
     ----------
     R. J. Williams and J. Peng, "An efficient gradient-based algorithm for on-line training of
-    recurrent network trajectories", Neural Computation 2 (1990): BPTT(h; h') there has h = k2 and
-    h' = k1.
+    recurrent network trajectories", Neural Computation 2 (1990). In their BPTT(h; h'), h is k2 and
+    h' is k1.
     """
     k1 = whole_number(k1, "truncated_bptt: k1")
     k2 = k1 if k2 is None else whole_number(k2, "truncated_bptt: k2")
@@ -149,14 +151,14 @@ def full_bptt(model: Model, loss: Loss, inputs: Any, targets: Any, state: Any = 
 
 
 def detach_state(state: Any) -> Any:
-    """`state` cut off from the tape: a Tensor, None, or nested tuples and lists of them.
+    """`state`, detached from the tape: a Tensor, None, or nested tuples and lists of them.
 
-    The arrays are shared, not copied. What the state is made of keeps its type.
+    The arrays are shared, not copied. Tuples and lists keep their types.
 
     Raises
     ------
     TypeError
-        if there is something else in it.
+        if there is something else in the state.
     """
     if isinstance(state, Tensor):
         return state.detach()
@@ -168,7 +170,7 @@ def detach_state(state: Any) -> Any:
         return state
     raise TypeError(
         f"detach_state: a state consists of Tensors, tuples, lists and None, not "
-        f"{type(state).__name__} {state!r:.60}"
+        f"{type(state).__name__} {told(state)}"
     )
 
 
@@ -178,7 +180,7 @@ def _windows(
     steps = len(inputs)
 
     def first_step(new: int) -> int:
-        """Where the window begins whose first new step is `new`."""
+        """The first step of the window whose first new step is `new`."""
         return new if k1 == k2 else max(0, min(new + k1, steps) - k2)
 
     while new < steps:
@@ -202,8 +204,8 @@ def _window(
 ) -> Window:
     """One window, from ``cuts[0]`` to ``cuts[-1]``.
 
-    The model runs from cut to cut, so that the state after step `kept` can be had, and no outputs
-    from before step `new` are on the way from the loss back.
+    The model runs from cut to cut. So the state before step `kept` is known, and the loss does not
+    depend on outputs from before step `new`.
     """
     end = cuts[-1]
     outputs, context = [], state
@@ -228,7 +230,7 @@ def _window(
 
 
 def _joined(outputs: list[Any]) -> Any:
-    """Outputs of consecutive runs of steps as those of one run."""
+    """The outputs of consecutive calls as if they came from one call."""
     first = outputs[0]
     if len(outputs) == 1:
         return first

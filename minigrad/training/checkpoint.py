@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run has to remember, in one file that is whole or not there.
+"""Checkpoints: all that a run must remember, in one file that is whole or not there.
 
 ::
 
@@ -13,9 +13,9 @@
 
 `mg.save` and `mg.load` are the same two functions.
 
-The file is one of safetensors: the arrays lie in it as they are, and its header holds the rest as
-JSON. Nothing in it is ever executed. Any program that reads safetensors can read the arrays; they
-are called by the keys that lead to them, ``"model/embedding.weight"``.
+The file has the format of safetensors: the arrays lie in it as they are, and its header has the
+rest as JSON. Nothing in it is ever executed. Any program that reads safetensors can read the
+arrays. Their names are the keys that lead to them: ``"model/embedding.weight"``.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ import numpy as np
 
 from minigrad.arrays.devices import to_device
 from minigrad.arrays.library import is_array
+from minigrad.errors.values import told
 from minigrad.files import check_regular, printable, write_atomically
 from minigrad.tensor import Tensor
 
 FORMAT, VERSION = "minigrad-checkpoint", 1
 
 HEADER = 100_000_000
-"""How many bytes of header a reader of safetensors takes at most."""
+"""The most bytes of a header that readers of safetensors accept."""
 
 DEEPEST = 100
-"""How many dicts, lists and tuples may lie in one another: JSON is read by recursion."""
+"""How deep dicts, lists and tuples may be nested, since JSON is read by recursion."""
 
 LONG = 1 << 1024
-"""Python refuses to read integers of thousands of decimal digits: longer ones are hexadecimal."""
+"""Larger integers are hexadecimal: Python refuses to read thousands of decimal digits."""
 
 DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -56,25 +57,25 @@ Place = tuple[str | int, ...]
 
 
 def save_checkpoint(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
-    """Write `tree` to `path`; what was there stays until all of it is on the disk.
+    """Write `tree` to `path`; an old file stays there until the new one is on the disk.
 
     Parameters
     ----------
     path
-        of the file; its directory must be there. A link is replaced, and not followed.
+        the file; its directory must exist. A link is replaced, not followed.
     tree
         a dict of dicts, lists and tuples of arrays, Tensors, strings, numbers, booleans and None.
-        Keys are strings or integers. NaN and infinity are kept, integers of any size too. Numbers
-        of NumPy become Python's.
+        Keys are strings or integers. NaN, infinity, and integers of any size are kept. Numbers of
+        NumPy become numbers of Python.
 
     Raises
     ------
     TypeError
-        for something else in it; the message says where.
+        if there is something else in `tree`; the message says where.
     ValueError
-        if what is not in arrays is too long: lists of millions of numbers should be arrays.
+        if what is not in arrays is too long: millions of numbers should be arrays, not lists.
     OSError
-        if it can't be written. What was at `path` is still there then.
+        if it cannot be written. Then the old file is still there.
     ModuleNotFoundError
         if `safetensors` is not installed.
     """
@@ -89,7 +90,7 @@ def save_checkpoint(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> No
     arrays: Arrays = {}
     content = json.dumps(_plain(tree, (), arrays), separators=(",", ":"))
     about = {"version": VERSION, "sha256": _checksum(content, arrays), "content": content}
-    # one entry, since several would stand in another order in each file
+    # one entry, since the order of several would differ from file to file
     file = save(arrays, {FORMAT: json.dumps(about)})
     header = int.from_bytes(file[:8], "little")
     if header > HEADER:
@@ -101,16 +102,16 @@ def save_checkpoint(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> No
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[Any, Any]:
-    """What `save_checkpoint` wrote to `path`, with Tensors as NumPy arrays.
+    """What `save_checkpoint` wrote to `path`, with NumPy arrays in place of Tensors.
 
-    It takes no more memory than the file is long, or little more, whatever the file says of itself.
+    It takes hardly more memory than the length of the file, whatever the file says about itself.
 
     Raises
     ------
     FileNotFoundError, OSError
-        if there is no such file, or it can't be read.
+        if there is no such file, or it cannot be read.
     ValueError
-        if it is no checkpoint, or damaged: a checksum over all of it is verified. The message
+        if it is not a checkpoint, or is damaged, which a checksum of the whole shows. The message
         names the file.
     ModuleNotFoundError
         if `safetensors` is not installed.
@@ -126,14 +127,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[Any, Any]:
             arrays = {} if header is None else {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except MemoryError:
         raise
-    except Exception as error:  # of a type of its own, and OSError for a file that is cut off
+    except Exception as error:  # safetensors' own error; OSError if the file is cut off
         raise ValueError(
             f"load_checkpoint: {name} is damaged, or no safetensors file: {printable(error)}"
         ) from error
     if header is None:
         raise ValueError(
-            f"load_checkpoint: {name} is of another program, no checkpoint; its arrays are read by "
-            f"safetensors.numpy.load_file({name})"
+            f"load_checkpoint: {name} is no checkpoint, but a file of another program; read its "
+            f"arrays with safetensors.numpy.load_file({name})"
         )
     try:
         return _tree(json.loads(header), arrays)
@@ -164,11 +165,11 @@ def _safetensors() -> tuple[Any, Any]:
 
 
 def _plain(value: Any, place: Place, arrays: Arrays) -> Any:
-    """`value` as JSON has it; its arrays go into `arrays`, by the keys that lead to them."""
+    """`value` in the form of JSON; its arrays go into `arrays`, by the keys that lead to them."""
     if len(place) > DEEPEST:
         raise TypeError(
             f"save_checkpoint: {_name(place):.60} lies more than {DEEPEST} deep; does the tree "
-            "hold itself?"
+            "contain itself?"
         )
     if isinstance(value, Tensor):
         value = value.data
@@ -191,7 +192,7 @@ def _plain(value: Any, place: Place, arrays: Arrays) -> Any:
 
 
 def _taken(array: Any, place: Place, arrays: Arrays) -> str:
-    """Put a copy of an array into `arrays`, and return its name there."""
+    """The name in `arrays` of an array, of which a copy is put there."""
     if array.dtype.name not in DTYPES:
         raise TypeError(
             f"save_checkpoint: {_name(place)} is an array of dtype {array.dtype}; expected one of "
@@ -210,7 +211,7 @@ def _plain_dict(value: Mapping[Any, Any], place: Place, arrays: Arrays) -> dict[
     for key in value:
         if not isinstance(key, str | int | np.integer) or isinstance(key, bool):
             raise TypeError(
-                f"save_checkpoint: {_name(place)} has the key {key!r:.60}; expected "
+                f"save_checkpoint: {_name(place)} has the key {told(key)}; expected "
                 "strings or integers"
             )
     items = []
@@ -237,22 +238,19 @@ def _unknown(value: Any, place: Place) -> str:
             if hasattr(value, "state_dict")
             else 'expected a dict, such as {"values": values}'
         )
-    return (
-        f"save_checkpoint: {_name(place)} is a {type(value).__name__}, "
-        f"{printable(repr(value)):.60}; {advice}"
-    )
+    return f"save_checkpoint: {_name(place)} is a {type(value).__name__}, {told(value)}; {advice}"
 
 
 # ---------------------------------------------------------------------- reading
 
 
 def _tree(about: Any, arrays: Arrays) -> dict[Any, Any]:
-    """The tree that a header tells of; a ValueError if it does not tell of one."""
+    """The tree that a header describes; a ValueError if it does not describe one."""
     if not isinstance(about, dict) or "version" not in about:
         raise ValueError("it has no version")
     if about["version"] != VERSION:
         raise _OtherVersionError(
-            f"has version {about['version']!r:.60}; this minigrad reads version {VERSION}"
+            f"has version {told(about['version'])}; this minigrad reads version {VERSION}"
         )
     content = about.get("content")
     if not isinstance(content, str) or _checksum(content, arrays) != about.get("sha256"):
@@ -264,7 +262,7 @@ def _tree(about: Any, arrays: Arrays) -> dict[Any, Any]:
 
 
 def _restored(value: Any, arrays: Arrays) -> Any:
-    """What `_plain` made `value` of."""
+    """What `_plain` turned into `value`."""
     if isinstance(value, list):
         return [_restored(item, arrays) for item in value]
     if not isinstance(value, dict):
@@ -282,7 +280,7 @@ def _restored(value: Any, arrays: Arrays) -> Any:
             return tuple(_restored(item, arrays) for item in items)
         case [("$dict", list(pairs))]:
             return dict(_pair(pair, arrays) for pair in pairs)
-    raise ValueError(f"there is no {value!r:.60} in a checkpoint")
+    raise ValueError(f"there is no {told(value)} in a checkpoint")
 
 
 def _pair(pair: Any, arrays: Arrays) -> tuple[str | int, Any]:
@@ -291,14 +289,14 @@ def _pair(pair: Any, arrays: Arrays) -> tuple[str | int, Any]:
             key = _restored(key, arrays)
             if isinstance(key, str | int) and not isinstance(key, bool):
                 return key, _restored(item, arrays)
-    raise ValueError(f"{pair!r:.60} is no key with its value")
+    raise ValueError(f"{told(pair)} is no key with its value")
 
 
 # ---------------------------------------------------------------------- both
 
 
 def _checksum(content: str, arrays: Arrays) -> str:
-    """Of the content and, by their names, of the dtypes, shapes and bytes of the arrays."""
+    """The SHA-256 of the content, and of the names, dtypes, shapes and bytes of the arrays."""
     total = hashlib.sha256()
     for piece in _pieces(content, arrays):
         total.update(piece)
@@ -309,7 +307,7 @@ def _pieces(content: str, arrays: Arrays) -> Iterator[Any]:
     yield content.encode("utf-8", "surrogatepass")
     for name in sorted(arrays):
         array = arrays[name]
-        # as it lies in the file, so that a machine of the other byte order finds the same
+        # as in the file, so that a machine with the other byte order gets the same
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         yield f"\0{name}\0{array.dtype.str}{array.shape}\0".encode("utf-8", "surrogatepass")
         yield np.ascontiguousarray(array).reshape(-1).view(np.uint8)

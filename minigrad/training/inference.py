@@ -1,4 +1,4 @@
-"""Looking at a model without changing it."""
+"""Use a model without changing it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from minigrad.nn import Module
 
 
 class evaluating(ContextDecorator):  # noqa: N801 (used like a function)
-    """Within it, `module` is out of training mode, and nothing is recorded on the tape.
+    """Within ``with evaluating(module):`` it is not in training mode, and nothing is recorded.
 
-    On any exit each module below `module` is in the mode again that it was in before.
+    At the end, also after an exception, every module inside `module` has the mode that it had
+    before.
 
     Raises
     ------
     TypeError
-        if `module` is none; if it decorates a generator or coroutine function, which runs only
-        after the decorator has ended.
+        if `module` is not an nn.Module; if it decorates a generator or coroutine function, which
+        runs only after the decorator has ended.
     """
 
     def __init__(self, module: Module) -> None:
         if not isinstance(module, Module):
             raise TypeError(f"evaluating: expected an nn.Module, not a {type(module).__name__}")
         self.module = module
-        self._entered: list[ExitStack] = []  # one object may be entered again
+        self._entered: list[ExitStack] = []  # one object may be entered twice
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         runs_later = (

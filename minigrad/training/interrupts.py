@@ -1,4 +1,4 @@
-"""Stopping between two steps instead of in the middle of one."""
+"""Stop a program between two steps, not in the middle of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Interrupts:
-    """Whether somebody has asked the program to stop, and by which signal."""
+    """Whether a signal has asked the program to stop, and which signal."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -28,18 +28,18 @@ class Interrupts:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Interrupts]:
-    """Within it, Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal is gone) are noted, not raised.
+    """A block in which Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal closes) only make a note.
 
     ::
 
         with deferred_interrupts() as interrupts:
             while not interrupts.requested:
-                ...                             # is never broken off halfway
+                ...                             # is never stopped halfway
         save()
 
-    The second signal raises a KeyboardInterrupt at once, for those who can't wait. A signal that
-    the program ignores (a shell has background jobs ignore SIGINT) stays ignored. Python lets only
-    the main thread listen to signals; in another one nothing changes.
+    A second signal raises a KeyboardInterrupt at once, for those who cannot wait. A signal that the
+    program ignores stays ignored (a shell makes background jobs ignore SIGINT). In Python only the
+    main thread can listen to signals; in another thread nothing changes.
     """
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():

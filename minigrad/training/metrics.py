@@ -1,4 +1,4 @@
-"""Measures of a language model, and a log of them: one JSON object a line."""
+"""Measures of a language model, and a log of them, with one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minigrad.errors.values import told
+
 
 def bits(nats: float) -> float:
-    """A loss in nats per token as bits per token: of a model of characters, bits per character."""
+    """A loss in nats per token as bits per token; for characters these are bits per character."""
     return float(nats) / math.log(2)
 
 
 def perplexity(nats: float) -> float:
-    """Exponential of a loss in nats per token; infinity where that is too large for a float.
+    """e^loss for a loss in nats per token; infinity if that is too large for a float.
 
-    A model that hesitates evenly between k tokens has the perplexity k.
+    A model that thinks k tokens equally likely has the perplexity k.
     """
     try:
         return math.exp(nats)
@@ -27,22 +29,22 @@ def perplexity(nats: float) -> float:
 
 
 def _number(x: Any) -> Any:
-    """A number of NumPy's, or in an array or Tensor without axes, as Python's."""
+    """A number of NumPy, or an array or Tensor without axes, as a number of Python."""
     if getattr(x, "shape", None) != ():
-        raise TypeError(f"MetricsLog: a record holds numbers, text, lists, dicts, not {x!r:.60}")
+        raise TypeError(f"MetricsLog: a record holds numbers, text, lists, dicts, not {told(x)}")
     return x.item()
 
 
 class MetricsLog:
-    """A file of records, one JSON object a line, to which a run adds as it goes.
+    """A file of records, one JSON object on each line, to which a run adds records.
 
-    Each record goes to the file at once and in one piece; if the machine stops in the middle of
-    one, `read` passes over what there is of it.
+    Each record is written at once and in one piece. If the machine stops in the middle of a record,
+    `read` leaves it out.
 
     Parameters
     ----------
     path
-        the file. It need not be there yet.
+        the file, which may not exist yet.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -54,11 +56,11 @@ class MetricsLog:
         Raises
         ------
         ValueError
-            if a number in it is NaN or infinite, which JSON has no word for.
+            if a number in it is NaN or infinite; JSON has no word for these.
         TypeError
-            if something in it is neither JSON nor a number (NumPy's and a Tensor's are numbers).
+            if something in it is neither JSON nor a number (of Python, of NumPy or in a Tensor).
         OSError
-            if it can't be written.
+            if it cannot be written.
         """
         line = json.dumps(record, allow_nan=False, ensure_ascii=False, default=_number) + "\n"
         with self.path.open("ab") as file:
@@ -70,9 +72,10 @@ class MetricsLog:
         Raises
         ------
         ValueError
-            naming the first line that is no JSON object, unless it is an unfinished last one.
+            if a line is not a JSON object; the message has its number. An unfinished last line is
+            left out.
         OSError
-            if the file is missing or can't be read.
+            if the file is missing or cannot be read.
         """
         records = []
         lines = self.path.read_bytes().split(b"\n")

@@ -263,7 +263,7 @@ class TestWindows:
         [
             (-1, 1, r"start must be in \[0, 10\), got -1"),
             (10, 1, r"start must be in \[0, 10\), got 10"),
-            (4, 7, "of 10 time steps 6 are left from 4 on, got length=7"),
+            (4, 7, "length must be at most 6, .* left from 4 on, got 7"),
             (4, 0, "length must be at least 1, got 0"),
         ],
     )

@@ -267,7 +267,7 @@ class TestParts:
         kinds = ("ptb.char.", "ptb.")
         write(tmp_path, *(f"{k}{part}.txt" for k in kinds for part in ("train", "valid", "test")))
         with pytest.raises(
-            ValueError, match=r"with glob .* whether ptb\.char\.train\.txt or ptb\.train\.txt is"
+            ValueError, match=r"choose ptb\.char\.train\.txt or ptb\.train\.txt with glob"
         ):
             find_text(tmp_path)
         assert texts(find_text(tmp_path, glob="ptb.[tv]*"))[0] == "ptb.train.txt"

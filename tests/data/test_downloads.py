@@ -117,7 +117,7 @@ class TestByName:
             assert (wrong.paths, server.paths) == (["/first"], ["/second"])
             server.behaviour = "404"
             (cache_dir() / "x.txt").unlink()
-            with pytest.raises(OSError, match=r"/first: what is served.*/second: the server ans"):
+            with pytest.raises(OSError, match=r"/first: what is there.*/second: the server ans"):
                 fetch(download, "x")
 
     def test_a_file_put_there_by_hand(self, corpus, server, cache):

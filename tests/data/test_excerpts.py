@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from minigrad.data import cut, split
 from minigrad.data.batches import TooShortError
 from minigrad.data.texts import excerpts
-from minigrad.data.texts import text as texts
 from minigrad.data.texts.excerpts import first_characters, first_words
 from minigrad.data.texts.text import TextString
 
@@ -19,7 +18,7 @@ FRACTIONS = st.sampled_from([(0.9, 0.05, 0.05), (0.5, 0.5), (0.2, 0.3, 0.5), (1.
 def piece(request):
     """However the text comes in pieces."""
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (TextString, texts.Excerpt):
+        for kind in (TextString, excerpts.Excerpt):
             patch.setattr(kind.pieces, "__defaults__", (request.param,))
         yield
 

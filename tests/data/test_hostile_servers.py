@@ -50,7 +50,7 @@ CHUNKED = answer("Transfer-Encoding: chunked", lengths=False)
 PACKED = "Content-Encoding: gzip"
 BOMB = gzip.compress(bytes(80 << 20), 1)
 BROKEN_OFF = "the connection broke off in the middle, or the server lied about the length"
-TOO_LONG = "it is longer than the 1,000,000 bytes that are taken; .*MINIGRAD_MAX_BYTES"
+TOO_LONG = "it is longer than the 1,000,000 bytes that are allowed; .*MINIGRAD_MAX_BYTES"
 SLOW = r"only [\d,]+ bytes came in \d+ seconds"
 
 HOSTILE = {
@@ -81,10 +81,10 @@ HOSTILE = {
     "chunks without end": (for_ever(CHUNKED, *chunked([TEXT])), TOO_LONG),
     "headers without end": (for_ever([b"HTTP/1.1 200 OK\r\n"], b"X: y\r\n"), "."),
     "a header without end": (for_ever([b"HTTP/1.1 200 OK\r\nX: "], b"y" * 1000), "."),
-    "a bomb": (answer(PACKED, body=BOMB), "longer than the 67,108,864 bytes .*packed to"),
+    "a bomb": (answer(PACKED, body=BOMB), "longer than the 67,108,864 bytes .*packed form"),
     "a chunked bomb": (
         [*answer(PACKED, "Transfer-Encoding: chunked", lengths=False), *chunked([BOMB])],
-        "longer than the 67,108,864 bytes .*packed to",
+        "longer than the 67,108,864 bytes .*packed form",
     ),
     "a bomb in a bomb": (answer(f"{PACKED}, gzip", body=BOMB), "packed as 'gzip, gzip'"),
     # damaged
@@ -223,7 +223,7 @@ class TestLimits:
         monkeypatch.setattr(limits, "ALWAYS", 3000)
         packed = gzip.compress(TEXT * 10)
         server.pieces = answer(PACKED, body=packed)
-        with pytest.raises(OSError, match=f"for the {len(packed)} bytes that it is packed to"):
+        with pytest.raises(OSError, match=f"for the {len(packed)} bytes of its packed form"):
             load_text(server.url)
         monkeypatch.setenv("MINIGRAD_MAX_BYTES", "31000")
         assert load_text(server.url) == TEXT.decode() * 10

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad.data import read_text
+from minigrad.data.texts.excerpts import Excerpt
 from minigrad.data.texts.text import (
-    Excerpt,
     Joined,
     Lowercase,
     Normalized,

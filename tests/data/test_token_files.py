@@ -17,7 +17,8 @@ from minigrad.data import (
     tokenized,
     windows,
 )
-from minigrad.data.texts.text import Excerpt, TextFile, TextString
+from minigrad.data.texts.excerpts import Excerpt
+from minigrad.data.texts.text import TextFile, TextString
 from minigrad.data.tokens import token_files
 
 TEXT = "The cat sat,\nthe 고양이 sat — 🏳️‍🌈 on the\tmat.\n\n" * 30

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.optim import blocks, clip_grad_norm_, clip_grad_value_
+from minigrad.optim import clip_grad_norm_, clip_grad_value_, pieces
 
 NORMS = [1.0, 2.0, 3.5, math.inf]
 
@@ -128,7 +128,7 @@ class TestNorm:
     @given(gradients(), st.sampled_from(NORMS), st.integers(1, 5))
     def test_pieces_make_no_difference(self, arrays, p, block):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(blocks, "BLOCK", block)
+            patch.setattr(pieces, "BLOCK", block)
             norm = clip_grad_norm_(with_gradients(arrays), math.inf, p).item()
         np.testing.assert_allclose(norm, norm_of(arrays, p), rtol=1e-12)
 

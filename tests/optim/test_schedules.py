@@ -231,7 +231,7 @@ class TestCounting:
             (
                 lambda o: SequentialLR(o, [ReduceLROnPlateau(o)], []),
                 TypeError,
-                "scheduler 0 is .*; expected a schedule that goes by the count alone",
+                "scheduler 0 is .*; expected a schedule that depends on the count alone",
             ),
             (
                 lambda o: SequentialLR(o, [ExponentialLR(optimizer(), 1)], []),

@@ -17,9 +17,9 @@ from minigrad.optim import (
     AdamW,
     Optimizer,
     RMSprop,
-    blocks,
     clip_grad_norm_,
     clip_grad_value_,
+    pieces,
 )
 
 KINDS = [
@@ -152,7 +152,7 @@ class TestSteps:
 
     @every_kind
     def test_float32_and_pieces(self, kind, options, monkeypatch):
-        monkeypatch.setattr(blocks, "BLOCK", 8)
+        monkeypatch.setattr(pieces, "BLOCK", 8)
         twins = Twins(kind, options, dtype="float32")
         for _ in range(3):
             twins.step(twins.rng.permutation(7))

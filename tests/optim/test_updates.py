@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.optim import ASGD, SGD, Adagrad, Adam, AdamW, RMSprop, blocks
+from minigrad.optim import ASGD, SGD, Adagrad, Adam, AdamW, RMSprop, pieces
 
 ALL = [SGD, ASGD, Adagrad, RMSprop, Adam, AdamW]
 HARD = [  # every branch of every optimiser
@@ -251,7 +251,7 @@ class TestHow:
 
     def test_pieces_make_no_difference(self, kind, options, monkeypatch):
         def run(block):
-            monkeypatch.setattr(blocks, "BLOCK", block)
+            monkeypatch.setattr(pieces, "BLOCK", block)
             rng = np.random.default_rng(0)
             ps = [with_gradient(rng, shape, "float32") for shape in [(7, 3), (20,), (), (0, 3)]]
             ps += [with_gradient(rng, (1, 9), "float32"), with_gradient(rng, (5, 2, 3), "float32")]

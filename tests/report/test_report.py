@@ -148,7 +148,7 @@ class TestAdvice:
         def fail():
             raise RuntimeError("this openblas has none")
 
-        advice = "SkylakeX kernels would suit this processor, but this openblas has none."
+        advice = "SkylakeX kernels fit this processor, but this openblas has none."
         assert lines(100.0, 200.0, fail)[4:] == [advice]
 
     @pytest.mark.parametrize(("name", "variable"), [("mkl", "MKL"), ("flexiblas", "OMP")])
@@ -162,7 +162,7 @@ class TestAdvice:
 def test_a_kernel_that_there_is_none_of():
     rows, _ = report(OPENBLAS_CORETYPE="nonsense")
     if not rows["kernels"].startswith("unknown"):
-        assert rows["kernels"].endswith("(OPENBLAS_CORETYPE=nonsense is none that it has here)")
+        assert rows["kernels"].endswith("(OPENBLAS_CORETYPE=nonsense does not exist here)")
 
 
 def test_who_has_read_enough_may_stop():

@@ -199,7 +199,7 @@ ITSELF["again"] = [ITSELF]
         ({"a": {True: 1}}, "a has the key True"),
         ({"a": {None: 1}}, "a has the key None"),
         ({"a": {1.5: 1}}, "a has the key 1.5"),
-        (ITSELF, "again/0/again.* more than 100 deep; does the tree hold itself"),
+        (ITSELF, "again/0/again.* more than 100 deep; does the tree contain itself"),
         ({"model": MODEL}, r"model is a Linear.*save its state_dict\(\)"),
         (MODEL, r".*mg.save\(path, model.state_dict\(\)\).*load_state_dict\(mg.load\(path\)\)"),
         (np.ones(2), 'the whole is a ndarray.*such as {"values": values}'),

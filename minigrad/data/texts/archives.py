@@ -1,4 +1,4 @@
-"""Archives of texts, unpacked once into the cache."""
+"""Archives of texts, which are unpacked once, into the cache."""
 
 import bz2
 import errno
@@ -16,10 +16,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
-from minigrad.data.texts.cache import make_directory
 from minigrad.data.texts.downloads import sha256_of
 from minigrad.data.texts.limits import MOST_FILES, RefusedError, check_room, check_size
-from minigrad.files import cache_dir, printable, sync_directory, write_atomically
+from minigrad.files import cache_dir, make_directory, printable, sync_directory, write_atomically
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 CONTENTS = ".contents.json"
@@ -29,30 +28,30 @@ PACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
 }
-"""How a tar archive is packed, by its first bytes."""
+"""The functions that unpack a tar archive, by its first bytes."""
 
 PIECE = 1 << 18
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name of a file is that of a zip or tar archive."""
+    """Whether a file is a zip or tar archive, by its name."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 def unpacked(archive: Path) -> Path:
-    """Return a directory with the files that are in `archive`, which is unpacked if need be.
+    """A directory with the files of `archive`, which is unpacked if need be.
 
-    Links and hidden files are left out, archives in it are left packed, and control characters in
-    names are spelled out. The directory is there whole or not at all, and is made anew if one of
-    its files is missing or has another length.
+    Links and hidden files are left out. Archives inside it stay packed. Control characters in names
+    become visible. The directory is there as a whole or not at all. It is made anew if one of its
+    files is missing or has a different length.
 
     Raises
     ------
     OSError
-        If the archive can't be read, or the directory not be written.
+        if the archive cannot be read, or the directory cannot be written.
     ValueError
-        If the archive is damaged, is encrypted, would write outside of the directory, or holds more
-        than is taken: see `minigrad.data.texts.limits`.
+        if the archive is damaged or encrypted, would write outside of the directory, or has more in
+        it than is allowed: see `minigrad.data.texts.limits`.
     """
     target = cache_dir() / "unpacked" / f"{archive.name.split('.')[0]}-{sha256_of(archive)[:16]}"
     if _is_whole(target):
@@ -69,7 +68,7 @@ def unpacked(archive: Path) -> Path:
         write_atomically(unfinished / CONTENTS, json.dumps(sizes).encode())
         if target.exists() and not _is_whole(target):
             shutil.rmtree(target, ignore_errors=True)
-        with suppress(OSError):  # somebody else may have been faster
+        with suppress(OSError):  # another process may have been faster
             unfinished.rename(target)
         sync_directory(target.parent)
     finally:
@@ -78,7 +77,7 @@ def unpacked(archive: Path) -> Path:
 
 
 def check_archive(file: BinaryIO, name: Path) -> None:
-    """Raise a ValueError if the archive in an open file can't be unpacked; see `unpacked`."""
+    """Raise a ValueError if the archive in an open file cannot be unpacked; see `unpacked`."""
     for _ in _pieces(file, name):
         pass
 
@@ -96,7 +95,7 @@ def _write(path: Path, piece: bytes, archive: Path) -> None:
 
 
 def _pieces(file: BinaryIO, archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield the name of each file in an archive with each piece of its content, the first empty."""
+    """For each file in an archive, its name with each piece of its content; the first is empty."""
     packed = file.seek(0, 2)
     file.seek(0)
     total = 0
@@ -109,10 +108,10 @@ def _pieces(file: BinaryIO, archive: Path) -> Iterator[tuple[PurePosixPath, byte
                 check_size(total, packed)
                 yield name, piece
             if total != end:
-                raise EOFError(f"{name} has not the {size:,} bytes that it should have")
+                raise EOFError(f"{name} does not have the {size:,} bytes that it should have")
     except RefusedError as error:
         raise RefusedError(f"the archive {str(archive)!r} is refused: {error}") from error
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a rare way
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unusual way of packing
         raise RefusedError(f"the archive {str(archive)!r} can't be unpacked: {error}") from error
     except MemoryError:
         raise
@@ -125,7 +124,7 @@ def _pieces(file: BinaryIO, archive: Path) -> Iterator[tuple[PurePosixPath, byte
 def _members(
     file: BinaryIO, archive: Path, packed: int
 ) -> Iterator[tuple[PurePosixPath, int, IO[bytes]]]:
-    """Yield the name, the length and the content of each file in an archive."""
+    """The name, the length and the content of each file in an archive."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(file) as whole:
             infos = whole.infolist()
@@ -145,17 +144,17 @@ def _members(
             name = _safe(entry.name)
             if entry.isfile() and name is not None:
                 content = tar.extractfile(entry)
-                assert content is not None  # as it is a regular file
+                assert content is not None  # since it is a regular file
                 with content:
                     yield name, entry.size, content
-    while stream.read(PIECE):  # the checksum of what is packed comes at its end
+    while stream.read(PIECE):  # to the end, where the checksum is
         pass
 
 
 class _TarStream:
-    """What a tar archive is, unpacked as it is read, and no more than is taken.
+    """A tar archive, unpacked while it is read; it may not be longer than is allowed.
 
-    All of it counts: names may be of any length in a tar archive, too.
+    All of it counts, since in a tar archive names may have any length too.
     """
 
     def __init__(self, file: BinaryIO, packed: int) -> None:
@@ -181,7 +180,7 @@ def _check_number(count: int) -> None:
 
 
 def _safe(name: str) -> PurePosixPath | None:
-    """The name as a path below a directory; None for a hidden file."""
+    """The name as a path inside a directory; None for a hidden file."""
     path = PurePosixPath(printable(name.replace("\\", "/")).replace("\\", "_"))
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
         raise RefusedError(f"it holds a file outside of it: {name!r}")
@@ -190,7 +189,7 @@ def _safe(name: str) -> PurePosixPath | None:
 
 
 def _is_whole(directory: Path) -> bool:
-    """Whether all files are there with the lengths that were written down."""
+    """Whether all files are there, with the lengths that were written down."""
     try:
         sizes = json.loads((directory / CONTENTS).read_bytes())
         return all((directory / name).stat().st_size == size for name, size in sizes.items())

@@ -1,4 +1,4 @@
-"""Texts to train on: by name, from files and directories, or from the network."""
+"""Texts to train on: known by name, in files and directories, or on the network."""
 
 import os
 import re
@@ -8,30 +8,31 @@ from typing import BinaryIO, NamedTuple
 
 from minigrad.data.texts.archives import check_archive, is_archive, unpacked
 from minigrad.data.texts.downloads import REGISTRY, fetch, of_url
-from minigrad.data.texts.text import Joined, Text, TextFile, TextString, decoded, read_text
+from minigrad.data.texts.text import Joined, Text, TextFile, TextString
+from minigrad.data.texts.utf8 import decoded, read_text
 from minigrad.files import printable
 
 PYTHON_DOCS = "python-docs"
 PTB = "ptb"
 
 PART = re.compile(r"(?<![a-z])(train(?:ing)?|valid(?:ation)?|val|dev|test)(?![a-z])", re.IGNORECASE)
-"""The word in the name of a file that tells which part of a corpus it is."""
+"""The word in the name of a file that says which part of a corpus it is."""
 
 TEXT_SUFFIXES = ("", ".raw", ".text", ".tokens", ".txt")
-"""Those of files that may be parts of a corpus, where no glob says which files are meant."""
+"""The suffixes of files that may be parts of a corpus, if no glob chooses the files."""
 
 
 class Found(NamedTuple):
-    """A text, and the parts to validate and to test on if it comes with such parts.
+    """A text, and the parts to validate and to test on, if it has such parts.
 
     Attributes
     ----------
     name
-        what to call it.
+        what a person calls the text.
     text
-        the whole of it, or the part to train on.
+        the whole text, or the part to train on.
     valid, test
-        the other parts; None: there is none.
+        the other parts; None: there is no such part.
     """
 
     name: str
@@ -45,33 +46,34 @@ def find_text(
     *,
     glob: str | None = None,
 ) -> Found:
-    """Find what `source` means, and fetch it if it has to be fetched.
+    """The text that `source` means, which is fetched if need be.
 
     Parameters
     ----------
     source
-        One of these, or several that are joined in the order given:
+        one of these, or several, which are joined in the given order:
 
-        - `"python-docs"`, `"tinyshakespeare"` or `"wikitext-2"`;
-        - the path of a file in UTF-8. One that has the name of a corpus is meant by `"./NAME"`;
-        - the path of a directory, or of a zip or tar archive, with such files. Files whose names
-          differ in nothing but `train`, `valid` (`validation`, `val`, `dev`) and `test`, and in
-          numbers, are taken for the parts of a corpus. Else all files that end in `.txt` are
-          joined, in the order of their names;
-        - an http or https address of a file or an archive. `#sha256=...` at its end has it checked.
-          How long it may be, also unpacked, and how long it may take, say the environment variables
-          `MINIGRAD_MAX_BYTES` and `MINIGRAD_MAX_SECONDS` (2^30 and 3600 without them).
+        - ``"python-docs"``, ``"tinyshakespeare"`` or ``"wikitext-2"``;
+        - the path of a file in UTF-8; if it has the name of a corpus, ``"./NAME"``;
+        - the path of a directory, or of a zip or tar archive, with such files. If their names
+          differ only in `train`, `valid` (`validation`, `val`, `dev`) and `test`, and in numbers,
+          they are the parts of a corpus. Otherwise all files that end in ``.txt`` are joined, in
+          the order of their names;
+        - an http or https address of a file or an archive. With ``#sha256=...`` at its end, the
+        file
+          is checked. The environment variable `MINIGRAD_MAX_BYTES` says how long it may be, also
+          unpacked, and `MINIGRAD_MAX_SECONDS` how long it may take (by default 2^30 and 3600).
     glob
-        Which files of a directory or an archive, such as `"**/*.md"`.
+        which files of a directory or an archive to take, such as ``"**/*.md"``.
 
     Raises
     ------
     OSError
-        If a file is missing, or can't be read, fetched or written.
+        if a file is missing, or cannot be read, fetched or written.
     ValueError
-        If it is not clear which files are meant, or if they can't be used.
+        if it is not clear which files are meant, or if they cannot be used.
     ModuleNotFoundError
-        If a package is missing that it takes to fetch a text.
+        if a package is missing that is needed to fetch a text.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     if not sources:
@@ -104,14 +106,14 @@ def find_text(
 
 
 def load_text(source: str | os.PathLike[str] = PYTHON_DOCS) -> str:
-    """Return the whole text called `source`, which is as in `find_text`.
+    """The whole text that `source` means, as in `find_text`.
 
-    Of a corpus with parts, these are joined.
+    If it is a corpus with parts, they are joined.
 
     Raises
     ------
     OSError, ValueError, ModuleNotFoundError
-        As `find_text` does.
+        as `find_text` does.
     """
     found = find_text(source)
     parts = [part for part in found[1:] if part is not None]
@@ -119,16 +121,16 @@ def load_text(source: str | os.PathLike[str] = PYTHON_DOCS) -> str:
 
 
 def python_docs() -> str:
-    """Return the topics of Python's `help()`, about half a million characters of English and code.
+    """The topics of Python's `help()`: about half a million characters of English and code.
 
-    They are the parts of the language reference that come with the standard library, in the
-    order of their names, with an empty line between two. The text is the same wherever the same
-    version of Python runs; another version has a slightly different one.
+    They are the parts of the language reference that the standard library has, in the order of
+    their names, with an empty line between them. The text is the same on every machine with the
+    same version of Python, and a little different in another version.
 
     Raises
     ------
     ModuleNotFoundError
-        If this Python was installed without `pydoc_data`, as some slim distributions are.
+        if this Python has no `pydoc_data`, as in some small distributions.
     """
     try:
         from pydoc_data.topics import topics
@@ -142,7 +144,7 @@ def python_docs() -> str:
 
 
 def _place(source: str | os.PathLike[str]) -> Text | Path:
-    """The text, the file or the directory that a source is, fetched and unpacked."""
+    """The text, file or directory that a source means, fetched and unpacked if need be."""
     if not str(source).strip():
         raise ValueError(f"text: a source (--text) must not be empty, got {str(source)!r}")
     if source == PYTHON_DOCS:
@@ -156,19 +158,19 @@ def _place(source: str | os.PathLike[str]) -> Text | Path:
     if not path.exists():
         if str(source) == PTB:
             raise ValueError(
-                "text: the Penn Treebank is licensed, and not to be handed out here: give the path "
-                "or the address of your own copy, a directory or an archive with ptb.train.txt, "
-                "ptb.valid.txt and ptb.test.txt"
+                "text: the Penn Treebank is licensed, so it cannot be fetched from here: give "
+                "the path or the address of your own copy, a directory or an archive with "
+                "ptb.train.txt, ptb.valid.txt and ptb.test.txt"
             )
         known = ", ".join(map(repr, (PYTHON_DOCS, *REGISTRY)))
         raise FileNotFoundError(
-            f"text: there is no file {str(source)!r} (what is known by name is {known})"
+            f"text: there is no file {str(source)!r} (the names known here are {known})"
         )
     return unpacked(path) if path.is_file() and is_archive(path) else path
 
 
 def _check_is_usable(file: BinaryIO, name: str) -> None:
-    """Raise a ValueError if what a server sends can't be the text or archive that was meant."""
+    """Raise a ValueError if what a server sends cannot be the text or archive that is meant."""
     start = file.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     file.seek(0)
     is_page = start.startswith(b"<") and re.search(rb"<!doctype html|<html[\s>]", start)
@@ -186,18 +188,18 @@ def _as_text(place: Text | Path) -> Text:
         return place
     if place.is_file():
         return TextFile(place)
-    return TextString(read_text(place), place.name)  # a pipe, which can be read once
+    return TextString(read_text(place), place.name)  # a pipe, which can be read only once
 
 
 def _name(source: str | os.PathLike[str]) -> str:
-    """What a source is called: without the directories, or the host."""
+    """The name of a source, without its directories or its host."""
     return str(source).partition("#")[0].rstrip("/\\").replace("\\", "/").rpartition("/")[2] or str(
         source
     )
 
 
 def _in_directory(directory: Path, glob: str | None, name: str, *, deep: bool) -> Found:
-    """The texts in a directory, and if `deep` in those below it."""
+    """The texts in a directory, and, if `deep`, in the directories below it."""
     if glob is not None:
         files = _files(directory, glob)
         if not files:
@@ -216,8 +218,8 @@ def _in_directory(directory: Path, glob: str | None, name: str, *, deep: bool) -
     files = [file for file in files if file.suffix.lower() == ".txt"]
     if not files:
         raise FileNotFoundError(
-            f"text: no file in {name!r} ends in .txt; {_contents(directory)}. Say which ones are "
-            "meant with glob (--glob), such as '**/*.md'"
+            f"text: no file in {name!r} ends in .txt; {_contents(directory)}. Choose files with "
+            "glob (--glob), such as '**/*.md'"
         )
     return _of_files(files, name)
 
@@ -239,9 +241,9 @@ def _contents(directory: Path) -> str:
 
 
 def _of_files(files: Sequence[Path], name: str, *, all_or_none: bool = False) -> Found:
-    """The texts in files: parts if their names say so, and else joined.
+    """The texts in files: the parts of a corpus if their names say so, otherwise joined.
 
-    With `all_or_none`, the files are parts only if each of them is one.
+    With `all_or_none` they are parts only if every file is one.
     """
     parts = _parts(files, name)
     if parts and not (all_or_none and sum(map(len, parts.values())) < len(files)):
@@ -257,7 +259,7 @@ def _joined(files: Sequence[Path], name: str) -> Text:
 
 
 def _parts(files: Iterable[Path], name: str) -> Mapping[str, list[Path]]:
-    """The files of each part, "train" and others; none if their names do not tell of parts."""
+    """The files of each part, "train" and others; empty if their names do not name parts."""
     groups: dict[tuple[str, ...], dict[str, list[Path]]] = {}
     for file in files:
         match = PART.search(file.name)
@@ -271,7 +273,5 @@ def _parts(files: Iterable[Path], name: str) -> Mapping[str, list[Path]]:
     corpora = [parts for parts in groups.values() if "train" in parts and len(parts) > 1]
     if len(corpora) > 1:
         names = " or ".join(sorted(printable(parts["train"][0].name) for parts in corpora))
-        raise ValueError(
-            f"text: {name!r} holds several corpora: say with glob (--glob) whether {names} is meant"
-        )
+        raise ValueError(f"text: {name!r} holds several corpora: choose {names} with glob (--glob)")
     return corpora[0] if corpora else {}

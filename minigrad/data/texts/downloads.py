@@ -1,4 +1,4 @@
-"""Files from the network, fetched once, checked against their checksums, and kept."""
+"""Files from the network, which are fetched once, checked by their checksums, and kept."""
 
 import errno
 import hashlib
@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from minigrad.data.texts.cache import make_directory
 from minigrad.data.texts.limits import RefusedError
 from minigrad.data.texts.network import receive
-from minigrad.files import CACHE, cache_dir, printable, replacement
+from minigrad.files import CACHE, cache_dir, make_directory, printable, replacement
 
 log = logging.getLogger("minigrad.data")
 
@@ -31,13 +30,13 @@ class Download:
     Parameters
     ----------
     file
-        Its path in the cache.
+        its path in the cache.
     urls
-        Where it is, to be tried in this order.
+        its addresses, which are tried in this order.
     sha256
-        The checksum of its bytes, in hexadecimal; None: not known.
+        the checksum of its bytes, in hexadecimal; None: not known.
     size
-        How many bytes it has, for a person who fetches it by hand; None: not known.
+        its number of bytes, for a person who fetches it by hand; None: not known.
     """
 
     file: str
@@ -47,7 +46,7 @@ class Download:
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
+        """Where the file is kept."""
         return cache_dir() / self.file
 
 
@@ -69,23 +68,24 @@ REGISTRY = {
         "92675f1d63015c1c8b51f1656a52d5bdbc33aafa60cc47a218a66e7ee817488c",
     ),
 }
-"""The corpora that are fetched by name."""
+"""The corpora that can be fetched by name."""
 
 
 def of_url(url: str, sha256: str | None = None) -> Download:
-    """Describe a file by its address.
+    """The file at an address.
 
     Parameters
     ----------
     url
-        http or https. It may end in `#sha256=...`, which is the checksum then.
+        an http or https address. It may end in ``#sha256=...`` with the checksum.
     sha256
-        The checksum, in hexadecimal. Without one, what is served the first time is kept and used.
+        the checksum, in hexadecimal. Without a checksum, the first file that comes is kept and
+        used.
 
     Raises
     ------
     ValueError
-        If the address is none, or the checksum is not 64 hexadecimal digits.
+        if it is no address, or the checksum is not 64 hexadecimal digits.
     """
     address, _, fragment = url.partition("#")
     if fragment.startswith("sha256=") and sha256 is None:
@@ -98,39 +98,39 @@ def of_url(url: str, sha256: str | None = None) -> Download:
         raise ValueError(f"{url!r} is no address: {printable(error)}") from None
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise ValueError(f"an address must begin with http:// or https:// and a host, got {url!r}")
-    # other addresses may end in the same name, so each has a directory of its own
+    # other addresses may end in the same name, so each address has its own directory
     name = re.sub(r"[^\w.-]", "_", unquote(parts.path).rpartition("/")[2]).lstrip(".") or "text"
     where = hashlib.sha256(address.encode()).hexdigest()[:16]
     return Download(f"fetched/{where}/{name[-100:]}", (address,), sha256 and sha256.lower())
 
 
 Check = Callable[[BinaryIO, str], None]
-"""Raises a ValueError if what is in an open file, of that name, can't be what was meant."""
+"""Raises a ValueError if the content of an open file with this name cannot be what is meant."""
 
 
 def fetch(download: Download, name: str, check: Check | None = None) -> Path:
-    """Return the path of the file, which is fetched if it is not in the cache as it should be.
+    """The path of the file in the cache, where it is put first if it is not there yet.
 
-    A file that was put there by hand is as good. Nothing but a whole file with the right checksum
-    ever stands at that path, whatever breaks off, and whoever else fetches it at the same time.
-    How long it may be, and how long that may take, is bounded: see `minigrad.data.texts.limits`.
+    A file that somebody put there by hand is used too. Only a whole file with the right checksum is
+    ever put at that path, even if the connection breaks, or another process fetches the same file.
+    Its length and the time are limited: see `minigrad.data.texts.limits`.
 
     Parameters
     ----------
     download
-        What to fetch.
+        the file to fetch.
     name
-        What to call it in messages.
+        what messages call it.
     check
-        Asked before it is kept, if there is no checksum.
+        called before the file is kept, if there is no checksum.
 
     Raises
     ------
     OSError
-        If it can't be fetched from any of its addresses, or not be written. The message says why,
-        and which file to put where by hand.
+        if the file cannot be fetched from any of its addresses, or cannot be written. The message
+        says why, and which file a person can put where.
     ModuleNotFoundError
-        If it has to be fetched, and a package is missing that this takes.
+        if the file must be fetched, and a package for that is missing.
     """
     path = download.path
     if _is_there(download):
@@ -169,7 +169,7 @@ def _fetched_from_any(download: Download, name: str, check: Check | None) -> Pat
 
 
 def _alone(path: Path) -> AbstractContextManager[Any]:
-    """Within it, nobody else fetches the same file; the others wait, and then have it."""
+    """A lock for the file: only one process fetches it, and the others wait for it."""
     try:
         from filelock import FileLock
     except ModuleNotFoundError as error:
@@ -182,14 +182,14 @@ def _alone(path: Path) -> AbstractContextManager[Any]:
 
 def _missing(package: str, path: Path) -> ModuleNotFoundError:
     return ModuleNotFoundError(
-        f"to fetch a text needs the package {package}: in the checkout of minigrad, "
+        f"fetching a text needs the package {package}: in the checkout of minigrad, "
         f'python -m pip install ".[data]"; or put the file at {path}',
         name=package,
     )
 
 
 def _fetched(url: str, download: Download, path: Path, check: Check | None) -> str | None:
-    """Fetch from one address to `path`; returns why that failed, if it did."""
+    """Fetch the file from one address to `path`; returns why it failed, or None."""
     try:
         import requests  # noqa: F401 (receive needs it)
     except ModuleNotFoundError as error:
@@ -202,7 +202,7 @@ def _fetched(url: str, download: Download, path: Path, check: Check | None) -> s
             found = hashlib.file_digest(file, "sha256").hexdigest()
             if download.sha256 not in (None, found):
                 raise RefusedError(
-                    f"what is served there is another file, of {file.tell():,} bytes with sha256 "
+                    f"what is there is another file, of {file.tell():,} bytes with sha256 "
                     f"{found}, not {download.sha256}"
                 )
             if download.sha256 is None and check is not None:
@@ -213,9 +213,9 @@ def _fetched(url: str, download: Download, path: Path, check: Check | None) -> s
         raise _unwritable(path, error) from error
     if download.sha256 is None:
         log.warning(
-            "%s was fetched, with nothing to check it against: its sha256 is %s (put #sha256=%s "
-            "after the address to be sure to get the same text anywhere). It is kept as %s; delete "
-            "that file to have it fetched anew",
+            "%s was fetched without a checksum: its sha256 is %s (put #sha256=%s after the address "
+            "to get the same text everywhere). It is kept as %s; delete that file to fetch it "
+            "again",
             *(printable(url), found, found, printable(path)),
         )
     return None
@@ -227,7 +227,7 @@ def _check(file: BinaryIO, name: str, check: Check, sha256: str) -> None:
         check(file, name)
     except ValueError as error:
         raise RefusedError(
-            f"what is served there was not kept, since {error}. If it is meant all the same, put "
+            f"the file there was not kept, since {error}. If you want it all the same, put "
             f"#sha256={sha256} after the address"
         ) from error
 
@@ -236,8 +236,8 @@ def _unwritable(path: Path, error: OSError) -> OSError:
     what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
     return DownloadError(
         printable(
-            f"{path} can't be written: {what}; the environment variable {CACHE} says in which "
-            "directory texts are kept"
+            f"{path} can't be written: {what}; the environment variable {CACHE} sets the "
+            "directory in which texts are kept"
         )
     )
 

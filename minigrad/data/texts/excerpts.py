@@ -1,33 +1,67 @@
-"""Long texts cut into parts, and cut short, without holding them in memory."""
+"""Parts of long texts, which are never held in memory as a whole."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, pairwise
 
 from minigrad.data.batches import split
-from minigrad.data.texts.text import Excerpt, Text, after_whitespace, recut
+from minigrad.data.texts.text import Text, after_whitespace, hash_of, recut
+from minigrad.data.texts.utf8 import PIECE
 
 WORD = re.compile(r"\S+")
 WORD_OR_LINE_END = re.compile(r"\S+|\n")
 
 
+class Excerpt:
+    """The characters from `start` up to `stop` of another text."""
+
+    def __init__(self, text: Text, start: int, stop: int) -> None:
+        self.text, self.start, self.stop = text, start, stop
+
+    @property
+    def name(self) -> str:
+        """The name of the whole text."""
+        return self.text.name
+
+    @property
+    def digest(self) -> str:
+        """A hash of the digest of the whole text, of `start` and of `stop`."""
+        return hash_of("excerpt", self.text.digest, self.start, self.stop)
+
+    @property
+    def extent(self) -> int:
+        """The number of characters, if the text is long enough."""
+        return self.stop - self.start
+
+    def pieces(self, size: int = PIECE) -> Iterator[str]:
+        """The excerpt in pieces; what comes before it is read too, what comes after it is not."""
+        position = 0
+        for piece in self.text.pieces(size):
+            first, last = max(0, self.start - position), self.stop - position
+            if first < min(last, len(piece)):
+                yield piece[first:last]
+            position += len(piece)
+            if position >= self.stop:
+                return
+
+
 def cut(text: Text, fractions: Sequence[float], *, words: bool = False) -> tuple[Excerpt, ...]:
-    """Cut a text into consecutive parts, as `split` does with one that is in memory.
+    """Consecutive parts of a text, as `split` gives them of a text in memory.
 
     Parameters
     ----------
     text
-        What to cut.
+        the text to cut.
     fractions
-        The share of each part.
+        the share of each part.
     words
-        Whether words are counted rather than characters. No word is cut in two then: each goes with
-        the whitespace after it, and whitespace at the very beginning is left out.
+        True: the shares are of words, not of characters. Then no word is cut in two: it stays with
+        the whitespace after it. Whitespace at the very beginning is left out.
 
     Raises
     ------
     OSError, ValueError
-        As `text.pieces` and `split` do.
+        as `text.pieces` and `split` do.
     """
     if not words:
         length = sum(map(len, text.pieces()))
@@ -41,14 +75,14 @@ def cut(text: Text, fractions: Sequence[float], *, words: bool = False) -> tuple
 
 
 def first_characters(text: Text, count: int) -> Text:
-    """The first `count` characters of a text, or all of it if it has no more."""
+    """The first `count` characters of a text, or the whole text if it has no more."""
     return Excerpt(text, 0, count) if sum(map(len, text.pieces())) > count else text
 
 
 def first_words(text: Text, count: int, *, line_ends: bool = True) -> Text:
-    """The first `count` words of a text, or all of it if it has no more.
+    """The first `count` words of a text, or the whole text if it has no more.
 
-    With `line_ends` each line end counts too, as it does in a vocabulary that has a token for it.
+    With `line_ends` each line end counts too, as in a vocabulary that has a token for it.
     """
     pattern = WORD_OR_LINE_END if line_ends else WORD
     counts, _ = _counted(text, lambda piece: len(piece.split()) + line_ends * piece.count("\n"))
@@ -59,7 +93,7 @@ def first_words(text: Text, count: int, *, line_ends: bool = True) -> Text:
 
 
 def _counted(text: Text, count: Callable[[str], int]) -> tuple[list[int], list[int]]:
-    """What `count` says of each piece of a text, and how long each is."""
+    """For each piece of a text, what `count` gives, and the length."""
     counts, lengths = [], []
     for piece in recut(text.pieces(), after_whitespace):
         counts.append(count(piece))
@@ -70,9 +104,10 @@ def _counted(text: Text, count: Callable[[str], int]) -> tuple[list[int], list[i
 def _found(
     text: Text, pattern: re.Pattern[str], counts: Sequence[int], numbers: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Where the matches of `pattern` with these numbers, which rise, begin and end.
+    """Where the matches of `pattern` with these rising numbers begin and end.
 
-    `counts` are those of the pieces: only in the ones that matter the matches are looked for.
+    `counts` has the number of matches in each piece; only a piece with a match that is asked for
+    is searched.
     """
     found: list[tuple[int, int]] = []
     position = before = 0

@@ -1,4 +1,4 @@
-"""What a server sends, which may be anything, and may never end."""
+"""Receive what a server sends: it may be anything, and may never end."""
 
 import gzip
 import queue
@@ -18,12 +18,13 @@ from minigrad.data.texts.limits import (
     check_size,
     most_seconds,
 )
+from minigrad.errors.values import told
 
 TIMEOUT = 30.0
-"""Seconds that a server may keep silent."""
+"""The seconds that a server may be silent."""
 
 GRACE, SLOWEST = 30.0, 1000
-"""After so many seconds, so many bytes must have come for each."""
+"""After GRACE seconds, at least SLOWEST bytes must have come for each second."""
 
 REDIRECTS = 30
 BROKEN_OFF = "the connection broke off in the middle, or the server lied about the length"
@@ -31,28 +32,29 @@ PIECE = 1 << 16
 
 
 def receive(url: str, file: BinaryIO, directory: Path, size: int | None = None) -> None:
-    """Write to `file` what is served at `url`, all of it.
+    """Write everything that the server sends for `url` to `file`.
 
-    A thread of its own talks to the server, since nothing else ends a name server, a handshake or
-    a header that comes byte by byte. When it is given up, closing the file is what ends it.
+    A second thread talks to the server. Otherwise one could not stop waiting for a slow name
+    server, a slow handshake, or a header that comes byte by byte. If this function gives up, the
+    thread ends when the caller closes the file.
 
     Parameters
     ----------
     url
-        http or https.
+        an http or https address.
     file
-        To be closed if this raises an error.
+        an open file; the caller must close it if this raises an error.
     directory
-        Where it lies: the disk that must have room for it.
+        the directory of the file, whose disk must have room.
     size
-        How many bytes are expected; None: not known.
+        the expected number of bytes; None: not known.
 
     Raises
     ------
     RefusedError
-        If it can't be had, or should not be taken: the message says why.
+        if it does not come, or is not accepted; the message says why.
     OSError
-        If the file can't be written.
+        if the file cannot be written.
     """
     outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
     received = 0
@@ -83,15 +85,15 @@ def receive(url: str, file: BinaryIO, directory: Path, size: int | None = None) 
 def _check_pace(received: int, seconds: float, most: float) -> None:
     if seconds > most:
         raise RefusedError(
-            f"it was not complete after {most:g} seconds; if it is worth waiting for, set the "
-            f"environment variable {MOST_SECONDS} to a larger number"
+            f"it was not complete after {most:g} seconds; to wait longer, set the environment "
+            f"variable {MOST_SECONDS} to a larger number"
         )
     if seconds > GRACE and received < SLOWEST * seconds:
         raise RefusedError(f"only {received:,} bytes came in {seconds:.0f} seconds")
 
 
 def _body(url: str, directory: Path, size: int | None) -> Generator[bytes, None, None]:
-    """Yield what is served at `url`, unpacked if it came packed."""
+    """What the server sends for `url`, in pieces, and unpacked if it is packed."""
     import requests
 
     try:
@@ -100,7 +102,7 @@ def _body(url: str, directory: Path, size: int | None) -> Generator[bytes, None,
                 raise RefusedError(f"the server answers {response.status_code} {response.reason}")
             announced, packed = _length(response), "Content-Encoding" in response.headers
             stream = _unpacking(response) if packed else response.raw
-            read = getattr(stream, "read1", stream.read)  # what is there, without waiting for more
+            read = getattr(stream, "read1", stream.read)  # what has come, without waiting for more
             _check_length(announced or 0, size)
             check_room(directory, announced or 0)
             total = 0
@@ -115,7 +117,7 @@ def _body(url: str, directory: Path, size: int | None) -> Generator[bytes, None,
                 raise RefusedError("it sends nothing")
     except RefusedError:
         raise
-    except Exception as error:  # from several floors of libraries, and as the server likes
+    except Exception as error:  # several libraries raise them, and the server decides which
         raise RefusedError(reason(error)) from error
 
 
@@ -127,7 +129,7 @@ def _check_length(length: int, size: int | None, packed: int | None = None) -> N
 
 def _answer(session: Any, url: str) -> Any:
     """The response of the server at the end of all redirections."""
-    # requests reads the whole body of a redirection, which need not have an end
+    # requests would read the whole body of a redirection, which may have no end
     session.get_redirect_target = lambda response: None
     for _ in range(REDIRECTS + 1):
         response = session.get(
@@ -148,7 +150,7 @@ def _answer(session: Any, url: str) -> Any:
 
 
 def _length(response: Any) -> int | None:
-    """How many bytes are said to come."""
+    """The number of bytes that the server announces, if any."""
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
 
@@ -158,12 +160,12 @@ def _unpacking(response: Any) -> Any:
     if encoding == "identity":
         return response.raw
     if encoding != "gzip":
-        raise RefusedError(f"it is packed as {encoding!r:.60}, which was not asked for")
+        raise RefusedError(f"it is packed as {told(encoding)}, which was not asked for")
     return gzip.GzipFile(fileobj=response.raw)
 
 
 def reason(error: Any) -> str:
-    """Say shortly what went wrong: messages of requests are nested several levels deep."""
+    """In a few words, what went wrong; the messages of requests are nested and long."""
     import requests.exceptions as of
     import urllib3.exceptions as below
 

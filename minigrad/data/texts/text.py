@@ -1,20 +1,14 @@
-"""Texts that need not fit into memory: read in pieces, as often as need be."""
+"""Texts that may be larger than memory: they are read in pieces, as often as needed."""
 
-import codecs
 import hashlib
-import io
 import os
-import shlex
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+from minigrad.data.texts.utf8 import PIECE, check_is_file, decoded
 from minigrad.files import printable
-
-PIECE = 1 << 22
-"""About how many bytes are read at once; encoding them takes some dozen times this in memory."""
 
 
 class Text(Protocol):
@@ -22,34 +16,34 @@ class Text(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it when speaking to a person."""
+        """What a person calls the text."""
 
     @property
     def digest(self) -> str:
-        """A hash of all that the text depends on: texts of the same digest are the same."""
+        """A hash of all that the text depends on; texts with the same digest are the same."""
 
     @property
     def extent(self) -> int:
-        """About how long it is, in bytes or characters: what can be told without reading it."""
+        """About how many bytes or characters the text has, which is known without reading it."""
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text in consecutive pieces, cut between any two characters."""
+        """The text in consecutive pieces, which may be cut between any two characters."""
 
 
 class TextFile:
-    r"""A file in UTF-8, read as `read_text` does: line ends become `"\n"`.
+    r"""A file in UTF-8, read as `read_text` does: line ends become ``"\n"``.
 
     Parameters
     ----------
     path
-        A regular file. It must stay as it is for as long as it is read from.
+        a regular file, which must not change as long as it is read.
     may_be_blank
-        Whether it is no error if there is nothing but whitespace in it: one of several files.
+        True: it is no error if the file has only whitespace in it (as one of several files).
 
     Raises
     ------
     OSError
-        If there is no such file, or it can't be read.
+        if there is no such file, or it cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, may_be_blank: bool = False) -> None:
@@ -78,14 +72,14 @@ class TextFile:
         return digest
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text, of about `size` bytes at once.
+        """The text in pieces of about `size` bytes.
 
         Raises
         ------
         OSError
-            If the file can't be read.
+            if the file cannot be read.
         ValueError
-            As `read_text` does; or if the file has changed since this object was made.
+            as `read_text` does; or if the file has changed since this object was made.
         """
         with self.path.open("rb") as file:
             self._check_unchanged(file)
@@ -117,48 +111,15 @@ class TextString:
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text, `size` characters at once."""
+        """The text in pieces of `size` characters."""
         for start in range(0, len(self.text), size):
             yield self.text[start : start + size]
 
 
-class Excerpt:
-    """The characters from `start` up to `stop` of another text."""
-
-    def __init__(self, text: Text, start: int, stop: int) -> None:
-        self.text, self.start, self.stop = text, start, stop
-
-    @property
-    def name(self) -> str:
-        """The name of the text that it is from."""
-        return self.text.name
-
-    @property
-    def digest(self) -> str:
-        """A hash of the whole text and of what is cut out of it."""
-        return hash_of("excerpt", self.text.digest, self.start, self.stop)
-
-    @property
-    def extent(self) -> int:
-        """The number of characters, if so many are there."""
-        return self.stop - self.start
-
-    def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield what is cut out; what comes before it has to be read, what comes after has not."""
-        position = 0
-        for piece in self.text.pieces(size):
-            first, last = max(0, self.start - position), self.stop - position
-            if first < min(last, len(piece)):
-                yield piece[first:last]
-            position += len(piece)
-            if position >= self.stop:
-                return
-
-
 class Joined:
-    r"""Several texts one after another, each beginning on a line of its own.
+    r"""Several texts, one after another; each begins on a new line.
 
-    After a text that does not end in `"\n"` one is put in, so that no two words grow together.
+    If a text does not end in ``"\n"``, one is added, so that its last word stays apart.
     """
 
     def __init__(self, texts: Iterable[Text], name: str) -> None:
@@ -166,21 +127,21 @@ class Joined:
 
     @property
     def digest(self) -> str:
-        """A hash of those of the texts."""
+        """A hash of the digests of the texts."""
         return hash_of("joined", *(text.digest for text in self.texts))
 
     @property
     def extent(self) -> int:
-        """That of all of them together."""
+        """The extent of all texts together."""
         return sum(text.extent for text in self.texts)
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the pieces of each text.
+        """The pieces of each text.
 
         Raises
         ------
         ValueError
-            As their own `pieces` do, or if all of them hold nothing but whitespace.
+            as the texts' own `pieces` do, or if all texts have only whitespace in them.
         """
         end, blank = "\n", True
         for text in self.texts:
@@ -210,16 +171,16 @@ class Lowercase:
 
     @property
     def digest(self) -> str:
-        """A hash of that of the text."""
+        """A hash of the digest of the text."""
         return hash_of("lowercase", self.text.digest)
 
     @property
     def extent(self) -> int:
-        """That of the text."""
+        """The extent of the text."""
         return self.text.extent
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text in lower case; what a letter becomes may depend on its word (Σ)."""
+        """The text in lower case; what a letter becomes may depend on its word (Σ)."""
         return (piece.lower() for piece in recut(self.text.pieces(size), after_whitespace))
 
 
@@ -229,11 +190,11 @@ class Normalized:
     Parameters
     ----------
     text
-        The text.
+        the text.
     form
-        `"NFC"` puts a letter and its marks, or the letters of a syllable of Hangul, together into
-        one character where there is one; `"NFD"` takes them apart; `"NFKC"` and `"NFKD"` also make
-        letters plain that only look different.
+        ``"NFC"`` makes one character of a letter and its marks, or of the letters of a syllable of
+        Hangul, where there is such a character; ``"NFD"`` takes them apart. ``"NFKC"`` and
+        ``"NFKD"`` also replace letters that only look different by the plain ones.
     """
 
     def __init__(self, text: Text, form: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> None:
@@ -246,25 +207,25 @@ class Normalized:
 
     @property
     def digest(self) -> str:
-        """A hash of that of the text, the form, and the version of Unicode."""
+        """A hash of the digest of the text, the form, and the version of Unicode."""
         return hash_of(self.form, unicodedata.unidata_version, self.text.digest)
 
     @property
     def extent(self) -> int:
-        """That of the text."""
+        """The extent of the text."""
         return self.text.extent
 
     def pieces(self, size: int = PIECE) -> Iterator[str]:
-        """Yield the text in that form; what a letter becomes does not depend on other words."""
+        """The text in that form; what a letter becomes does not depend on other words."""
         for piece in recut(self.text.pieces(size), after_whitespace):
             yield unicodedata.normalize(self.form, piece)
 
 
 def decomposed(text: str) -> str:
-    """The first word of a text with a letter in parts, as macOS writes names; empty: there is none.
+    """The first word with a decomposed letter, as macOS writes names; "" if there is none.
 
-    In parts is a letter that its marks follow, or a syllable of Hangul as its letters, where
-    Unicode has one character for it.
+    A decomposed letter is a letter followed by its marks, or a syllable of Hangul written as its
+    letters, where Unicode has one character for the whole.
     """
     if unicodedata.is_normalized("NFC", text):
         return ""
@@ -272,113 +233,15 @@ def decomposed(text: str) -> str:
     return next((w for w in words if len(unicodedata.normalize("NFC", w)) < len(w)), "")
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    r"""Return the text of a UTF-8 file, with every line ending in `"\n"`.
-
-    Line ends of Windows (`"\r\n"`) and of old Macs (`"\r"`) become `"\n"`, as they do in `open`.
-    A byte order mark at the start is dropped. Nothing else changes; in particular, composed and
-    decomposed letters stay what they are.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    IsADirectoryError
-        If it is a directory.
-    ValueError
-        If the file holds nothing but whitespace, or is not UTF-8 text. The message names the first
-        byte at fault and its offset.
-    """
-    path = check_is_file(path)
-    with path.open("rb") as file:
-        return "".join(decoded(file, path, PIECE))
-
-
-def decoded(
-    file: BinaryIO, path: Path, size: int = PIECE, *, may_be_blank: bool = False
-) -> Iterator[str]:
-    """Yield the text of an open file; `path` is what errors call it. See `read_text`."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    block = file.read(3)
-    if block.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(
-            f"read_text: {str(path)!r} is not UTF-8: byte 0x{block[0]:02x} at offset 0 begins "
-            f"a byte order mark of UTF-16 or UTF-32; {conversion(path, 'UTF-16')}"
-        )
-    offset = 3 if block == codecs.BOM_UTF8 else 0  # of the first byte in `block`
-    block = block[offset:] + file.read(size)
-    empty, blank = True, True
-    while True:
-        null = block.find(b"\0")
-        if null >= 0:
-            raise binary_file(path, offset + null)
-        held = decoder.getstate()[0]  # the beginning of a character whose end is in this block
-        try:
-            text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            raise not_utf_8(file, path, offset - len(held), offset + len(block), error) from error
-        piece = newlines.decode(text, final=not block)
-        empty, blank = empty and not piece, blank and (not piece or piece.isspace())
-        if piece:
-            yield piece
-        if not block:
-            break
-        offset += len(block)
-        block = file.read(size)
-    if blank and not may_be_blank:
-        content = "empty" if empty else "only whitespace"
-        raise ValueError(f"read_text: the file {str(path)!r} is {content}, there is no text in it")
-
-
-def binary_file(path: Path, offset: int) -> ValueError:
-    return ValueError(
-        f"read_text: {str(path)!r} is not UTF-8 text: byte 0x00 at offset {offset}; it is a "
-        "binary file, or UTF-16 or UTF-32 without a byte order mark"
-    )
-
-
-def not_utf_8(
-    file: BinaryIO, path: Path, start: int, stop: int, error: UnicodeDecodeError
-) -> ValueError:
-    """What is wrong with bytes that were read from `start` to `stop`.
-
-    A zero byte further on says more than the first byte that does not fit.
-    """
-    while block := file.read(PIECE):
-        if (null := block.find(b"\0")) >= 0:
-            return binary_file(path, stop + null)
-        stop += len(block)
-    return ValueError(
-        f"read_text: {str(path)!r} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
-        f"{start + error.start} ({error.reason}); {conversion(path, 'ENCODING')}, "
-        "where ENCODING is what it was written in, such as CP1252 or CP949"
-    )
-
-
-def conversion(path: Path, encoding: str) -> str:
-    file = printable(shlex.quote(str(path)))
-    return f"convert it with: iconv -f {encoding} -t UTF-8 {file} > utf8.txt"
-
-
-def check_is_file(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"read_text: path must be a file, got the directory {str(path)!r}")
-    if not path.exists():
-        raise FileNotFoundError(f"read_text: there is no file {str(path)!r}")
-    return path
-
-
 def recut(pieces: Iterable[str], last_cut: Callable[[str], int]) -> Iterator[str]:
-    """Cut the text that `pieces` are anew, where it may be cut.
+    """A text in other pieces, which are cut only where that is allowed.
 
     Parameters
     ----------
     pieces
-        Consecutive pieces of a text.
+        consecutive pieces of a text.
     last_cut
-        Tells the last place where a text that goes on may be cut; 0: nowhere.
+        a function that gives the last place where a text that goes on may be cut; 0: nowhere.
     """
     held = ""
     for piece in pieces:
@@ -392,19 +255,19 @@ def recut(pieces: Iterable[str], last_cut: Callable[[str], int]) -> Iterator[str
 
 
 def after_whitespace(text: str) -> int:
-    """Where to cut `text`, which goes on, so that no word is cut in two: see `recut`."""
+    """Where to cut `text`, which goes on, so that no word is cut in two; see `recut`."""
     if not text or text[-1].isspace():
         return len(text)
     return len(text) - len(text.rsplit(maxsplit=1)[-1])
 
 
 def hash_of(*parts: object) -> str:
-    """The SHA-256 of what `parts` are as text, told apart by line ends."""
+    """The SHA-256 of `parts` as text, one on each line."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 
 def as_text(source: Text | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Text:
-    """A text, or the path of a file, or those of several, as a text."""
+    """A text as it is, or the text of one file or several, given by their paths."""
     if isinstance(source, str | os.PathLike):
         return TextFile(source)
     if isinstance(source, Sequence):

@@ -1,4 +1,4 @@
-"""Byte-pair encoding: pieces of words as tokens, learned from text, through `tokenizers`."""
+"""Byte-pair encoding: pieces of words as tokens, learned with the package `tokenizers`."""
 
 import json
 import re
@@ -12,29 +12,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.checks import positive_int, readable, token_ids, utf_8
-from minigrad.data.tokens.saving import Saved, checked_state
-
-FORMAT = "minigrad.BytePairVocabulary"
-VERSION = 1
+from minigrad.data.tokens.saving import Saved
+from minigrad.errors.values import told
 
 SLICE = 1 << 18
-"""How many characters are dealt with at once: there is an object for each word in them."""
+"""How many characters are encoded at once; each word in them takes an object in memory."""
 
 KNOWN = 1 << 18
-"""How many words are remembered with their ids."""
+"""The most words whose ids are remembered."""
 
-# What Unicode calls white space, as the regular expression of `tokenizers` does; Python's \s also
-# holds four control characters.
+# White space as Unicode and `tokenizers` define it; Python's \s has four control characters more.
 SPACE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 WORD = re.compile(f"[{SPACE}]*[^{SPACE}]+|[{SPACE}]+")
-"""No token goes across the end of a word: none has anything else before whitespace."""
+"""No token crosses the end of a word: whitespace in a token comes first, or is all of it."""
 
 WORD_END = re.compile(f"[^{SPACE}](?=[{SPACE}])")
 
 
 def _alphabet() -> tuple[str, ...]:
-    """A character that can be printed for each byte, as GPT-2 has them: "Ġ" for the space."""
+    """A printable character for each byte, the same as in GPT-2: "Ġ" for the space."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(256, 512))
     return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
@@ -46,13 +43,13 @@ ALPHABET = _alphabet()
 class BytePairVocabulary(Saved):
     r"""Pieces of words as tokens: byte-level byte-pair encoding.
 
-    The first 256 tokens are the bytes. Each merge makes one more token of two that there are; a
-    text is first cut into words (with the space before them), numbers, runs of punctuation and
-    whitespace, as for GPT-2, then taken as bytes, and in each word the merges are done in the order
-    in which they were learned. So every text can be encoded and comes back exactly, there is no
-    unknown token, and a line end is byte 10, or part of a token of several line ends.
+    The first 256 tokens are the bytes. Each merge makes one more token out of two. A text is first
+    cut into words (with the space before them), numbers, runs of punctuation and whitespace, as in
+    GPT-2. Each of these becomes bytes, and in it the merges are done in the order in which they
+    were learned. So every text can be encoded, and comes back exactly. There is no unknown token. A
+    line end is byte 10, or part of a token of several line ends.
 
-    After Sennrich, Haddow and Birch, "Neural machine translation of rare words with subword units"
+    Sennrich, Haddow and Birch, "Neural machine translation of rare words with subword units"
     (2016); on bytes: Radford et al., "Language models are unsupervised multitask learners" (2019).
 
     Encoding and training need the package `tokenizers`; decoding and loading do not.
@@ -60,24 +57,29 @@ class BytePairVocabulary(Saved):
     Parameters
     ----------
     merges
-        Which two tokens make one, in the order in which they were learned: `"Ġ t"` makes `"Ġt"`.
-        Bytes that can't be printed are spelled by stand-ins, as in the files of GPT-2.
+        the pairs of tokens that become one, in the order in which they were learned: ``"Ġ t"``
+        makes ``"Ġt"``. For a byte that cannot be printed another character stands, as in GPT-2's
+        files.
 
     Attributes
     ----------
     merges : tuple of str
     level : str
-        `"bpe"`.
+        ``"bpe"``.
     unk_id, eos_id : None
     token_bytes : tuple of bytes
-        What each token stands for.
+        what each token stands for.
 
     Raises
     ------
     TypeError, ValueError
-        If a merge is not one of two tokens that there are by then, or is there twice.
+        if a merge is there twice, or is not a pair of tokens that exist before it.
     """
 
+    format = "minigrad.BytePairVocabulary"
+    kind = "a byte-pair encoding"
+    keys = ("merges",)
+    listed = "merges"
     level: Literal["bpe"] = "bpe"
     unk_id: None = None
     eos_id: None = None
@@ -88,7 +90,7 @@ class BytePairVocabulary(Saved):
         seen: set[str] = set()
         for number, merge in enumerate(self.merges):
             if not isinstance(merge, str):
-                raise TypeError(f"BytePairVocabulary: merges must be str, got {merge!r:.60}")
+                raise TypeError(f"BytePairVocabulary: merges must be str, got {told(merge)}")
             pair = merge.split(" ")
             if len(pair) != 2 or not all(part in ids for part in pair) or merge in seen:
                 raise ValueError(
@@ -96,7 +98,7 @@ class BytePairVocabulary(Saved):
                     f"before it, with a space between; got {readable(merge)} for merge {number}"
                 )
             seen.add(merge)
-            # two pairs may make the same token: "a bc" and "ab c"
+            # two pairs can make the same token: "a bc" and "ab c"
             ids.setdefault("".join(pair), len(ids))
         self._ids, self._known = ids, dict[str, list[int]]()
         bytes_of = {character: bytes([byte]) for byte, character in enumerate(ALPHABET)}
@@ -104,33 +106,33 @@ class BytePairVocabulary(Saved):
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int, *, min_count: int = 2) -> Self:
-        """Learn the merges from texts: what stands side by side most often becomes a token.
+        """An encoding learned from texts: the pair that occurs most often becomes a token.
 
-        The result depends on nothing but the arguments.
+        The result depends on the arguments alone.
 
         Parameters
         ----------
         texts
-            For an honest test, texts to train on alone. Nothing is learned across the border of
-            two; a long text should come in pieces (`minigrad.data.texts.text.recut` with
-            `last_cut`).
+            the texts to learn from; for an honest test, only those that the model trains on.
+            Nothing is learned across the border of two texts. A long text should come in pieces
+            (`minigrad.data.texts.text.recut` with `last_cut`).
         vocab_size
-            How many tokens there shall be, the 256 bytes included. There are fewer where a short
-            text has no more pairs that occur `min_count` times.
+            the number of tokens, the 256 bytes included. There are fewer if no more pairs occur
+            `min_count` times.
         min_count
-            How often a pair has to occur to be merged.
+            how often a pair must occur to be merged.
 
         Raises
         ------
         ValueError
-            If `vocab_size` is less than 256, or if there is no text.
+            if `vocab_size` is less than 256, or if there is no text.
         ModuleNotFoundError
-            If `tokenizers` is not installed.
+            if `tokenizers` is not installed.
         """
         caller = "BytePairVocabulary.train"
         if positive_int(vocab_size, f"{caller}: vocab_size") < 256:
             raise ValueError(
-                f"{caller}: vocab_size must be at least 256, for each byte is a token; "
+                f"{caller}: vocab_size must be at least 256, since each byte is a token; "
                 f"got {vocab_size}"
             )
         positive_int(min_count, f"{caller}: min_count")
@@ -173,27 +175,27 @@ class BytePairVocabulary(Saved):
         return f"BytePairVocabulary(size={len(self)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the encoder, which another process makes for itself."""
+        """All but the encoder, which another process makes anew."""
         state = {**vars(self), "_known": {}}
         state.pop("_encoder", None)
         return state
 
     def encode(self, text: str) -> NDArray[np.int64]:
-        """Return the ids of the tokens of `text`: int64, shape (number of tokens,).
+        """The ids of the tokens of `text`: int64, shape (number of tokens,).
 
         Raises
         ------
         ValueError
-            If the text is not valid Unicode: if it holds half of a surrogate pair.
+            if the text is not valid Unicode: if it holds half of a surrogate pair.
         ModuleNotFoundError
-            If `tokenizers` is not installed.
+            if `tokenizers` is not installed.
         """
         utf_8(text, "BytePairVocabulary.encode")
         parts = [np.fromiter(self._ids_in(part), np.int64) for part in _slices(text)]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
     def _ids_in(self, text: str) -> Iterator[int]:
-        """Look each word up, and have only those encoded that have not come before."""
+        """The ids of each word, which is encoded only if it is new."""
         if len(self._known) > KNOWN:
             self._known = {}
         known, words = self._known, WORD.findall(text)
@@ -204,47 +206,24 @@ class BytePairVocabulary(Saved):
         return chain.from_iterable(map(known.__getitem__, words))
 
     def decode(self, ids: ArrayLike) -> str:
-        """Return the text of `ids`, integers of shape (length,).
+        """The text of `ids`, integers of shape (length,).
 
-        Bytes that are not UTF-8, as a model may well write them, become U+FFFD.
+        Bytes that are not UTF-8, which a model may well write, become U+FFFD.
 
         Raises
         ------
         TypeError, ValueError, IndexError
-            As `Vocabulary.decode` does.
+            as `Vocabulary.decode` does.
         """
         places = token_ids(ids, len(self), "BytePairVocabulary.decode").tolist()
         return b"".join([self.token_bytes[place] for place in places]).decode("utf-8", "replace")
 
     def last_cut(self, text: str) -> int:
-        """Tell the last place where `text`, which goes on, may be cut and encoded in two.
+        """The last place where `text`, which goes on, may be cut and encoded in two.
 
-        It is between something else and whitespace.
+        It is where whitespace begins.
         """
         return _last_cut(text, len(text))
-
-    def to_json(self) -> str:
-        """Return it as JSON text, one merge per line."""
-        state = {"format": FORMAT, "version": VERSION, "merges": self.merges}
-        return json.dumps(state, ensure_ascii=False, indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ValueError
-            If the text is not JSON, or not that of a byte-pair encoding.
-        """
-        caller = "BytePairVocabulary.from_json"
-        state = checked_state(text, "a byte-pair encoding", FORMAT, VERSION, {"merges"}, caller)
-        if not isinstance(state["merges"], list):
-            raise ValueError(f'{caller}: "merges" must be a list')
-        try:
-            return cls(state["merges"])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{caller}: the JSON is damaged: {error}") from None
 
     @cached_property
     def _encoder(self) -> Any:
@@ -260,11 +239,11 @@ def _words_as_bytes(tokenizers: ModuleType) -> Any:
 
 
 def _slices(text: str) -> Iterator[str]:
-    """Cut a text into pieces of at most `SLICE` characters, or of one long word."""
+    """Pieces of a text, each of at most `SLICE` characters, or one word that is longer."""
     start = 0
     while len(text) - start > SLICE:
         stop = _last_cut(text, start + SLICE, start)
-        if stop == start:  # nothing to cut at: go on to where there is something
+        if stop == start:  # one long word: cut after it
             found = WORD_END.search(text, start + SLICE - 1)
             if found is None:
                 break
@@ -276,7 +255,7 @@ def _slices(text: str) -> Iterator[str]:
 
 
 def _last_cut(text: str, stop: int, start: int = 0) -> int:
-    """The last place in text[start:stop] to cut at; `start` if there is none."""
+    """The last place in text[start:stop] where one may cut; `start` if there is none."""
     reach = 256
     while True:
         begin = max(start, stop - reach)

@@ -1,4 +1,4 @@
-"""Ids to text one at a time, as a model writes them."""
+"""From ids to text, one id at a time, as a model writes them."""
 
 import codecs
 
@@ -8,14 +8,15 @@ from minigrad.data.tokens.tokenizer import Tokenizer
 
 
 class TextDecoder:
-    """What each id adds to the text of those before it.
+    """What each id adds to the text of the ids before it.
 
-    The pieces that `push` and at last `flush` return, joined, are `tokenizer.decode` of all ids.
+    What `push` returns for each id, and `flush` at the end, makes together `tokenizer.decode` of
+    all ids.
 
     Parameters
     ----------
     tokenizer
-        Whose ids they are.
+        the tokeniser that the ids belong to.
 
     Examples
     --------
@@ -27,18 +28,19 @@ class TextDecoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._last: list[int] = []  # the word before, which decides whether there is a space
+        self._last: list[int] = []  # the word before, which decides whether a space follows
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, id: int) -> str:
-        """Return what `id` adds: of words, with the space before.
+        """What `id` adds to the text; a word comes with the space before it.
 
-        Of bytes, "" until a character is whole; what can't become one any more is U+FFFD.
+        A byte adds "" until a character is complete. Bytes that can no longer become a character
+        are U+FFFD.
 
         Raises
         ------
         IndexError
-            If the id is none of the tokeniser's.
+            if the tokeniser has no such id.
         """
         tokenizer = self.tokenizer
         if isinstance(tokenizer, ByteVocabulary | BytePairVocabulary):
@@ -51,6 +53,6 @@ class TextDecoder:
         return text
 
     def flush(self) -> str:
-        """Return what was held back, and begin anew: U+FFFD for what never became whole."""
+        """The rest: U+FFFD if a character is not complete. Then a new text can begin."""
         self._last = []
         return self._bytes.decode(b"", final=True)

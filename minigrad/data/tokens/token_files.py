@@ -1,4 +1,4 @@
-"""The ids of texts that are larger than memory is comfortable with: in files, mapped into it."""
+"""The ids of long texts: they stay in files, which are mapped into memory."""
 
 import hashlib
 import io
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from minigrad.data.texts.cache import make_directory
-from minigrad.data.texts.text import PIECE, Text, as_text, hash_of, recut
+from minigrad.data.texts.text import Text, as_text, hash_of, recut
+from minigrad.data.texts.utf8 import PIECE
 from minigrad.data.tokens.tokenizer import Tokenizer
-from minigrad.files import cache_dir, printable, replacement, write_atomically
+from minigrad.files import cache_dir, make_directory, printable, replacement, write_atomically
 
 VERSION = 1
-"""Raised whenever the ids of a text, or the way they are kept, change."""
+"""To be raised when the ids of a text change, or the form in which they are kept."""
 
 IN_MEMORY = 1 << 22
-"""Texts of up to so many bytes are encoded anew each time: that takes no longer than to check."""
+"""Texts of at most this many bytes are encoded each time, which is as fast as to check a file."""
 
 Ids = NDArray[np.integer[Any]]
 
@@ -32,11 +32,11 @@ class Tokens(NamedTuple):
     Attributes
     ----------
     ids
-        shape (number of tokens,), of the narrowest of uint8, uint16 and uint32 that holds all ids
-        of the tokeniser; not to be written to.
+        shape (number of tokens,), read-only; of the smallest dtype among uint8, uint16 and uint32
+        that holds all ids of the tokeniser.
     characters, bytes
-        how long the text is, in Unicode code points and in bytes of UTF-8: what its loss is divided
-        by, to compare models whose tokens differ.
+        the length of the text in Unicode code points, and in bytes of UTF-8. A loss is divided by
+        these, to compare models whose tokens differ.
     sha256
         a hash of the ids.
     """
@@ -54,28 +54,29 @@ def tokenized(
     cache: bool = True,
     piece: int = PIECE,
 ) -> Tokens:
-    """Encode a text of any length; what it takes in memory does not grow with it.
+    """The tokens of a text of any length; they take little memory, however long the text is.
 
-    The ids are those of `tokenizer.encode` on the whole text. Those of a long text are written once
-    to a file in the cache, under a name that depends on all of the text and of the tokeniser, and
-    mapped into memory from there. Such a file is checked against its checksum before it is used; a
-    damaged one is made anew. If the cache can't be written to, the ids are held in memory.
+    The ids are those that `tokenizer.encode` gives for the whole text. The ids of a long text are
+    written once to a file in the cache, whose name depends on the whole text and on the tokeniser.
+    From there they are mapped into memory. Before such a file is used, it is checked by its
+    checksum; a damaged file is made anew. If the cache cannot be written to, the ids are held in
+    memory.
 
     Parameters
     ----------
     tokenizer
-        What to encode with.
+        the tokeniser to encode with.
     text
-        A text; or the path of a file in UTF-8, or those of several, which are joined.
+        a text; or the path of a file in UTF-8; or several paths, whose texts are joined.
     cache
-        False: hold the ids in memory, and leave the cache alone.
+        False: hold the ids in memory, without the cache.
     piece
-        How many bytes of the text to read at once.
+        how many bytes of the text to read at once.
 
     Raises
     ------
     OSError, ValueError
-        As `read_text` and `tokenizer.encode` do; or if the text changes while it is read.
+        as `read_text` and `tokenizer.encode` do; or if the text changes while it is read.
     """
     text = as_text(text)
     if not cache or text.extent <= IN_MEMORY:
@@ -97,14 +98,14 @@ def tokenized(
 
 
 class _Encoding:
-    """Reads a text and yields its ids; knows afterwards what there was of it."""
+    """The ids of a text in pieces; at the end it knows how many there were, and their hash."""
 
     def __init__(self, tokenizer: Tokenizer, text: Text, piece: int) -> None:
         self.tokenizer, self.text, self.piece = tokenizer, text, piece
         self.dtype = _narrowest(tokenizer)
         self.count = self.characters = self.bytes = 0
         self.hash = hashlib.sha256()
-        self.failed = False  # whether it is the text that can't be read, and not the cache
+        self.failed = False  # whether the text cannot be read (rather than the cache)
 
     def __iter__(self) -> Iterator[Ids]:
         try:
@@ -132,7 +133,7 @@ class _Encoding:
 
 
 def _narrowest(tokenizer: Tokenizer) -> np.dtype[Any]:
-    # little-endian on every machine, so that the checksums are the same
+    # little-endian on each machine, so that the checksums are the same
     return np.min_scalar_type(max(0, len(tokenizer) - 1)).newbyteorder("<")
 
 
@@ -143,9 +144,9 @@ def _in_memory(encoding: _Encoding) -> Tokens:
 
 
 def _write(encoding: _Encoding, path: Path) -> None:
-    """Write ids to `path` as a file of NumPy, and beside it what is needed to trust it."""
+    """Write the ids to `path` as a file of NumPy, and beside it what is needed to check it."""
     with replacement(path) as file:
-        # NumPy leaves room in the header for any length: it is written again when that is known
+        # the header has room for any length: it is written again when the length is known
         _write_header(file, encoding.dtype, 0)
         start = file.tell()
         for ids in encoding:
@@ -172,16 +173,16 @@ def _header(dtype: np.dtype[Any], length: int) -> bytes:
 
 
 def _kept(path: Path, dtype: np.dtype[Any]) -> Tokens | None:
-    """What was written to `path`, mapped into memory; None if it is missing or damaged."""
+    """What is at `path`, mapped into memory; None if it is missing or damaged."""
     try:
         start = len(_header(dtype, 0))
         record = json.loads(path.with_suffix(".json").read_bytes())
         characters, size, sha256 = record["about"]
         length = (path.stat().st_size - start) // dtype.itemsize
         with path.open("rb") as file:
-            # compared and not understood, since NumPy is not ready for any damage
+            # compared, not parsed: NumPy does not expect damaged headers
             whole = file.read(start) == _header(dtype, length)
-            # read and not mapped, so that it does not count as memory of this process
+            # read, not mapped, so that it does not count as memory of this process
             found = hashlib.file_digest(file, "sha256").hexdigest()
         whole = whole and found == sha256 and record["check"] == hash_of(characters, size, sha256)
         if not whole or type(characters) is not int or type(size) is not int:

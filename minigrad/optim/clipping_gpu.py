@@ -1,13 +1,13 @@
-"""Clipping on a GPU: kernels that work on all gradients at once, and leave the norm where it is.
+"""Clipping on a GPU: kernels that work on all gradients at once; the norm stays on the GPU.
 
-The norm takes two launches (one more for each further 64 gradients). In the first, each block of
-threads finds the norm of its share of the elements; in the second, one block finds the norm of
-those norms. Which thread sums what, and in which order, goes by the number of elements alone, so
-the result is the same, bit for bit, in each run.
+The norm takes two launches, and one more for each further 64 gradients. In the first launch, each
+block of threads computes the norm of its share of the elements. In the second, one block computes
+the norm of those norms. Which thread sums which elements, and in which order, depends only on the
+number of elements. So the result is the same in each run, bit for bit.
 
-Both sum in float64, so squares of float32 neither overflow nor vanish. What goes from the first to
-the second has the gradients' dtype all the same: as norms, not squares, the parts are in its range
-whenever the result is, and rounding them changes the result by no more than rounding it does.
+Both launches sum in float64, so that squares of float32 neither overflow nor vanish. But the norms
+of the shares are kept in the gradients' dtype. They are norms, not squares: if the result is in the
+range of the dtype, they are too, and to round them costs no more than to round the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minigrad.optim.kernels import blocks_for, each_element
 
 
 def common_norm(gradients: Sequence[Array], p: float) -> Array:
-    """The p-norm of all elements, as an array () on their GPU: float64 if one of them is that.
+    """The p-norm of all elements, an array () on their GPU; float64 if one gradient is float64.
 
     Raises
     ------
@@ -67,17 +67,17 @@ def _norm_here(gradients: Sequence[Array], p: float, like: Array) -> Array:
 
 
 def _readable(g: Array) -> Array:
-    """The elements of `g`, in any order, as kernels can read them."""
+    """The elements of `g`, in any order, in a form that kernels can read."""
     return array_module(g).ascontiguousarray(_in_order(g), None if g.dtype in DTYPES else DTYPES[0])
 
 
 def _in_order(g: Array) -> Array:
-    """`g`, or its transpose if that is what is contiguous."""
+    """`g`, or its transpose if only that is contiguous."""
     return g.T if g.flags.f_contiguous and not g.flags.c_contiguous else g
 
 
 def scale_all(gradients: Sequence[Array], norm: Array, max_norm: float) -> None:
-    """Multiply all by min(1, max_norm / (norm + 1e-6)), in place; the host does not wait for it."""
+    """Multiply all by min(1, max_norm / (norm + 1e-6)), in place; the host does not wait."""
     others = _launch(scale, gradients, lambda dtype: (norm.astype(dtype, copy=False), max_norm))
     for g in others:
         xp = array_module(g)
@@ -92,12 +92,12 @@ def clamp_all(gradients: Sequence[Array], bound: float) -> None:
 
 
 def in_range(bound: float, dtype: DType) -> float:
-    """`bound`, or the largest number of `dtype` if that is less."""
+    """`bound`, or the largest number of `dtype` if that is smaller."""
     return min(bound, float(np.finfo(dtype).max))
 
 
 def clamp_one(g: Array, bound: float) -> None:
-    """Move the elements of one array into [-bound, bound], in its library's functions."""
+    """Move the elements of one array into [-bound, bound], with NumPy's or CuPy's functions."""
     xp, bound = array_module(g), in_range(bound, g.dtype)
     xp.minimum(g, bound, out=g)
     xp.maximum(g, -bound, out=g)
@@ -106,9 +106,9 @@ def clamp_one(g: Array, bound: float) -> None:
 def _launch(
     kernel: Kernel, gradients: Sequence[Array], arguments: Callable[[Any], tuple[Any, ...]]
 ) -> list[Array]:
-    """Change `gradients` by a kernel, with arguments for each dtype; returns those it cannot do.
+    """Change `gradients` with a kernel; returns those on which it cannot work.
 
-    Those are of float16, or not contiguous.
+    These are float16, or not contiguous. `arguments` gives the kernel's arguments for a dtype.
     """
     taken: dict[tuple[int, Any], list[Array]] = {}
     others = []
