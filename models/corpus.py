@@ -27,6 +27,8 @@ from minigrad.data.texts.excerpts import first_characters, first_words
 from minigrad.data.texts.text import Lowercase, Normalized, Text, decomposed, hash_of, recut
 
 Ids = NDArray[np.integer[Any]]
+"""A text as ids, shape (length,): in memory, or mapped from a file."""
+
 Part = Literal["train", "valid", "test"]
 Form = Literal["nfc", "nfd", "nfkc", "nfkd"]
 

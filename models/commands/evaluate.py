@@ -15,20 +15,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from minigrad.data import tokenized
 from minigrad.files import printable
 from minigrad.training import bits, perplexity
-from models.commands.common import DEVICE, Weights, option, path
-from models.commands.errors import told_in_one_line
-from models.commands.stopping import ended_by_ctrl_c
-from models.corpus import Corpus, Form, Size, find_part, in_parts, spans
+from models.commands.ending import ended_by_ctrl_c, told_in_one_line
+from models.commands.shared import DEVICE, Weights, option, path
+from models.corpus import Corpus, Form, Ids, Size, find_part, in_parts, spans
 from models.devices import using
 from models.measuring.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
-from models.measuring.evaluation import Evaluation, Ids
+from models.measuring.evaluation import Evaluation
 from models.measuring.evaluation import evaluate as plain_evaluate
 from models.measuring.neural_cache import cache_evaluate
 from models.measuring.units import bits_per, incomparable
 from models.runs.directory import LoadedRun, RunDirectory
-from models.runs.making import corpus_of
 from models.runs.messages import letters_in_parts
-from models.runs.own_text import check_at_hand, own_sources
+from models.runs.own_text import check_at_hand, corpus_of, own_sources
 from models.showing.output import Terminal, say, say_json, warn
 
 Evaluator = Callable[[Ids, Callable[[Evaluation], object]], Evaluation | None]

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from models.commands.common import path
-from models.commands.errors import message, told_in_one_line
+from models.commands.ending import told_in_one_line
+from models.commands.shared import path
 from models.measuring.units import UNITS
 from models.runs.directory import RunDirectory, read_toml
 from models.runs.messages import resume_command
@@ -20,7 +20,7 @@ from models.runs.own_text import is_known
 from models.runs.resuming import resume
 from models.runs.run import Run
 from models.runs.settings import OUTPUT, Settings, option_types
-from models.showing.output import Terminal, say
+from models.showing.output import Terminal, in_one_line, say
 from models.showing.reporter import Reporter
 
 OWN_OPTIONS = {
@@ -126,7 +126,7 @@ def _train(run: Run) -> None:
     try:
         run.train()
     except (OSError, MemoryError) as error:
-        say(f"Error: {message(error)}", "red", err=True)
+        say(f"Error: {in_one_line(error)}", "red", err=True)
         if run.directory.checkpoint.is_file():
             again = resume_command(run.directory)
             say(f"The last checkpoint is whole. Go on with it by: {again}", err=True)

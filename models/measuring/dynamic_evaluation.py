@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from minigrad import RowSparse, Tensor, enable_grad
 from minigrad.arrays.devices import on_device_of
 from minigrad.training import detach_state, evaluating
+from models.corpus import Ids
 from models.devices import device_of, moved
 from models.measuring.evaluation import (
     Evaluation,
-    Ids,
     Tally,
     check_at_least,
     check_ids,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from minigrad import Tensor
 from minigrad.training import evaluating
+from models.corpus import Ids
 from models.devices import Readings, device_of, moved
 from models.rnnlm import RNNLM
 
@@ -23,9 +24,6 @@ IGNORED = -100
 
 FETCH_EVERY = 50
 """Losses on a GPU that are fetched together."""
-
-Ids = NDArray[np.integer[Any]]
-"""A text as ids, shape (length,): in memory, or mapped from a file."""
 
 
 class Evaluation(NamedTuple):

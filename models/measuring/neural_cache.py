@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from minigrad import cross_entropy
 from minigrad.training import evaluating
+from models.corpus import Ids
 from models.devices import device_of, moved
 from models.measuring.evaluation import (
     Evaluation,
-    Ids,
     Tally,
     check_at_least,
     check_ids,

@@ -1,4 +1,4 @@
-"""How results are told to people: a loss in nats per token, and the colours of runs."""
+"""The units in which a loss in nats per token is told to people."""
 
 from __future__ import annotations
 
@@ -27,10 +27,6 @@ class Unit(NamedTuple):
             return f"{value:.3f} {self.short}" if value < 1e6 else f"{value:.1e} {self.short}"
         return f"{self.short} {value:,.1f}" if value < 1e6 else f"{self.short} {value:.1e}"
 
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
-"""Of runs side by side, told apart with any colour vision: Okabe and Ito's (2008), with grey for
-their black and without their yellow."""
 
 MOST_UNKNOWN = 0.2
 """With a larger share of `<unk>` a text says little of how well a model predicts words."""

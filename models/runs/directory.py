@@ -21,11 +21,11 @@ from minigrad.training import (
     save_checkpoint,
     write_atomically,
 )
-from models.runs.forms import check_form, count, not_finite
 from models.rnnlm import RNNLM
+from models.runs.forms import check_form, count, not_finite
 from models.runs.saved_model import restore
 from models.runs.settings import Settings
-from models.runs.trainer import Diverged
+from models.runs.trouble import Diverged
 
 RUN_ID = "run_id"
 """What the id of a run is called in its settings' file."""

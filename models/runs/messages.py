@@ -12,13 +12,13 @@ from typing import Any
 from minigrad import cuda
 from minigrad.files import printable
 from models.corpus import Corpus
-from models.runs.recipes import RECIPES
+from models.measuring.units import Unit, incomparable
 from models.rnnlm import RNNLM
 from models.runs.directory import RunDirectory
+from models.runs.recipes import RECIPES
 from models.runs.schedule import expected_steps
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer
-from models.measuring.units import Unit, incomparable
 
 
 def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) -> str:

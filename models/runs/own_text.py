@@ -1,4 +1,4 @@
-"""The text of a run, when the run is gone on with or measured again.
+"""The text of a run: as its settings name it, and when the run goes on or is measured again.
 
 Whoever has made a run directory has chosen what its settings name, so they do not decide alone what
 is read here, and nothing is fetched because of them: a text is where they say it is, and is the
@@ -10,10 +10,31 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from minigrad.data import Tokenizer
 from minigrad.data.texts.corpora import PYTHON_DOCS
 from minigrad.data.texts.downloads import REGISTRY, of_url, sha256_of
+from models.corpus import Corpus, load_corpus
 from models.runs.options import flag
 from models.runs.settings import Settings
+
+
+def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
+    """The text that the settings name, with the tokens of `tokenizer`, or its own."""
+    return load_corpus(
+        s.text,
+        valid=s.valid,
+        test=s.test,
+        split=s.split,
+        glob=s.glob,
+        level=s.level,
+        min_count=s.min_count,
+        max_vocab=s.max_vocab,
+        max_tokens=s.max_tokens,
+        valid_tokens=s.valid_tokens,
+        keep_case=not s.lowercase,
+        normalize=s.normalize,
+        tokenizer=tokenizer,
+    )
 
 
 def is_known(source: str) -> bool:

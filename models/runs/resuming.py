@@ -14,16 +14,16 @@ import numpy as np
 
 from minigrad.data import Tokenizer, load_tokenizer
 from minigrad.training import load_checkpoint
-from models.commands.errors import message
 from models.devices import check_available
-from models.runs.forms import check_form, count, not_finite, number, plain
-from models.runs.making import corpus_of, id_of, model_arguments
-from models.runs.own_text import check_at_hand, own_sources
-from models.showing.reporter import Reporter
-from models.runs.run import Run
 from models.runs.directory import RunDirectory
+from models.runs.forms import check_form, count, not_finite, number, plain
+from models.runs.new_model import model_arguments
+from models.runs.own_text import check_at_hand, corpus_of, own_sources
+from models.runs.run import Run
 from models.runs.saved_model import restore
 from models.runs.settings import Settings
+from models.showing.output import in_one_line
+from models.showing.reporter import Reporter
 
 MALFORMED = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError)
 """What comes of a state that is not as it was written, where nobody has looked before."""
@@ -114,7 +114,7 @@ def resume(
         raise ValueError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from error
     if path == directory.previous:
         directory.go_back()
-    run.keep_best()
+    run.keeper.keep_best()
     if not run.ended:
         directory.save_settings(settings)
     return run
@@ -136,7 +136,7 @@ def _begun_anew(
 ) -> Run:
     """A run that was stopped before it had saved anything: it begins once more."""
     run = Run.new(settings, directory, reporter)
-    as_it_was = id_of(directory.read_settings(), run.corpus.fingerprint) == directory.run_id
+    as_it_was = directory.read_settings().run_id(run.corpus.fingerprint) == directory.run_id
     if own_sources(settings, given) and not as_it_was:
         raise _another_text(settings, directory)
     run.begin()
@@ -162,7 +162,7 @@ def _last_state(directory: RunDirectory, reporter: Reporter) -> tuple[Path, Any]
             state = _checked(directory, previous)
         except (FileNotFoundError, ValueError):
             raise error from None
-        reason = message(error) if isinstance(error, ValueError) else f"there is no {last.name}"
+        reason = in_one_line(error) if isinstance(error, ValueError) else f"there is no {last.name}"
         step = state["trainer"]["step"]
         reporter.warn(f"{reason}. The run goes on from the checkpoint before it, of step {step:,}")
         return previous, state

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -310,6 +312,14 @@ class Settings:
             for name, value in values.items()
             if value is not None
         }
+
+    def run_id(self, fingerprint: str) -> str:
+        """The id of a run that begins with these settings, on the text of this fingerprint.
+
+        The same settings and text give the same run, bit for bit, and the same id.
+        """
+        content = json.dumps([self.to_dict(), fingerprint], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @classmethod
     def combined(cls, *layers: Mapping[str, Any]) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,18 +15,14 @@ from minigrad.data import windows
 from minigrad.training import detach_state, evaluating
 from models.corpus import Ids
 from models.devices import Readings, device_of
+from models.measuring.evaluation import quiet
 from models.rnnlm import RNNLM, Objective
+from models.runs.optimizers import make_averaging, make_optimizer, sparse_embedding
 from models.runs.settings import Settings
+from models.runs.trouble import Diverged
 
 FETCH_EVERY = 50
 """Steps on a GPU whose losses are fetched together, at most."""
-
-SPARSE_FROM = 1000
-"""Tokens in a vocabulary from which on the gradient of the embedding is worth keeping sparse."""
-
-
-class Diverged(ArithmeticError):  # noqa: N818 (it says what happened)
-    """The loss, or its gradient, has become NaN or infinite."""
 
 
 class Step(NamedTuple):
@@ -168,7 +165,7 @@ class Trainer:
         s = self.settings
         length = min(self._window_length(), self.windows.time_steps - self.at)
         inputs, targets = self.windows.at(self.at, length)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # we look ourselves
+        with quiet():  # we look ourselves
             objective = self.model.objective(inputs, targets, self.state)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr * length / s.bptt if s.vary_bptt else lr
@@ -271,6 +268,11 @@ class Trainer:
         self.averaging = True
         self.optimizer = make_averaging(self.settings, self.parameters)
 
+    def averaged(self) -> AbstractContextManager[Any]:
+        """Within it, the parameters are their averages, if the optimiser keeps any."""
+        optimizer = self.optimizer
+        return optimizer.averaged() if isinstance(optimizer, optim.ASGD) else nullcontext()
+
     # ------------------------------------------------------------------ saving and loading
 
     def state_dict(self) -> dict[str, Any]:
@@ -341,38 +343,6 @@ class Trainer:
                     f"optimizer has {', '.join(map(str, remembered))} of a parameter, expected "
                     f"{expected} after a step at least"
                 )
-
-
-def make_optimizer(s: Settings, parameters: list[Any]) -> optim.Optimizer:
-    """The optimiser of `parameters` that the settings ask for."""
-    more: dict[str, Any] = {} if s.eps is None else {"eps": s.eps}
-    lr, decay = s.learning_rate, s.weight_decay
-    if s.optimizer == "rmsprop":
-        more |= {} if s.smoothing is None else {"alpha": s.smoothing}
-        return optim.RMSprop(parameters, lr=lr, weight_decay=decay, **more)
-    if s.optimizer == "adagrad":
-        # min-char-rnn adds its eps under the root: it is in the sum of squares from the beginning
-        squared: dict[str, Any] = {"eps": 0.0, "initial_accumulator_value": (s.eps or 1e-10) ** 2}
-        return optim.Adagrad(parameters, lr=lr, weight_decay=decay, **squared)
-    if s.optimizer in ("sgd", "nt-asgd"):
-        return optim.SGD(parameters, lr=lr, weight_decay=decay)
-    if s.smoothing is not None:
-        more["betas"] = (0.9, s.smoothing)
-    kind = optim.AdamW if s.optimizer == "adamw" else optim.Adam
-    return kind(parameters, lr=lr, weight_decay=decay, **more)
-
-
-def make_averaging(s: Settings, parameters: list[Any]) -> optim.ASGD:
-    """Averaged SGD that averages from its first step on."""
-    return optim.ASGD(
-        parameters, lr=s.learning_rate, lambd=0.0, t0=0.0, weight_decay=s.weight_decay
-    )
-
-
-def sparse_embedding(s: Settings, vocab_size: int) -> bool:
-    """Whether a row-sparse gradient of the embedding gives the same as a dense one, and sooner."""
-    plain = s.optimizer in ("sgd", "adagrad") and not s.weight_decay
-    return plain and not s.tied and vocab_size >= SPARSE_FROM
 
 
 def _tensors(state: Any, device: str | None) -> Any:

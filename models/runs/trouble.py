@@ -13,6 +13,10 @@ OVER = 100
 """Steps that the loss is averaged over, to tell a trend from chance."""
 
 
+class Diverged(ArithmeticError):  # noqa: N818 (it says what happened)
+    """The loss, or its gradient, has become NaN or infinite."""
+
+
 class Watcher:
     """Notices a training loss that rises instead of falling.
 

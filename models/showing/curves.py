@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from models.measuring.units import COLOURS, Unit
+from models.measuring.units import Unit
 from models.showing.drawing import (
     FAINT,
     LINES,
@@ -32,6 +32,7 @@ from models.showing.drawing import (
     write,
     x_axis,
 )
+from models.showing.output import COLOURS
 
 TRAIN, VALID, BEFORE, AFTER, RATE = "#8fb8de", "#c1440e", "#b0b0bc", "#5b4b8a", "#2f7f6f"
 

@@ -7,6 +7,7 @@ clears the screen. `minigrad.files.printable` spells such characters out.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +20,10 @@ from minigrad.files import printable
 
 LINES = "\n\t"
 """Control characters that a text of several lines is made of."""
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
+"""Of runs side by side, told apart with any colour vision: Okabe and Ito's (2008), with grey for
+their black and without their yellow."""
 
 
 def say(text: str = "", style: str | None = None, *, err: bool = False, end: bool = True) -> None:
@@ -50,6 +55,16 @@ def say_json(tree: Any, indent: int | None = None) -> None:
     if printable(text, LINES) != text or not _has_letters_of(text):
         text = json.dumps(tree, indent=indent, default=str)
     say(text)
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {str(error.filename)!r}" if error.filename else "")
+    # a message begins with the function that raises it, which means nothing here
+    return re.sub(r"^[A-Za-z_]\w*(\.\w+)*: ", "", " ".join(str(error).split()))
 
 
 def _has_letters_of(text: str) -> bool:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from unicodedata import normalize
 
 from minigrad.data import Tokenizer, Vocabulary
-from models.corpus import FORMS
-from models.runs.settings import Settings
+from models.corpus import FORMS, Form
 
 EOS = "<eos>"
 """How the token for line ends is asked for as a stop text."""
@@ -22,15 +21,24 @@ def unknown_symbols(tokenizer: Tokenizer, prompt: str) -> list[str]:
     return [s for s in dict.fromkeys(symbols) if s not in tokenizer and s not in ends]
 
 
-def as_trained(s: Settings, tokenizer: Tokenizer, prompt: str) -> str:
-    """`prompt` as the text was that a model was trained on.
+def as_trained(prompt: str, tokenizer: Tokenizer, keep_case: bool, form: Form | None) -> str:
+    """`prompt` with its letters as the text had them that a model was trained on.
 
-    Its letters become small, or come into a normal form of Unicode, if the settings of the run say
-    so. If they don't, it comes into the form in which `tokenizer` knows most of it.
+    Parameters
+    ----------
+    prompt
+        the text to go on from.
+    tokenizer
+        the tokens of the model.
+    keep_case
+        False: all letters of that text were made small.
+    form
+        the normal form of Unicode that they were brought into; None: none. The prompt then comes
+        into the form in which `tokenizer` knows most of it.
     """
-    prompt = prompt.lower() if s.lowercase else prompt
-    if s.normalize is not None:
-        return normalize(FORMS[s.normalize], prompt)
+    prompt = prompt if keep_case else prompt.lower()
+    if form is not None:
+        return normalize(FORMS[form], prompt)
     forms = [prompt, normalize("NFC", prompt), normalize("NFD", prompt)]
     return min(forms, key=lambda form: len(unknown_symbols(tokenizer, form)))
 

@@ -11,7 +11,7 @@ import minigrad as mg
 from models.commands.cli import app
 from models.devices import check_available
 from models.runs.directory import RunDirectory
-from models.runs.progress import machine, machine_differences
+from models.runs.machine import machine, machine_differences
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer
 

@@ -14,9 +14,10 @@ from models.measuring.evaluation import FETCH_EVERY as LOSSES
 from models.measuring.evaluation import evaluate
 from models.measuring.neural_cache import cache_evaluate
 from models.rnnlm import RNNLM
-from models.runs.making import make_model
+from models.runs.new_model import make_model
 from models.runs.settings import Settings
-from models.runs.trainer import FETCH_EVERY, Diverged, Trainer
+from models.runs.trainer import FETCH_EVERY, Trainer
+from models.runs.trouble import Diverged
 from models.writing.beam import beam_search
 from models.writing.sampling import Reader
 

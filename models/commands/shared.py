@@ -1,4 +1,4 @@
-"""What several commands say about their options."""
+"""What several commands share: arguments that they take."""
 
 from __future__ import annotations
 
