@@ -18,9 +18,9 @@ if missing:
         'minigrad with:\n\n    python -m pip install --editable ".[models]"\n'
     )
 
-from minigrad.arrays.blas import restart_with_better_kernel  # noqa: E402
+from minigrad import cpu  # noqa: E402
 
-restart_with_better_kernel()
+cpu.restart_with_better_kernel()
 
 from models.commands.cli import main  # noqa: E402
 

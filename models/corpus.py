@@ -14,17 +14,21 @@ from minigrad.data import (
     BytePairVocabulary,
     ByteVocabulary,
     Found,
+    Lowercase,
+    Normalized,
+    Text,
     Tokenizer,
     TokenLevel,
     Tokens,
+    TooShortError,
     Vocabulary,
     cut,
+    decomposed,
     find_text,
+    first_characters,
+    first_words,
     tokenized,
 )
-from minigrad.data.batches import TooShortError
-from minigrad.data.texts.excerpts import first_characters, first_words
-from minigrad.data.texts.text import Lowercase, Normalized, Text, decomposed, hash_of, recut
 
 Ids = NDArray[np.integer[Any]]
 """A text as ids, shape (length,): in memory, or mapped from a file."""
@@ -71,7 +75,7 @@ class Corpus(NamedTuple):
         a hash of tokeniser and ids: a run that goes on with the same one goes on with the same
         text.
     in_parts
-        the first word with a letter in parts: see `minigrad.data.texts.text.decomposed`; empty:
+        the first word with a letter in parts: see `minigrad.data.decomposed`; empty:
         there is none, or the text is in the form that was asked for.
     """
 
@@ -194,9 +198,8 @@ def load_corpus(
     for part, limit in limits.items():
         if limit is not None and len(encoded[part].ids) > limit:
             encoded[part] = _first_tokens(tokenizer, encoded[part], limit)
-    hashes = [
-        encoded[part].sha256 if part in encoded else "" for part in ("train", "valid", "test")
-    ]
+    hashes = [encoded[part].sha256 if part in encoded else "" for part in get_args(Part)]
+    content = "\n".join(["corpus", tokenizer.fingerprint, *hashes])
     return Corpus(
         name,
         tokenizer,
@@ -204,7 +207,7 @@ def load_corpus(
         encoded["valid"].ids,
         encoded["test"].ids if "test" in encoded else None,
         {part: Size(each.characters, each.bytes) for part, each in encoded.items()},
-        hash_of("corpus", tokenizer.fingerprint, *hashes),
+        hashlib.sha256(content.encode()).hexdigest(),
         "" if normalize else next(filter(None, map(in_parts, parts.values())), ""),
     )
 
@@ -292,9 +295,8 @@ def _learned(
             )
         return ByteVocabulary()
     if level == "bpe":
-        whole_words = recut(train.pieces(), BytePairVocabulary(()).last_cut)
         size = BPE_VOCABULARY if max_vocab is None else max_vocab
-        return BytePairVocabulary.train(whole_words, size, min_count=min_count or 2)
+        return BytePairVocabulary.train([train], size, min_count=min_count or 2)
     if min_count is None:
         min_count = 2 if level == "word" else 1
     pieces = train.pieces()

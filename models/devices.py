@@ -7,6 +7,7 @@ many at a time: see `Readings`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,16 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import Tensor, get_default_device, nn, ones, set_default_device
-from minigrad.arrays.devices import checked_device, on_device_of, zeros
+from minigrad import Tensor, get_default_device, nn, ones, set_default_device, zeros
 
 
 def check_name(device: str) -> None:
     """Raise a ValueError if `device` is no name of one."""
-    try:
-        checked_device(device)
-    except ValueError:
-        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {device!r}") from None
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {device!r}")
 
 
 def check_available(device: str) -> None:
@@ -37,7 +35,7 @@ def check_available(device: str) -> None:
 
 @contextmanager
 def using(device: str) -> Iterator[None]:
-    """Within it, data from the host goes to `device`, and a GPU of that name is the current one.
+    """Within it, data from the host goes to `device`.
 
     Raises
     ------
@@ -48,8 +46,7 @@ def using(device: str) -> Iterator[None]:
     before = get_default_device()
     set_default_device(device)
     try:
-        with on_device_of(ones(1).data):
-            yield
+        yield
     finally:
         set_default_device(before)
 
@@ -94,7 +91,8 @@ class Readings:
         if self.count == self.capacity:
             raise RuntimeError(f"Readings.note: all {self.capacity} are to be fetched first")
         if self._values is None:
-            self._values = Tensor(zeros((self.capacity, len(values)), like=values[0].data))
+            like, shape = values[0], (self.capacity, len(values))
+            self._values = zeros(shape, dtype=like.dtype, device=like.device)
         for column, value in enumerate(values):
             self._values[self.count, column] = value.detach()
         self.count += 1

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from minigrad.data import Vocabulary
-from minigrad.data.texts.text import decomposed
+from minigrad.data import Vocabulary, decomposed
 from models.commands.ending import ended_by_ctrl_c, told_in_one_line
 from models.commands.shared import DEVICE, Weights, option, path
 from models.devices import using

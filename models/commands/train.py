@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
+from minigrad.data import CORPORA
 from models.commands.ending import told_in_one_line
 from models.commands.shared import path
 from models.measuring.units import UNITS
 from models.runs.directory import RunDirectory, read_toml
 from models.runs.messages import resume_command
 from models.runs.options import check_names, value_type
-from models.runs.own_text import is_known
 from models.runs.resuming import resume
 from models.runs.run import Run
 from models.runs.settings import OUTPUT, Settings, option_types
@@ -111,7 +111,7 @@ def _with_absolute_paths(s: Settings) -> Settings:
     """The same settings, which name the same files from wherever the run is resumed."""
 
     def absolute(text: str) -> str:
-        is_path = not is_known(text) and Path(text).exists()
+        is_path = text not in CORPORA and Path(text).exists()
         return str(Path(text).absolute()) if is_path else text
 
     return dataclasses.replace(

@@ -19,7 +19,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minigrad import RowSparse, Tensor, enable_grad
-from minigrad.arrays.devices import on_device_of
 from minigrad.training import detach_state, evaluating
 from models.corpus import Ids
 from models.devices import device_of, moved
@@ -115,7 +114,7 @@ def dynamic_evaluate(
         with quiet():
             scaled, device = _scaled(rms, lr, decay, epsilon), device_of(model)
         rates, pulls = ([_array_on(device, x) for x in each] for each in scaled)
-    with evaluating(learner), quiet(), on_device_of(trained[0]):
+    with evaluating(learner), quiet():
         for loss, tokens, last in _segments(learner, ids, segment):
             if stop():
                 return None
@@ -160,7 +159,7 @@ def gradient_mean_squares(
     learner = copy.deepcopy(model)
     parameters = learner.parameters()
     count = 0
-    with evaluating(learner), quiet(), on_device_of(parameters[0].data):
+    with evaluating(learner), quiet():
         sums = [parameter.data * 0 for parameter in parameters]
         for loss, _, _ in islice(_segments(learner, ids, segment), batches):
             loss.backward()

@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import cuda
-from minigrad.arrays import blas, threads
+from minigrad import cpu, cuda
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """What the last bits of a result depend on, besides the run itself."""
-    used = blas.in_use()
+    used = cpu.blas()
     return {
         "device": "cpu" if device == "cpu" else cuda.device_name(device),
-        "processor": blas.processor(),
+        "processor": cpu.processor(),
         "python": ".".join(map(str, sys.version_info[:2])),
         "numpy": np.__version__,
         "blas": f"{used.name} {used.version} {used.kernel}",
         "blas threads": used.threads,
-        "threads": threads.count(),
+        "threads": cpu.threads(),
     }
 
 

@@ -8,11 +8,8 @@ very text that the run began with, or else whoever calls the command has to name
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
-from minigrad.data import Tokenizer
-from minigrad.data.texts.corpora import PYTHON_DOCS
-from minigrad.data.texts.downloads import REGISTRY, of_url, sha256_of
+from minigrad.data import CORPORA, Tokenizer, at_hand
 from models.corpus import Corpus, load_corpus
 from models.runs.options import flag
 from models.runs.settings import Settings
@@ -37,13 +34,10 @@ def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
     )
 
 
-def is_known(source: str) -> bool:
-    """Whether a text is called by its name: what that means, no settings can change."""
-    return source == PYTHON_DOCS or source in REGISTRY
-
-
 def own_sources(s: Settings, given: Collection[str] = ()) -> list[tuple[str, str]]:
-    """The texts that a run names itself, but not by what they are called: setting and source.
+    """The texts that a run names itself, and not by a name of `CORPORA`: setting and source.
+
+    What such a name means, no settings can change.
 
     Parameters
     ----------
@@ -56,7 +50,7 @@ def own_sources(s: Settings, given: Collection[str] = ()) -> list[tuple[str, str
     return [
         (name, source)
         for name, source in sources
-        if source is not None and name not in given and not is_known(source)
+        if source is not None and name not in given and source not in CORPORA
     ]
 
 
@@ -66,16 +60,8 @@ def check_at_hand(s: Settings, given: Collection[str] = ()) -> None:
     Parameters are those of `own_sources`.
     """
     for name, source in own_sources(s, given):
-        if not _is_here(source):
+        if not at_hand(source):
             raise ValueError(
                 f"the text of the run, {source!r}, is not here, where the run had it; "
                 f"{flag(name)} says where it is"
             )
-
-
-def _is_here(source: str) -> bool:
-    if "://" in source:
-        download = of_url(source)
-        path = download.path
-        return path.is_file() and download.sha256 in (None, sha256_of(path))
-    return Path(source).is_file() or Path(source).is_dir()

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from contextlib import suppress
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import minigrad
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +92,47 @@ def test_the_floors_import_downwards_only(package):
                 continue
             below = imported.split(".")[1]
             assert level[below] <= level[room], f"{name} imports {imported} from above"
+
+
+def names_of_minigrad(path):
+    """What a file takes from minigrad: pairs of a module, from its root on, and a name in it."""
+    tree = ast.parse(path.read_text("utf-8"))
+    called = {}  # what a module of minigrad is called in the file
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "minigrad":
+                    called[alias.asname or "minigrad"] = "minigrad"
+                    yield from [("minigrad", name) for name in alias.name.split(".")[1:]]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minigrad":
+            for alias in node.names:
+                yield node.module, alias.name
+                called[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        name = getattr(getattr(node, "value", None), "id", None)
+        if isinstance(node, ast.Attribute) and name in called:
+            yield called[name], node.attr
+
+
+def test_models_take_from_minigrad_what_is_public_alone():
+    """That is what `__all__` lists: of minigrad itself, and of the modules that it lists."""
+    public = {"minigrad": {*minigrad.__all__, "__version__"}}
+    for name in minigrad.__all__:
+        if isinstance(module := getattr(minigrad, name), ModuleType):
+            public[f"minigrad.{name}"] = module.__all__
+    for path in modules("models").values():
+        for module, name in names_of_minigrad(path):
+            if isinstance(_found(module), ModuleType):
+                assert module in public, f"{path}: {module} is not public"
+                assert name in public[module], f"{path}: {module} has no public {name}"
+
+
+def _found(module):
+    """A module of minigrad, or a name in one, by its dotted name."""
+    with suppress(ImportError):
+        return import_module(module)
+    outer, _, name = module.rpartition(".")
+    return getattr(_found(outer), name)
 
 
 def test_few_files_lie_at_the_root():
