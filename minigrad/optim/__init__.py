@@ -32,6 +32,7 @@ from minigrad.optim.schedules import (
     MultiStepLR,
     SequentialLR,
     StepLR,
+    half_cosine,
 )
 from minigrad.optim.sgd import SGD
 
@@ -54,6 +55,7 @@ __all__ = [
     "StepLR",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "half_cosine",
 ]
 
 if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from minigrad.optim import half_cosine
 from models.runs.settings import Settings
 
 RECORDS = 200
@@ -62,8 +63,8 @@ def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None)
     if s.schedule == "cosine":
         if total is not None and s.minutes is None:
             fraction = (step - rise) / max(1, total - rise)
-        swing = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
-        return s.learning_rate * (s.final_lr + (1 - s.final_lr) * swing)
+        share = half_cosine(min(1.0, fraction))
+        return s.learning_rate * (s.final_lr + (1 - s.final_lr) * share)
     return s.learning_rate
 
 

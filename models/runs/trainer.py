@@ -12,11 +12,11 @@ import numpy as np
 
 from minigrad import Tensor, nn, ones, optim
 from minigrad.data import windows
-from minigrad.training import detach_state, evaluating
+from minigrad.training import evaluating, full_bptt
 from models.corpus import Ids
 from models.devices import Readings, device_of
 from models.measuring.evaluation import quiet
-from models.rnnlm import RNNLM, Objective
+from models.rnnlm import RNNLM
 from models.runs.optimizers import make_averaging, make_optimizer, sparse_embedding
 from models.runs.settings import Settings
 from models.runs.trouble import Diverged
@@ -165,17 +165,24 @@ class Trainer:
         s = self.settings
         length = min(self._window_length(), self.windows.time_steps - self.at)
         inputs, targets = self.windows.at(self.at, length)
+
+        def objective(inputs: Any, state: Any) -> tuple[tuple[Tensor, Tensor], Any]:
+            total, loss, state = self.model.objective(inputs, targets, state)
+            return (total, loss), state
+
+        self.optimizer.zero_grad()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * length / s.bptt if s.vary_bptt else lr
         with quiet():  # we look ourselves
-            objective = self.model.objective(inputs, targets, self.state)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr * length / s.bptt if s.vary_bptt else lr
+            window = full_bptt(objective, lambda losses, _: losses, inputs, targets, self.state)
+            _, loss = window.loss
             useful = True
             if self._readings is None:
-                useful = self._look_and_step(objective)
+                useful = self._look_and_step(loss)
             else:
-                self._step_unseen(objective, self._readings)
+                self._step_unseen(loss, self._readings)
         # a state that has become useless is not carried on
-        self.state = detach_state(objective.state) if useful else None
+        self.state = window.state if useful else None
         self.step += 1
         self.tokens += targets.size
         self.at += length
@@ -208,12 +215,10 @@ class Trainer:
             after = clipped[0] if clipped else min(norm, limit)
             yield Step(counts.step + 1, loss, norm, after, False)
 
-    def _look_and_step(self, objective: Objective) -> bool:
-        """Take a step if loss and gradient are finite; whether they were."""
-        loss, norm, clipped = float(objective.loss.item()), math.nan, math.nan
+    def _look_and_step(self, measured: Tensor) -> bool:
+        """Take a step if the loss that was measured, and its gradient, are finite; whether so."""
+        loss, norm, clipped = float(measured.item()), math.nan, math.nan
         if math.isfinite(loss):
-            self.optimizer.zero_grad()
-            objective.total.backward()
             norm, clipped = self._clip()
         skipped = not math.isfinite(norm)
         if skipped:
@@ -227,12 +232,10 @@ class Trainer:
         self._known.append(Step(self.step + 1, loss, norm, clipped, skipped))
         return not skipped
 
-    def _step_unseen(self, objective: Objective, readings: Readings) -> None:
+    def _step_unseen(self, loss: Tensor, readings: Readings) -> None:
         """Take a step that changes nothing if something is not finite, here or in a step before."""
         s = self.settings
-        self.optimizer.zero_grad()
-        objective.total.backward()
-        measured = [objective.loss, optim.clip_grad_norm_(self.parameters, s.clip or math.inf)]
+        measured = [loss, optim.clip_grad_norm_(self.parameters, s.clip or math.inf)]
         if s.clip_value:
             optim.clip_grad_value_(self.parameters, s.clip_value)
             measured.append(optim.clip_grad_norm_(self.parameters, math.inf))
