@@ -30,11 +30,11 @@ from models.runs.own_text import check_at_hand, corpus_of, own_sources
 from models.showing.output import Terminal, say, say_json, warn
 
 Evaluator = Callable[[Ids, Callable[[Evaluation], object]], Evaluation | None]
-"""An evaluation of a text, that tells how it goes on."""
+"""Evaluates ids, and calls a function with the evaluation so far."""
 
 
 SEGMENT, THETA, WEIGHT = 20, 0.3, 0.1
-"""Where nothing else is asked for: of dynamic evaluation, and of the cache."""
+"""The defaults of dynamic evaluation, and of the cache."""
 
 DYNAMIC, CACHE = "Dynamic evaluation", "Neural cache"
 
@@ -173,7 +173,7 @@ def own_corpus(run: LoadedRun) -> Corpus:
     Raises
     ------
     OSError, ValueError, ModuleNotFoundError
-        if it can't be had any more.
+        if it is not to be had any more.
     """
     check_at_hand(run.settings)
     corpus = corpus_of(run.settings, run.tokenizer)
@@ -216,7 +216,7 @@ def _check_combinations(streams: int, dynamic: dict[str, Any], cache: dict[str, 
 
 
 def _evaluator(run: LoadedRun, method: str, options: dict[str, Any]) -> Evaluator:
-    """The way of evaluating that is asked for."""
+    """The evaluation that the options ask for."""
     if method == "plain":
         return lambda ids, progress: plain_evaluate(run.model, ids, progress=progress, **options)
     if method == "cache":
@@ -246,12 +246,12 @@ def _watched(evaluator: Evaluator, part: Part) -> Evaluation:
             bar.update(task, completed=so_far.tokens, description=told)
 
         evaluation = evaluator(part.ids, progress)
-    assert evaluation is not None  # nobody has stopped it
+    assert evaluation is not None  # it was not stopped
     return evaluation
 
 
 def _figures(run: LoadedRun, part: Part, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
-    """All that there is to tell of an evaluation, in the order of telling."""
+    """All figures of an evaluation, in the order in which they are told."""
     nats, count = evaluation.nats, len(part.ids)
     return {
         "text": part.name,

@@ -141,7 +141,7 @@ def _check_combinations(
 
 
 def _as_trained(run: LoadedRun, prompt: str) -> str:
-    """The prompt with its letters as the run's text had them; it is told where that matters."""
+    """The prompt with its letters as the run's text had them; a note says so where it matters."""
     s, note = run.settings, ""
     read = as_trained(prompt, run.tokenizer, not s.lowercase, s.normalize)
     in_parts = decomposed(read)
@@ -164,7 +164,7 @@ def _tell_unknown(run: LoadedRun, prompt: str) -> None:
 
 
 class _Output:
-    """Writes texts to the standard output, as soon as there is something of them."""
+    """Writes texts to the standard output, each piece as soon as it is there."""
 
     def __init__(self, samples: int, as_json: bool, **about: Any) -> None:
         self.samples, self.as_json, self.about = samples, as_json, about
@@ -186,7 +186,7 @@ class _Output:
                 self.whole(number, text=text)
 
     def whole(self, number: int, *, text: str, **about: Any) -> None:
-        """Write a text that there is all of."""
+        """Write a whole text."""
         if self.as_json:
             say_json({"sample": number + 1, "text": text, **self.about, **about})
         else:

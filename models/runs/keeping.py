@@ -46,7 +46,7 @@ class Keeper:
         self.begins()
 
     def begins(self) -> None:
-        """Take note that the run begins now, or goes on."""
+        """Note that the run begins now, or goes on."""
         self._saved = self._drawn = time.monotonic()
         self.saved_step = self.trainer.step
 
@@ -66,7 +66,7 @@ class Keeper:
         Raises
         ------
         Diverged
-            if something in it is not finite, which loss and gradient had not told.
+            if something in it is not finite, though loss and gradient were.
         """
         self.directory.save_checkpoint(
             {
@@ -87,7 +87,7 @@ class Keeper:
     def keep_best(self) -> None:
         """Keep the weights if they are the best so far, and are not kept yet.
 
-        That is done after the checkpoint that tells of it, and again when a run goes on from there:
+        This comes after the checkpoint with the validation, and again when a run goes on from it:
         so the best weights are never of a validation that the records do not have.
         """
         best, kept = self.history.best("valid"), self.directory.model
@@ -111,7 +111,7 @@ class Keeper:
             self.draw(reporter)
 
     def draw(self, reporter: Reporter) -> None:
-        """Draw the curves. That it can't be done stops no run: the reporter is told."""
+        """Draw the curves. If that fails, the reporter warns, and the run goes on."""
         try:
             from models.showing.curves import curves  # which takes a while
 

@@ -12,7 +12,7 @@ from minigrad import cpu, cuda
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """What the last bits of a result depend on, besides the run itself."""
+    """What else than the run itself the last bits of a result depend on."""
     used = cpu.blas()
     return {
         "device": "cpu" if device == "cpu" else cuda.device_name(device),
@@ -26,7 +26,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
 
 
 def machine_differences(saved: Mapping[str, Any], device: str = "cpu") -> str:
-    """What of `machine(device)` is no longer as it was; empty if nothing is."""
+    """What has changed in `machine(device)` since it was saved; empty: nothing."""
     here, saved = machine(device), {"device": "cpu", **saved}
     return "; ".join(
         f"{name} {saved[name]}, now {here.get(name)}"

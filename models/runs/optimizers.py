@@ -8,7 +8,7 @@ from minigrad import optim
 from models.runs.settings import Settings
 
 SPARSE_FROM = 1000
-"""Tokens in a vocabulary from which on the gradient of the embedding is worth keeping sparse."""
+"""From so many tokens on, a sparse gradient of the embedding is faster than a dense one."""
 
 
 def make_optimizer(s: Settings, parameters: list[Any]) -> optim.Optimizer:
@@ -38,6 +38,6 @@ def make_averaging(s: Settings, parameters: list[Any]) -> optim.ASGD:
 
 
 def sparse_embedding(s: Settings, vocab_size: int) -> bool:
-    """Whether a row-sparse gradient of the embedding gives the same as a dense one, and sooner."""
+    """Whether a row-sparse gradient of the embedding gives the same as a dense one, but faster."""
     plain = s.optimizer in ("sgd", "adagrad") and not s.weight_decay
     return plain and not s.tied and vocab_size >= SPARSE_FROM

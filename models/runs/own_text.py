@@ -1,8 +1,8 @@
-"""The text of a run: as its settings name it, and when the run goes on or is measured again.
+"""The text that the settings of a run name.
 
-Whoever has made a run directory has chosen what its settings name, so they do not decide alone what
-is read here, and nothing is fetched because of them: a text is where they say it is, and is the
-very text that the run began with, or else whoever calls the command has to name it.
+A stranger may have made a run directory, and chosen the names in its settings. So when a run goes
+on, or is measured again, nothing is fetched because of them: the text has to be where they say, and
+to be the very text that the run began with. Otherwise whoever calls the command has to name it.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
 
 
 def own_sources(s: Settings, given: Collection[str] = ()) -> list[tuple[str, str]]:
-    """The texts that a run names itself, and not by a name of `CORPORA`: setting and source.
+    """The texts that a run's own settings name: the name of the setting, and the source.
 
-    What such a name means, no settings can change.
+    Those in `CORPORA` are left out: no settings can change what these names mean.
 
     Parameters
     ----------
     s
         the settings of the run.
     given
-        the names of those settings that are not the run's own, but of whoever goes on with it.
+        the names of the settings that are not the run's own: whoever goes on with it gave them.
     """
     sources = [("text", text) for text in s.text] + [("valid", s.valid), ("test", s.test)]
     return [
@@ -55,7 +55,7 @@ def own_sources(s: Settings, given: Collection[str] = ()) -> list[tuple[str, str
 
 
 def check_at_hand(s: Settings, given: Collection[str] = ()) -> None:
-    """Raise a ValueError if a text of a run is not here: a file, a directory, or in the cache.
+    """Raise a ValueError if a text of a run would have to be fetched, or is not there.
 
     Parameters are those of `own_sources`.
     """

@@ -29,9 +29,9 @@ class Pace:
     seconds_per_step : float
         how long a step takes: the mean of about the last twenty.
     tokens_per_second : float
-        the same of tokens; 0 before the first step.
+        how many tokens are trained on in a second; 0 before the first step.
     seconds_per_evaluated : float
-        how long a token takes in an evaluation: the mean of the last one.
+        how long a token takes in an evaluation: the mean over the last one.
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -41,16 +41,16 @@ class Pace:
         self._process, self._memory, self._looked = psutil.Process(), 0, float("-inf")
 
     def begins(self, tokens: int) -> None:
-        """Take note that steps begin now, after so many tokens."""
+        """Note that steps begin now, after so many tokens."""
         self._began, self._tokens = time.monotonic(), tokens
 
     @property
     def seconds(self) -> float:
-        """How long ago they began."""
+        """How many seconds ago the steps began."""
         return time.monotonic() - self._began
 
     def ends(self, steps: int, tokens: int) -> None:
-        """Take note that so many steps are done now, after so many tokens."""
+        """Note that so many steps are done now, after so many tokens."""
         seconds = max(self.seconds, 1e-9)
         weight = 1 if self.seconds_per_step == 0 else 1 - 0.95**steps
         self.seconds_per_step += weight * (seconds / steps - self.seconds_per_step)
@@ -58,7 +58,7 @@ class Pace:
         self.tokens_per_second += weight * (speed - self.tokens_per_second)
 
     def evaluated(self, seconds: float, tokens: int) -> None:
-        """Take note that an evaluation has come so far."""
+        """Note how many tokens of an evaluation are done, after so many seconds."""
         self.seconds_per_evaluated = seconds / tokens
 
     def seconds_left(
@@ -80,7 +80,7 @@ class Pace:
         Returns
         -------
         float
-            infinity where nobody knows yet.
+            infinity if it is not known yet.
         """
         s, step, evaluated = trainer.settings, trainer.step, self.seconds_per_evaluated
         left = math.inf

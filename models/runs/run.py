@@ -43,20 +43,21 @@ from models.showing.tensorboard import TensorBoardLog, library
 from models.writing.sampling import UnusableWeightsError, generate
 
 SAMPLE = {"char": 300, "byte": 300, "word": 60, "bpe": 90}
-"""How many tokens a sample along the way has."""
+"""How many tokens a sample has."""
 
 TELL_EVERY = 1.0
-"""Seconds after which steps on a GPU are fetched and told, at the latest."""
+"""Seconds after which steps on a GPU are fetched and shown, at the latest."""
 
 GIVE_UP_AFTER = 50
-"""Steps in a row that are skipped before a run stops."""
+"""A run stops when so many steps in a row had to be skipped."""
 
 
 class Run:
-    """A training run: first made ready, which finds whatever is wrong with its settings.
+    """A training run.
 
-    Make it by `new`, and `begin` it, or by `models.runs.resuming.resume`; and then `train`. All but
-    `new` go within ``directory.locked()``.
+    `new` makes one, and finds what is wrong with its settings; then `begin` it.
+    `models.runs.resuming.resume` makes one that goes on. `train` does the rest. All but `new` have
+    to be called within ``directory.locked()``.
 
     Attributes
     ----------
@@ -79,7 +80,7 @@ class Run:
         self.settings, self.corpus, self.directory, self.reporter = s, corpus, directory, reporter
         corpus.check_length(s.batch_size)
         if s.tensorboard:
-            library()  # now, before anything is written
+            library()  # raises now, before anything is written
         streams = batchify(corpus.train, s.batch_size, vocab_size=len(corpus.tokenizer))
         self.model, self.trainer = model, Trainer(model, s, streams, rng)
         self.total = expected_steps(s, self.trainer.steps_per_epoch)
@@ -112,7 +113,7 @@ class Run:
         return self.settings.run_id(self.corpus.fingerprint)
 
     def begin(self) -> None:
-        """Write what does not change while it goes on; the files of another run are deleted."""
+        """Write the files that will not change; the files of another run are deleted."""
         self.directory.begin(self.settings, self.corpus.tokenizer, self.id)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -132,7 +133,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to do: it is over, and has been tested if it can be."""
+        """Whether there is nothing left to do: training is over, and the test too."""
         last = self.history.records[-1]["split"] if self.history.records else ""
         return self.standing.finished and (self.corpus.test is None or last == "test")
 
@@ -176,7 +177,7 @@ class Run:
         tell, signal, unit = self.reporter.line, self.interrupts.signal, self.reporter.unit
         if self.diverged:
             tell(f"Stopped: {self.diverged}", "bold red")
-            if not eps_is_lost(self.settings):  # or going on would end in the same way
+            if not eps_is_lost(self.settings):  # or to go on would end in the same way
                 tell(messages.after_divergence(self.directory, self.keeper.saved_step))
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}.", "bold")
@@ -235,7 +236,7 @@ class Run:
         )
 
     def _note(self, step: Step) -> None:
-        """Take note of a step, and tell what is wrong with it."""
+        """Note a step, and warn if something is wrong with it."""
         self.history.took(step)
         if step.skipped:
             self.reporter.warn(f"step {step.number:,} was skipped: something was not finite")
@@ -245,7 +246,7 @@ class Run:
             self.reporter.warn(f"{warning}, at step {step.number:,}; a lower --lr may help")
 
     def _tell(self, lr: float) -> None:
-        """Fetch the steps since the last time, the last of which was at `lr`, and tell of them."""
+        """Fetch the steps since the last time, and show the last of them, which was at `lr`."""
         trainer, pace, count = self.trainer, self.pace, self.trainer.waiting
         for step in trainer.fetch():
             self._note(step)
@@ -270,7 +271,7 @@ class Run:
     # ------------------------------------------------------------------ measuring
 
     def _record(self, lr: float) -> None:
-        """Write down what the steps since the last time were like."""
+        """Write a record of the steps since the last one."""
         more = {
             "lr": lr,
             "tokens": self.trainer.tokens,
@@ -344,7 +345,7 @@ class Run:
         return None if result is None else result.nats
 
     def _test(self) -> float | None:
-        """The loss of the best weights on the text kept to the end, if it can be had now."""
+        """The loss of the best weights on the text to test on; None if it is not time for it."""
         if self.corpus.test is None or not self.standing.finished:
             return None
         if not self.directory.model.is_file():  # somebody has removed them

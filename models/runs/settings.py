@@ -26,7 +26,7 @@ LEARNING_RATES = {
     "rmsprop": 0.002,
     "adagrad": 0.1,
 }
-"""What to begin with where no learning rate is given."""
+"""The largest learning rate if none is given."""
 
 
 @dataclass(frozen=True)
@@ -323,9 +323,9 @@ class Settings:
 
     @classmethod
     def combined(cls, *layers: Mapping[str, Any]) -> Settings:
-        """The settings that `layers` give, a later one before an earlier one.
+        """The settings that `layers` give; a later layer overrides an earlier one.
 
-        A recipe that one of them names stands below all of them, and above the defaults.
+        If one of them names a recipe, all of them override the recipe, and it the defaults.
         """
         for layer in layers:
             check_names(layer, option_types(), "settings")
@@ -333,24 +333,24 @@ class Settings:
         recipe = RECIPES[name].settings if isinstance(name, str) and name in RECIPES else {}
         given: dict[str, Any] = {}
         for layer in (recipe, *layers):
-            if any(layer.get(name) is not None for name in LENGTH):  # one choice, made anew
+            if any(layer.get(name) is not None for name in LENGTH):  # one choice of the three
                 given = {name: value for name, value in given.items() if name not in LENGTH}
             given.update(layer)
         return cls(**given)
 
     @classmethod
     def saved(cls, values: Mapping[str, Any]) -> Settings:
-        """The settings that `to_dict` told, whatever the recipe that they name says today."""
+        """The settings that `to_dict` gave, even if their recipe has changed since."""
         check_names(values, option_types(), "settings")
         return cls(**values)
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
-        """These settings, changed in what a resumed run may change.
+        """These settings with changes that a resumed run may make.
 
         Raises
         ------
         ValueError
-            for another option than those.
+            for an option that it may not change.
         """
         given = changes
         if any(name in changes for name in LENGTH):
@@ -365,7 +365,7 @@ class Settings:
         return settings
 
     def fixed_differences(self, saved: Mapping[str, Any]) -> str:
-        """What a run keeps, and is no longer as `saved` by `to_dict`; empty if nothing is."""
+        """What a run may not change and yet differs from `saved`, of `to_dict`; empty: nothing."""
         now = self.to_dict()
         return ", ".join(
             f"{flag(name)} from {saved.get(name)} to {now.get(name)}"
@@ -375,10 +375,10 @@ class Settings:
 
 
 LENGTH = ("steps", "epochs", "minutes")
-"""The options that say how long to train; where there are several, the first to come counts."""
+"""The options that say how long to train; a run ends with the first that is reached."""
 
 MAY_CHANGE = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("may_change")}
-"""The options that a resumed run may be given other values of."""
+"""The options that a resumed run may change."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""How a run stands, beside its model, its trainer and its records."""
+"""What a run remembers on its way: how long it took, what is due, how validations went."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Standing:
     """How much of the run was done at the last validation, from 0 to 1."""
 
     factor: float = 1.0
-    """What validations that were no better have made of the learning rate."""
+    """What the learning rate is multiplied with, after validations that were no better."""
 
     worse: int = 0
     """Validations since the best one."""
@@ -49,14 +49,14 @@ class Standing:
         s
             the settings from now on.
         before
-            how long the run was to be until now: the options of that, by their names.
+            the options that said how long the run was to be, by their names.
         fraction
             how much of the run is done, as it is measured from now on.
         validation
             the record of the last validation.
         """
         if any(getattr(s, name) != value for name, value in before.items()):
-            if validation is not None:  # how far it was then, as it is measured now
+            if validation is not None:  # how much was done then, by the new settings
                 then = (validation[name] for name in ("step", "epoch", "seconds"))
                 self.validated = fraction_done(s, *then)
             self.samples = min(self.samples, samples_due(s, fraction))

@@ -298,19 +298,6 @@ class TestEvaluation:
             assert ours.log_probability == pytest.approx(theirs.log_probability, abs=1e-4)
 
 
-@pytest.mark.device
-def test_on_a_gpu_that_is_not_the_current_one():
-    if mg.cuda.device_count() < 2:
-        pytest.skip("there is only one GPU")
-    here, there = trainer("cuda:0"), trainer("cuda:1")
-    with using("cuda:1"):
-        theirs = [there.advance(0.01) for _ in range(8)]
-    assert theirs == [here.advance(0.01) for _ in range(8)]
-    assert {p.device for p in there.parameters} == {"cuda:1"}
-    for way in WAYS.values():
-        assert way(language_model("cuda:1"), text(60)) == way(language_model("cuda:0"), text(60))
-
-
 def test_where_a_model_is():
     assert device_of(language_model("cpu")) == "cpu"
     assert device_of(mg.nn.Dropout(0.5)) is None
