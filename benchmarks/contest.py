@@ -21,7 +21,7 @@ import steps
 from configurations import Configuration, batches, initial_parameters
 from turns import left_out, turn
 
-from minigrad.arrays.blas import better_environment
+from minigrad import cpu
 from minigrad.arrays.threads import VARIABLES
 
 CHECKED = 4  # training steps, whose losses are compared
@@ -32,7 +32,7 @@ SPAWN = multiprocessing.get_context("spawn")  # forks would not load their libra
 def prepare(threads: int) -> None:
     """For processes that start from now on: that many threads, and the better kernels."""
     os.environ.update(dict.fromkeys((*VARIABLES, "NPROC"), str(threads)))  # the last is XLA's
-    os.environ.update(better_environment())
+    os.environ.update(cpu.better_environment())
 
 
 def peak_memory() -> float:

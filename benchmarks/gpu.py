@@ -34,8 +34,6 @@ from report import table
 from turns import left_out
 
 import minigrad as mg
-from minigrad.arrays import blas
-from minigrad.arrays import threads as cpu
 
 PEERS = ("pytorch:layer", "pytorch:cells", "minigrad:fused", "minigrad:unrolled")
 DEFAULT = PEERS[:3]
@@ -207,7 +205,7 @@ def machine(device: str) -> dict[str, str]:
         "NumPy": np.__version__,
         "Python": platform.python_version(),
         "minigrad": mg.__version__,
-        "host": f"{cpu.cores()} cores of {blas.processor()}",
+        "host": f"{mg.cpu.cores()} cores of {mg.cpu.processor()}",
     }
 
 

@@ -34,7 +34,8 @@ from machine import describe
 from minigrad.data import batchify
 from minigrad.optim import clip_grad_norm_
 from minigrad.training import detach_state
-from models.runs.making import corpus_of, make_model
+from models.runs.new_model import make_model
+from models.runs.own_text import corpus_of
 from models.runs.schedule import rate
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer

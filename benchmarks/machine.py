@@ -11,18 +11,16 @@ import steps
 from contest import SPAWN
 
 import minigrad as mg
-from minigrad.arrays import blas
-from minigrad.arrays import threads as cpu
 
 
 def describe(peers: Iterable[str], threads: int) -> str:
     """Processor, cores, versions, and the BLAS of processes that are started now, in a line."""
     with SPAWN.Pool(1) as pool:
-        used = pool.apply(blas.in_use)
-    vectors = "".join(f", {name}" for name in sorted(blas.vector_instructions()))
+        used = pool.apply(mg.cpu.blas)
+    vectors = "".join(f", {name}" for name in sorted(mg.cpu.vector_instructions()))
     library = " ".join(filter(None, (used.name, used.version)))
     return (
-        f"{cpu.cores()} cores of {blas.processor()}{vectors}; {platform.system()}, "
+        f"{mg.cpu.cores()} cores of {mg.cpu.processor()}{vectors}; {platform.system()}, "
         f"Python {platform.python_version()}, NumPy {np.__version__} with {library} "
         f"({used.kernel or 'unknown'} kernels), minigrad {mg.__version__}{_versions(peers)}; "
         f"{threads} thread{'s' * (threads > 1)}, {'wall' if threads > 1 else 'CPU'} time"

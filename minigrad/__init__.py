@@ -11,7 +11,8 @@
 
 Ops are here by their NumPy names (``mg.tanh``, ``mg.matmul``, ...: `minigrad.ops` lists them),
 layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``, gradient
-checks in ``mg.testing``, backpropagation through time in ``mg.training``.
+checks in ``mg.testing``, backpropagation through time in ``mg.training``. What there is to know of
+the machine is in ``mg.cpu`` and ``mg.cuda``; what a program's output needs, in ``mg.files``.
 """
 
 import signal
@@ -58,8 +59,8 @@ from minigrad.ops.discrete import *  # noqa: F403
 from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from minigrad import data, nn, optim, testing, training
-    from minigrad.arrays import cuda
+    from minigrad import data, files, nn, optim, testing, training
+    from minigrad.arrays import cpu, cuda
     from minigrad.training import load_checkpoint as load
     from minigrad.training import save_checkpoint as save
 
@@ -74,12 +75,14 @@ __all__ = [
     "Tensor",
     "arange",
     "array_module",
+    "cpu",
     "cuda",
     "data",
     "detect_anomaly",
     "differentiable",
     "enable_grad",
     "eye",
+    "files",
     "float16",
     "float32",
     "float64",
@@ -127,9 +130,9 @@ if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
 
     def __getattr__(name: str) -> object:
         """``mg.nn`` and the other floors above the engine, imported when first asked for."""
-        if name == "cuda":
-            return import_module("minigrad.arrays.cuda")
-        if name in ("data", "nn", "optim", "testing", "training"):
+        if name in ("cpu", "cuda"):
+            return import_module(f"minigrad.arrays.{name}")
+        if name in ("data", "files", "nn", "optim", "testing", "training"):
             return import_module(f"minigrad.{name}")
         if name in ("load", "save"):
             return getattr(import_module("minigrad.training"), f"{name}_checkpoint")

@@ -13,6 +13,8 @@ from io import BufferedRandom, TextIOWrapper
 from pathlib import Path
 from typing import IO, TextIO
 
+__all__ = ["discard", "printable", "program"]
+
 CACHE = "MINIGRAD_CACHE"
 """An environment variable: the directory for what can be fetched or made again."""
 

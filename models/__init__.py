@@ -1,4 +1,4 @@
-"""Models built on minigrad's public API alone, and a command line to train them: see `--help`.
+"""Language models on minigrad's public API alone, and a command line to train them.
 
 ::
 
@@ -6,7 +6,17 @@
     python -m models sample runs/first --prompt "The "
     python -m models evaluate runs/first
 
-From Python, such a run is there again with ``load_run("runs/first")``.
+From Python, ``load_run("runs/first")`` gives the trained model, its tokens and its settings.
+
+The files and rooms, in the order in which to read them; each imports from those before it alone:
+
+1. `rnnlm`: the model. `corpus`: from the name of a text to ids. `devices`: the CPU or a GPU.
+2. `measuring`: how well a model predicts a text, also with dynamic evaluation and a cache.
+3. `writing`: prompts, sampling, beam search.
+4. `showing`: what people see: the terminal, curves, TensorBoard.
+5. `runs`: a training run, its settings and its files. Begin with `runs.trainer`, a step of
+   training, and `runs.run`, the loop around it.
+6. `commands`: ``python -m models``, a file for each command.
 """
 
 from __future__ import annotations
@@ -22,7 +32,7 @@ __all__ = ["RNNLM", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """`RNNLM`, imported when it is first asked for: `models.__main__` is to begin at once."""
+    """`RNNLM`, imported when it is first asked for, so that `models.__main__` begins at once."""
     if name == "RNNLM":
         from models.rnnlm import RNNLM
 

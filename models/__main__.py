@@ -5,7 +5,7 @@ import signal
 import sys
 from importlib.util import find_spec
 
-interruption = signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it starts, Ctrl-C just ends it
+interruption = signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it starts, Ctrl-C ends it
 
 NEEDED = (
     *("filelock", "matplotlib", "numpy", "psutil", "requests", "rich", "safetensors"),
@@ -18,12 +18,12 @@ if missing:
         'minigrad with:\n\n    python -m pip install --editable ".[models]"\n'
     )
 
-from minigrad.arrays.blas import restart_with_better_kernel  # noqa: E402
+from minigrad import cpu  # noqa: E402
 
-restart_with_better_kernel()
+cpu.restart_with_better_kernel()
 
 from models.commands.cli import main  # noqa: E402
 
-os.environ.pop("MPLBACKEND", None)  # pictures go into files, for which matplotlib needs no screen
+os.environ.pop("MPLBACKEND", None)  # pictures go into files: matplotlib needs no screen
 signal.signal(signal.SIGINT, interruption)
 main()

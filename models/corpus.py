@@ -14,35 +14,41 @@ from minigrad.data import (
     BytePairVocabulary,
     ByteVocabulary,
     Found,
+    Lowercase,
+    Normalized,
+    Text,
     Tokenizer,
     TokenLevel,
     Tokens,
+    TooShortError,
     Vocabulary,
     cut,
+    decomposed,
     find_text,
+    first_characters,
+    first_words,
     tokenized,
 )
-from minigrad.data.batches import TooShortError
-from minigrad.data.texts.excerpts import first_characters, first_words
-from minigrad.data.texts.text import Lowercase, Normalized, Text, decomposed, hash_of, recut
 
 Ids = NDArray[np.integer[Any]]
+"""A text as ids, shape (length,): in memory, or mapped from a file."""
+
 Part = Literal["train", "valid", "test"]
 Form = Literal["nfc", "nfd", "nfkc", "nfkd"]
 
 FORMS: dict[Form, Literal["NFC", "NFD", "NFKC", "NFKD"]]
 FORMS = {"nfc": "NFC", "nfd": "NFD", "nfkc": "NFKC", "nfkd": "NFKD"}
-"""The normal forms of Unicode as the module unicodedata calls them."""
+"""The normal forms of Unicode, by the names that the module unicodedata has for them."""
 
 BPE_VOCABULARY = 8000
-"""How many tokens byte-pair encoding has where nothing else is asked for."""
+"""The default size of a vocabulary of byte pairs."""
 
 SPAN = 1 << 20
-"""How many ids are looked at at once: they may be in a file, and more than fit into memory."""
+"""How many ids are read at a time: those in a file may not fit into memory."""
 
 
 class Size(NamedTuple):
-    """How long a text is: what its loss is divided by, to compare models whose tokens differ."""
+    """How long a text is. Loss per character or byte compares models with different tokens."""
 
     characters: int
     """in Unicode code points"""
@@ -64,13 +70,12 @@ class Corpus(NamedTuple):
         ids, shape (number of tokens,), of a narrow unsigned dtype; maybe in a file that is mapped
         into memory. `test` is None where no part is kept for it.
     sizes
-        how long each part that there is is, by its name.
+        the length of each part, by its name.
     fingerprint
-        a hash of tokeniser and ids: a run that goes on with the same one goes on with the same
-        text.
+        a hash of tokeniser and ids: the same fingerprint means the same text.
     in_parts
-        the first word with a letter in parts: see `minigrad.data.texts.text.decomposed`; empty:
-        there is none, or the text is in the form that was asked for.
+        the first word with a letter in parts: see `minigrad.data.decomposed`. Empty: there is
+        none, or the text was brought into a normal form.
     """
 
     name: str
@@ -83,7 +88,7 @@ class Corpus(NamedTuple):
     in_parts: str = ""
 
     def check_length(self, batch_size: int) -> None:
-        """Raise a ValueError if a part is too short, the first for `batch_size` streams."""
+        """Raise a ValueError if a part is too short, that to train on for `batch_size` streams."""
         for name, part, least in (
             ("train on", self.train, 2 * batch_size),
             ("validate on", self.valid, 2),
@@ -99,7 +104,7 @@ class Corpus(NamedTuple):
                 )
 
     def unknown(self, part: Ids) -> float:
-        """Which part of the tokens in `part` the vocabulary lacks, from 0 to 1."""
+        """The share of tokens in `part` that the vocabulary lacks, from 0 to 1."""
         unk = self.tokenizer.unk_id
         if unk is None or not len(part):
             return 0.0
@@ -125,10 +130,10 @@ def load_corpus(
 ) -> Corpus:
     """Find a text, and make it ready to train on.
 
-    The parts to validate and test on are, in this order: the texts `valid` and `test`; the parts
-    that the text comes with; a piece at its end. Where there is a text to validate on, nothing is
-    cut off to test on. The vocabulary is that of the part to train on, so that the others are as
-    new to the model as a text from elsewhere.
+    The parts to validate and test on are the texts `valid` and `test`; or else the parts that the
+    text comes with; or else pieces at its end. If there is a text to validate on, no piece is cut
+    off to test on. The vocabulary is learned from the part to train on alone, so that the others
+    are as new to the model as any other text.
 
     Parameters
     ----------
@@ -136,7 +141,7 @@ def load_corpus(
         what `minigrad.data.find_text` finds: the name of a corpus, a file in UTF-8, a directory, an
         archive, an http address; or several.
     valid, test
-        the same, to validate and to test on. Of a corpus with parts it is that part.
+        the same, to validate and to test on. If that text has parts, its part of this name is used.
     split
         the shares to train, to validate and to test on; without the third, there is no test. Words
         are not cut in two.
@@ -145,11 +150,11 @@ def load_corpus(
     level
         ``"char"``, ``"word"``, ``"byte"`` or ``"bpe"``.
     min_count
-        leave out tokens that are rarer, which all become ``<unk>``; None: 1 of characters, 2 of
-        words (or no model would ever see an unknown word while it learns). Of byte-pair encoding,
-        merge no pairs that are rarer; None: 2.
+        tokens that are rarer become ``<unk>``. None: 1 for characters, 2 for words (with 1, a model
+        would never see an unknown word while it learns). With byte-pair encoding: pairs that are
+        rarer are not merged; None: 2.
     max_vocab
-        at most so many tokens; None: as many as there are, and 8,000 of byte-pair encoding.
+        at most so many tokens; None: as many as there are, but 8,000 with byte-pair encoding.
     max_tokens
         train on the first so many tokens, and learn the vocabulary of characters or words from
         them; None: on all of them.
@@ -160,8 +165,8 @@ def load_corpus(
     normalize
         the normal form of Unicode to bring all letters into; None: they stay as they are.
     tokenizer
-        one that is there already: to go on with a run, or to train on another text. `level`,
-        `min_count` and `max_vocab` are not looked at then.
+        an existing one, to go on with a run, or to train on another text. `level`, `min_count` and
+        `max_vocab` then have no effect.
     cache
         False: hold the ids of long texts in memory, and not in a file.
 
@@ -192,9 +197,8 @@ def load_corpus(
     for part, limit in limits.items():
         if limit is not None and len(encoded[part].ids) > limit:
             encoded[part] = _first_tokens(tokenizer, encoded[part], limit)
-    hashes = [
-        encoded[part].sha256 if part in encoded else "" for part in ("train", "valid", "test")
-    ]
+    hashes = [encoded[part].sha256 if part in encoded else "" for part in get_args(Part)]
+    content = "\n".join(["corpus", tokenizer.fingerprint, *hashes])
     return Corpus(
         name,
         tokenizer,
@@ -202,7 +206,7 @@ def load_corpus(
         encoded["valid"].ids,
         encoded["test"].ids if "test" in encoded else None,
         {part: Size(each.characters, each.bytes) for part, each in encoded.items()},
-        hash_of("corpus", tokenizer.fingerprint, *hashes),
+        hashlib.sha256(content.encode()).hexdigest(),
         "" if normalize else next(filter(None, map(in_parts, parts.values())), ""),
     )
 
@@ -215,7 +219,7 @@ def find_part(
     keep_case: bool = True,
     normalize: Form | None = None,
 ) -> Text:
-    """Find a text to evaluate a model on, or that part of it, if it comes with parts.
+    """Find a text to evaluate a model on; if it comes with parts, the one called `part`.
 
     Parameters are those of `load_corpus`.
 
@@ -290,9 +294,8 @@ def _learned(
             )
         return ByteVocabulary()
     if level == "bpe":
-        whole_words = recut(train.pieces(), BytePairVocabulary(()).last_cut)
         size = BPE_VOCABULARY if max_vocab is None else max_vocab
-        return BytePairVocabulary.train(whole_words, size, min_count=min_count or 2)
+        return BytePairVocabulary.train([train], size, min_count=min_count or 2)
     if min_count is None:
         min_count = 2 if level == "word" else 1
     pieces = train.pieces()
@@ -300,9 +303,9 @@ def _learned(
 
 
 def _first_tokens(tokenizer: Tokenizer, tokens: Tokens, count: int) -> Tokens:
-    """The first `count` of some tokens that stand for bytes."""
+    """The first `count` of tokens that stand for bytes."""
     assert isinstance(tokenizer, ByteVocabulary | BytePairVocabulary)  # else the text is cut
-    # a character has one byte that does not go on from another one: 0b10xxxxxx does
+    # each character has one byte that begins it: the others are 0b10xxxxxx
     begin = np.array([sum(b & 0xC0 != 0x80 for b in token) for token in tokenizer.token_bytes])
     length = np.array([len(token) for token in tokenizer.token_bytes])
     characters = size = 0

@@ -1,12 +1,13 @@
 """Where a model computes, and how ids get there and losses come back.
 
-A number that is fetched from a GPU makes the program wait until the GPU has done all that it was
-given to do; then the GPU waits for the program. So losses stay where they are made, and come back
-many at a time: see `Readings`.
+To fetch a number from a GPU, the program waits until the GPU has finished all its work; then the
+GPU has to wait for the program. So losses stay on the GPU, and many are fetched at a time: see
+`Readings`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,19 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import Tensor, get_default_device, nn, ones, set_default_device, zeros
-from minigrad.arrays.devices import checked_device
 
 
 def check_name(device: str) -> None:
-    """Raise a ValueError if `device` is no name of one."""
-    try:
-        checked_device(device)
-    except ValueError:
-        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {device!r}") from None
+    """Raise a ValueError if `device` is not the name of a device."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {device!r}")
 
 
 def check_available(device: str) -> None:
-    """Raise a ValueError, which says what is missing, if `device` is not to be had here."""
+    """Raise a ValueError that says what is missing if `device` can't be used here."""
     try:
         ones(1, device=device)
     except (RuntimeError, ValueError) as error:
@@ -37,7 +35,7 @@ def check_available(device: str) -> None:
 
 @contextmanager
 def using(device: str) -> Iterator[None]:
-    """Within it, data from the host goes to `device`, and a GPU of that name is the current one.
+    """Within it, data from the host goes to `device`.
 
     Raises
     ------
@@ -65,17 +63,17 @@ def moved(ids: NDArray[Any], device: str | None) -> Any:
 
 
 class Readings:
-    """Numbers that are measured on a device, moment by moment, and fetched together.
+    """Numbers that are measured on a device, some at each step, and fetched together.
 
     Parameters
     ----------
     capacity
-        how many moments there is room for.
+        how many steps there is room for.
 
     Attributes
     ----------
     count : int
-        how many there are since the last `fetch`.
+        how many steps were noted since the last `fetch`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -83,28 +81,29 @@ class Readings:
         self._values: Tensor | None = None
 
     def note(self, *values: Tensor) -> None:
-        """Take note of the numbers of a moment, each time as many. Nothing is waited for.
+        """Note the numbers of a step, as many as at the other steps, without waiting.
 
         Raises
         ------
         RuntimeError
-            if there is no room, until those that there are have been fetched.
+            if there is no room: fetch first.
         """
         if self.count == self.capacity:
             raise RuntimeError(f"Readings.note: all {self.capacity} are to be fetched first")
         if self._values is None:
-            self._values = zeros((self.capacity, len(values)), device=values[0].device)
+            like, shape = values[0], (self.capacity, len(values))
+            self._values = zeros(shape, dtype=like.dtype, device=like.device)
         for column, value in enumerate(values):
             self._values[self.count, column] = value.detach()
         self.count += 1
 
     def check(self) -> Tensor:
-        """0 as long as all since the last `fetch` are finite, else NaN; a number on the device."""
-        assert self._values is not None  # there are some
+        """A number on the device: 0 if all numbers since the last `fetch` are finite, else NaN."""
+        assert self._values is not None  # something was noted
         return (self._values * 0).sum()
 
     def fetch(self) -> NDArray[Any]:
-        """The numbers since the last time, a row for each moment; there is room again then."""
+        """The numbers since the last time, a row for each step; then there is room again."""
         if self._values is None:
             return np.zeros((0, 0))
         values, count = self._values.numpy(), self.count

@@ -25,10 +25,11 @@ are), `batches` (windows of one long sequence), `minibatches` (many examples ins
 what they share.
 """
 
-from minigrad.data.batches import Windows, batchify, split, windows
+from minigrad.data.batches import TooShortError, Windows, batchify, split, windows
 from minigrad.data.minibatches import DataLoader, collate, pad_sequences
-from minigrad.data.texts.corpora import Found, find_text, load_text, python_docs
-from minigrad.data.texts.excerpts import cut
+from minigrad.data.texts.corpora import CORPORA, Found, at_hand, find_text, load_text, python_docs
+from minigrad.data.texts.excerpts import cut, first_characters, first_words
+from minigrad.data.texts.text import Lowercase, Normalized, Text, decomposed
 from minigrad.data.texts.utf8 import read_text
 from minigrad.data.tokens.byte_pairs import BytePairVocabulary
 from minigrad.data.tokens.bytes import ByteVocabulary
@@ -39,21 +40,30 @@ from minigrad.data.tokens.vocabulary import Vocabulary
 from minigrad.files import cache_dir
 
 __all__ = [
+    "CORPORA",
     "BytePairVocabulary",
     "ByteVocabulary",
     "DataLoader",
     "Found",
+    "Lowercase",
+    "Normalized",
+    "Text",
     "TextDecoder",
     "TokenLevel",
     "Tokenizer",
     "Tokens",
+    "TooShortError",
     "Vocabulary",
     "Windows",
+    "at_hand",
     "batchify",
     "cache_dir",
     "collate",
     "cut",
+    "decomposed",
     "find_text",
+    "first_characters",
+    "first_words",
     "load_text",
     "load_tokenizer",
     "pad_sequences",

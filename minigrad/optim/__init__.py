@@ -36,6 +36,7 @@ from minigrad.optim.schedules import (
     MultiStepLR,
     SequentialLR,
     StepLR,
+    half_cosine,
 )
 from minigrad.optim.sgd import SGD
 
@@ -58,6 +59,7 @@ __all__ = [
     "StepLR",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "half_cosine",
 ]
 
 if not TYPE_CHECKING:  # so that a type checker sees a misspelt name

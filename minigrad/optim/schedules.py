@@ -177,6 +177,14 @@ class CountingScheduler(LRScheduler):
             group["initial_lr"] = float(lr)
 
 
+def half_cosine(done: float, total: float = 1.0) -> float:
+    """From 1 to 0 along half a cosine, as `done` goes from 0 to `total`: (1 + cos(π d / t)) / 2.
+
+    It is what `CosineAnnealingLR` goes by, for a loop that sets its learning rates itself.
+    """
+    return (1 + cos(pi * done / total)) / 2
+
+
 class LambdaLR(CountingScheduler):
     """The first learning rate times a function of the number of steps.
 
@@ -318,7 +326,7 @@ class CosineAnnealingLR(CountingScheduler):
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """See `CountingScheduler.lr_at`."""
-        share = (1 + cos(pi * epoch / self.T_max)) / 2
+        share = half_cosine(epoch, self.T_max)
         return float(self.eta_min + (base_lr - self.eta_min) * share)
 
 

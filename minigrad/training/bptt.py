@@ -36,15 +36,15 @@ from minigrad.tensor import Tensor
 Model = Callable[[Any, Any], Any]
 """``outputs, state = model(inputs, state)`` on inputs of shape (steps, ...)."""
 
-Loss = Callable[[Any, Any], Tensor]
-"""``loss(outputs, targets)``, a single number."""
+Loss = Callable[[Any, Any], Any]
+"""``loss(outputs, targets)``, a single number; or several, of which the first is gone down."""
 
 
 class Window(NamedTuple):
     """What `truncated_bptt` gives for each window, detached from the tape."""
 
-    loss: Tensor
-    """The loss of the window's new steps, a single number."""
+    loss: Any
+    """The loss of the window's new steps: a single number, or a tuple of them, as it was given."""
 
     start: int
     """The first new step."""
@@ -96,7 +96,9 @@ def truncated_bptt(
         Tensor of shape (steps, ...), or a tuple or list of them. A model that draws random numbers
         draws new ones for the steps that run again.
     loss
-        called as ``loss(outputs, targets)`` on the new steps of each window.
+        called as ``loss(outputs, targets)`` on the new steps of each window. It gives a single
+        number, or a tuple of them: the gradient is that of the first, and the others are told, such
+        as a cross-entropy beside the objective that adds penalties to it.
     inputs, targets
         arrays or Tensors of shape (T, ...), or anything else that has a length and can be sliced.
     state
@@ -223,10 +225,12 @@ def _window(
             context = detach_state(state)
         del result, output
     value = loss(_joined(outputs), targets[new:end])
-    if not isinstance(value, Tensor):
-        raise TypeError(f"truncated_bptt: the loss must be a Tensor, not {type(value).__name__}")
-    value.backward()
-    return Window(value.detach(), new, end, detach_state(state), context)
+    losses = value if isinstance(value, tuple) and value else (value,)
+    for each in losses:
+        if not isinstance(each, Tensor):
+            raise TypeError(f"truncated_bptt: the loss must be a Tensor, not {type(each).__name__}")
+    losses[0].backward()
+    return Window(detach_state(value), new, end, detach_state(state), context)
 
 
 def _joined(outputs: list[Any]) -> Any:

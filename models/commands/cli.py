@@ -18,7 +18,7 @@ from models.commands.train import train
 
 
 class Commands(TyperGroup):
-    """The commands; what is wrong with their arguments is told in characters that can be seen."""
+    """The commands; errors about their arguments are printed without control characters."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer does."""

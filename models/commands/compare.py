@@ -18,11 +18,11 @@ from safetensors import SafetensorError, safe_open
 
 from minigrad.files import printable
 from minigrad.training import write_atomically
-from models.commands.common import path
-from models.commands.errors import told_in_one_line
-from models.measuring.units import COLOURS, UNITS, Unit, incomparable
+from models.commands.ending import told_in_one_line
+from models.commands.shared import path
+from models.measuring.units import UNITS, Unit, incomparable
 from models.runs.directory import RunDirectory, read_toml
-from models.showing.output import Terminal, say, say_json
+from models.showing.output import COLOURS, Terminal, say, say_json
 
 Axis = StrEnum("Axis", ["step", "epoch", "seconds", "tokens"])
 
@@ -31,7 +31,7 @@ NOTHING = "–"
 
 
 class Summary(NamedTuple):
-    """What there is to tell of a run; None for what it has not got."""
+    """What is known about a run; None where nothing is."""
 
     name: str
     directory: Path
@@ -164,7 +164,7 @@ def _numbers(records: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 
 def _parameters(weights: Path) -> int | None:
-    """How many numbers a run's model has; of the file only the header is read."""
+    """How many numbers a run's model has; only the header of the file is read."""
     if not weights.is_file():
         return None
     try:
@@ -280,7 +280,7 @@ def _setting(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     text = str(value).replace("\n", " ")
-    return Path(text).name or text  # of a text's path the end tells most
+    return Path(text).name or text  # the end of a path tells most
 
 
 def _count(value: float | None) -> str:

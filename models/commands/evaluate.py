@@ -15,28 +15,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from minigrad.data import tokenized
 from minigrad.files import printable
 from minigrad.training import bits, perplexity
-from models.commands.common import DEVICE, Weights, option, path
-from models.commands.errors import told_in_one_line
-from models.commands.stopping import ended_by_ctrl_c
-from models.corpus import Corpus, Form, Size, find_part, in_parts, spans
+from models.commands.ending import ended_by_ctrl_c, told_in_one_line
+from models.commands.shared import DEVICE, Weights, option, path
+from models.corpus import Corpus, Form, Ids, Size, find_part, in_parts, spans
 from models.devices import using
 from models.measuring.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
-from models.measuring.evaluation import Evaluation, Ids
+from models.measuring.evaluation import Evaluation
 from models.measuring.evaluation import evaluate as plain_evaluate
 from models.measuring.neural_cache import cache_evaluate
 from models.measuring.units import bits_per, incomparable
 from models.runs.directory import LoadedRun, RunDirectory
-from models.runs.making import corpus_of
 from models.runs.messages import letters_in_parts
-from models.runs.own_text import check_at_hand, own_sources
+from models.runs.own_text import check_at_hand, corpus_of, own_sources
 from models.showing.output import Terminal, say, say_json, warn
 
 Evaluator = Callable[[Ids, Callable[[Evaluation], object]], Evaluation | None]
-"""An evaluation of a text, that tells how it goes on."""
+"""Evaluates ids, and calls a function with the evaluation so far."""
 
 
 SEGMENT, THETA, WEIGHT = 20, 0.3, 0.1
-"""Where nothing else is asked for: of dynamic evaluation, and of the cache."""
+"""The defaults of dynamic evaluation, and of the cache."""
 
 DYNAMIC, CACHE = "Dynamic evaluation", "Neural cache"
 
@@ -175,7 +173,7 @@ def own_corpus(run: LoadedRun) -> Corpus:
     Raises
     ------
     OSError, ValueError, ModuleNotFoundError
-        if it can't be had any more.
+        if it is not to be had any more.
     """
     check_at_hand(run.settings)
     corpus = corpus_of(run.settings, run.tokenizer)
@@ -218,7 +216,7 @@ def _check_combinations(streams: int, dynamic: dict[str, Any], cache: dict[str, 
 
 
 def _evaluator(run: LoadedRun, method: str, options: dict[str, Any]) -> Evaluator:
-    """The way of evaluating that is asked for."""
+    """The evaluation that the options ask for."""
     if method == "plain":
         return lambda ids, progress: plain_evaluate(run.model, ids, progress=progress, **options)
     if method == "cache":
@@ -248,12 +246,12 @@ def _watched(evaluator: Evaluator, part: Part) -> Evaluation:
             bar.update(task, completed=so_far.tokens, description=told)
 
         evaluation = evaluator(part.ids, progress)
-    assert evaluation is not None  # nobody has stopped it
+    assert evaluation is not None  # it was not stopped
     return evaluation
 
 
 def _figures(run: LoadedRun, part: Part, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
-    """All that there is to tell of an evaluation, in the order of telling."""
+    """All figures of an evaluation, in the order in which they are told."""
     nats, count = evaluation.nats, len(part.ids)
     return {
         "text": part.name,

@@ -7,7 +7,7 @@ from typing import Annotated
 import tomli_w
 import typer
 
-from models.commands.errors import told_in_one_line
+from models.commands.ending import told_in_one_line
 from models.runs.recipes import RECIPES
 from models.runs.settings import Settings
 from models.showing.output import say

@@ -10,11 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from minigrad.data import Vocabulary
-from minigrad.data.texts.text import decomposed
-from models.commands.common import DEVICE, Weights, option, path
-from models.commands.errors import told_in_one_line
-from models.commands.stopping import ended_by_ctrl_c
+from minigrad.data import Vocabulary, decomposed
+from models.commands.ending import ended_by_ctrl_c, told_in_one_line
+from models.commands.shared import DEVICE, Weights, option, path
 from models.devices import using
 from models.runs.directory import LoadedRun, RunDirectory
 from models.showing.output import say, say_json
@@ -143,13 +141,14 @@ def _check_combinations(
 
 
 def _as_trained(run: LoadedRun, prompt: str) -> str:
-    """The prompt with its letters as the run's text had them; it is told where that matters."""
-    read, note = as_trained(run.settings, run.tokenizer, prompt), ""
+    """The prompt with its letters as the run's text had them; a note says so where it matters."""
+    s, note = run.settings, ""
+    read = as_trained(prompt, run.tokenizer, not s.lowercase, s.normalize)
     in_parts = decomposed(read)
     if bool(in_parts) != bool(decomposed(prompt)):
         how = "in parts (Unicode's form NFD)" if in_parts else "put together (Unicode's form NFC)"
         note = f"the letters of the prompt are {how}, as the model knows them"
-    elif in_parts and not isinstance(run.tokenizer, Vocabulary) and run.settings.normalize is None:
+    elif in_parts and not isinstance(run.tokenizer, Vocabulary) and s.normalize is None:
         note = f"{in_parts!r} has letters in parts (Unicode's form NFD): to bytes, they are others"
     if note:
         say(f"Note: {note}", "yellow", err=True)
@@ -165,7 +164,7 @@ def _tell_unknown(run: LoadedRun, prompt: str) -> None:
 
 
 class _Output:
-    """Writes texts to the standard output, as soon as there is something of them."""
+    """Writes texts to the standard output, each piece as soon as it is there."""
 
     def __init__(self, samples: int, as_json: bool, **about: Any) -> None:
         self.samples, self.as_json, self.about = samples, as_json, about
@@ -187,7 +186,7 @@ class _Output:
                 self.whole(number, text=text)
 
     def whole(self, number: int, *, text: str, **about: Any) -> None:
-        """Write a text that there is all of."""
+        """Write a whole text."""
         if self.as_json:
             say_json({"sample": number + 1, "text": text, **self.about, **about})
         else:

@@ -10,17 +10,17 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from models.commands.common import path
-from models.commands.errors import message, told_in_one_line
+from minigrad.data import CORPORA
+from models.commands.ending import told_in_one_line
+from models.commands.shared import path
 from models.measuring.units import UNITS
 from models.runs.directory import RunDirectory, read_toml
 from models.runs.messages import resume_command
 from models.runs.options import check_names, value_type
-from models.runs.own_text import is_known
 from models.runs.resuming import resume
 from models.runs.run import Run
 from models.runs.settings import OUTPUT, Settings, option_types
-from models.showing.output import Terminal, say
+from models.showing.output import Terminal, in_one_line, say
 from models.showing.reporter import Reporter
 
 OWN_OPTIONS = {
@@ -29,7 +29,7 @@ OWN_OPTIONS = {
     "config": (Path, "Take options from a file (or a run's config.toml).", "FILE.toml"),
     "overwrite": (bool, "Replace a run that is in the directory already.", None),
 }
-"""What is not a setting: its type, what it does, and what stands for the value."""
+"""The options that are no settings: their type, their help, and what stands for the value."""
 
 
 def train(**options: Any) -> None:
@@ -96,22 +96,22 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
     run = Run.new(settings, directory, Reporter(Terminal(), UNITS[settings.level]))
     with directory.locked():
         if not overwrite:
-            directory.check_free()  # nobody else was faster
+            directory.check_free()  # another run may have been faster
         run.begin()
         _train(run)
     return run
 
 
 def _is_complete(options: Mapping[str, Any]) -> bool:
-    """Whether they are all options of a run, but for those that need not have a value."""
+    """Whether every option of a run is there that must have a value."""
     return all(name in options for name, kind in option_types().items() if not value_type(kind)[1])
 
 
 def _with_absolute_paths(s: Settings) -> Settings:
-    """The same settings, which name the same files from wherever the run is resumed."""
+    """The same settings with absolute paths: a run may be resumed from another directory."""
 
     def absolute(text: str) -> str:
-        is_path = not is_known(text) and Path(text).exists()
+        is_path = text not in CORPORA and Path(text).exists()
         return str(Path(text).absolute()) if is_path else text
 
     return dataclasses.replace(
@@ -126,7 +126,7 @@ def _train(run: Run) -> None:
     try:
         run.train()
     except (OSError, MemoryError) as error:
-        say(f"Error: {message(error)}", "red", err=True)
+        say(f"Error: {in_one_line(error)}", "red", err=True)
         if run.directory.checkpoint.is_file():
             again = resume_command(run.directory)
             say(f"The last checkpoint is whole. Go on with it by: {again}", err=True)
@@ -134,7 +134,7 @@ def _train(run: Run) -> None:
 
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
-"""What stands for the value of an option, by its type: short, so that its name has room."""
+"""What stands for the value of an option in ``--help``, by its type."""
 
 
 def _parameters() -> list[inspect.Parameter]:

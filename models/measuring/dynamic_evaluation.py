@@ -1,8 +1,8 @@
 """Dynamic evaluation: a model that goes on learning from the text that it is measured on.
 
-Each segment of the text is first predicted, and counted, with the weights as they are; then the
-weights take a step down the gradient of its loss. So a model adapts to the topic, the names and
-the style of what it reads, and yet no token is predicted by weights that have seen it.
+The text is read in segments. Each is first predicted, and its loss counted; then the weights take
+a step down the gradient of that loss. So a model adapts to the topic, the names and the style of
+what it reads, and yet no token is predicted by weights that have seen it.
 
 Mikolov, Karafiát, Burget, Černocký and Khudanpur, "Recurrent neural network based language model"
 (2010); Krause, Kahembwe, Murray and Renals, "Dynamic evaluation of neural sequence models" (2018).
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from minigrad import RowSparse, Tensor, enable_grad
 from minigrad.training import detach_state, evaluating
+from models.corpus import Ids
 from models.devices import device_of, moved
 from models.measuring.evaluation import (
     Evaluation,
-    Ids,
     Tally,
     check_at_least,
     check_ids,
@@ -52,17 +52,17 @@ def dynamic_evaluate(
 ) -> Evaluation | None:
     r"""The loss of `model` on `ids` while it learns from what it has been measured on.
 
-    After each segment, with the gradient g of its mean loss, each parameter θ that was θ₀ when
-    trained becomes::
+    After each segment each parameter θ takes a step. θ₀ is its value after training, g the gradient
+    of the segment's mean loss::
 
-        θ + decay (θ₀ - θ) - lr g                       without rms
-        θ + d (θ₀ - θ) - lr g / (√rms + epsilon)        with rms
+        θ = θ + decay (θ₀ - θ) - lr g                       without rms
+        θ = θ + d (θ₀ - θ) - lr g / (√rms + epsilon)        with rms
         d = min(1, decay √rms / mean(√rms))
 
     The second is the rule of Krause et al. (2018): parameters whose gradients are large in training
     take smaller steps, and are pulled back more. The mean is over all elements of all parameters.
 
-    All of it happens in a copy: `model` itself is never changed.
+    It is a copy of the model that learns: `model` itself is never changed.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def dynamic_evaluate(
     ids
         shape (length,), of any integer dtype.
     lr
-        the learning rate. About 0.2 without rms and 0.001 with it are where to begin to look, on a
-        text that is not the one to report.
+        the learning rate. Begin to look at about 0.2 without rms and 0.001 with it, on another text
+        than the one to report.
     decay
         how fast what was learned here is forgotten again, from 0 (never) to 1 (at once).
     segment
@@ -142,7 +142,7 @@ def gradient_mean_squares(
     segment
         the number of tokens in a segment, as it will be in `dynamic_evaluate`.
     batches
-        how many segments to go through, at most: one after the other, from the beginning.
+        how many segments to go through, at most, from the beginning.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def _segments(model: RNNLM, ids: Ids, segment: int) -> Iterator[tuple[Tensor, in
 
 
 def _array_on(device: str | None, value: NDArray[Any] | None) -> Any:
-    """An array of rates or pulls on `device`; None, where nothing is pulled, stays None."""
+    """An array of rates or pulls on `device`; None stays None."""
     return None if value is None else Tensor(value, device=device).data
 
 

@@ -1,8 +1,8 @@
 """How well a language model predicts a text, token by token, as papers measure it.
 
 The loss is the mean of -log p(token | all tokens before it) over all tokens of the text but the
-first, which nothing precedes. The state of the model goes along through the whole text and is never
-reset. Line ends and unknown words are tokens like any other (``<eos>``, ``<unk>``), and count.
+first. The state of the model is carried through the whole text, and never reset. Line ends and
+unknown words (``<eos>``, ``<unk>``) count as tokens like any other.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from minigrad import Tensor
 from minigrad.training import evaluating
+from models.corpus import Ids
 from models.devices import Readings, device_of, moved
 from models.rnnlm import RNNLM
 
@@ -23,9 +24,6 @@ IGNORED = -100
 
 FETCH_EVERY = 50
 """Losses on a GPU that are fetched together."""
-
-Ids = NDArray[np.integer[Any]]
-"""A text as ids, shape (length,): in memory, or mapped from a file."""
 
 
 class Evaluation(NamedTuple):
@@ -95,21 +93,21 @@ def evaluate(
     """The loss of `model` on `ids`: of every token but the first, each counted once.
 
     One stream is exact: all tokens in order, with one state. With more, the text is cut into pieces
-    that are read side by side, which is faster. Each but the first begins without a past and reads
-    `warm_up` tokens that are not counted before those that are; a model that hardly remembers what
-    is further back then gives hardly another figure.
+    that are read side by side, which is faster. A piece begins without a past: before the tokens
+    that count it reads `warm_up` tokens that do not. If the model hardly remembers what is further
+    back, the result is nearly the same.
 
     Parameters
     ----------
     model
-        asked out of training mode and off the tape, and left in the mode that it was in; on the
-        device where it is.
+        used out of training mode and off the tape, on its own device; its mode is as before
+        afterwards.
     ids
         shape (length,), of any integer dtype. It is read window by window, never copied whole.
     streams
-        into how many pieces the text is cut; a text of fewer tokens into fewer.
+        into how many pieces the text is cut; fewer if it has fewer tokens.
     bptt
-        the number of time steps at a time: a matter of memory and speed alone.
+        how many time steps are read at a time; only memory and speed depend on it.
     warm_up
         how many predictions are not counted at the beginning of each piece but the first.
     stop
@@ -147,7 +145,7 @@ def evaluate(
 def _windows(
     ids: Ids, streams: int, bptt: int, warm_up: int, vocab_size: int | None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Inputs and targets of each window, shape (T, streams), each target of the text just once."""
+    """Inputs and targets of each window, shape (T, streams); each target comes just once."""
     predicted = len(ids) - 1
     streams = min(streams, predicted)
     # stream n counts the targets from cuts[n] to cuts[n + 1] - 1, and its first input is starts[n]
@@ -175,8 +173,8 @@ def window_of(ids: Ids, start: int, stop: int, vocab_size: int | None) -> NDArra
     Raises
     ------
     IndexError
-        if one is negative, which would be taken for a target that is not to be counted; or not
-        below `vocab_size` (None: that is not known), which a GPU would not notice.
+        if one is negative, which would mean a target that is not counted; or if one is not below
+        `vocab_size` (None: not known), which a GPU would not notice.
     """
     window = np.asarray(ids[start:stop]).astype(np.int64)
     if window.min() < 0:
@@ -195,12 +193,12 @@ def vocab_size_of(model: Any) -> int | None:
 
 
 def quiet() -> np.errstate:
-    """Within it, NumPy does not warn of NaN and infinity: they are results here."""
+    """Within it, NumPy does not warn of NaN and infinity; whoever uses it looks for them."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def check_ids(caller: str, ids: Ids) -> None:
-    """Raise an error if `ids` is no text of at least two tokens."""
+    """Raise an error if `ids` is not a text of at least two tokens."""
     if ids.ndim != 1:
         raise ValueError(f"{caller}: ids must have one axis, got shape {ids.shape}")
     if ids.dtype.kind not in "iu":

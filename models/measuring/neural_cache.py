@@ -6,7 +6,7 @@ Grave, Joulin and Usunier, "Improving neural language models with a continuous c
     p_cache(w) ∝ Σ_i 1{x_{i+1} = w} exp(theta h_t · h_i)
 
 The sum goes over the last `size` time steps i before t: h_i is what the model remembered then, and
-x_{i+1} the token that came next. Words that a text has used it uses again, rare ones above all.
+x_{i+1} the token that came next. A text uses its words again, rare ones above all.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from minigrad import cross_entropy
 from minigrad.training import evaluating
+from models.corpus import Ids
 from models.devices import device_of, moved
 from models.measuring.evaluation import (
     Evaluation,
-    Ids,
     Tally,
     check_at_least,
     check_ids,
@@ -48,23 +48,23 @@ def cache_evaluate(
 ) -> Evaluation | None:
     """The loss of `model` with a cache on `ids`: of every token but the first, each counted once.
 
-    While the cache is empty, which it is for the first prediction, the model decides alone.
+    The cache is empty at the first prediction, which is the model's alone.
 
     Parameters
     ----------
     model
-        asked out of training mode and off the tape, and left in the mode that it was in; on the
-        device where it is. (The cache itself is on the CPU.)
+        used out of training mode and off the tape, on its own device; its mode is as before
+        afterwards. (The cache is on the CPU.)
     ids
         shape (length,), of any integer dtype.
     size
         how many tokens the cache holds: the last ones.
     theta
-        how much similar moments are preferred; with 0 all in the cache count alike.
+        how much similar moments are preferred; with 0 all moments in the cache count alike.
     weight
-        the part that the cache has in the result, from 0 to 1.
+        the cache's share of the result, from 0 to 1.
     block
-        the number of time steps at a time: a matter of memory and speed alone.
+        how many time steps are read at a time; only memory and speed depend on it.
     stop, progress
         as in `models.measuring.evaluation.evaluate`.
 
@@ -116,10 +116,10 @@ class _Cache:
     def log_probabilities(
         self, hidden: NDArray[Any], tokens: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """The log of p_cache of each of `tokens`, which come after `hidden`, and are remembered.
+        """The log of p_cache for each of `tokens`; token k comes after hidden state k.
 
-        Each is looked up in the pairs from before it, also those of this very call. The first of
-        all finds an empty cache, and gets NaN.
+        Each is looked up among the pairs before it, those of this call included; then all are
+        remembered. The first token of all finds an empty cache, and gets NaN.
         """
         if self.hidden is not None:
             hidden = np.concatenate([self.hidden, hidden])

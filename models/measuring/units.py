@@ -1,4 +1,4 @@
-"""How results are told to people: a loss in nats per token, and the colours of runs."""
+"""The units in which a loss in nats per token is told to people."""
 
 from __future__ import annotations
 
@@ -21,19 +21,15 @@ class Unit(NamedTuple):
     """The measure of a loss in nats per token."""
 
     def told(self, nats: float) -> str:
-        """Of a loss in nats per token, a number and the unit: ``"1.912 bpc"``."""
+        """A loss in nats per token as a number and its unit: ``"1.912 bpc"``."""
         value = self.of(nats)
         if self.of is bits:
             return f"{value:.3f} {self.short}" if value < 1e6 else f"{value:.1e} {self.short}"
         return f"{self.short} {value:,.1f}" if value < 1e6 else f"{self.short} {value:.1e}"
 
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
-"""Of runs side by side, told apart with any colour vision: Okabe and Ito's (2008), with grey for
-their black and without their yellow."""
-
 MOST_UNKNOWN = 0.2
-"""With a larger share of `<unk>` a text says little of how well a model predicts words."""
+"""With a larger share of `<unk>`, a text says little about how well a model predicts words."""
 
 UNITS = {
     "char": Unit("bits per character", "bpc", bits),
@@ -41,11 +37,11 @@ UNITS = {
     "word": Unit("perplexity", "perplexity", perplexity),
     "bpe": Unit("perplexity per token", "perplexity", perplexity),
 }
-"""By the level of the tokens."""
+"""The unit for each level of tokens."""
 
 
 def incomparable(unknown: float) -> str:
-    """What there is to say of a text with such a share of `<unk>`: mostly nothing."""
+    """A warning about a text with such a share of `<unk>`; empty if it is small."""
     if unknown <= MOST_UNKNOWN:
         return ""
     return (
@@ -56,9 +52,9 @@ def incomparable(unknown: float) -> str:
 
 
 def bits_per(nats: float, tokens: int, symbols: int) -> float:
-    """Of a loss in nats per token, the bits per symbol of a text of so many tokens and symbols.
+    """The bits per symbol of a text, from its loss in nats per token.
 
-    So models with tokens of different sizes can be compared, by the characters of the text, or its
-    bytes. NaN for a text without symbols.
+    The symbols are the characters of the text, or its bytes: by them models with different tokens
+    can be compared. NaN for a text without symbols.
     """
     return bits(nats) * tokens / symbols if symbols else float("nan")

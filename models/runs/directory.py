@@ -21,17 +21,17 @@ from minigrad.training import (
     save_checkpoint,
     write_atomically,
 )
-from models.runs.forms import check_form, count, not_finite
 from models.rnnlm import RNNLM
+from models.runs.forms import check_form, count, not_finite
 from models.runs.saved_model import restore
 from models.runs.settings import Settings
-from models.runs.trainer import Diverged
+from models.runs.trouble import Diverged
 
 RUN_ID = "run_id"
-"""What the id of a run is called in its settings' file."""
+"""The name of a run's id in the file of its settings."""
 
 RUN_VERSION = 1
-"""Of what a run remembers in its checkpoint."""
+"""The version of what a checkpoint holds."""
 
 
 class LoadedRun(NamedTuple):
@@ -41,7 +41,7 @@ class LoadedRun(NamedTuple):
     tokenizer: Tokenizer
     settings: Settings
     step: int
-    """After how many steps the weights were as they are."""
+    """The step of training that the weights are from."""
     saw_unknown: bool
     """Whether the model was trained on a text with unknown tokens in it."""
     corpus: str
@@ -58,24 +58,24 @@ class RunDirectory:
         model.safetensors        the weights that were best in validation
         checkpoint.safetensors   the last state of the run, from which it can go on
         checkpoint.previous.safetensors
-                                 the one of an earlier step, to go back to
+                                 the checkpoint of an earlier step, to go back to
         checkpoint.unusable.safetensors
-                                 a last one that could not be used, in whose place it went back
-        metrics.jsonl            an object a line: step, epoch, split ("train", "valid" or "test"),
-                                 loss in nats per token, and more
-        curves.png               the same as curves
-        tensorboard/             the same as event files, with --tensorboard
+                                 a checkpoint that could not be used: the run went back
+        metrics.jsonl            one object per line: step, epoch, split ("train", "valid" or
+                                 "test"), loss in nats per token, and more
+        curves.png               the metrics as curves
+        tensorboard/             the metrics as event files, with --tensorboard
         .lock                    held by the run while it goes on
 
-    Each file but `metrics.jsonl`, which grows line by line, appears whole or not at all. Nothing
-    else in the directory is touched. A link in the place of one of them, or whatever else is no
-    file, is refused: through it, what a stranger has made would read or write elsewhere.
+    `metrics.jsonl` grows line by line; every other file appears whole or not at all. Nothing else
+    in the directory is touched. Where one of these files should be, a link, or anything that is not
+    a file, is refused: a stranger could have made it, to read or write elsewhere.
 
     Attributes
     ----------
     run_id : str
-        by which a run knows its files; known once it has begun, or its settings were read. Empty:
-        it is from before runs had one.
+        by which a run knows its files. It is set when the run begins, or its settings are read;
+        empty for runs from before there were ids.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -94,16 +94,16 @@ class RunDirectory:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files of a run; the settings last, without which the others are none."""
+        """All files of a run. The settings come last: without them, there is no run."""
         return (
             *(self.checkpoint, self.previous, self.unusable, self.model, self.metrics),
             *(self.curves, self.tokenizer, self.config),
         )
 
     def check_files(self) -> None:
-        """Raise a ValueError unless what is in the place of a run's files are files, and no links.
+        """Raise a ValueError if something else than a file is in the place of a run's file.
 
-        The lock may have no second name either: it is emptied where it is, not replaced.
+        The lock must not have a second name either: it is emptied in place, not replaced.
         """
         for path in (*self.files, self.lock, self.events):
             try:
@@ -132,7 +132,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Within it, no other run can use the directory, which is made if need be.
+        """Within it, no other run can use the directory; it is made if it is missing.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class RunDirectory:
         except Timeout:
             raise BlockingIOError(f"{str(self.path)!r} is in use by another run") from None
         try:
-            for file in self.files:  # what a run that was killed had not finished writing
+            for file in self.files:  # left by a run that was killed while it wrote
                 for unfinished in self.path.glob(f".{file.name}.*.tmp"):
                     unfinished.unlink()
             yield
@@ -155,7 +155,7 @@ class RunDirectory:
             lock.release()
 
     def begin(self, settings: Settings, tokenizer: Tokenizer, run_id: str = "") -> None:
-        """Write what does not change while a run goes on, in place of a run from before.
+        """Write what does not change while a run goes on; an earlier run here is deleted.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class RunDirectory:
         write_atomically(self.config, text.encode("utf-8", "surrogateescape"))
 
     def save_model(self, described: Mapping[str, Any]) -> None:
-        """Write the weights, as `describe` tells them, in place of those from before.
+        """Write the weights, as `describe` gives them, in place of the earlier ones.
 
         Raises
         ------
@@ -188,25 +188,25 @@ class RunDirectory:
         save_checkpoint(self.model, described)
 
     def save_checkpoint(self, tree: Mapping[str, Any], keep: bool = False) -> None:
-        """Write the state of the run, in place of the one from before.
+        """Write the state of the run, in place of the last one.
 
         Parameters
         ----------
         tree
             the state.
         keep
-            whether the one from before stays, as `previous`, in place of another one there.
+            whether the last one is kept, as `previous`.
 
         Raises
         ------
         Diverged
-            if an array in it is not finite: nothing could go on from there. What was there stays.
+            if an array in it is not finite: no run could go on from it. The last one stays.
         """
         _check_finite(tree, tree["model"]["step"])
         kept = self.previous.with_name(f".{self.previous.name}.kept.tmp")
         try:
             if keep and self.checkpoint.exists():
-                _name_too(self.checkpoint, kept)  # or it would be gone with the new one
+                _name_too(self.checkpoint, kept)  # or it would be gone with the next line
             save_checkpoint(self.checkpoint, tree)
             if kept.exists():
                 kept.replace(self.previous)
@@ -214,9 +214,9 @@ class RunDirectory:
             kept.unlink(missing_ok=True)
 
     def go_back(self) -> None:
-        """Put the previous checkpoint in the place of the last one, which is kept, as `unusable`.
+        """Put the previous checkpoint in the place of the last one.
 
-        It may be that there is no last one.
+        If there is a last one, it is kept as `unusable`.
         """
         if self.checkpoint.exists():
             self.checkpoint.replace(self.unusable)
@@ -258,7 +258,7 @@ class RunDirectory:
         Parameters
         ----------
         path
-            of the checkpoint, if it is not the last one.
+            the checkpoint; None: the last one.
 
         Raises
         ------
@@ -312,12 +312,12 @@ class RunDirectory:
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The options in a TOML file, by their names with underscores; of a run's, without its id.
+    """The options in a TOML file, by their names with underscores; a run's id is left out.
 
     Raises
     ------
     ValueError
-        if it is no TOML, or not in UTF-8. The message names the file.
+        if it is not TOML, or not UTF-8. The message names the file.
     OSError
         if it can't be read.
     """
@@ -341,7 +341,7 @@ def _check_finite(tree: Mapping[str, Any], step: int) -> None:
 
 
 def _name_too(path: Path, other: Path) -> None:
-    """Have a file under another name too, which it keeps if its own one goes to a new file."""
+    """Give a file another name too; a copy, where there can't be two names."""
     try:
         os.link(path, other)
     except OSError:  # not every file system can
@@ -349,7 +349,7 @@ def _name_too(path: Path, other: Path) -> None:
 
 
 def _kind(status: os.stat_result) -> str:
-    """What something is that should be a file."""
+    """What there is in the place of a file."""
     kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
     usual = "a file with a second name" if stat.S_ISREG(status.st_mode) else "a device or the like"
     return kinds.get(stat.S_IFMT(status.st_mode), usual)

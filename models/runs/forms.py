@@ -1,4 +1,4 @@
-"""What is read from a file has the form that the program writes, or is told to be damaged."""
+"""Checks that what was read from a file has the form in which the program writes it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def check_form(value: Any, form: Any, where: str, inside: str = "") -> None:
     value
         dicts, lists and what is in them, as `minigrad.training.load_checkpoint` gives them.
     form
-        A type, or a function that says whether a value is right and whose docstring is what to call
-        that. ``{"a": form, "b": form}``: a dict that has these, and maybe others. ``{...: form}``:
-        a dict with texts as names, all of whose values have the form. ``[form]``: a list, all of
-        whose items have it. ``(form, None)``: it may also be None.
+        a type; or a function that says whether a value is right, whose docstring goes into the
+        message. ``{"a": form, "b": form}``: a dict with these names, and maybe others. ``{...:
+        form}``: a dict from texts to values of that form. ``[form]``: a list of items of that form.
+        ``(form, None)``: None too is right.
     where
         the file, for the message.
     inside
@@ -71,7 +71,7 @@ def check_form(value: Any, form: Any, where: str, inside: str = "") -> None:
 
 
 def not_finite(tree: Any, inside: str = "") -> str:
-    """The place of the first array in a tree that holds NaN or infinity; empty: there is none."""
+    """The place of the first array in a tree with NaN or infinity in it; empty: there is none."""
     if isinstance(tree, Mapping | list | tuple):
         items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
         places = (not_finite(item, f"{inside}/{name}".lstrip("/")) for name, item in items)

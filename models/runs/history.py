@@ -30,14 +30,14 @@ class History:
         self._sums, self._count = [0.0, 0.0, 0.0], 0
 
     def took(self, step: Step) -> None:
-        """Take note of a step, for the next record."""
+        """Note a step, for the next record."""
         if not step.skipped:
             measured = (step.loss, step.grad_norm, step.grad_norm_clipped)
             self._sums = [a + b for a, b in zip(self._sums, measured, strict=True)]
             self._count += 1
 
     def means(self) -> dict[str, float] | None:
-        """Of the steps since the last time that this was asked; None if there were none."""
+        """The means over the steps since the last call; None if there were none."""
         if not self._count:
             return None
         loss, norm, clipped = (value / self._count for value in self._sums)
@@ -45,7 +45,7 @@ class History:
         return {"loss": loss, "grad_norm": norm, "grad_norm_clipped": clipped}
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Record it, here and in the file."""
+        """Add a record, here and in the file."""
         self.log.write(record)
         self.records.append(dict(record))
 
@@ -58,13 +58,13 @@ class History:
         return next((r for r in reversed(self.records) if r["split"] == split), None)
 
     def best(self, split: str) -> dict[str, Any] | None:
-        """The record of the lowest loss on a part of the text, the first one; None without any."""
+        """The first record with the lowest loss on a part of the text; None if there is none."""
         records = (record for record in self.records if record["split"] == split)
         return min(records, key=lambda record: float(record["loss"]), default=None)
 
     @property
     def best_loss(self) -> float | None:
-        """The lowest in validation; None if there was none yet."""
+        """The lowest loss in validation; None before the first one."""
         return min(self.losses("valid"), default=None)
 
     # ------------------------------------------------------------------ saving and loading
@@ -74,7 +74,7 @@ class History:
         return {"records": self.records, "sums": self._sums, "count": self._count}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`; the file is made to hold its records, and no others."""
+        """Go on from a `state_dict`; afterwards the file holds its records, and no others."""
         records, (loss, norm, clipped) = saved["records"], saved["sums"]
         lines = [json.dumps(r, allow_nan=False, ensure_ascii=False) + "\n" for r in records]
         write_atomically(self.log.path, "".join(lines).encode())

@@ -12,13 +12,13 @@ from typing import Any
 from minigrad import cuda
 from minigrad.files import printable
 from models.corpus import Corpus
-from models.runs.recipes import RECIPES
+from models.measuring.units import Unit, incomparable
 from models.rnnlm import RNNLM
 from models.runs.directory import RunDirectory
+from models.runs.recipes import RECIPES
 from models.runs.schedule import expected_steps
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer
-from models.measuring.units import Unit, incomparable
 
 
 def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) -> str:
@@ -52,7 +52,7 @@ def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) ->
 
 
 def letters_in_parts(word: str) -> str:
-    """What there is to say of a text in which `word` is written with letters in parts."""
+    """A warning about a text in which `word` has letters in parts."""
     one = len(unicodedata.normalize("NFC", word))
     return (
         f"the text has letters in parts (Unicode's form NFD, as macOS writes names): {word!r} is "
@@ -85,7 +85,7 @@ def results(
 ) -> str:
     """What a run that has ended has reached.
 
-    `worse` is after how many validations without a better one it was ended early, or 0.
+    `worse`: the run was ended early, after so many validations without a better one; 0: it was not.
     """
     valid = [record for record in records if record["split"] == "valid"]
     best, last = min(valid, key=lambda record: float(record["loss"])), valid[-1]
@@ -161,7 +161,7 @@ def whats_next(directory: RunDirectory, corpus: Corpus) -> str:
 
 
 def _python() -> str:
-    """How this Python can be called from here."""
+    """The command that calls this Python from here."""
     executable = Path(sys.executable)
     try:
         return shlex.quote(str(executable.relative_to(Path.cwd())))
@@ -170,7 +170,7 @@ def _python() -> str:
 
 
 def _prompt(corpus: Corpus) -> str:
-    """Something that the model can go on from: the first word of the text that it knows."""
+    """A prompt that the model knows: the first word of the text."""
     tokenizer = corpus.tokenizer
     beginning = corpus.train[:200]
     known = beginning if tokenizer.unk_id is None else beginning[beginning != tokenizer.unk_id]

@@ -1,4 +1,4 @@
-"""The options of a run, each described once: for the command line, for a file, for a check."""
+"""What describes an option of a run: once for the command line, for files and for checks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def option(default: Any, help: str, panel: str, **about: Any) -> Any:
     Parameters
     ----------
     default
-        what it is where nobody says anything.
+        its value if none is given.
     help, panel
         what it does, and the heading that it stands under, for ``--help``.
     about
         ``low``, ``high``: the range of a number. ``above``: a number it must exceed. ``shown``:
         what to tell as the default. ``metavar``: what stands for the value. ``may_change``: True
-        where a resumed run may be given another value.
+        if a resumed run may be given another value.
     """
     return field(default=default, metadata={"help": help, "panel": panel, **about})
 

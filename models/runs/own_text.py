@@ -1,60 +1,67 @@
-"""The text of a run, when the run is gone on with or measured again.
+"""The text that the settings of a run name.
 
-Whoever has made a run directory has chosen what its settings name, so they do not decide alone what
-is read here, and nothing is fetched because of them: a text is where they say it is, and is the
-very text that the run began with, or else whoever calls the command has to name it.
+A stranger may have made a run directory, and chosen the names in its settings. So when a run goes
+on, or is measured again, nothing is fetched because of them: the text has to be where they say, and
+to be the very text that the run began with. Otherwise whoever calls the command has to name it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
-from minigrad.data.texts.corpora import PYTHON_DOCS
-from minigrad.data.texts.downloads import REGISTRY, of_url, sha256_of
+from minigrad.data import CORPORA, Tokenizer, at_hand
+from models.corpus import Corpus, load_corpus
 from models.runs.options import flag
 from models.runs.settings import Settings
 
 
-def is_known(source: str) -> bool:
-    """Whether a text is called by its name: what that means, no settings can change."""
-    return source == PYTHON_DOCS or source in REGISTRY
+def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
+    """The text that the settings name, with the tokens of `tokenizer`, or its own."""
+    return load_corpus(
+        s.text,
+        valid=s.valid,
+        test=s.test,
+        split=s.split,
+        glob=s.glob,
+        level=s.level,
+        min_count=s.min_count,
+        max_vocab=s.max_vocab,
+        max_tokens=s.max_tokens,
+        valid_tokens=s.valid_tokens,
+        keep_case=not s.lowercase,
+        normalize=s.normalize,
+        tokenizer=tokenizer,
+    )
 
 
 def own_sources(s: Settings, given: Collection[str] = ()) -> list[tuple[str, str]]:
-    """The texts that a run names itself, but not by what they are called: setting and source.
+    """The texts that a run's own settings name: the name of the setting, and the source.
+
+    Those in `CORPORA` are left out: no settings can change what these names mean.
 
     Parameters
     ----------
     s
         the settings of the run.
     given
-        the names of those settings that are not the run's own, but of whoever goes on with it.
+        the names of the settings that are not the run's own: whoever goes on with it gave them.
     """
     sources = [("text", text) for text in s.text] + [("valid", s.valid), ("test", s.test)]
     return [
         (name, source)
         for name, source in sources
-        if source is not None and name not in given and not is_known(source)
+        if source is not None and name not in given and source not in CORPORA
     ]
 
 
 def check_at_hand(s: Settings, given: Collection[str] = ()) -> None:
-    """Raise a ValueError if a text of a run is not here: a file, a directory, or in the cache.
+    """Raise a ValueError if a text of a run would have to be fetched, or is not there.
 
     Parameters are those of `own_sources`.
     """
     for name, source in own_sources(s, given):
-        if not _is_here(source):
+        if not at_hand(source):
             raise ValueError(
                 f"the text of the run, {source!r}, is not here, where the run had it; "
                 f"{flag(name)} says where it is"
             )
-
-
-def _is_here(source: str) -> bool:
-    if "://" in source:
-        download = of_url(source)
-        path = download.path
-        return path.is_file() and download.sha256 in (None, sha256_of(path))
-    return Path(source).is_file() or Path(source).is_dir()

@@ -1,15 +1,15 @@
 """Recipes: the settings of published language models, by name.
 
-**Sums and means.** Many of these papers go down the sum of the loss over the T time steps of a
-window (averaged over the N streams), minigrad the mean over all T x N tokens, which is T times
-smaller; and so is its gradient g. A step with the sum, lr and clipping at c,
+**Sums and means.** Many of these papers minimise the sum of the loss over the T time steps of a
+window (averaged over the N streams). minigrad minimises the mean over all T x N tokens, which is T
+times smaller; so is its gradient g. A step with the sum, a learning rate lr and clipping at c,
 
     lr * clip(T g, c)  =  lr * T * clip(g, c / T),
 
-is therefore the same as one with the mean, the learning rate T times larger, and the clipping T
-times smaller: at T = 20, lr 1 and clip 5 become lr 20 and clip 0.25. What an optimiser does that
-divides by the gradient's own size (Adam, RMSprop, Adagrad) stays the same, so that there only the
-clipping changes. Each recipe says what its source had.
+is the same as one with the mean, a learning rate T times larger, and clipping at a T times smaller
+norm: at T = 20, lr 1 and clip 5 become lr 20 and clip 0.25. Optimisers that divide by the size of
+the gradient (Adam, RMSprop, Adagrad) take the same step with both, so that there only the clipping
+changes. Each recipe says what its source had.
 """
 
 from __future__ import annotations

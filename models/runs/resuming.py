@@ -1,7 +1,7 @@
 """Going on with a run: from which checkpoint, and on which text.
 
-A run directory may have been damaged, or made by a stranger. So whatever is in it is looked at
-before it is used, and before plain is written.
+A run directory may have been damaged, or made by a stranger. So everything in it is checked
+before it is used, and before anything is written.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 
 from minigrad.data import Tokenizer, load_tokenizer
 from minigrad.training import load_checkpoint
-from models.commands.errors import message
 from models.devices import check_available
-from models.runs.forms import check_form, count, not_finite, number, plain
-from models.runs.making import corpus_of, id_of, model_arguments
-from models.runs.own_text import check_at_hand, own_sources
-from models.showing.reporter import Reporter
-from models.runs.run import Run
 from models.runs.directory import RunDirectory
+from models.runs.forms import check_form, count, not_finite, number, plain
+from models.runs.new_model import model_arguments
+from models.runs.own_text import check_at_hand, corpus_of, own_sources
+from models.runs.run import Run
 from models.runs.saved_model import restore
 from models.runs.settings import Settings
+from models.showing.output import in_one_line
+from models.showing.reporter import Reporter
 
 MALFORMED = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError)
-"""What comes of a state that is not as it was written, where nobody has looked before."""
+"""The errors of a damaged state, where it was not checked before."""
 
 
 RECORD = {"step": count, "epoch": number, "split": str, "loss": number, "seconds": number}
@@ -61,7 +61,7 @@ FORM = {
     "corpus": str,
     "machine": {...: plain},
 }
-"""What a run goes on from. The parts of the trainer and the model look at the rest themselves."""
+"""The form of a checkpoint. The model, the trainer and its optimiser check their own parts."""
 
 
 def resume(
@@ -77,7 +77,7 @@ def resume(
     Parameters
     ----------
     settings
-        those of the run, but for what may change; see `Settings.changed`.
+        the run's own, changed where they may change; see `Settings.changed`.
     directory, reporter
         where the run is, and whom to tell.
     given
@@ -114,14 +114,14 @@ def resume(
         raise ValueError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from error
     if path == directory.previous:
         directory.go_back()
-    run.keep_best()
+    run.keeper.keep_best()
     if not run.ended:
         directory.save_settings(settings)
     return run
 
 
 def _check_best(directory: RunDirectory, tokenizer: Tokenizer) -> None:
-    """Raise a ValueError if the best weights so far are of no use, or of another run."""
+    """Raise a ValueError if the best weights so far are damaged, or of another run."""
     if directory.model.exists():
         try:
             restore(load_checkpoint(directory.model), tokenizer, directory.model, directory.run_id)
@@ -134,9 +134,9 @@ def _check_best(directory: RunDirectory, tokenizer: Tokenizer) -> None:
 def _begun_anew(
     settings: Settings, directory: RunDirectory, reporter: Reporter, given: Collection[str]
 ) -> Run:
-    """A run that was stopped before it had saved anything: it begins once more."""
+    """A run that was stopped before its first checkpoint: it begins again."""
     run = Run.new(settings, directory, reporter)
-    as_it_was = id_of(directory.read_settings(), run.corpus.fingerprint) == directory.run_id
+    as_it_was = directory.read_settings().run_id(run.corpus.fingerprint) == directory.run_id
     if own_sources(settings, given) and not as_it_was:
         raise _another_text(settings, directory)
     run.begin()
@@ -151,7 +151,7 @@ def _another_text(settings: Settings, directory: RunDirectory) -> ValueError:
 
 
 def _last_state(directory: RunDirectory, reporter: Reporter) -> tuple[Path, Any]:
-    """The last state of a run, or where that is of no use, the one before; and where it is."""
+    """The last state of a run that can be used, and the file that it is in."""
     last, previous = directory.checkpoint, directory.previous
     try:
         return last, _checked(directory, last)
@@ -162,7 +162,7 @@ def _last_state(directory: RunDirectory, reporter: Reporter) -> tuple[Path, Any]
             state = _checked(directory, previous)
         except (FileNotFoundError, ValueError):
             raise error from None
-        reason = message(error) if isinstance(error, ValueError) else f"there is no {last.name}"
+        reason = in_one_line(error) if isinstance(error, ValueError) else f"there is no {last.name}"
         step = state["trainer"]["step"]
         reporter.warn(f"{reason}. The run goes on from the checkpoint before it, of step {step:,}")
         return previous, state

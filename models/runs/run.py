@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-import minigrad
 from minigrad.data import batchify
 from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
-from models.runs import messages
 from models.corpus import Corpus, Ids
 from models.devices import check_available, using
 from models.measuring.evaluation import Evaluation, evaluate
-from models.runs.history import History
-from models.runs.making import corpus_of, id_of, make_model
-from models.runs.progress import Pace, Standing, averages, machine, machine_differences, now
-from models.showing.reporter import Reporter
 from models.rnnlm import RNNLM
-from models.runs.directory import RUN_VERSION, RunDirectory
-from models.writing.sampling import UnusableWeightsError, generate
-from models.runs.saved_model import describe, restore
+from models.runs import messages
+from models.runs.directory import RunDirectory
+from models.runs.history import History
+from models.runs.keeping import Keeper
+from models.runs.machine import machine_differences
+from models.runs.new_model import make_model
+from models.runs.own_text import corpus_of
+from models.runs.pace import Pace
+from models.runs.saved_model import restore
 from models.runs.schedule import (
     expected_steps,
     fraction_done,
@@ -35,28 +35,29 @@ from models.runs.schedule import (
     validation_is_due,
 )
 from models.runs.settings import LENGTH, Settings
+from models.runs.standing import Standing
+from models.runs.trainer import Step, Trainer
+from models.runs.trouble import Diverged, Watcher, eps_is_lost, likely_cause
+from models.showing.reporter import Now, Reporter
 from models.showing.tensorboard import TensorBoardLog, library
-from models.runs.trainer import Diverged, Step, Trainer
-from models.runs.trouble import Watcher, eps_is_lost, likely_cause
+from models.writing.sampling import UnusableWeightsError, generate
 
 SAMPLE = {"char": 300, "byte": 300, "word": 60, "bpe": 90}
-"""How many tokens a sample along the way has."""
-
-DRAW_EVERY = 60.0
-"""Seconds between two drawings of the curves while a run goes on."""
+"""How many tokens a sample has."""
 
 TELL_EVERY = 1.0
-"""Seconds after which steps on a GPU are fetched and told, at the latest."""
+"""Seconds after which steps on a GPU are fetched and shown, at the latest."""
 
 GIVE_UP_AFTER = 50
-"""Steps in a row that are skipped before a run stops."""
+"""A run stops when so many steps in a row had to be skipped."""
 
 
 class Run:
-    """A training run: first made ready, which finds whatever is wrong with its settings.
+    """A training run.
 
-    Make it by `new`, and `begin` it, or by `models.runs.resuming.resume`; and then `train`. All but
-    `new` go within ``directory.locked()``.
+    `new` makes one, and finds what is wrong with its settings; then `begin` it.
+    `models.runs.resuming.resume` makes one that goes on. `train` does the rest. All but `new` have
+    to be called within ``directory.locked()``.
 
     Attributes
     ----------
@@ -79,17 +80,16 @@ class Run:
         self.settings, self.corpus, self.directory, self.reporter = s, corpus, directory, reporter
         corpus.check_length(s.batch_size)
         if s.tensorboard:
-            library()  # now, before anything is written
+            library()  # raises now, before anything is written
         streams = batchify(corpus.train, s.batch_size, vocab_size=len(corpus.tokenizer))
         self.model, self.trainer = model, Trainer(model, s, streams, rng)
         self.total = expected_steps(s, self.trainer.steps_per_epoch)
         self.history, self.watcher = History(directory.log()), Watcher()
+        self.keeper = Keeper(self.trainer, self.history, corpus, directory)
         self.standing, self.pace = Standing(), Pace(s.device)
         self.interrupts, self.diverged = Interrupts(), ""
         self._events: TensorBoardLog | None = None
-        self._saw_unknown = corpus.unknown(corpus.train) > 0
-        self._saved_step = 0
-        self._began = self._saved = self._drawn = time.monotonic()
+        self._began = time.monotonic()
 
     # ------------------------------------------------------------------ beginning
 
@@ -110,14 +110,14 @@ class Run:
     @property
     def id(self) -> str:
         """The id of a run that begins like this."""
-        return id_of(self.settings, self.corpus.fingerprint)
+        return self.settings.run_id(self.corpus.fingerprint)
 
     def begin(self) -> None:
-        """Write what does not change while it goes on; the files of another run are deleted."""
+        """Write the files that will not change; the files of another run are deleted."""
         self.directory.begin(self.settings, self.corpus.tokenizer, self.id)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `_save` has written, but for the weights, which are there already."""
+        """Go on from what `Keeper.save` has written; the weights are there already."""
         self.trainer.load_state_dict(saved["trainer"])
         self.watcher.load_state_dict(saved["watcher"])
         self.standing = Standing(**saved["standing"])
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to do: it is over, and has been tested if it can be."""
+        """Whether there is nothing left to do: training is over, and the test too."""
         last = self.history.records[-1]["split"] if self.history.records else ""
         return self.standing.finished and (self.corpus.test is None or last == "test")
 
@@ -151,8 +151,8 @@ class Run:
         if self.corpus.in_parts:
             self.reporter.warn(messages.letters_in_parts(self.corpus.in_parts))
         tell(messages.introduction(self.settings, self.corpus, self.model, self.trainer) + "\n")
-        self._began = self._saved = self._drawn = time.monotonic()
-        self._saved_step, test = self.trainer.step, None
+        self._began, test = time.monotonic(), None
+        self.keeper.begins()
         with ExitStack() as stack:
             stack.enter_context(using(self.settings.device))
             self.interrupts = stack.enter_context(deferred_interrupts())
@@ -169,7 +169,7 @@ class Run:
                 self._save()
             except Diverged as error:
                 self.diverged = f"{error}. {likely_cause(self.settings, list(self.trainer.norms))}"
-            self._draw()
+            self.keeper.draw(self.reporter)
         tell()
         self._conclude(test)
 
@@ -177,8 +177,8 @@ class Run:
         tell, signal, unit = self.reporter.line, self.interrupts.signal, self.reporter.unit
         if self.diverged:
             tell(f"Stopped: {self.diverged}", "bold red")
-            if not eps_is_lost(self.settings):  # or going on would end in the same way
-                tell(messages.after_divergence(self.directory, self._saved_step))
+            if not eps_is_lost(self.settings):  # or to go on would end in the same way
+                tell(messages.after_divergence(self.directory, self.keeper.saved_step))
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}.", "bold")
             tell(messages.after_interruption(self.directory))
@@ -204,7 +204,7 @@ class Run:
             trainer.launch(lr)
             stopped, standing.due = self.interrupts.requested, self._is_due()
             to_record = trainer.step % every == 0
-            to_save = time.monotonic() - self._saved > 60 * s.save_every
+            to_save = self.keeper.checkpoint_is_due
             queued = trainer.waiting * pace.seconds_per_step  # what a fetch has to wait for
             late = trainer.full or max(pace.seconds, queued) > TELL_EVERY
             if late or stopped or standing.due or to_record or to_save:
@@ -236,7 +236,7 @@ class Run:
         )
 
     def _note(self, step: Step) -> None:
-        """Take note of a step, and tell what is wrong with it."""
+        """Note a step, and warn if something is wrong with it."""
         self.history.took(step)
         if step.skipped:
             self.reporter.warn(f"step {step.number:,} was skipped: something was not finite")
@@ -246,18 +246,32 @@ class Run:
             self.reporter.warn(f"{warning}, at step {step.number:,}; a lower --lr may help")
 
     def _tell(self, lr: float) -> None:
-        """Fetch the steps since the last time, the last of which was at `lr`, and tell of them."""
+        """Fetch the steps since the last time, and show the last of them, which was at `lr`."""
         trainer, pace, count = self.trainer, self.pace, self.trainer.waiting
         for step in trainer.fetch():
             self._note(step)
         pace.ends(count, trainer.tokens)
-        left = pace.seconds_left(trainer, self.total, self._seconds(), self.corpus)
-        self.reporter.stepped(now(trainer, step, lr, self.total, self._fraction(), pace, left))
+        self.reporter.stepped(
+            Now(
+                step=trainer.step,
+                total=self.total,
+                epoch=trainer.epochs,
+                epochs=None if self.total is None else self.total / trainer.steps_per_epoch,
+                fraction=self._fraction(),
+                loss=step.loss,
+                grad_norm=step.grad_norm,
+                grad_norm_clipped=step.grad_norm_clipped,
+                lr=lr,
+                tokens_per_second=pace.tokens_per_second,
+                memory=pace.memory,
+                seconds_left=pace.seconds_left(trainer, self.total, self._seconds(), self.corpus),
+            )
+        )
 
     # ------------------------------------------------------------------ measuring
 
     def _record(self, lr: float) -> None:
-        """Write down what the steps since the last time were like."""
+        """Write a record of the steps since the last one."""
         more = {
             "lr": lr,
             "tokens": self.trainer.tokens,
@@ -266,8 +280,7 @@ class Run:
         }
         if (means := self.history.means()) is not None:
             self._write("train", {**means, **more})
-        if time.monotonic() - self._drawn > DRAW_EVERY:
-            self._draw()
+        self.keeper.draw_if_due(self.reporter)
 
     def _write(self, split: str, measured: Mapping[str, Any]) -> None:
         about = {"step": self.trainer.step, "epoch": round(self.trainer.epochs, 6), "split": split}
@@ -280,7 +293,7 @@ class Run:
         """Validate, and do what follows from it; False if it was interrupted."""
         s, trainer, standing = self.settings, self.trainer, self.standing
         began = time.monotonic()
-        with averages(trainer.optimizer):
+        with trainer.averaged():
             loss = self._measured(self.model, self.corpus.valid)
             if loss is None:
                 return False
@@ -304,24 +317,8 @@ class Run:
                 trainer.start_averaging()
                 self.reporter.line(f"step {trainer.step:,}: averages the weights from here on")
         self._save()
-        self.keep_best()
+        self.keeper.keep_best()
         return True
-
-    def keep_best(self) -> None:
-        """Keep the weights if they are the best so far, and are not kept yet.
-
-        That is done after the checkpoint that tells of it, and again when a run goes on from there:
-        so the best weights are never of a validation that the records do not have.
-        """
-        best, kept = self.history.best("valid"), self.directory.model
-        if best is None or best["step"] != self.trainer.step:
-            return
-        if kept.is_file():
-            described = load_checkpoint(kept)
-            if (described["step"], described["loss"]) == (best["step"], best["loss"]):
-                return
-        with averages(self.trainer.optimizer):
-            self.directory.save_model(self._described(best["loss"]))
 
     def _measured(self, model: RNNLM, part: Ids) -> float | None:
         """The loss on a part of the text, in nats per token; None if it was interrupted."""
@@ -348,7 +345,7 @@ class Run:
         return None if result is None else result.nats
 
     def _test(self) -> float | None:
-        """The loss of the best weights on the text kept to the end, if it can be had now."""
+        """The loss of the best weights on the text to test on; None if it is not time for it."""
         if self.corpus.test is None or not self.standing.finished:
             return None
         if not self.directory.model.is_file():  # somebody has removed them
@@ -382,45 +379,9 @@ class Run:
             raise Diverged(f"the model's logits became nan or inf in step {step:,}") from None
         self.reporter.sample(f"a sample {when if step else 'before training'}", sample.strip("\n"))
 
-    # ------------------------------------------------------------------ keeping
-
-    def _described(self, loss: float | None) -> dict[str, Any]:
-        corpus, step = self.corpus, self.trainer.step
-        about = (self._saw_unknown, corpus.fingerprint, self.directory.run_id)
-        return describe(self.model, corpus.tokenizer, step, loss, *about)
-
     def _save(self) -> None:
-        """Write a checkpoint: all that the rest of the run depends on.
-
-        Raises
-        ------
-        Diverged
-            if something in it is not finite, which loss and gradient had not told.
-        """
-        self.directory.save_checkpoint(
-            {
-                "run_version": RUN_VERSION,
-                "minigrad": minigrad.__version__,
-                "settings": self.settings.to_dict(),
-                "model": self._described(None),
-                "trainer": self.trainer.state_dict(),
-                "history": self.history.state_dict(),
-                "watcher": self.watcher.state_dict(),
-                "standing": asdict(replace(self.standing, seconds=self._seconds())),
-                "corpus": self.corpus.fingerprint,
-                "machine": machine(self.settings.device),
-            },
-            keep=self.trainer.step > self._saved_step,
+        """Write a checkpoint."""
+        self.keeper.save(
+            watcher=self.watcher.state_dict(),
+            standing=asdict(replace(self.standing, seconds=self._seconds())),
         )
-        self._saved, self._saved_step = time.monotonic(), self.trainer.step
-
-    def _draw(self) -> None:
-        """Draw the curves. That it can't be done stops no run."""
-        try:
-            from models.showing.curves import curves  # which takes a while
-
-            title = messages.title(self.settings)
-            self.directory.save_curves(curves(self.history.records, self.reporter.unit, title))
-        except Exception as error:
-            self.reporter.warn(f"the curves could not be drawn: {type(error).__name__}: {error}")
-        self._drawn = time.monotonic()

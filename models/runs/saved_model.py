@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data import Tokenizer
-from models.runs.forms import check_form, count, not_finite, number
 from models.rnnlm import RNNLM, check_arguments
+from models.runs.forms import check_form, count, not_finite, number
 
 FORMAT, VERSION = "minigrad-rnnlm", 2
 

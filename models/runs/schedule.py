@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 
+from minigrad.optim import half_cosine
 from models.runs.settings import Settings
 
 RECORDS = 200
-"""About how many records of the training loss a run makes, if it is known how long it is."""
+"""About how many records of the training loss a run of known length makes."""
 
 RECORD_EVERY = 50
-"""Steps between two records, if it is not."""
+"""Steps between two records in a run of unknown length."""
 
 
 def fraction_done(s: Settings, step: int, epochs: float, seconds: float) -> float:
     """How much of the run is done, from 0 to 1, after so many steps, epochs and seconds.
 
-    Where the settings limit more than one of them, whichever is nearest to its end counts.
+    If the settings limit several of them, the one nearest to its end counts.
     """
     parts = [
         step / s.steps if s.steps is not None else 0.0,
@@ -34,12 +35,12 @@ def expected_steps(s: Settings, steps_per_epoch: int) -> int | None:
 
 
 def steps_between_records(total: int | None) -> int:
-    """After how many steps there is a record of the training loss, in a run of so many steps."""
+    """The number of steps between two records of the training loss, in a run of `total` steps."""
     return RECORD_EVERY if total is None else max(1, total // RECORDS)
 
 
 def warmup_steps(s: Settings, total: int | None) -> int:
-    """In how many steps the learning rate rises."""
+    """How many steps the learning rate rises for."""
     if s.warmup is not None:
         return s.warmup
     if s.schedule != "cosine":
@@ -50,9 +51,10 @@ def warmup_steps(s: Settings, total: int | None) -> int:
 def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None) -> float:
     """The learning rate of the step after `step` steps, in epoch number `epoch`, from 0.
 
-    ``"cosine"``: up from 0, then along half a cosine down to ``final_lr`` of the largest.
-    ``"decay"``: times ``decay`` with each epoch, from the one after ``decay_after`` epochs on.
-    ``"constant"`` and ``"plateau"``: the largest, which the validation may make smaller.
+    In the first steps it rises from 0; then comes the schedule.
+    ``"cosine"``: along half a cosine, from the largest down to ``final_lr`` times the largest.
+    ``"decay"``: times ``decay`` in each epoch after the first ``decay_after`` ones.
+    ``"constant"`` and ``"plateau"``: the largest. (With plateau, validations make it smaller.)
     """
     rise = warmup_steps(s, total)
     if step < rise:
@@ -62,8 +64,8 @@ def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None)
     if s.schedule == "cosine":
         if total is not None and s.minutes is None:
             fraction = (step - rise) / max(1, total - rise)
-        swing = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
-        return s.learning_rate * (s.final_lr + (1 - s.final_lr) * swing)
+        share = half_cosine(min(1.0, fraction))
+        return s.learning_rate * (s.final_lr + (1 - s.final_lr) * share)
     return s.learning_rate
 
 
@@ -72,9 +74,9 @@ def validation_is_due(
 ) -> bool:
     """Whether it is time for a validation.
 
-    After each epoch, where the run is counted in epochs or something else counts them; after each
-    tenth of a run of less than five epochs, or one that is counted otherwise; or as often as the
-    settings say; and in the end.
+    It is time at the end of the run, and before it as often as the settings say. If they say
+    nothing: after each epoch, in a run of several epochs or with a schedule or optimiser that goes
+    by epochs; after each tenth of the run otherwise.
 
     Parameters
     ----------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ LEARNING_RATES = {
     "rmsprop": 0.002,
     "adagrad": 0.1,
 }
-"""What to begin with where no learning rate is given."""
+"""The largest learning rate if none is given."""
 
 
 @dataclass(frozen=True)
@@ -311,11 +313,19 @@ class Settings:
             if value is not None
         }
 
+    def run_id(self, fingerprint: str) -> str:
+        """The id of a run that begins with these settings, on the text of this fingerprint.
+
+        The same settings and text give the same run, bit for bit, and the same id.
+        """
+        content = json.dumps([self.to_dict(), fingerprint], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
     @classmethod
     def combined(cls, *layers: Mapping[str, Any]) -> Settings:
-        """The settings that `layers` give, a later one before an earlier one.
+        """The settings that `layers` give; a later layer overrides an earlier one.
 
-        A recipe that one of them names stands below all of them, and above the defaults.
+        If one of them names a recipe, all of them override the recipe, and it the defaults.
         """
         for layer in layers:
             check_names(layer, option_types(), "settings")
@@ -323,24 +333,24 @@ class Settings:
         recipe = RECIPES[name].settings if isinstance(name, str) and name in RECIPES else {}
         given: dict[str, Any] = {}
         for layer in (recipe, *layers):
-            if any(layer.get(name) is not None for name in LENGTH):  # one choice, made anew
+            if any(layer.get(name) is not None for name in LENGTH):  # one choice of the three
                 given = {name: value for name, value in given.items() if name not in LENGTH}
             given.update(layer)
         return cls(**given)
 
     @classmethod
     def saved(cls, values: Mapping[str, Any]) -> Settings:
-        """The settings that `to_dict` told, whatever the recipe that they name says today."""
+        """The settings that `to_dict` gave, even if their recipe has changed since."""
         check_names(values, option_types(), "settings")
         return cls(**values)
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
-        """These settings, changed in what a resumed run may change.
+        """These settings with changes that a resumed run may make.
 
         Raises
         ------
         ValueError
-            for another option than those.
+            for an option that it may not change.
         """
         given = changes
         if any(name in changes for name in LENGTH):
@@ -355,7 +365,7 @@ class Settings:
         return settings
 
     def fixed_differences(self, saved: Mapping[str, Any]) -> str:
-        """What a run keeps, and is no longer as `saved` by `to_dict`; empty if nothing is."""
+        """What a run may not change and yet differs from `saved`, of `to_dict`; empty: nothing."""
         now = self.to_dict()
         return ", ".join(
             f"{flag(name)} from {saved.get(name)} to {now.get(name)}"
@@ -365,10 +375,10 @@ class Settings:
 
 
 LENGTH = ("steps", "epochs", "minutes")
-"""The options that say how long to train; where there are several, the first to come counts."""
+"""The options that say how long to train; a run ends with the first that is reached."""
 
 MAY_CHANGE = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("may_change")}
-"""The options that a resumed run may be given other values of."""
+"""The options that a resumed run may change."""
 
 
 @cache

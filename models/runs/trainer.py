@@ -5,27 +5,24 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad import Tensor, nn, ones, optim
 from minigrad.data import windows
-from minigrad.training import detach_state, evaluating
+from minigrad.training import evaluating, full_bptt
 from models.corpus import Ids
 from models.devices import Readings, device_of
-from models.rnnlm import RNNLM, Objective
+from models.measuring.evaluation import quiet
+from models.rnnlm import RNNLM
+from models.runs.optimizers import make_averaging, make_optimizer, sparse_embedding
 from models.runs.settings import Settings
+from models.runs.trouble import Diverged
 
 FETCH_EVERY = 50
-"""Steps on a GPU whose losses are fetched together, at most."""
-
-SPARSE_FROM = 1000
-"""Tokens in a vocabulary from which on the gradient of the embedding is worth keeping sparse."""
-
-
-class Diverged(ArithmeticError):  # noqa: N818 (it says what happened)
-    """The loss, or its gradient, has become NaN or infinite."""
+"""At most so many steps on a GPU have their losses fetched together."""
 
 
 class Step(NamedTuple):
@@ -57,31 +54,31 @@ class _Counts(NamedTuple):
 
 
 class Trainer:
-    """A training run as it stands: all that the next step depends on.
+    """Takes the steps of a run, and holds all that the next step depends on.
 
-    The text lies in parallel streams, which are read window by window. The state goes along from
-    one window to the next, cut off from the tape in between, and starts anew with each epoch.
+    The text lies in parallel streams, which are read window by window: truncated BPTT. The state
+    is carried from one window to the next, cut off from the tape, and begins anew in each epoch.
 
-    `launch` takes a step, and `fetch` gives what the steps since the last time have told; `advance`
-    does both. On the CPU a step is known at once. On a GPU the streams go over once, and nothing
-    comes back within a step: losses and norms stay there until they are fetched, and whether they
-    are finite the GPU sees for itself. From the first step on whose loss or gradient is not, none
-    changes the weights; `fetch` then tells which one it was.
+    `launch` takes a step, and `fetch` gives the results of the steps since the last time; `advance`
+    does both. On the CPU the results are known at once. To a GPU the streams are moved once, and
+    nothing comes back within a step: losses and norms stay there until they are fetched. The GPU
+    itself looks whether they are finite. From the first step on that has a loss or a gradient that
+    is not, no step changes the weights; `fetch` then tells which step that was.
 
-    (With ``on_nonfinite="skip"`` each step is looked at on a GPU too: whether the next one goes on
-    from the state, or without one, depends on it.)
+    (With ``on_nonfinite="skip"`` the host looks at each step on a GPU too, because the next step
+    depends on it: it goes on from the state, or without one.)
 
     Parameters
     ----------
     model
-        what is trained, on the device where it is.
+        the model to train, on its own device.
     settings
-        how.
+        those of the run.
     streams
         ids, shape (L, N), from `minigrad.data.batchify`, with a `vocab_size`: on a GPU nothing else
-        looks whether they are in the vocabulary.
+        checks that they are in the vocabulary.
     rng
-        what the model drops by; its state is part of the run's.
+        draws the model's dropout; its state is saved with the run.
 
     Attributes
     ----------
@@ -90,12 +87,12 @@ class Trainer:
     waiting : int
         how many of them have not been fetched yet.
     epoch, at : int
-        how often the whole text was read, and the time step in the streams to go on from.
+        how often the whole text was read, and the next time step in the streams.
     tokens : int
         how many tokens have been predicted so far.
     skipped, skipped_in_a_row : int
-        how many steps have left the weights as they were, since something was not finite; and how
-        many of them were the last.
+        how many steps left the weights as they were because something was not finite; and how many
+        of the last steps, without one in between, did so.
     averaging : bool
         whether NT-ASGD has begun to average the weights.
     """
@@ -110,7 +107,7 @@ class Trainer:
             streams = Tensor(streams, device=self.device).data
         self.windows = windows(streams, settings.bptt)
         self.parameters = model.parameters()
-        if model.embedding is not None:  # a GPU would have to be waited for to know the rows
+        if model.embedding is not None:  # on a GPU, to know the rows would mean to wait
             sparse = sparse_embedding(settings, model.embedding.num_embeddings)
             model.embedding.sparse = sparse and not on_gpu
         self.optimizer = make_optimizer(settings, self.parameters)
@@ -119,7 +116,7 @@ class Trainer:
         self.skipped = self.skipped_in_a_row = 0
         self.averaging = False
         self.state: Any = None
-        self.norms: deque[float] = deque(maxlen=50)  # of the last steps, to explain trouble by
+        self.norms: deque[float] = deque(maxlen=50)  # of the last steps, to explain trouble
         self._known: list[Step] = []
         looks = settings.on_nonfinite == "skip" or not on_gpu
         self._readings = None if looks else Readings(FETCH_EVERY)
@@ -127,7 +124,7 @@ class Trainer:
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many windows there are in the text, if all are as long as they should be."""
+        """How many windows there are in the text, if their length does not vary."""
         return math.ceil(self.windows.time_steps / self.settings.bptt)
 
     @property
@@ -137,16 +134,16 @@ class Trainer:
 
     @property
     def waiting(self) -> int:
-        """How many steps have been launched and not been fetched yet."""
+        """How many steps have been launched but not fetched yet."""
         return len(self._known) + len(self._before)
 
     @property
     def full(self) -> bool:
-        """Whether what there is has to be fetched before the next step."""
+        """Whether there is no room for another step before a `fetch`."""
         return self.waiting >= (1 if self._readings is None else self._readings.capacity)
 
     def advance(self, lr: float) -> Step:
-        """Launch a step and fetch it; of several that were waiting, the last is given.
+        """Launch a step and fetch it; if others were waiting, they are fetched too.
 
         Raises
         ------
@@ -158,7 +155,7 @@ class Trainer:
         return step
 
     def launch(self, lr: float) -> None:
-        """Train on the next window, at a learning rate of `lr`. On a GPU nothing is waited for.
+        """Train on the next window, at a learning rate of `lr`; do not wait for a GPU.
 
         Raises
         ------
@@ -168,17 +165,24 @@ class Trainer:
         s = self.settings
         length = min(self._window_length(), self.windows.time_steps - self.at)
         inputs, targets = self.windows.at(self.at, length)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # we look ourselves
-            objective = self.model.objective(inputs, targets, self.state)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr * length / s.bptt if s.vary_bptt else lr
+
+        def objective(inputs: Any, state: Any) -> tuple[tuple[Tensor, Tensor], Any]:
+            total, loss, state = self.model.objective(inputs, targets, state)
+            return (total, loss), state
+
+        self.optimizer.zero_grad()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * length / s.bptt if s.vary_bptt else lr
+        with quiet():  # we look ourselves
+            window = full_bptt(objective, lambda losses, _: losses, inputs, targets, self.state)
+            _, loss = window.loss
             useful = True
             if self._readings is None:
-                useful = self._look_and_step(objective)
+                useful = self._look_and_step(loss)
             else:
-                self._step_unseen(objective, self._readings)
-        # a state that has become useless is not carried on
-        self.state = detach_state(objective.state) if useful else None
+                self._step_unseen(loss, self._readings)
+        # a useless state is not carried on
+        self.state = window.state if useful else None
         self.step += 1
         self.tokens += targets.size
         self.at += length
@@ -191,9 +195,9 @@ class Trainer:
         Raises
         ------
         Diverged
-            in the place of the first step whose loss or gradient is not finite, unless the settings
-            say to skip such a step. Weights and counts are then as they were before it; on a GPU
-            the state is lost, so that a run can go on from its last checkpoint only.
+            instead of the first step whose loss or gradient is not finite, unless the settings say
+            to skip such steps. Weights and counts are then as before that step; on a GPU the state
+            is lost, so that a run can only go on from its last checkpoint.
         """
         known, self._known = self._known, []
         yield from known
@@ -211,12 +215,10 @@ class Trainer:
             after = clipped[0] if clipped else min(norm, limit)
             yield Step(counts.step + 1, loss, norm, after, False)
 
-    def _look_and_step(self, objective: Objective) -> bool:
-        """Take a step if loss and gradient are finite; whether they were."""
-        loss, norm, clipped = float(objective.loss.item()), math.nan, math.nan
+    def _look_and_step(self, measured: Tensor) -> bool:
+        """Take a step if loss and gradient are finite; returns whether they were."""
+        loss, norm, clipped = float(measured.item()), math.nan, math.nan
         if math.isfinite(loss):
-            self.optimizer.zero_grad()
-            objective.total.backward()
             norm, clipped = self._clip()
         skipped = not math.isfinite(norm)
         if skipped:
@@ -230,12 +232,10 @@ class Trainer:
         self._known.append(Step(self.step + 1, loss, norm, clipped, skipped))
         return not skipped
 
-    def _step_unseen(self, objective: Objective, readings: Readings) -> None:
-        """Take a step that changes nothing if something is not finite, here or in a step before."""
+    def _step_unseen(self, loss: Tensor, readings: Readings) -> None:
+        """Take a step that changes nothing if this or an earlier step had something not finite."""
         s = self.settings
-        self.optimizer.zero_grad()
-        objective.total.backward()
-        measured = [objective.loss, optim.clip_grad_norm_(self.parameters, s.clip or math.inf)]
+        measured = [loss, optim.clip_grad_norm_(self.parameters, s.clip or math.inf)]
         if s.clip_value:
             optim.clip_grad_value_(self.parameters, s.clip_value)
             measured.append(optim.clip_grad_norm_(self.parameters, math.inf))
@@ -261,20 +261,25 @@ class Trainer:
         s = self.settings
         norm = float(optim.clip_grad_norm_(self.parameters, s.clip or math.inf).item())
         clipped = min(norm, s.clip) if s.clip else norm
-        if s.clip_value and clipped > s.clip_value:  # else no element can be larger
+        if s.clip_value and clipped > s.clip_value:  # else each element is smaller
             optim.clip_grad_value_(self.parameters, s.clip_value)
             clipped = float(optim.clip_grad_norm_(self.parameters, math.inf).item())
         return norm, clipped
 
     def start_averaging(self) -> None:
-        """From here on average the weights: the A of NT-ASGD."""
+        """Average the weights from now on: the A of NT-ASGD."""
         self.averaging = True
         self.optimizer = make_averaging(self.settings, self.parameters)
+
+    def averaged(self) -> AbstractContextManager[Any]:
+        """Within it, the parameters are their averages, if the optimiser keeps any."""
+        optimizer = self.optimizer
+        return optimizer.averaged() if isinstance(optimizer, optim.ASGD) else nullcontext()
 
     # ------------------------------------------------------------------ saving and loading
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later run needs to go on from here, but for the weights themselves.
+        """What a later run needs to go on from here, except the weights.
 
         Raises
         ------
@@ -299,12 +304,12 @@ class Trainer:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`: the next step is, bit for bit, the one that it was before.
+        """Go on from a `state_dict`: the next steps are the same, bit for bit.
 
         Raises
         ------
         ValueError
-            if it is not of such a run.
+            if it is of another kind of run.
         """
         if saved["at"] >= self.windows.time_steps:
             raise ValueError(f"at is {saved['at']}, of {self.windows.time_steps} time steps")
@@ -319,7 +324,7 @@ class Trainer:
         options = [dict(group) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(saved["optimizer"])
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
-            group.update({**own, "lr": group["lr"]})  # the settings say all but that
+            group.update({**own, "lr": group["lr"]})  # all others are the settings'
         self._check_remembered()
         for name in ("step", "epoch", "at", "tokens", "skipped", "skipped_in_a_row"):
             setattr(self, name, saved[name])
@@ -329,7 +334,7 @@ class Trainer:
         self.lengths.bit_generator.state = saved["lengths"]
 
     def _check_remembered(self) -> None:
-        """Raise a ValueError unless the optimiser remembers what it does after a step."""
+        """Raise a ValueError unless the optimiser's state is as it would be after a step."""
         make = make_averaging if self.averaging else make_optimizer
         like = nn.Parameter(np.zeros(1, np.float32))
         like.grad, one = ones(1), make(self.settings, [like])
@@ -343,47 +348,15 @@ class Trainer:
                 )
 
 
-def make_optimizer(s: Settings, parameters: list[Any]) -> optim.Optimizer:
-    """The optimiser of `parameters` that the settings ask for."""
-    more: dict[str, Any] = {} if s.eps is None else {"eps": s.eps}
-    lr, decay = s.learning_rate, s.weight_decay
-    if s.optimizer == "rmsprop":
-        more |= {} if s.smoothing is None else {"alpha": s.smoothing}
-        return optim.RMSprop(parameters, lr=lr, weight_decay=decay, **more)
-    if s.optimizer == "adagrad":
-        # min-char-rnn adds its eps under the root: it is in the sum of squares from the beginning
-        squared: dict[str, Any] = {"eps": 0.0, "initial_accumulator_value": (s.eps or 1e-10) ** 2}
-        return optim.Adagrad(parameters, lr=lr, weight_decay=decay, **squared)
-    if s.optimizer in ("sgd", "nt-asgd"):
-        return optim.SGD(parameters, lr=lr, weight_decay=decay)
-    if s.smoothing is not None:
-        more["betas"] = (0.9, s.smoothing)
-    kind = optim.AdamW if s.optimizer == "adamw" else optim.Adam
-    return kind(parameters, lr=lr, weight_decay=decay, **more)
-
-
-def make_averaging(s: Settings, parameters: list[Any]) -> optim.ASGD:
-    """Averaged SGD that averages from its first step on."""
-    return optim.ASGD(
-        parameters, lr=s.learning_rate, lambd=0.0, t0=0.0, weight_decay=s.weight_decay
-    )
-
-
-def sparse_embedding(s: Settings, vocab_size: int) -> bool:
-    """Whether a row-sparse gradient of the embedding gives the same as a dense one, and sooner."""
-    plain = s.optimizer in ("sgd", "adagrad") and not s.weight_decay
-    return plain and not s.tied and vocab_size >= SPARSE_FROM
-
-
 def _tensors(state: Any, device: str | None) -> Any:
-    """Nested tuples and lists of arrays as such of Tensors on `device`."""
+    """Nested tuples and lists of arrays with Tensors on `device` in their place."""
     if isinstance(state, tuple | list):
         return type(state)(_tensors(part, device) for part in state)
     return state if state is None else Tensor(state, device=device)
 
 
 def _shapes(state: Any) -> Any:
-    """Nested tuples and lists of Tensors as such of their shapes."""
+    """Nested tuples and lists of Tensors with their shapes in their place."""
     if isinstance(state, tuple | list):
         return type(state)(map(_shapes, state))
     return state if state is None else state.shape

@@ -13,15 +13,19 @@ OVER = 100
 """Steps that the loss is averaged over, to tell a trend from chance."""
 
 
+class Diverged(ArithmeticError):  # noqa: N818 (it says what happened)
+    """The loss, or its gradient, has become NaN or infinite."""
+
+
 class Watcher:
     """Notices a training loss that rises instead of falling.
 
     Attributes
     ----------
     mean, lowest : float or None
-        the running mean of the loss, over about a hundred steps, and the lowest that it was.
+        the running mean of the loss, over about a hundred steps, and its lowest value.
     warned : bool
-        whether it has been said; until the loss is down again, it is said no more.
+        whether there was a warning; there is no second one until the loss is down again.
     """
 
     def __init__(self) -> None:
@@ -30,7 +34,7 @@ class Watcher:
         self.warned, self.count = False, 0
 
     def saw(self, loss: float) -> str:
-        """Take note of a step's loss; what there is to say of it, mostly nothing."""
+        """Note the loss of a step; returns a warning, mostly an empty one."""
         self.count += 1
         weight = max(1 / self.count, 1 / OVER)
         self.mean = loss if self.mean is None else self.mean + weight * (loss - self.mean)
@@ -60,14 +64,14 @@ def eps_is_lost(s: Settings) -> bool:
 
 
 def likely_cause(s: Settings, norms: Sequence[float]) -> str:
-    """Why the loss or the gradient is not finite, and what to try; a sentence or two.
+    """Why the loss or the gradient may not be finite, and what to try: a sentence or two.
 
     Parameters
     ----------
     s
         the settings of the run.
     norms
-        of the gradients, before clipping, in the last steps that went well.
+        the norms of the gradients, before clipping, in the last steps that went well.
     """
     if eps_is_lost(s):
         return f"--eps {s.eps:g} is 0 in float32: begin anew with a larger one, such as 1e-8."

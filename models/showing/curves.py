@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from models.measuring.units import COLOURS, Unit
+from models.measuring.units import Unit
 from models.showing.drawing import (
     FAINT,
     LINES,
@@ -32,20 +32,21 @@ from models.showing.drawing import (
     write,
     x_axis,
 )
+from models.showing.output import COLOURS
 
 TRAIN, VALID, BEFORE, AFTER, RATE = "#8fb8de", "#c1440e", "#b0b0bc", "#5b4b8a", "#2f7f6f"
 
 DASHES = ("-", "--", ":", "-.")
-"""Once all colours are taken."""
+"""The styles of lines, for more runs than there are colours."""
 
 NATS = Unit("loss in nats per token", "nats", lambda nats: nats)
-"""What runs are compared in whose tokens are not of one kind."""
+"""The unit in which runs with different kinds of tokens are compared."""
 
 MOST_NAME = 32
-"""Letters of a run's name at most."""
+"""The most letters of a run's name."""
 
 MOST, LEAST_NORM = 1e15, 1e-12
-"""What is drawn at most, and of a norm at least: a logarithmic axis has no 0."""
+"""The largest number that is drawn, and the smallest norm: a logarithmic axis has no 0."""
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -59,11 +60,11 @@ def curves(records: Records, unit: Unit, title: str) -> bytes:
     records
         as in `metrics.jsonl`: each with "step", "split" ("train" or "valid") and "loss" in nats,
         those of "train" also with "grad_norm", "grad_norm_clipped" and "lr". A field that is
-        missing, or no finite number, is passed over.
+        missing, or not a finite number, is left out.
     unit
-        what to tell the losses in; a perplexity gets a logarithmic axis.
+        the unit of the losses; a perplexity gets a logarithmic axis.
     title
-        what stands above.
+        the title above the curves.
 
     Returns
     -------
@@ -138,11 +139,11 @@ def comparison(runs: Sequence[tuple[str, Records, Unit]], x: str = "step") -> by
     Parameters
     ----------
     runs
-        of each its name, its records and its unit. Runs of different units are told in nats per
+        the name, the records and the unit of each. Runs with different units are drawn in nats per
         token.
     x
-        what to draw them against: "step", "epoch", "seconds" or "tokens". A record that lacks it
-        takes it from the records before and after.
+        the x axis: "step", "epoch", "seconds" or "tokens". Where a record lacks it, the value is
+        interpolated from the records before and after.
 
     Returns
     -------
@@ -205,7 +206,7 @@ def _split(records: Records, split: str) -> Records:
 
 
 def _column(records: Records, key: str) -> Array:
-    """What the records have under `key`: NaN for what is no number, cut off at 1e15."""
+    """The values of `key` in the records, cut off at 1e15; NaN for what is not a number."""
     values = [record.get(key) for record in records]
     try:
         column = np.array(values, float).reshape(len(values))  # None becomes NaN
@@ -224,7 +225,7 @@ def _points(records: Records, key: str) -> Points:
 
 
 def _against(name: str, records: Records, split: str, x: str) -> Points:
-    """The losses of `split` against `x`; where that is missing, it is had from the step."""
+    """The losses of `split` against `x`; where `x` is missing, it is interpolated by the step."""
     steps, values = _column(records, "step"), _column(records, x)
     known = ~(np.isnan(steps) | np.isnan(values))
     line = _points(_split(records, split), "loss")
@@ -235,7 +236,7 @@ def _against(name: str, records: Records, split: str, x: str) -> Points:
 
 
 def _scale(x: str, right: float) -> tuple[str, float]:
-    """The name of the x axis, and what to divide by."""
+    """The name of the x axis, and what its values are divided by."""
     if x != "seconds" or right < 300:
         return x, 1.0
     return ("minutes", 60.0) if right < 5 * 3600 else ("hours", 3600.0)

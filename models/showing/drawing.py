@@ -23,10 +23,10 @@ from models.measuring.units import Unit
 TEXT, FAINT, LINES = "#333333", "#777777", "#e6e6e6"
 
 POINTS = 600
-"""A line of more points than that is drawn as their means, with the range of each mean faint."""
+"""A longer line is drawn as the means of neighbouring points, with their range behind it."""
 
 MOST_NATS = 230.0
-"""Losses are cut off there, at a perplexity of 1e100: those of a run that blew up."""
+"""Larger losses, of a run that blew up, are cut off here, at a perplexity of 1e100."""
 
 DPI = 150
 """Pixels per inch of a figure."""
@@ -60,7 +60,7 @@ def png(figure: Figure) -> bytes:
 
 @contextmanager
 def missing_letters_as_boxes() -> Iterator[None]:
-    """Within it, letters that no font here has come out as boxes, without a warning."""
+    """Within it, letters that are in no font here become boxes, without a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
@@ -70,7 +70,7 @@ def missing_letters_as_boxes() -> Iterator[None]:
 
 
 def cut_off(nats: float) -> float:
-    """A loss as far as it can be drawn."""
+    """A loss within the limits of what is drawn."""
     return min(max(nats, -MOST_NATS), MOST_NATS)
 
 
@@ -85,17 +85,17 @@ def draw_line(
     dots: float = 0.0,
     **options: Any,
 ) -> None:
-    """Draw a line; one of very many points as means of neighbours, with their range behind it.
+    """Draw a line. If it has very many points: means of neighbours, with their range behind.
 
     Parameters
     ----------
     of
-        turns losses in nats into what is drawn, after the means are taken; None: as they are.
+        turns means of losses in nats into what is drawn; None: they are drawn as they are.
     band
         whether to show that range.
     dots
-        how large a dot to put at each point, unless there are too many. A lone point gets one
-        anyway, or it would not be seen.
+        the size of a dot at each point, unless there are too many. A lone point always gets one, or
+        it would not be seen.
     """
     x, y = points
     if not len(x):
@@ -141,7 +141,7 @@ def mark_best(axes: Axes, x: float, y: float, text: str, colour: str, right: flo
 
 
 def dress(axes: Axes) -> None:
-    """Take away what draws the eye from the lines."""
+    """Make the axes faint, so that the lines stand out."""
     axes.grid(color=LINES, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -150,15 +150,15 @@ def dress(axes: Axes) -> None:
 
 
 def head(axes: Axes, text: str, pad: float = 6) -> None:
-    """What the y axis means, above it, where it can be read."""
+    """Write what the y axis means above it."""
     axes.set_title(text, loc="left", color=TEXT, fontsize=10, pad=pad)
 
 
 def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
     """Limits and ticks of an axis of losses: from just below the lowest.
 
-    What is more than a few times that, the fall of the first steps or the end of a run that blew
-    up, takes no room; but of each line the best is in sight, and how it rises again from there.
+    Much larger values, of the first steps or of a run that blew up, are outside; but the best of
+    each line is inside, and so is the rise after it.
     """
     drawn = [line.y for line in lines if len(line.y)]
     bests = [unit.of(cut_off(float(y.min()))) for y in drawn]
@@ -185,7 +185,7 @@ def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
 
 
 def norm_axis(axes: Axes, lines: Sequence[Points]) -> None:
-    """A logarithmic axis, within four powers of ten of what is usual."""
+    """A logarithmic axis, within four powers of ten of the usual norm."""
     values = np.concatenate([line.y for line in lines])
     low, high = 0.1, 10.0
     if len(values):
@@ -218,7 +218,7 @@ def log_ticks(axes: Axes, low: float, high: float, most: int) -> None:
 
 
 def x_axis(axes: Axes, right: float, name: str, *, whole: bool) -> None:
-    """From 0 to `right`, with ticks at whole numbers only where the axis counts."""
+    """An x axis from 0 to `right`; with `whole`, its ticks are whole numbers."""
     axes.set_xlim(-0.01 * right, 1.01 * right or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(9, integer=whole, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
@@ -239,23 +239,23 @@ def number(value: float) -> str:
 
 
 def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None:
-    """Write what may be a name, in any script: dollars in it begin no formula."""
+    """Write a text as it is, in any script: a dollar sign does not begin a formula."""
     figure.text(x, y, text, fontfamily=_families(), parse_math=False, va="center", **options)
 
 
 def label_ends(figure: Figure, axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
-    """Write a label for each line to the right of `axes`, beside its end, none on another.
+    """Write a label for each line to the right of `axes`, beside its end; they do not overlap.
 
     Parameters
     ----------
     labels
-        of each line the y of its end, a text and a colour.
+        for each line: the y of its end, a text and a colour.
     """
     size = 9.0 if len(labels) <= 25 else max(4.0, 225 / len(labels))
     gap = 1.4 * size / (figure.get_figheight() * 72 * axes.get_position().height)
     low, high = axes.get_ylim()
 
-    def place(y: float) -> float:  # of all the height, 0 to 1
+    def place(y: float) -> float:  # as a share of the height
         ends = axes.transScale.transform([(1.0, low), (1.0, high), (1.0, min(max(y, low), high))])
         bottom, top, at = ends[:, 1]
         return float((at - bottom) / (top - bottom))
@@ -281,7 +281,7 @@ def label_ends(figure: Figure, axes: Axes, labels: Sequence[tuple[float, str, st
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Rising numbers as near to `places` as may be, at least `gap` apart, at most 1."""
+    """Rising numbers near to `places`, at least `gap` apart and at most 1."""
     result: list[float] = []
     for place in places:
         result.append(max(place, result[-1] + gap) if result else place)

@@ -1,12 +1,13 @@
-"""What the commands print: all of it goes through here, and is seen by the terminal, not obeyed.
+"""What the commands print: all of it goes through here, without control characters.
 
-A name in a file, an answer of a server, a sample of a model may hold what moves the cursor or
-clears the screen. `minigrad.files.printable` spells such characters out.
+A name in a file, an answer of a server or a sample of a model may hold characters that move the
+cursor or clear the screen. `minigrad.files.printable` spells them out.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +19,11 @@ from rich.segment import Segment
 from minigrad.files import printable
 
 LINES = "\n\t"
-"""Control characters that a text of several lines is made of."""
+"""Control characters that a text of several lines may have."""
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
+"""The colours of runs side by side, which differ for any colour vision: those of Okabe and Ito
+(2008), with grey in place of black, and without yellow."""
 
 
 def say(text: str = "", style: str | None = None, *, err: bool = False, end: bool = True) -> None:
@@ -35,25 +40,35 @@ def say(text: str = "", style: str | None = None, *, err: bool = False, end: boo
     end
         whether a line end follows.
     """
-    file = sys.stderr if err else sys.stdout  # which typer would take for UTF-8 if it is ASCII
+    file = sys.stderr if err else sys.stdout  # given to typer, or it would take ASCII for UTF-8
     typer.secho(printable(text, LINES), file=file, nl=end, fg=style)
 
 
 def warn(text: str) -> None:
-    """Tell of something that may be wrong."""
+    """Print a warning."""
     say(f"Warning: {printable(text)}", "yellow", err=True)
 
 
 def say_json(tree: Any, indent: int | None = None) -> None:
-    """Print dicts, lists, texts and numbers as JSON, which has its own way to spell characters."""
+    """Print dicts, lists, texts and numbers as JSON; it spells out control characters itself."""
     text = json.dumps(tree, ensure_ascii=False, indent=indent, default=str)
     if printable(text, LINES) != text or not _has_letters_of(text):
         text = json.dumps(tree, indent=indent, default=str)
     say(text)
 
 
+def in_one_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {str(error.filename)!r}" if error.filename else "")
+    # the name of the function that raises it, at the beginning, means nothing to a user
+    return re.sub(r"^[A-Za-z_]\w*(\.\w+)*: ", "", " ".join(str(error).split()))
+
+
 def _has_letters_of(text: str) -> bool:
-    """Whether the standard output has all letters of a text."""
+    """Whether the standard output can show all letters of a text."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -62,11 +77,11 @@ def _has_letters_of(text: str) -> bool:
 
 
 class Terminal(Console):
-    """A console of rich, for what is more than lines: tables, and displays that move the cursor."""
+    """A console of rich, for tables, and for displays that move the cursor."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """As a console does, with the texts in it made printable."""
+        """As `Console.render`, with printable texts."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text, LINES), style, control)

@@ -25,10 +25,10 @@ FRAMES_PER_SECOND = 4
 """How often the display is drawn, however many steps are taken meanwhile."""
 
 WIDEST = 100
-"""Columns of the display at most: wider ones are hard to take in at a glance."""
+"""The most columns of the display: a wider one is hard to see at a glance."""
 
 LEAST = {"loss": 6, "gradient": 12}
-"""Columns kept for a value, so that the display stands still while its digits change; else 8."""
+"""Columns for a value (8 for others), so that the display stands still while digits change."""
 
 
 class Now(NamedTuple):
@@ -38,16 +38,16 @@ class Now(NamedTuple):
     """Steps taken."""
 
     total: int | None
-    """Steps in all; None where the time decides."""
+    """Steps in all; None if the time decides."""
 
     epoch: float
     """How often the text has been gone through."""
 
     epochs: float | None
-    """How often it will have been, in the end; None where that is open."""
+    """How often that will be in the end; None if it is not known."""
 
     fraction: float
-    """How much of the run is behind, 0 to 1."""
+    """How much of the run is done, 0 to 1."""
 
     loss: float
     """Of this step, in nats per token."""
@@ -65,31 +65,31 @@ class Now(NamedTuple):
     """Speed at present."""
 
     memory: int
-    """Bytes that the process holds: on a GPU, of its memory."""
+    """Bytes that the process holds; on a GPU, those of its memory."""
 
     seconds_left: float
-    """How long the rest will take; infinity or NaN where nobody knows yet."""
+    """How long the rest will take; infinity or NaN if it is not known yet."""
 
 
 class Reporter:
     """Tells of one training run.
 
-    Nothing that goes wrong with the output stops a run: if the terminal is gone, the pipe is closed
-    or the disk of a log file is full, what can't be written is dropped.
+    No trouble with the output stops a run: if the terminal is gone, the pipe is closed or the disk
+    of a log file is full, what can't be written is dropped.
 
     Parameters
     ----------
     console
-        where to. On a terminal there is a display that keeps its place below the lines; elsewhere
-        (a file, a pipe, a terminal that can't move its cursor) there are no control codes, and a
-        line of progress every ten seconds.
+        where to write. On a terminal a display stays below the lines. Elsewhere (a file, a pipe, a
+        terminal that can't move its cursor) there are no control codes, but a line of progress
+        every ten seconds.
     unit
-        what to tell losses in.
+        the unit of the losses.
 
     Attributes
     ----------
     best : float | None
-        the best loss on the validation part so far; to be set where a run goes on.
+        the best loss in validation so far; set it when a run goes on.
     """
 
     def __init__(self, console: Console, unit: Unit) -> None:
@@ -103,7 +103,7 @@ class Reporter:
 
     @contextmanager
     def progress(self, total_steps: int | None, minutes: float | None) -> Iterator[None]:
-        """Within it, the display of a run of so many steps, or minutes, is shown."""
+        """Within it, the display is shown, of a run of so many steps or minutes."""
         goal = [f"{total_steps:,} steps"] if total_steps is not None else []
         self._goal = " or ".join(goal + ([f"{minutes:g} min"] if minutes is not None else []))
         self._next_line = time.monotonic() + PLAIN_EVERY
@@ -121,7 +121,7 @@ class Reporter:
             yield
 
     def stepped(self, now: Now) -> None:
-        """Take note of how the run stands. It is cheap: to be called after each step."""
+        """Note how the run stands. It is cheap: call it after each step."""
         self._now, self._doing, self._done, self._left = now, "", 0.0, now.seconds_left
         if self._is_time():
             self.line(self._plain(now))
@@ -136,7 +136,7 @@ class Reporter:
         done
             how much of it is done, 0 to 1: the bar shows that.
         seconds_left
-            how long it and the rest of the run will take; None: as long as was told before.
+            how long it and the rest of the run will take; None: as told before.
         """
         self._doing, self._done = what, done
         if seconds_left is not None:
@@ -145,22 +145,22 @@ class Reporter:
             self.line(f"{what} · {100 * done:.0f} % · {_left(self._left)}")
 
     def _is_time(self) -> bool:
-        """Whether a line of progress is due, where there is no display."""
+        """Whether there is no display, and a line of progress is due."""
         if self._live or time.monotonic() < self._next_line:
             return False
         self._next_line = time.monotonic() + PLAIN_EVERY
         return True
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Tell one line, as it is: markup in it means nothing, nor do control characters."""
+        """Print one line as it is: markup and control characters in it have no effect."""
         self.console.print(Text(printable(text, LINES), style), soft_wrap=True, highlight=False)
 
     def warn(self, text: str) -> None:
-        """Tell of something that may be wrong."""
+        """Print a warning."""
         self.line(f"Warning: {printable(text)}", "yellow")
 
     def evaluated(self, step: int, epoch: float, loss: float, seconds: float, best: bool) -> None:
-        """Tell the loss on the validation part, in nats per token.
+        """Print a loss in validation, in nats per token.
 
         Parameters
         ----------
@@ -188,12 +188,12 @@ class Reporter:
     # ------------------------------------------------------------------ drawing
 
     def _plain(self, now: Now) -> str:
-        """How the run stands, in a line."""
+        """How the run stands, in one line."""
         figures = [f"{label} {value}" for label, value in self._figures(now) if value]
         return " · ".join([_steps(now), *figures, _left(now.seconds_left)])
 
     def _figures(self, now: Now) -> list[tuple[str, str]]:
-        """What the display shows, each with its label; empty where there is nothing yet."""
+        """The labels and values of the display; a value is empty if there is none yet."""
         unit = self.unit
         gradient = _norm(now.grad_norm)
         if now.grad_norm_clipped != now.grad_norm:
@@ -238,7 +238,7 @@ class Reporter:
         return frame
 
     def _append_bar(self, frame: Text, width: int) -> None:
-        """One line: which step, or what else goes on; how far that is; how long the run takes."""
+        """The first line: the step, or what else goes on; how much is done; the time left."""
         steps = "" if self._now is None else _steps(self._now)
         fraction = self._now.fraction if self._now is not None and not self._done else self._done
         fraction = min(1.0, max(0.0, fraction)) if math.isfinite(fraction) else 0.0
@@ -263,7 +263,7 @@ class Reporter:
 class _Unfailing:
     """A file that takes what it can, and never fails.
 
-    Console, display and whoever prints meanwhile all write through it, some of them in a thread.
+    The console, the display and all that is printed meanwhile go through it, some from a thread.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -285,14 +285,14 @@ class _Unfailing:
     def _dropping(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:  # for good; Python would complain of it again when it ends
+        except BrokenPipeError:  # for good: Python would complain again at the end
             discard(self._file)
         except OSError:  # a full disk may have room again later
             pass
 
 
 def _moves_its_cursor(console: Console) -> bool:
-    """Whether a display can be drawn: colours that are forced into a pipe don't make it one."""
+    """Whether a display can be drawn: a pipe is no terminal, even if colours are forced."""
     if not console.is_interactive:
         return False
     try:
@@ -302,7 +302,7 @@ def _moves_its_cursor(console: Console) -> bool:
 
 
 def _steps(now: Now) -> str:
-    """``"step 1,200/40,000"``, as wide as it will be in the end."""
+    """``"step 1,200/40,000"``, always as wide as at the end."""
     if now.total is None:
         return f"step {now.step:,}"
     total = f"{now.total:,}"
@@ -319,7 +319,7 @@ def _loss(nats: float) -> str:
 
 
 def _norm(norm: float) -> str:
-    """A gradient's norm, in five columns if it is neither tiny nor beyond measure."""
+    """The norm of a gradient, in at most five columns unless it is tiny or huge."""
     if norm >= 1e4:
         return f"{norm:.0e}"
     if 0 < norm < 0.01:
@@ -333,7 +333,7 @@ def _bytes(number: float) -> str:
 
 
 def _left(seconds: float) -> str:
-    """``"1:02:03 left"``; a dash for what nobody knows."""
+    """``"1:02:03 left"``; with a dash if it is not known."""
     if not 0 <= seconds < 1e9:
         return "– left"
     minutes, rest = divmod(round(seconds), 60)

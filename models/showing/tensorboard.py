@@ -14,7 +14,7 @@ from typing import Any
 from models.measuring.units import Unit
 
 PREFIX = "events.out.tfevents."
-"""How the name of an event file begins; then come the second of its making and the machine."""
+"""How the name of an event file begins; then come the time in seconds and the machine."""
 
 FIELDS = {
     "grad_norm": "gradient_norm/before_clipping",
@@ -23,11 +23,11 @@ FIELDS = {
     "tokens_per_second": "tokens_per_second",
     "memory": "memory",
 }
-"""The tag of each field of a record, besides those of its loss."""
+"""The tag of each field of a record except the loss."""
 
 
 def library() -> tuple[Any, Any, Any]:
-    """What is needed of tensorboardX.
+    """The parts of tensorboardX that are needed.
 
     Raises
     ------
@@ -57,12 +57,12 @@ class TensorBoardLog:
     Parameters
     ----------
     directory
-        where the files go. It is made if it is missing; the files that are in it stay.
+        where the files go. It is made if it is missing; files in it stay.
     purge_step
-        the first step that a resumed run will do again: TensorBoard forgets what earlier files say
-        about it and all steps after it. None: there is nothing to forget.
+        the first step that a resumed run will take again: TensorBoard then forgets this step and
+        all later ones of earlier files. None: nothing is forgotten.
     unit
-        what to tell losses in, besides nats.
+        a unit to write losses in, besides nats.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class TensorBoardLog:
             self._put(step=purge_step, session_log=start)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Add a record as in `metrics.jsonl`; what is not finite in it is left out.
+        """Add a record as in `metrics.jsonl`, without what is not finite.
 
         Raises
         ------

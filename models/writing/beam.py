@@ -1,10 +1,10 @@
-"""Beam search: the likeliest text that a model can go on with, as far as a narrow search finds it.
+"""Beam search: the likeliest text that a narrow search finds.
 
-Greedy decoding takes the likeliest token each time, and may miss that a less likely one would have
-led to something better. Beam search keeps the `width` likeliest texts so far, and tries all tokens
-after each of them. Sutskever, Vinyals and Le, "Sequence to sequence learning with neural networks"
-(2014); with the length normalisation of Wu et al., "Google's neural machine translation system"
-(2016).
+Greedy decoding takes the likeliest token each time, and so misses a less likely token that would
+have led to a better text. Beam search keeps the `width` likeliest texts so far, and tries all
+tokens after each of them. Sutskever, Vinyals and Le, "Sequence to sequence learning with neural
+networks" (2014); with the length normalisation of Wu et al., "Google's neural machine translation
+system" (2016).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Hypothesis(NamedTuple):
     """The natural logarithm of the probability of these tokens."""
 
     score: float
-    """What hypotheses are compared by: that logarithm, divided for the length."""
+    """What hypotheses are compared by: that logarithm, divided by the `length_penalty`."""
 
     ended: bool
-    """Whether a stop text came up; else the text was cut off."""
+    """Whether it ends with a stop text; else it was cut off."""
 
 
 class Candidate(NamedTuple):
@@ -66,7 +66,7 @@ def beam_search(
     stop: Sequence[str] = (),
     knows_unknown: bool = False,
 ) -> list[Hypothesis]:
-    """Go on from `prompt` with the likeliest tokens, `length` of them at most.
+    """Continue `prompt` with the likeliest tokens, at most `length` of them.
 
     The result is a function of the model and the arguments: nothing is drawn.
 
@@ -80,13 +80,13 @@ def beam_search(
         how many hypotheses are kept at a time; 1 is greedy decoding. One that has ended keeps its
         place, so the beam narrows as they end.
     alpha
-        how far longer hypotheses are favoured over shorter ones, which are more probable because
-        they are shorter: see `length_penalty`. 0: not at all.
+        how far longer hypotheses are favoured: see `length_penalty`. 0: not at all, though shorter
+        ones are more probable only because they are shorter.
 
     Returns
     -------
     list of Hypothesis
-        at most `width`, the best first; fewer if there are not so many texts.
+        at most `width`, the best first.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def beam_search(
     StopTexts(tokenizer, stop)  # finds what is wrong with them
     ids = read_prompt(tokenizer, prompt, knows_unknown)
 
-    # a stop text is as long as this at most, however little each token adds to it
+    # a stop text is not longer than this, however short its tokens are
     recent = 4 * max(map(len, stop), default=0) + 4
 
     def ends(path: Sequence[int]) -> bool:
@@ -144,7 +144,7 @@ def search(
     banned
         ids that are never taken.
     ends
-        told a path, says whether it is complete.
+        called with a path, says whether it is complete.
     """
     ended: list[Candidate] = []
     paths: list[tuple[int, ...]] = [()]
@@ -181,7 +181,7 @@ def _path(ids: tuple[int, ...], log_probability: float, alpha: float, ended: boo
 
 
 def _best(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
-    """The places of the `count` largest that are not -inf; of equal ones the first come first."""
+    """The places of the `count` largest that are not -inf; equal ones in their order."""
     if count < len(values):
         least = np.partition(values, len(values) - count)[len(values) - count]
         places = np.flatnonzero((values >= least) & (values > -np.inf))

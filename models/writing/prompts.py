@@ -1,4 +1,4 @@
-"""Where a text that a model writes begins, and where it ends: the prompt, and stop texts."""
+"""Where a model begins to write, and where it stops: prompts and stop texts."""
 
 from __future__ import annotations
 
@@ -6,37 +6,45 @@ from collections.abc import Sequence
 from unicodedata import normalize
 
 from minigrad.data import Tokenizer, Vocabulary
-from models.corpus import FORMS
-from models.runs.settings import Settings
+from models.corpus import FORMS, Form
 
 EOS = "<eos>"
-"""How the token for line ends is asked for as a stop text."""
+"""The stop text that means the token for line ends."""
 
 
 def unknown_symbols(tokenizer: Tokenizer, prompt: str) -> list[str]:
-    """The characters, or words, of `prompt` that `tokenizer` has no token for, each once."""
+    """The characters, or words, of `prompt` that `tokenizer` has no token for; each once."""
     if not isinstance(tokenizer, Vocabulary):
-        return []  # of bytes, any text can be made
+        return []  # any text can be made of bytes
     symbols = prompt if tokenizer.level == "char" else prompt.split()
     ends = {"\n"} if tokenizer.eos is not None else set()
     return [s for s in dict.fromkeys(symbols) if s not in tokenizer and s not in ends]
 
 
-def as_trained(s: Settings, tokenizer: Tokenizer, prompt: str) -> str:
-    """`prompt` as the text was that a model was trained on.
+def as_trained(prompt: str, tokenizer: Tokenizer, keep_case: bool, form: Form | None) -> str:
+    """`prompt` with its letters as in the text that the model was trained on.
 
-    Its letters become small, or come into a normal form of Unicode, if the settings of the run say
-    so. If they don't, it comes into the form in which `tokenizer` knows most of it.
+    Parameters
+    ----------
+    prompt
+        the text to go on from.
+    tokenizer
+        the tokens of the model.
+    keep_case
+        False: that text was made lower case.
+    form
+        the normal form of Unicode of that text. None: it was left as it was; then the prompt is
+        brought into the form in which `tokenizer` knows most of it.
     """
-    prompt = prompt.lower() if s.lowercase else prompt
-    if s.normalize is not None:
-        return normalize(FORMS[s.normalize], prompt)
+    prompt = prompt if keep_case else prompt.lower()
+    if form is not None:
+        return normalize(FORMS[form], prompt)
     forms = [prompt, normalize("NFC", prompt), normalize("NFD", prompt)]
     return min(forms, key=lambda form: len(unknown_symbols(tokenizer, form)))
 
 
 def named(symbols: Sequence[str]) -> str:
-    """The first of `symbols`, to be told in a message."""
+    """The first few of `symbols`, for a message."""
     return ", ".join(map(repr, symbols[:5])) + (", ..." if len(symbols) > 5 else "")
 
 
@@ -50,13 +58,12 @@ def read_prompt(tokenizer: Tokenizer, prompt: str, knows_unknown: bool = False) 
     prompt
         the text to go on from.
     knows_unknown
-        whether symbols that `tokenizer` lacks may become its token for unknown symbols, if it has
-        one.
+        whether symbols that `tokenizer` lacks become its token for unknown symbols, if it has one.
 
     Raises
     ------
     ValueError
-        that names the symbols that `tokenizer` lacks.
+        if `tokenizer` lacks symbols; the message names them.
     """
     unknown = unknown_symbols(tokenizer, prompt)
     if unknown and (tokenizer.unk_id is None or not knows_unknown):
@@ -71,7 +78,7 @@ def read_prompt(tokenizer: Tokenizer, prompt: str, knows_unknown: bool = False) 
 
 
 def first_id(tokenizer: Tokenizer) -> int:
-    """The id to start a text after: that of a line end, or else of the most frequent token."""
+    """The id that a text without a prompt comes after: a line end, or the most frequent token."""
     try:
         line_end = tokenizer.encode("\n").tolist()
     except ValueError:  # a character that is not in the vocabulary
@@ -82,10 +89,10 @@ def first_id(tokenizer: Tokenizer) -> int:
 
 
 class StopTexts:
-    """Finds where a text that comes piece by piece is to end: before the first stop text in it.
+    """Finds the end of a text that comes piece by piece: it ends before the first stop text.
 
-    First is the one that is complete first, and of those the longest. So the end does not depend on
-    how the text is cut into pieces. What may be the beginning of a stop text is held back.
+    The first stop text is the one that is complete first, and of several the longest. So the end
+    does not depend on how the text is cut into pieces. What may begin a stop text is held back.
 
     Parameters
     ----------
@@ -97,7 +104,7 @@ class StopTexts:
     Attributes
     ----------
     reached : bool
-        whether a stop text has come up.
+        whether there was a stop text.
 
     Raises
     ------
@@ -118,7 +125,7 @@ class StopTexts:
         return id == self._id
 
     def push(self, piece: str) -> str:
-        """What can be shown once `piece` has come."""
+        """What can be shown after the next `piece`."""
         text = self._held + piece
         found = [
             (start + len(stop), start) for stop in self._texts if (start := text.find(stop)) >= 0
@@ -131,12 +138,12 @@ class StopTexts:
         return text[: len(text) - keep]
 
     def flush(self) -> str:
-        """What was held back, once no more comes."""
+        """What was held back, when no more comes."""
         text, self._held = self._held, ""
         return text
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with."""
+    """The length of the longest end of `text` that is a beginning of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if stop.startswith(text[-n:])), 0)

@@ -1,4 +1,4 @@
-"""Writing text with a language model: from logits to probabilities to the next token, and on."""
+"""Writing text with a language model: logits, probabilities, the next token, and so on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from models.measuring.evaluation import vocab_size_of, window_of
 from models.writing.prompts import StopTexts, first_id, read_prompt
 
 ROWS = 8
-"""How many samples are written side by side. A sample always has the same place in a batch of this
-size, however many there are: a matrix product of another size may round differently."""
+"""How many samples are written side by side. The batch always has this size, and a sample its own
+place in it: matrix products of another size may round differently."""
 
 PROMPT_WINDOW = 256
 """Tokens of a prompt that are read at a time."""
@@ -51,16 +51,16 @@ def next_token_probabilities(
     logits
         shape (V,).
     temperature
-        what the logits are divided by: towards 0 the likeliest token takes all, towards infinity
-        all are equally likely. 0 is greedy decoding: always the likeliest (of equally likely ones,
-        that with the smallest id).
+        the logits are divided by it: towards 0 the likeliest token takes all, towards infinity all
+        are equally likely. 0 is greedy decoding: always the likeliest token (of equally likely
+        ones, that with the smallest id).
     top_k
-        only so many of the likeliest tokens (of equally likely ones, those with smaller ids); 1 is
+        only so many tokens, the likeliest (of equally likely ones, those with smaller ids); 1 is
         greedy decoding.
     top_p
-        only the likeliest tokens, as few as together have at least this probability (after `top_k`,
-        if both are given): nucleus sampling, Holtzman, Buys, Du, Forbes and Choi, "The curious case
-        of neural text degeneration" (2020).
+        only the likeliest tokens, the fewest that together have at least this probability (after
+        `top_k`, if both are given): nucleus sampling, Holtzman, Buys, Du, Forbes and Choi, "The
+        curious case of neural text degeneration" (2020).
     banned
         ids that are never drawn.
 
@@ -80,7 +80,7 @@ def next_token_probabilities(
         one_hot = np.zeros(len(z))
         one_hot[z.argmax()] = 1
         return one_hot
-    with np.errstate(over="ignore"):  # a temperature near 0 makes -inf of all but the largest
+    with np.errstate(over="ignore"):  # near 0, all but the largest become -inf
         p: NDArray[np.float64] = np.exp((z - z.max()) / temperature)
     p /= p.sum()
     if top_k is not None or top_p is not None:
@@ -127,34 +127,33 @@ def generate(
     knows_unknown: bool = False,
     rng: np.random.Generator,
 ) -> Iterator[str]:
-    """Go on from `prompt`: yields the prompt, then piece by piece `length` tokens more.
+    """Continue `prompt`: yields the prompt, and then up to `length` tokens, piece by piece.
 
-    The pieces joined are the text; those of words have the spaces between them. The token for
-    unknown symbols is never drawn.
+    Joined, the pieces are the text, with the spaces between words. The token for unknown symbols is
+    never drawn.
 
     Parameters
     ----------
     model
         called as ``logits, state = model(ids, state)``, ids of shape (T, N), logits of (T, N, V);
-        the tensors in its state have N on their axis -2. It is asked out of training mode, on the
-        device where it is, and is left in the mode that it was in. Only the logits come back from
-        there.
+        the tensors in its state have N on their axis -2. It is used out of training mode, on its
+        own device, from which only the logits come back; its mode is as before afterwards.
     tokenizer
         the tokens of the model.
     prompt
-        the text to go on from; ``""``: a line starts.
+        the text to go on from; ``""``: from the start of a line.
     length
         how many tokens to draw, at most.
     temperature, top_k, top_p
         as in `next_token_probabilities`.
     stop
-        the text ends before the first of these texts to come up after the prompt. ``"<eos>"`` is
+        the text ends before the first of these texts after the prompt. ``"<eos>"`` is
         the token for line ends, if `tokenizer` has one.
     knows_unknown
-        read symbols of the prompt that `tokenizer` lacks as its token for unknown symbols, rather
-        than refuse them: for a model that has met this token in training.
+        whether the model has met the token for unknown symbols in training. Then symbols of the
+        prompt that `tokenizer` lacks are read as that token, and not refused.
     rng
-        what the tokens are drawn with.
+        draws the tokens.
 
     Raises
     ------
@@ -178,11 +177,11 @@ def generate_many(
     knows_unknown: bool = False,
     rngs: Sequence[np.random.Generator],
 ) -> Iterator[tuple[int, str]]:
-    """Go on from `prompt` several times, side by side: yields pieces as (number, piece).
+    """Continue `prompt` several times, side by side: yields pairs (number, piece).
 
-    The pieces with number i joined are a text as `generate` writes it with ``rngs[i]``. It is the
-    same, to the last bit, however many are written with it. Each needs a generator of its own. For
-    all else see `generate`.
+    Joined, the pieces with number i are the text that `generate` writes with ``rngs[i]``, to the
+    last bit, however many others are written beside it. Each needs a generator of its own. All else
+    is as in `generate`.
     """
     options = (temperature, top_k, top_p, stop, knows_unknown)
     return _written(model, tokenizer, prompt, length, *options, rngs)
@@ -249,7 +248,7 @@ class _Sample:
             yield self.number, text
 
     def push(self, id: int) -> Iterator[tuple[int, str]]:
-        """What can be shown of the text once it goes on with the token `id`."""
+        """What more of the text can be shown, after the next token, `id`."""
         self.left -= 1
         if self._stop.is_end(id):
             self.left, text = 0, ""
@@ -272,9 +271,9 @@ def _block(
     state: Any,
     drawn: Callable[[Any, np.random.Generator], int],
 ) -> Iterator[tuple[int, str]]:
-    """Write at most `ROWS` samples, after a prompt that left `logits` and `state`, until all end.
+    """Write at most `ROWS` samples until all have ended; the prompt gave `logits` and `state`.
 
-    A sample that has ended leaves its row empty, and the others where they are.
+    A sample that has ended leaves its row empty; the others stay in theirs.
     """
     step, rows = np.zeros((1, ROWS), np.int64), None
     while any(sample.left for sample in samples):
@@ -296,11 +295,11 @@ def banned_ids(tokenizer: Tokenizer) -> list[int]:
 class Reader:
     """Asks a model what comes next: out of training mode, and off the tape.
 
-    The model is in the mode that it was in between two questions, when the caller has its turn.
+    Between two questions, when it is the caller's turn, the model is in its own mode.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        # looked for once: in a large model that takes as long as a small one takes to answer
+        # the parts are found once: that may take as long as a step of a small model
         self._model, self._parts, self._device = model, model.modules(), device_of(model)
 
     def __call__(self, ids: NDArray[np.int64], state: Any) -> tuple[NDArray[Any], Any]:
@@ -309,7 +308,7 @@ class Reader:
         try:
             for part in self._parts:
                 part.training = False
-            # of weights that training has blown up; `usable` looks at what comes out
+            # the weights may have blown up: `usable` checks what comes out
             with no_grad(), np.errstate(over="ignore", invalid="ignore"):
                 logits, state = self._model(moved(ids, self._device), state)
         finally:
@@ -327,12 +326,12 @@ class Reader:
 
 
 def repeated(state: Any, times: int) -> Any:
-    """A state of one text as that of so many texts."""
+    """The state of one text, repeated for `times` texts."""
     return mapped(state, lambda part: part.repeat(times, axis=-2))
 
 
 def mapped(state: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """A state, nested tuples of Tensors, with `function` applied to each of them."""
+    """A state (nested tuples of Tensors) with `function` applied to each Tensor."""
     if isinstance(state, Tensor):
         return function(state)
     if isinstance(state, tuple | list):

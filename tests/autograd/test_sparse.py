@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
 from minigrad import RowSparse
-from minigrad.autograd.sparse import LONG
+from minigrad.arrays.sums import LONG
 from minigrad.testing import strategies as draw
 
 

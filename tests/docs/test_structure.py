@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from contextlib import suppress
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import minigrad
+
 ROOT = Path(__file__).parents[2]
 
-FLOORS = [
-    {"arrays", "errors", "files"},
-    {"autograd.node", "autograd.sparse", "autograd.modes"},
-    {"tensor"},
-    {"autograd"},
-    {"ops"},
-    {"names"},
-    {"creation"},
-    {"derivatives"},
-    {"nn"},
-    {"optim"},
-    {"data"},
-    {"testing"},
-    {"training"},
-    {"__main__"},
-]
-"""The rooms and files of minigrad from the ground up: a Tensor holds a node of the tape."""
+FLOORS = {
+    "minigrad": [
+        {"arrays", "errors", "files"},
+        {"autograd.node", "autograd.sparse", "autograd.modes"},
+        {"tensor"},
+        {"autograd"},
+        {"ops"},
+        {"names"},
+        {"creation"},
+        {"derivatives"},
+        {"nn"},
+        {"optim"},
+        {"data"},
+        {"testing"},
+        {"training"},
+        {"__main__"},
+    ],
+    "models": [
+        {"corpus", "devices", "rnnlm"},
+        {"measuring"},
+        {"writing"},
+        {"showing"},
+        {"runs"},
+        {"commands"},
+        {"__main__"},
+    ],
+}
+"""The rooms and files of each package from the ground up. (A Tensor holds a node of the tape.)"""
 
 
 def modules(package):
@@ -51,7 +67,7 @@ def imports(path, known):
                 yield deep if deep in known else node.module
 
 
-@pytest.mark.parametrize("package", ["minigrad", "models"])
+@pytest.mark.parametrize("package", FLOORS)
 def test_no_import_goes_in_a_circle(package):
     """Neither when the program runs nor for a type checker."""
     known = modules(package)
@@ -61,10 +77,11 @@ def test_no_import_goes_in_a_circle(package):
     TopologicalSorter(graph).prepare()  # raises a CycleError that shows the circle
 
 
-def test_the_floors_import_downwards_only():
+@pytest.mark.parametrize("package", FLOORS)
+def test_the_floors_import_downwards_only(package):
     """As docs/architecture.md promises."""
-    level = {f"minigrad.{name}": i for i, names in enumerate(FLOORS) for name in names}
-    known = modules("minigrad")
+    level = {f"{package}.{name}": i for i, names in enumerate(FLOORS[package]) for name in names}
+    known = modules(package)
 
     def floor(name):
         parts = name.split(".")
@@ -72,14 +89,55 @@ def test_the_floors_import_downwards_only():
         return next((i for i in found if i is not None), None)
 
     for name, path in known.items():
-        if name == "minigrad":
+        if name == package:
             continue
+        assert floor(name) is not None, f"{name} is on no floor"
         for imported in imports(path, known):
-            if imported == "minigrad":
-                assert name == "minigrad.__main__", f"{name} imports the package itself"
+            if imported == package:
+                assert name == f"{package}.__main__", f"{name} imports the package itself"
                 continue
-            assert floor(imported) is not None, f"{name} imports {imported}, which is on no floor"
             assert floor(imported) <= floor(name), f"{name} imports {imported} from above"
+
+
+def names_of_minigrad(path):
+    """What a file takes from minigrad: pairs of a module, from its root on, and a name in it."""
+    tree = ast.parse(path.read_text("utf-8"))
+    called = {}  # what a module of minigrad is called in the file
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "minigrad":
+                    called[alias.asname or "minigrad"] = "minigrad"
+                    yield from [("minigrad", name) for name in alias.name.split(".")[1:]]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minigrad":
+            for alias in node.names:
+                yield node.module, alias.name
+                called[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        name = getattr(getattr(node, "value", None), "id", None)
+        if isinstance(node, ast.Attribute) and name in called:
+            yield called[name], node.attr
+
+
+def test_models_take_from_minigrad_what_is_public_alone():
+    """That is what `__all__` lists: of minigrad itself, and of the modules that it lists."""
+    public = {"minigrad": {*minigrad.__all__, "__version__"}}
+    for name in minigrad.__all__:
+        if isinstance(module := getattr(minigrad, name), ModuleType):
+            public[f"minigrad.{name}"] = module.__all__
+    for path in modules("models").values():
+        for module, name in names_of_minigrad(path):
+            if isinstance(_found(module), ModuleType):
+                assert module in public, f"{path}: {module} is not public"
+                assert name in public[module], f"{path}: {module} has no public {name}"
+
+
+def _found(module):
+    """A module of minigrad, or a name in one, by its dotted name."""
+    with suppress(ImportError):
+        return import_module(module)
+    outer, _, name = module.rpartition(".")
+    return getattr(_found(outer), name)
 
 
 def test_few_files_lie_at_the_root():

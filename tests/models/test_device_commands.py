@@ -11,7 +11,7 @@ import minigrad as mg
 from models.commands.cli import app
 from models.devices import check_available
 from models.runs.directory import RunDirectory
-from models.runs.progress import machine, machine_differences
+from models.runs.machine import machine, machine_differences
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer
 
@@ -141,18 +141,6 @@ class TestCommands:
         ):
             fails(call(*arguments, "--device", "cuda:9"), "there is no 'cuda:9' here")
         assert not (tmp_path / "out").exists()
-
-    def test_another_gpu(self, tmp_path, text_file):
-        if mg.cuda.device_count() < 2:
-            pytest.skip("there is only one GPU")
-        for device in ("cuda:0", "cuda:1"):
-            succeeds(train(tmp_path / device, text_file, "--device", device))
-        assert checkpoint_weights(tmp_path / "cuda:0") == checkpoint_weights(tmp_path / "cuda:1")
-        told = {
-            succeeds(call("evaluate", tmp_path / "cuda:0", "--device", device)).split("time")[0]
-            for device in ("cuda:0", "cuda:1")
-        }
-        assert len(told) == 1
 
     def test_the_machine_has_the_name_of_the_gpu(self):
         assert machine("cuda")["device"] == mg.cuda.device_name()

@@ -14,9 +14,10 @@ from models.measuring.evaluation import FETCH_EVERY as LOSSES
 from models.measuring.evaluation import evaluate
 from models.measuring.neural_cache import cache_evaluate
 from models.rnnlm import RNNLM
-from models.runs.making import make_model
+from models.runs.new_model import make_model
 from models.runs.settings import Settings
-from models.runs.trainer import FETCH_EVERY, Diverged, Trainer
+from models.runs.trainer import FETCH_EVERY, Trainer
+from models.runs.trouble import Diverged
 from models.writing.beam import beam_search
 from models.writing.sampling import Reader
 
@@ -295,19 +296,6 @@ class TestEvaluation:
         assert [each.text for each in there] == [each.text for each in here]
         for ours, theirs in zip(there, here, strict=True):
             assert ours.log_probability == pytest.approx(theirs.log_probability, abs=1e-4)
-
-
-@pytest.mark.device
-def test_on_a_gpu_that_is_not_the_current_one():
-    if mg.cuda.device_count() < 2:
-        pytest.skip("there is only one GPU")
-    here, there = trainer("cuda:0"), trainer("cuda:1")
-    with using("cuda:1"):
-        theirs = [there.advance(0.01) for _ in range(8)]
-    assert theirs == [here.advance(0.01) for _ in range(8)]
-    assert {p.device for p in there.parameters} == {"cuda:1"}
-    for way in WAYS.values():
-        assert way(language_model("cuda:1"), text(60)) == way(language_model("cuda:0"), text(60))
 
 
 def test_where_a_model_is():

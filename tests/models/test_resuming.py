@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 from minigrad.training import load_checkpoint, save_checkpoint
 from models import load_run
 from models.commands.cli import app
-from models.commands.errors import BAD_INPUT, message
+from models.commands.ending import BAD_INPUT
 from models.measuring.units import UNITS
 from models.runs.directory import RunDirectory
 from models.runs.resuming import resume
 from models.runs.trainer import Trainer
+from models.showing.output import in_one_line
 from models.showing.reporter import Reporter
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -366,7 +367,7 @@ def test_trees_of_wrong_types(run):
                 resume(settings, directory, Reporter(Console(quiet=True), UNITS["char"]))
             load_run(run, "last")
         except BAD_INPUT as error:
-            told.append((at, wrong, message(error)))
+            told.append((at, wrong, in_one_line(error)))
     assert len(told) > 150
     for at, wrong, line in told:
         assert re.search(r"\.safetensors'|config\.toml'", line), (at, wrong, line)

@@ -4,11 +4,13 @@ import dataclasses
 import tomllib
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minigrad import nn, optim
 from models.runs.recipes import RECIPES
 from models.runs.schedule import (
     expected_steps,
@@ -110,6 +112,24 @@ class TestSchedule:
         assert max(rates) == rates[50] == 1
         assert rates[1000] == pytest.approx(0.02)
         assert all(a > b for a, b in pairwise(rates[50:]))
+
+    def test_as_schedules_of_an_optimiser(self):
+        """The command goes by the clock and by epochs too, yet its curves are the library's."""
+        largest, total, rise = 0.3, 40, 8
+        s = Settings(steps=total, lr=largest, warmup=rise, final_lr=0.1)
+        optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=largest)
+        warm_up = optim.LinearLR(optimizer, 1 / rise, total_iters=rise - 1)
+        cosine = optim.CosineAnnealingLR(optimizer, total - rise, eta_min=0.1 * largest)
+        schedule = optim.SequentialLR(optimizer, [warm_up, cosine], [rise])
+        for step in range(total + 1):
+            own = rate(s, step, 0, step / total, total)
+            assert own == pytest.approx(schedule.get_last_lr()[0], rel=1e-12)
+            schedule.step()
+        s = Settings(epochs=9, lr=largest, schedule="decay", decay=0.7)
+        decay = optim.ExponentialLR(optim.SGD([nn.Parameter(np.zeros(1))], lr=largest), 0.7)
+        for epoch in range(9):
+            decay.step()
+            assert rate(s, 5 * epoch, epoch, 0.0, 45) == decay.get_last_lr()[0]
 
     def test_by_the_clock(self):
         s = Settings(minutes=2.0, lr=1.0)

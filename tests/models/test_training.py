@@ -6,9 +6,10 @@ import pytest
 import minigrad as mg
 from minigrad.data import Vocabulary, batchify
 from minigrad.training import load_checkpoint, save_checkpoint
-from models.runs.making import make_model
+from models.runs.new_model import make_model
 from models.runs.settings import Settings
-from models.runs.trainer import Diverged, Trainer
+from models.runs.trainer import Trainer
+from models.runs.trouble import Diverged
 from models.writing.sampling import generate
 
 SMALL = {"hidden_size": 8, "embedding_size": 5, "bptt": 5, "dropout": 0.0}

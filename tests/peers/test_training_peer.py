@@ -12,7 +12,7 @@ import pytest
 
 from minigrad.data import batchify
 from models.measuring.evaluation import evaluate
-from models.runs.making import make_model
+from models.runs.new_model import make_model
 from models.runs.schedule import rate
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer

@@ -79,6 +79,26 @@ class TestAgainstTheFullGradient:
         np.testing.assert_allclose(sum(w.loss.item() for w in windows), loss.item(), rtol=1e-12)
         np.testing.assert_array_equal(windows[-1].state.numpy(), last.numpy())
 
+    @given(SIZES, st.integers(0, 99))
+    @settings(max_examples=20)
+    def test_of_several_losses_the_first_is_gone_down_and_all_are_told(self, sizes, seed):
+        steps, k1, k2 = sizes
+        rng = np.random.default_rng(seed)
+        model, (x, weights) = TanhRNN(rng), sequence(rng, steps)
+        alone = list(truncated_bptt(model, weighted_sum, x, weights, model.h_0, k1=k1, k2=k2))
+        expected = model.gradients()
+
+        def both(outputs, targets):
+            return weighted_sum(outputs, targets), (outputs * outputs).sum()
+
+        windows = list(truncated_bptt(model, both, x, weights, model.h_0, k1=k1, k2=k2))
+        assert_close(model.gradients(), expected, rtol=0)
+        for window, one in zip(windows, alone, strict=True):
+            first, squares = window.loss
+            assert first.item() == one.loss.item()
+            assert squares.item() > 0
+            assert not squares.requires_grad
+
     def test_full_bptt_is_one_window_of_one_call(self):
         rng = np.random.default_rng(0)
         model, (x, weights) = TanhRNN(rng), sequence(rng, 7)

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from minigrad.data.texts.archives import check_archive, is_archive, unpacked
-from minigrad.data.texts.downloads import REGISTRY, fetch, of_url
+from minigrad.data.texts.downloads import REGISTRY, Download, fetch, is_there, of_url
 from minigrad.data.texts.text import Joined, Text, TextFile, TextString
 from minigrad.data.texts.utf8 import decoded, read_text
 from minigrad.files import printable
 
 PYTHON_DOCS = "python-docs"
 PTB = "ptb"
+
+CORPORA = (PYTHON_DOCS, *REGISTRY)
+"""The texts that are known by name."""
 
 PART = re.compile(r"(?<![a-z])(train(?:ing)?|valid(?:ation)?|val|dev|test)(?![a-z])", re.IGNORECASE)
 """The word in the name of a file that says which part of a corpus it is."""
@@ -105,6 +108,22 @@ def find_text(
     return Found(name, Joined([each.text for each in found], name))
 
 
+def at_hand(source: str | os.PathLike[str]) -> bool:
+    """Whether `find_text` has a source without fetching it: it is a file, a directory, or cached.
+
+    Raises
+    ------
+    ValueError
+        If it is an address that can't be fetched from.
+    """
+    if source == PYTHON_DOCS:
+        return True
+    download = _download(source)
+    if download is not None:
+        return is_there(download)
+    return Path(source).is_file() or Path(source).is_dir()
+
+
 def load_text(source: str | os.PathLike[str] = PYTHON_DOCS) -> str:
     """The whole text that `source` means, as in `find_text`.
 
@@ -149,12 +168,10 @@ def _place(source: str | os.PathLike[str]) -> Text | Path:
         raise ValueError(f"text: a source (--text) must not be empty, got {str(source)!r}")
     if source == PYTHON_DOCS:
         return TextString(python_docs(), PYTHON_DOCS)
-    if isinstance(source, str) and source in REGISTRY:
-        path = fetch(REGISTRY[source], source)
-    elif isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
-        path = fetch(of_url(source), "the text", _check_is_usable)
-    else:
-        path = Path(source)
+    path, download = Path(source), _download(source)
+    if download is not None:
+        name = str(source) if source in REGISTRY else "the text"
+        path = fetch(download, name, _check_is_usable)
     if not path.exists():
         if str(source) == PTB:
             raise ValueError(
@@ -162,11 +179,20 @@ def _place(source: str | os.PathLike[str]) -> Text | Path:
                 "the path or the address of your own copy, a directory or an archive with "
                 "ptb.train.txt, ptb.valid.txt and ptb.test.txt"
             )
-        known = ", ".join(map(repr, (PYTHON_DOCS, *REGISTRY)))
+        known = ", ".join(map(repr, CORPORA))
         raise FileNotFoundError(
             f"text: there is no file {str(source)!r} (the names known here are {known})"
         )
     return unpacked(path) if path.is_file() and is_archive(path) else path
+
+
+def _download(source: str | os.PathLike[str]) -> Download | None:
+    """The file that a source is on the network; None: it is none."""
+    if isinstance(source, str) and source in REGISTRY:
+        return REGISTRY[source]
+    if isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source):
+        return of_url(source)
+    return None
 
 
 def _check_is_usable(file: BinaryIO, name: str) -> None:

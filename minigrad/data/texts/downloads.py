@@ -133,17 +133,18 @@ def fetch(download: Download, name: str, check: Check | None = None) -> Path:
         if the file must be fetched, and a package for that is missing.
     """
     path = download.path
-    if _is_there(download):
+    if is_there(download):
         return path
     try:
         make_directory(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     with _alone(path):
-        return path if _is_there(download) else _fetched_from_any(download, name, check)
+        return path if is_there(download) else _fetched_from_any(download, name, check)
 
 
-def _is_there(download: Download) -> bool:
+def is_there(download: Download) -> bool:
+    """Whether the file is in the cache, and is the right one."""
     if not download.path.is_file() or not download.path.stat().st_size:
         return False
     return download.sha256 in (None, sha256_of(download.path))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minigrad.data.checks import positive_int, readable, token_ids, utf_8
+from minigrad.data.texts.text import Text, recut
 from minigrad.data.tokens.saving import Saved
 from minigrad.errors.values import told
 
@@ -105,7 +106,7 @@ class BytePairVocabulary(Saved):
         self.token_bytes = tuple(b"".join(bytes_of[c] for c in token) for token in ids)
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int, *, min_count: int = 2) -> Self:
+    def train(cls, texts: Iterable[str | Text], vocab_size: int, *, min_count: int = 2) -> Self:
         """An encoding learned from texts: the pair that occurs most often becomes a token.
 
         The result depends on the arguments alone.
@@ -114,8 +115,8 @@ class BytePairVocabulary(Saved):
         ----------
         texts
             the texts to learn from; for an honest test, only those that the model trains on.
-            Nothing is learned across the border of two texts. A long text should come in pieces
-            (`minigrad.data.texts.text.recut` with `last_cut`).
+            Nothing is learned across the border of two texts. A `minigrad.data.Text`, which may be
+            larger than memory, is read in pieces.
         vocab_size
             the number of tokens, the 256 bytes included. There are fewer if no more pairs occur
             `min_count` times.
@@ -145,14 +146,16 @@ class BytePairVocabulary(Saved):
         )
         learner = tokenizers.Tokenizer(tokenizers.models.BPE())
         learner.pre_tokenizer = _words_as_bytes(tokenizers)
-        any_text = False
+        any_text, last_cut = False, cls(()).last_cut
 
         def slices() -> Iterator[str]:
             nonlocal any_text
             for text in texts:
-                utf_8(text, caller)
-                any_text = any_text or bool(text)
-                yield from _slices(text)
+                whole = recut(text.pieces(), last_cut) if hasattr(text, "pieces") else [text]
+                for piece in whole:
+                    utf_8(piece, caller)
+                    any_text = any_text or bool(piece)
+                    yield from _slices(piece)
 
         learner.train_from_iterator(slices(), trainer=trainer)
         if not any_text:

@@ -1,4 +1,4 @@
-"""What several commands say about their options."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEVICE = "Where to compute: cpu, cuda (a GPU), or cuda:N; wherever the model was
 
 
 def path(text: str) -> Path:
-    """The path that an option or an argument names: an empty one would be the current directory."""
+    """The path in an option or an argument; an empty one would mean the current directory."""
     if not text.strip():
         raise typer.BadParameter("a path must not be empty")
     return Path(text)

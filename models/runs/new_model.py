@@ -1,15 +1,11 @@
-"""What the settings of a run ask for, made: its text, its model and its id."""
+"""The model that a new run begins with, as its settings ask for it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
-from minigrad.data import Tokenizer
-from models.corpus import Corpus, load_corpus
 from models.rnnlm import RNNLM
 from models.runs.settings import Settings
 
@@ -45,31 +41,3 @@ def model_arguments(s: Settings, vocab_size: int) -> dict[str, Any]:
         "init": s.init,
         "init_scale": s.init_scale,
     }
-
-
-def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
-    """The text that the settings name, with the tokens of `tokenizer`, or its own."""
-    return load_corpus(
-        s.text,
-        valid=s.valid,
-        test=s.test,
-        split=s.split,
-        glob=s.glob,
-        level=s.level,
-        min_count=s.min_count,
-        max_vocab=s.max_vocab,
-        max_tokens=s.max_tokens,
-        valid_tokens=s.valid_tokens,
-        keep_case=not s.lowercase,
-        normalize=s.normalize,
-        tokenizer=tokenizer,
-    )
-
-
-def id_of(s: Settings, fingerprint: str) -> str:
-    """The id of a run that begins with these settings, on the text of this fingerprint.
-
-    The same settings and text give the same run, bit for bit, and the same id.
-    """
-    content = json.dumps([s.to_dict(), fingerprint], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
