@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minigrad.data import Tokenizer
 from models.runs.forms import check_form, count, not_finite, number
-from models.rnnlm import RNNLM, check_arguments
+from models.rnnlm import RNNLM, layer_sizes
 
 FORMAT, VERSION = "minigrad-rnnlm", 2
 
@@ -124,7 +124,6 @@ def with_weights(
     bound = inspect.signature(RNNLM).bind(**settings)
     bound.apply_defaults()
     arguments = {name: value for name, value in bound.arguments.items() if name != "rng"}
-    check_arguments(**arguments)
     found = {name: weight.shape for name, weight in weights.items()}
     if arguments["num_layers"] > len(found):
         raise ValueError(f"its settings ask for {arguments['num_layers']!r:.20} layers")
@@ -151,9 +150,7 @@ def shapes(
     **others: Any,
 ) -> dict[str, tuple[int, ...]]:
     """The shapes of the weights of an `RNNLM` with these arguments, without making one."""
-    sizes = [embedding_size or vocab_size, *[hidden_size] * num_layers]
-    if tied:
-        sizes[-1] = sizes[0]
+    sizes = layer_sizes(vocab_size, embedding_size, hidden_size, num_layers, tied)
     found: dict[str, tuple[int, ...]] = {}
     if embedding_size is not None:
         found["embedding.weight"] = (vocab_size, embedding_size)
