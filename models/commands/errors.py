@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
+from models.runs.cell_files import in_cell
 from models.showing.output import say
 
 BAD_INPUT = (OSError, ValueError, ModuleNotFoundError, MemoryError)
@@ -20,13 +21,17 @@ def told_in_one_line(kinds: tuple[type[Exception], ...] = BAD_INPUT) -> Iterator
         yield
     except BrokenPipeError:  # whoever reads the output has enough of it
         raise
-    except kinds as error:
+    except Exception as error:
+        if not isinstance(error, kinds) and not in_cell(error):
+            raise
         say(f"Error: {message(error)}", "red", err=True)
         raise typer.Exit(2) from error
 
 
 def message(error: Exception) -> str:
-    """What `error` says, in one line."""
+    """What `error` says, in one line; of one in a cell of one's own also where it is."""
+    if told := in_cell(error):
+        return " ".join(told.split())
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}"
     if isinstance(error, OSError) and error.strerror:

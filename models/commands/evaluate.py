@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from minigrad.data import tokenized
 from minigrad.files import printable
 from minigrad.training import bits, perplexity
-from models.commands.common import DEVICE, Weights, option, path
+from models.commands.common import CELL, DEVICE, Weights, loaded, option, path
 from models.commands.errors import told_in_one_line
 from models.commands.stopping import ended_by_ctrl_c
 from models.corpus import Corpus, Form, Size, find_part, in_parts, spans
@@ -25,7 +25,7 @@ from models.measuring.evaluation import Evaluation, Ids
 from models.measuring.evaluation import evaluate as plain_evaluate
 from models.measuring.neural_cache import cache_evaluate
 from models.measuring.units import bits_per, incomparable
-from models.runs.directory import LoadedRun, RunDirectory
+from models.runs.directory import LoadedRun
 from models.runs.making import corpus_of
 from models.runs.messages import letters_in_parts
 from models.runs.own_text import check_at_hand, own_sources
@@ -67,6 +67,7 @@ def evaluate(
         Weights, option("Those that were best in validation, or the last.", None)
     ] = Weights.best,
     device: Annotated[str, option(DEVICE, None, metavar="DEVICE")] = "cpu",
+    cell: Annotated[str | None, option(CELL, None, metavar="FILE.py:CELL")] = None,
     streams: Annotated[
         int,
         option(
@@ -128,7 +129,7 @@ def evaluate(
         )
         if normalize and text is None:
             raise ValueError("--normalize needs --text: the run's own texts are as it had them")
-        run = RunDirectory(directory).load(weights.value, device)
+        run = loaded("evaluate", directory, weights, device, cell)
         parts = own_parts(run) if text is None else [_read(run, text, normalize)]
         method = "plain"
         options: dict[str, Any] = {"streams": streams}

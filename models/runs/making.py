@@ -14,22 +14,24 @@ from models.rnnlm import RNNLM
 from models.runs.settings import Settings
 
 
-def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
-    """The model that the settings ask for, on their device.
+def make_model(
+    s: Settings, vocab_size: int, rng: np.random.Generator, cell: Any = None
+) -> RNNLM:
+    """The model that the settings ask for, on their device; with `cell`, if they name one's own.
 
     Its weights are drawn on the CPU, so that they are the same wherever it computes.
     """
     with np.errstate(over="ignore"):  # of an --init-scale beyond float32: the run will notice
-        return RNNLM(**model_arguments(s, vocab_size), rng=rng).to(s.device)
+        return RNNLM(**model_arguments(s, vocab_size, cell), rng=rng).to(s.device)
 
 
-def model_arguments(s: Settings, vocab_size: int) -> dict[str, Any]:
-    """What an `RNNLM` as the settings ask for is made with."""
+def model_arguments(s: Settings, vocab_size: int, cell: Any = None) -> dict[str, Any]:
+    """What an `RNNLM` as the settings ask for is made with; `cell` makes cells of one's own."""
     return {
         "vocab_size": vocab_size,
         "embedding_size": s.vector_size or None,
         "hidden_size": s.hidden_size,
-        "cell": s.cell,
+        "cell": s.cell if cell is None else cell,
         "num_layers": s.layers,
         "dropout": s.dropout,
         "tied": s.tied,
@@ -66,10 +68,12 @@ def corpus_of(s: Settings, tokenizer: Tokenizer | None = None) -> Corpus:
     )
 
 
-def id_of(s: Settings, fingerprint: str) -> str:
+def id_of(s: Settings, fingerprint: str, cell_sha256: str = "") -> str:
     """The id of a run that begins with these settings, on the text of this fingerprint.
 
-    The same settings and text give the same run, bit for bit, and the same id.
+    The same settings, text and file of a cell of one's own (`cell_sha256`; empty: it has none) give
+    the same run, bit for bit, and the same id.
     """
-    content = json.dumps([s.to_dict(), fingerprint], sort_keys=True)
+    parts = [s.to_dict(), fingerprint, *([cell_sha256] if cell_sha256 else [])]
+    content = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
