@@ -309,9 +309,9 @@ class RunDirectory:
             raise ValueError(f"load: which must be 'best' or 'last', not {which!r}")
         settings = self.read_settings()
         if settings.own_cell is not None and cell is None:
-            file, name = settings.own_cell
+            place, name = settings.own_cell
             raise ValueError(
-                f"load: the cell of the run in {str(self.path)!r} is {name} in {file!r}, and no "
+                f"load: the cell of the run in {str(self.path)!r} is {name} in {place!r}, and no "
                 f"Python file is run because a run names it. If you trust it, import {name}, and "
                 f"write load_run({str(self.path)!r}, cell={name})"
             )

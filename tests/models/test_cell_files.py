@@ -1,6 +1,7 @@
 """A cell of one's own, ``--cell FILE.py:MyCell``, in all commands."""
 
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -330,6 +331,26 @@ class TestErrors:
         arguments = ["--cell", f"{tmp_path / 'cell.py'}:Late", "--length", 1000]
         (line,) = call("sample", tmp_path / "out", *arguments).stderr.strip().splitlines()
         assert "RuntimeError in line 40" in line
+
+
+def test_the_commands_of_the_documentation(tmp_path, monkeypatch):
+    """With its first class in the file; smaller, so that it takes less time."""
+    page = (Path(__file__).parents[2] / "docs" / "cells.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)
+    (tmp_path / "mgu.py").write_text(next(block for block in blocks if "class MGUCell" in block))
+    (commands,) = re.findall(r"^```console\n(.*?)^```", page, re.S | re.M)
+    monkeypatch.chdir(tmp_path)
+    smaller = ["--hidden-size", 8, "--batch-size", 2, "--bptt", 8, "--max-tokens", 2000]
+    smaller += ["--valid-tokens", 300, "--split", "0.98,0.02", "--samples", 0]
+    for command, more in zip(
+        commands.splitlines(),
+        (["--steps", 3, *smaller], [], [], ["--steps", 5]),
+        strict=True,
+    ):
+        program, arguments = command.split(" -m models ")
+        assert program == "$ python"
+        succeeds(call(*shlex.split(arguments), *more))
+    assert load_run("runs/mgu", "last", cell=load_cell("mgu.py:MGUCell").make).step == 5
 
 
 def test_a_file_is_run_as_a_script_is(tmp_path):
