@@ -391,8 +391,7 @@ def _check_cell(
 ) -> None:
     if not (callable(cell) or (isinstance(cell, str) and cell in CELLS)):
         raise ValueError(
-            f"RNNLM: cell must be one of {', '.join(CELLS)}, not {cell!r}; a cell of your own is a "
-            "class, or a function, that makes cells"
+            f"RNNLM: cell must be one of {', '.join(CELLS)}, not {cell!r}, or a class of your own"
         )
     if regularisation.weight_drop and not isinstance(cell, str):
         raise ValueError("RNNLM: weight_drop needs a W_hh, which a cell of your own may not have")

@@ -270,7 +270,7 @@ class TestErrors:
         ("name", "told"),
         [
             ("Sell", ["there is no Sell in", "is Cell meant?"]),
-            ("number", ["not 3; a cell of your own is a class, or a function, that makes cells"]),
+            ("number", ["number must be a class or function that makes cells", "not a int"]),
             ("nothing", ["cell must make an nn.Module", "shape (3,)"]),
             ("Thin", ["Thin.__init__() takes 2 positional arguments but 3 were given"]),
             ("Alone", ["cell_l0 (Alone) must return (output, state)"]),
@@ -294,6 +294,7 @@ class TestErrors:
             ("x = 1 / 0\n", "ZeroDivisionError in line 1"),
             ("\0", "null bytes"),
             ("", "there is no Cell in"),
+            ("Cell = 'gru'", "Cell must be a class or function that makes cells"),
         ],
     )
     def test_files_that_do_not_run(self, text, tmp_path, content, told):
@@ -356,8 +357,8 @@ def test_the_commands_of_the_documentation(tmp_path, monkeypatch):
 def test_a_file_is_run_as_a_script_is(tmp_path):
     """What lies beside it can be imported, and nothing is left of that."""
     (tmp_path / "beside_the_cell.py").write_text("size = 5\n")
-    (tmp_path / "cell.py").write_text("from beside_the_cell import size as Cell\n")
+    (tmp_path / "cell.py").write_text("from beside_the_cell import size\ndef Cell(): return size")
     before = list(sys.path)
-    assert load_cell(f"{tmp_path / 'cell.py'}:Cell").make == 5
+    assert load_cell(f"{tmp_path / 'cell.py'}:Cell").make() == 5
     assert sys.path == before
     del sys.modules["beside_the_cell"]
