@@ -30,7 +30,7 @@ FLOORS = {
         {"__main__"},
     ],
     "models": [
-        {"corpus", "devices", "rnnlm"},
+        {"corpus", "devices", "regularisation", "rnnlm"},
         {"measuring"},
         {"writing"},
         {"showing"},
