@@ -25,6 +25,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minigrad import nn
     from models.rnnlm import RNNLM
     from models.runs.directory import LoadedRun
 
@@ -41,7 +44,10 @@ def __getattr__(name: str) -> Any:
 
 
 def load_run(
-    path: str | os.PathLike[str], which: str = "best", device: str | None = None
+    path: str | os.PathLike[str],
+    which: str = "best",
+    device: str | None = None,
+    cell: Callable[..., nn.Module] | None = None,
 ) -> LoadedRun:
     """The model that a training run left in a directory, its tokens and its settings.
 
@@ -61,16 +67,20 @@ def load_run(
         ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
     device
         where to put the model, wherever it was trained; None: on the default device.
+    cell
+        of a run with a cell of your own, its class, which you have imported: no Python file is run
+        because a run names it.
 
     Raises
     ------
     FileNotFoundError
         if there is no run there, or a file of it is missing.
     ValueError
-        if a file is damaged, or is not of this run. The message names it.
+        if a file is damaged, or is not of this run (the message names it); or if the run has a
+        cell of your own, and `cell` is not given.
     ModuleNotFoundError
         if a package of the extra `models` is missing.
     """
     from models.runs.directory import RunDirectory  # needs more than a model alone does
 
-    return RunDirectory(path).load(which, device)
+    return RunDirectory(path).load(which, device, cell)

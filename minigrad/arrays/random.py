@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -35,6 +37,20 @@ def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
     if _own is None:
         _own = np.random.default_rng()
     return _own
+
+
+@contextmanager
+def drawing_from(rng: np.random.Generator | None) -> Iterator[None]:
+    """Within it, `rng` stands in for the library's own generator; None: nothing changes."""
+    global _own
+    before = _own
+    if rng is not None:
+        _own = rng
+    try:
+        yield
+    finally:
+        if rng is not None:
+            _own = before
 
 
 def _count_fork() -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
+from models.runs.cell_files import in_cell
 from models.showing.output import in_one_line, say
 
 BAD_INPUT = (OSError, ValueError, ModuleNotFoundError, MemoryError)
@@ -19,9 +20,16 @@ def told_in_one_line(kinds: tuple[type[Exception], ...] = BAD_INPUT) -> Iterator
         yield
     except BrokenPipeError:  # whoever reads the output has enough of it
         raise
-    except kinds as error:
-        say(f"Error: {in_one_line(error)}", "red", err=True)
+    except Exception as error:
+        if not isinstance(error, kinds) and not in_cell(error):
+            raise
+        say(f"Error: {message(error)}", "red", err=True)
         raise typer.Exit(2) from error
+
+
+def message(error: Exception) -> str:
+    """What an error says, in one line; for one in a cell of one's own, also where it is."""
+    return " ".join(in_cell(error).split()) or in_one_line(error)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from minigrad.data import tokenized
 from minigrad.files import printable
 from minigrad.training import bits, perplexity
 from models.commands.ending import ended_by_ctrl_c, told_in_one_line
-from models.commands.shared import DEVICE, Weights, option, path
+from models.commands.shared import CELL, DEVICE, Weights, loaded, option, path
 from models.corpus import Corpus, Form, Ids, Size, find_part, in_parts, spans
 from models.devices import using
 from models.measuring.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
@@ -24,7 +24,7 @@ from models.measuring.evaluation import Evaluation
 from models.measuring.evaluation import evaluate as plain_evaluate
 from models.measuring.neural_cache import cache_evaluate
 from models.measuring.units import bits_per, incomparable
-from models.runs.directory import LoadedRun, RunDirectory
+from models.runs.directory import LoadedRun
 from models.runs.messages import letters_in_parts
 from models.runs.own_text import check_at_hand, corpus_of, own_sources
 from models.showing.output import Terminal, say, say_json, warn
@@ -65,6 +65,7 @@ def evaluate(
         Weights, option("Those that were best in validation, or the last.", None)
     ] = Weights.best,
     device: Annotated[str, option(DEVICE, None, metavar="DEVICE")] = "cpu",
+    cell: Annotated[str | None, option(CELL, None, metavar="FILE.py:CELL")] = None,
     streams: Annotated[
         int,
         option(
@@ -126,7 +127,7 @@ def evaluate(
         )
         if normalize and text is None:
             raise ValueError("--normalize needs --text: the run's own texts are as it had them")
-        run = RunDirectory(directory).load(weights.value, device)
+        run = loaded("evaluate", directory, weights, device, cell)
         parts = own_parts(run) if text is None else [_read(run, text, normalize)]
         method = "plain"
         options: dict[str, Any] = {"streams": streams}

@@ -12,9 +12,9 @@ import typer
 
 from minigrad.data import Vocabulary, decomposed
 from models.commands.ending import ended_by_ctrl_c, told_in_one_line
-from models.commands.shared import DEVICE, Weights, option, path
+from models.commands.shared import CELL, DEVICE, Weights, loaded, option, path
 from models.devices import using
-from models.runs.directory import LoadedRun, RunDirectory
+from models.runs.directory import LoadedRun
 from models.showing.output import say, say_json
 from models.writing.beam import beam_search
 from models.writing.prompts import as_trained, named, read_prompt, unknown_symbols
@@ -75,6 +75,7 @@ def sample(
         Weights, option("Those that were best in validation, or the last.", OUTPUT)
     ] = Weights.best,
     device: Annotated[str, option(DEVICE, OUTPUT, metavar="DEVICE")] = "cpu",
+    cell: Annotated[str | None, option(CELL, OUTPUT, metavar="FILE.py:CELL")] = None,
     samples: Annotated[int, option("How many texts; of --beam, the best ones.", OUTPUT, min=1)] = 1,
     as_json: Annotated[
         bool, option("A JSON object for each text, one a line.", OUTPUT, "--json")
@@ -89,7 +90,7 @@ def sample(
     with told_in_one_line(), using(device):
         drawing = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
         _check_combinations(drawing, greedy, seed, samples, beam, length_penalty)
-        run = RunDirectory(directory).load(weights.value, device)
+        run = loaded("sample", directory, weights, device, cell)
         prompt = _as_trained(run, prompt)
         read_prompt(run.tokenizer, prompt, run.saw_unknown)  # finds what is wrong with it
     _tell_unknown(run, prompt)

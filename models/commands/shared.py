@@ -8,11 +8,29 @@ from typing import Any
 
 import typer
 
+from models.runs import messages
+from models.runs.cell_files import cell_of
+from models.runs.directory import LoadedRun, RunDirectory
+
 Weights = StrEnum("Weights", ["best", "last"])
 """Which weights of a run: those that were best in validation, or the last."""
 
 DEVICE = "Where to compute: cpu, cuda (a GPU), or cuda:N; wherever the model was trained."
 """What the option ``--device`` does."""
+
+
+CELL = "The file of the run's cell, if it has one of its own: no file is run just for its name."
+"""What the option ``--cell`` does for a model that is there."""
+
+
+def loaded(
+    command: str, directory: Path, weights: Weights, device: str, cell: str | None
+) -> LoadedRun:
+    """The run in `directory`, with the cell that `cell` names, if it has one of its own."""
+    run = RunDirectory(directory)
+    asked = messages.command(command, directory)
+    own = cell_of(run.read_settings(), cell, asked, run.cell_sha256)
+    return run.load(weights.value, device, own and own.make)
 
 
 def path(text: str) -> Path:

@@ -11,16 +11,17 @@ from typing import Annotated, Any, Literal, get_origin
 import typer
 
 from minigrad.data import CORPORA
-from models.commands.ending import told_in_one_line
+from models.commands.ending import message, told_in_one_line
 from models.commands.shared import path
 from models.measuring.units import UNITS
+from models.runs.cell_files import cell_of, in_cell
 from models.runs.directory import RunDirectory, read_toml
-from models.runs.messages import resume_command
+from models.runs.messages import command, resume_command
 from models.runs.options import check_names, value_type
 from models.runs.resuming import resume
 from models.runs.run import Run
 from models.runs.settings import OUTPUT, Settings, option_types
-from models.showing.output import Terminal, in_one_line, say
+from models.showing.output import Terminal, say
 from models.showing.reporter import Reporter
 
 OWN_OPTIONS = {
@@ -60,9 +61,13 @@ def _resumed(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
             raise ValueError(f"--{name} does not go with --resume, whose run has all it needs")
     directory = RunDirectory(own["resume"])
     settings = directory.read_settings()  # there is a run, or nothing is made here
-    settings = _with_absolute_paths(settings.changed(given))
+    asked = command("train", "--resume", directory.path)
+    settings = settings.changed(given)
+    cell = cell_of(settings, given.get("cell"), asked, directory.cell_sha256)
+    settings = _with_absolute_paths(settings)
     with directory.locked():
-        run = resume(settings, directory, Reporter(Terminal(), UNITS[settings.level]), given)
+        reporter = Reporter(Terminal(), UNITS[settings.level])
+        run = resume(settings, directory, reporter, given, cell)
         if run.ended:
             step = run.trainer.step
             say(f"The run has ended, after step {step:,}; more --steps make it go on.")
@@ -90,10 +95,13 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
         )
     try:
         check_names(file, option_types(), repr(str(own["config"])))
-        settings = _with_absolute_paths(Settings.combined(file, given))
+        settings = Settings.combined(file, given)
     except TypeError as error:  # TOML has dates and tables, where there should be numbers
         raise ValueError(f"{str(own['config'])!r}: {error}") from error
-    run = Run.new(settings, directory, Reporter(Terminal(), UNITS[settings.level]))
+    config = [] if own["config"] is None else ["--config", own["config"]]
+    cell = cell_of(settings, given.get("cell"), command("train", *config, "--out", directory.path))
+    settings = _with_absolute_paths(settings)
+    run = Run.new(settings, directory, Reporter(Terminal(), UNITS[settings.level]), cell)
     with directory.locked():
         if not overwrite:
             directory.check_free()  # another run may have been faster
@@ -119,16 +127,19 @@ def _with_absolute_paths(s: Settings) -> Settings:
         text=tuple(map(absolute, s.text)),
         valid=s.valid and absolute(s.valid),
         test=s.test and absolute(s.test),
+        cell=s.cell if s.own_cell is None else ":".join([absolute(s.own_cell[0]), s.own_cell[1]]),
     )
 
 
 def _train(run: Run) -> None:
     try:
         run.train()
-    except (OSError, MemoryError) as error:
-        say(f"Error: {in_one_line(error)}", "red", err=True)
+    except Exception as error:
+        if not isinstance(error, OSError | MemoryError) and not in_cell(error):
+            raise
+        say(f"Error: {message(error)}", "red", err=True)
         if run.directory.checkpoint.is_file():
-            again = resume_command(run.directory)
+            again = resume_command(run.directory, run.settings)
             say(f"The last checkpoint is whole. Go on with it by: {again}", err=True)
         raise typer.Exit(2) from error
 

@@ -27,8 +27,8 @@ from models.runs.saved_model import restore
 from models.runs.settings import Settings
 from models.runs.trouble import Diverged
 
-RUN_ID = "run_id"
-"""The name of a run's id in the file of its settings."""
+RUN_ID, CELL_SHA256 = "run_id", "cell_sha256"
+"""What the id of a run, and the hash of its cell's file, are called in its settings' file."""
 
 RUN_VERSION = 1
 """The version of what a checkpoint holds."""
@@ -76,6 +76,8 @@ class RunDirectory:
     run_id : str
         by which a run knows its files. It is set when the run begins, or its settings are read;
         empty for runs from before there were ids.
+    cell_sha256 : str
+        of the file of its cell when the run began, if that is a cell of one's own; else empty.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -90,7 +92,7 @@ class RunDirectory:
         self.curves = self.path / "curves.png"
         self.events = self.path / "tensorboard"
         self.lock = self.path / ".lock"
-        self.run_id = ""
+        self.run_id = self.cell_sha256 = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -154,7 +156,9 @@ class RunDirectory:
         finally:
             lock.release()
 
-    def begin(self, settings: Settings, tokenizer: Tokenizer, run_id: str = "") -> None:
+    def begin(
+        self, settings: Settings, tokenizer: Tokenizer, run_id: str = "", cell_sha256: str = ""
+    ) -> None:
         """Write what does not change while a run goes on; an earlier run here is deleted.
 
         Raises
@@ -166,14 +170,15 @@ class RunDirectory:
             file.unlink(missing_ok=True)
         for file in self.events.glob("events.out.tfevents.*"):
             file.unlink()
-        self.run_id = run_id
+        self.run_id, self.cell_sha256 = run_id, cell_sha256
         tokenizer.save(self.tokenizer)
         self.save_settings(settings)
 
     def save_settings(self, settings: Settings) -> None:
         """Write the settings of the run."""
-        own = {RUN_ID: self.run_id} if self.run_id else {}
-        text = tomli_w.dumps({**own, **settings.to_dict()})
+        own = {RUN_ID: self.run_id, CELL_SHA256: self.cell_sha256}
+        given = {name: value for name, value in own.items() if value}
+        text = tomli_w.dumps({**given, **settings.to_dict()})
         write_atomically(self.config, text.encode("utf-8", "surrogateescape"))
 
     def save_model(self, described: Mapping[str, Any]) -> None:
@@ -248,8 +253,9 @@ class RunDirectory:
         if not self.config.is_file():
             raise FileNotFoundError(f"{str(self.path)!r} holds no run: it has no config.toml")
         content = _parsed(self.config)
-        self.run_id = content.pop(RUN_ID, "")
-        check_form(self.run_id, str, repr(str(self.config)), RUN_ID)
+        own = {name: content.pop(name, "") for name in (RUN_ID, CELL_SHA256)}
+        check_form(own, {...: str}, repr(str(self.config)))
+        self.run_id, self.cell_sha256 = own[RUN_ID], own[CELL_SHA256]
         return Settings.saved(content)
 
     def load_checkpoint(self, path: Path | None = None) -> dict[str, Any]:
@@ -277,7 +283,7 @@ class RunDirectory:
             )
         return saved
 
-    def load(self, which: str = "best", device: str | None = None) -> LoadedRun:
+    def load(self, which: str = "best", device: str | None = None, cell: Any = None) -> LoadedRun:
         """The model, its tokens and the settings, as they were written here.
 
         Parameters
@@ -286,17 +292,29 @@ class RunDirectory:
             ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
         device
             where to put the model, wherever it was trained; None: on the default device.
+        cell
+            what makes the cells of a run with a cell of one's own, such as its class.
 
         Raises
         ------
         FileNotFoundError
             if there is no run here, or a file of it is missing.
         ValueError
-            if a file is damaged, or is not of this run. The message names it.
+            if a file is damaged, or is not of this run (the message names it); or if the run has
+            a cell of one's own, and it is not given.
         """
         if which not in ("best", "last"):
             raise ValueError(f"load: which must be 'best' or 'last', not {which!r}")
         settings = self.read_settings()
+        if settings.own_cell is not None and cell is None:
+            place, name = settings.own_cell
+            raise ValueError(
+                f"load: the cell of the run in {str(self.path)!r} is {name} in {place!r}, and no "
+                f"Python file is run because a run names it. If you trust it, import {name}, and "
+                f"write load_run({str(self.path)!r}, cell={name})"
+            )
+        if settings.own_cell is None and cell is not None:
+            raise ValueError(f"load: cell is given, but that of the run is {settings.cell_name}")
         path = {"best": self.model, "last": self.checkpoint}[which]
         for file in (path, self.tokenizer):
             if not file.is_file():
@@ -306,7 +324,7 @@ class RunDirectory:
         tokenizer = load_tokenizer(self.tokenizer)
         last = which == "last"
         described: Any = self.load_checkpoint().get("model") if last else load_checkpoint(path)
-        model = restore(described, tokenizer, path, self.run_id).to(device)
+        model = restore(described, tokenizer, path, self.run_id, cell=cell).to(device)
         about = (described[name] for name in ("step", "saw_unknown", "corpus"))
         return LoadedRun(model, tokenizer, settings, *about)
 
@@ -321,7 +339,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     OSError
         if it can't be read.
     """
-    return {name: value for name, value in _parsed(path).items() if name != RUN_ID}
+    options = _parsed(path).items()
+    return {name: value for name, value in options if name not in (RUN_ID, CELL_SHA256)}
 
 
 def _parsed(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) ->
         f"text        {', '.join(map(printable, s.text))}",
         f"{s.unit:<11} {', '.join(parts)}",
         f"vocabulary  {len(corpus.tokenizer):,} {s.unit}{also}",
-        f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units, "
+        f"model       {printable(s.cell_name)}, {layers} of {s.hidden_size} units, "
         f"{model.num_parameters():,} parameters",
         f"training    {_length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}",
         f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
@@ -73,7 +73,7 @@ def title(s: Settings) -> str:
     """What stands above the curves of a run."""
     layers = "" if s.layers == 1 else f", {s.layers} layers"
     texts = Path(s.text[0]).name + (" …" if len(s.text) > 1 else "")
-    return f"{s.cell.upper()} of {s.hidden_size} units{layers}, on {texts}"
+    return f"{s.cell_name} of {s.hidden_size} units{layers}, on {texts}"
 
 
 def results(
@@ -113,25 +113,30 @@ def results(
     return "\n".join(lines)
 
 
-def resume_command(directory: RunDirectory) -> str:
+def command(*words: str | Path) -> str:
+    """A command of this program, as it is typed."""
+    return " ".join([_python(), "-m models", *(shlex.quote(str(word)) for word in words)])
+
+
+def resume_command(directory: RunDirectory, s: Settings) -> str:
     """How to go on with a run that was stopped."""
-    return f"{_python()} -m models train --resume {shlex.quote(str(directory.path))}"
+    return command("train", "--resume", directory.path) + s.cell_option
 
 
-def after_interruption(directory: RunDirectory) -> str:
+def after_interruption(directory: RunDirectory, s: Settings) -> str:
     """What to do with a run that was stopped."""
     return (
-        f"Go on with:\n  {resume_command(directory)}\n"
+        f"Go on with:\n  {resume_command(directory, s)}\n"
         "Sample and evaluate take the best weights so far; the last ones with\n--weights last."
     )
 
 
-def after_divergence(directory: RunDirectory, step: int) -> str:
+def after_divergence(directory: RunDirectory, s: Settings, step: int) -> str:
     """What to do with a run that diverged, whose last checkpoint is of `step`."""
     if not directory.checkpoint.is_file():
         return "There is nothing to go on from: begin anew, with other settings and --overwrite."
     told = f"The last checkpoint is of step {step:,}. To go on from there:\n"
-    told += f"  {resume_command(directory)} --lr LOWER"
+    told += f"  {resume_command(directory, s)} --lr LOWER"
     if directory.previous.is_file():
         told += (
             f"\nTo go on from the one before that, remove {directory.checkpoint.name} first. If "
@@ -140,10 +145,10 @@ def after_divergence(directory: RunDirectory, step: int) -> str:
     return told
 
 
-def whats_next(directory: RunDirectory, corpus: Corpus) -> str:
+def whats_next(directory: RunDirectory, s: Settings, corpus: Corpus) -> str:
     """Where the results lie, and what to do with them."""
-    python, where = _python(), shlex.quote(str(directory.path))
-    prompt, events = shlex.quote(_prompt(corpus)), shlex.quote(str(directory.events))
+    prompted = command("sample", directory.path, "--prompt", _prompt(corpus))
+    events = shlex.quote(str(directory.events))
     viewer = [f"events      tensorboard --logdir {events}"] if directory.events.is_dir() else []
     return "\n".join(
         [
@@ -152,10 +157,10 @@ def whats_next(directory: RunDirectory, corpus: Corpus) -> str:
             *viewer,
             "",
             "Try next:",
-            f"  {python} -m models sample {where} --prompt {prompt} --temperature 0.8",
-            f"  {python} -m models evaluate {where}",
-            f"  {python} -m models train --text YOUR.txt --out runs/yours",
-            f"  {python} -m models train --help",
+            f"  {prompted} --temperature 0.8{s.cell_option}",
+            f"  {command('evaluate', directory.path)}{s.cell_option}",
+            f"  {command('train', '--text', 'YOUR.txt', '--out', 'runs/yours')}",
+            f"  {command('train', '--help')}",
         ]
     )
 

@@ -10,22 +10,22 @@ from models.rnnlm import RNNLM
 from models.runs.settings import Settings
 
 
-def make_model(s: Settings, vocab_size: int, rng: np.random.Generator) -> RNNLM:
-    """The model that the settings ask for, on their device.
+def make_model(s: Settings, vocab_size: int, rng: np.random.Generator, cell: Any = None) -> RNNLM:
+    """The model that the settings ask for, on their device; with `cell`, if they name one's own.
 
     Its weights are drawn on the CPU, so that they are the same wherever it computes.
     """
     with np.errstate(over="ignore"):  # of an --init-scale beyond float32: the run will notice
-        return RNNLM(**model_arguments(s, vocab_size), rng=rng).to(s.device)
+        return RNNLM(**model_arguments(s, vocab_size, cell), rng=rng).to(s.device)
 
 
-def model_arguments(s: Settings, vocab_size: int) -> dict[str, Any]:
-    """What an `RNNLM` as the settings ask for is made with."""
+def model_arguments(s: Settings, vocab_size: int, cell: Any = None) -> dict[str, Any]:
+    """What an `RNNLM` as the settings ask for is made with; `cell` makes cells of one's own."""
     return {
         "vocab_size": vocab_size,
         "embedding_size": s.vector_size or None,
         "hidden_size": s.hidden_size,
-        "cell": s.cell,
+        "cell": s.cell if cell is None else cell,
         "num_layers": s.layers,
         "dropout": s.dropout,
         "tied": s.tied,

@@ -15,6 +15,7 @@ import numpy as np
 from minigrad.data import Tokenizer, load_tokenizer
 from minigrad.training import load_checkpoint
 from models.devices import check_available
+from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
 from models.runs.forms import check_form, count, not_finite, number, plain
 from models.runs.new_model import model_arguments
@@ -69,6 +70,7 @@ def resume(
     directory: RunDirectory,
     reporter: Reporter,
     given: Collection[str] = (),
+    cell: OwnCell | None = None,
 ) -> Run:
     """The run in `directory`, as it was when its last checkpoint was written.
 
@@ -82,6 +84,8 @@ def resume(
         where the run is, and whom to tell.
     given
         the names of the settings that are not the run's own.
+    cell
+        the one that the settings name, if it is one of one's own.
 
     Raises
     ------
@@ -92,18 +96,21 @@ def resume(
     check_available(settings.device)
     check_at_hand(settings, given)
     if not any(p.exists() for p in (directory.checkpoint, directory.previous, directory.model)):
-        return _begun_anew(settings, directory, reporter, given)
+        return _begun_anew(settings, directory, reporter, given, cell)
     path, state = _last_state(directory, reporter)
     rng, tokenizer = np.random.default_rng(settings.seed), load_tokenizer(directory.tokenizer)
     of_run = (tokenizer, path, directory.run_id)
-    model = restore(state["model"], *of_run, rng).to(settings.device)
+    make = None if cell is None else cell.make
+    model = restore(state["model"], *of_run, rng, make).to(settings.device)
     if changed := settings.fixed_differences(state["settings"]):
         raise ValueError(
             f"{str(directory.config)!r} has been changed since the run began: {changed}"
         )
-    if model.settings() != model_arguments(settings, len(tokenizer)):
+    if model.settings() != model_arguments(settings, len(tokenizer), make):
         raise ValueError(f"{str(path)!r} holds another model than config.toml asks for")
-    _check_best(directory, tokenizer)
+    if cell is not None:
+        try_cell(cell, settings)
+    _check_best(directory, tokenizer, make)
     corpus = corpus_of(settings, tokenizer)
     if corpus.fingerprint != state["corpus"]:
         raise _another_text(settings, directory)
@@ -120,11 +127,12 @@ def resume(
     return run
 
 
-def _check_best(directory: RunDirectory, tokenizer: Tokenizer) -> None:
+def _check_best(directory: RunDirectory, tokenizer: Tokenizer, make: Any) -> None:
     """Raise a ValueError if the best weights so far are damaged, or of another run."""
     if directory.model.exists():
         try:
-            restore(load_checkpoint(directory.model), tokenizer, directory.model, directory.run_id)
+            of_run = (tokenizer, directory.model, directory.run_id)
+            restore(load_checkpoint(directory.model), *of_run, cell=make)
         except ValueError as error:
             raise ValueError(
                 f"{error}. Remove it to go on without the best weights so far"
@@ -132,11 +140,16 @@ def _check_best(directory: RunDirectory, tokenizer: Tokenizer) -> None:
 
 
 def _begun_anew(
-    settings: Settings, directory: RunDirectory, reporter: Reporter, given: Collection[str]
+    settings: Settings,
+    directory: RunDirectory,
+    reporter: Reporter,
+    given: Collection[str],
+    cell: OwnCell | None,
 ) -> Run:
     """A run that was stopped before its first checkpoint: it begins again."""
-    run = Run.new(settings, directory, reporter)
-    as_it_was = directory.read_settings().run_id(run.corpus.fingerprint) == directory.run_id
+    run = Run.new(settings, directory, reporter, cell)
+    before, fingerprint = directory.read_settings(), run.corpus.fingerprint
+    as_it_was = before.run_id(fingerprint, directory.cell_sha256) == directory.run_id
     if own_sources(settings, given) and not as_it_was:
         raise _another_text(settings, directory)
     run.begin()

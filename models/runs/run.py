@@ -18,6 +18,7 @@ from models.devices import check_available, using
 from models.measuring.evaluation import Evaluation, evaluate
 from models.rnnlm import RNNLM
 from models.runs import messages
+from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
 from models.runs.history import History
 from models.runs.keeping import Keeper
@@ -75,6 +76,7 @@ class Run:
         reporter: Reporter,
         model: RNNLM,
         rng: np.random.Generator,
+        cell_sha256: str = "",
     ) -> None:
         s = settings
         self.settings, self.corpus, self.directory, self.reporter = s, corpus, directory, reporter
@@ -82,6 +84,7 @@ class Run:
         if s.tensorboard:
             library()  # raises now, before anything is written
         streams = batchify(corpus.train, s.batch_size, vocab_size=len(corpus.tokenizer))
+        self.cell_sha256 = cell_sha256
         self.model, self.trainer = model, Trainer(model, s, streams, rng)
         self.total = expected_steps(s, self.trainer.steps_per_epoch)
         self.history, self.watcher = History(directory.log()), Watcher()
@@ -94,8 +97,16 @@ class Run:
     # ------------------------------------------------------------------ beginning
 
     @classmethod
-    def new(cls, settings: Settings, directory: RunDirectory, reporter: Reporter) -> Run:
+    def new(
+        cls,
+        settings: Settings,
+        directory: RunDirectory,
+        reporter: Reporter,
+        cell: OwnCell | None = None,
+    ) -> Run:
         """A run that is ready to begin; nothing is written yet.
+
+        `cell` is the one that the settings name, if it is one of one's own.
 
         Raises
         ------
@@ -104,17 +115,20 @@ class Run:
         """
         check_available(settings.device)
         corpus, rng = corpus_of(settings), np.random.default_rng(settings.seed)
-        model = make_model(settings, len(corpus.tokenizer), rng)
-        return cls(settings, corpus, directory, reporter, model, rng)
+        make, sha256 = (None, "") if cell is None else cell
+        if cell is not None:
+            try_cell(cell, settings)
+        model = make_model(settings, len(corpus.tokenizer), rng, make)
+        return cls(settings, corpus, directory, reporter, model, rng, sha256)
 
     @property
     def id(self) -> str:
         """The id of a run that begins like this."""
-        return self.settings.run_id(self.corpus.fingerprint)
+        return self.settings.run_id(self.corpus.fingerprint, self.cell_sha256)
 
     def begin(self) -> None:
         """Write the files that will not change; the files of another run are deleted."""
-        self.directory.begin(self.settings, self.corpus.tokenizer, self.id)
+        self.directory.begin(self.settings, self.corpus.tokenizer, self.id, self.cell_sha256)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what `Keeper.save` has written; the weights are there already."""
@@ -178,15 +192,16 @@ class Run:
         if self.diverged:
             tell(f"Stopped: {self.diverged}", "bold red")
             if not eps_is_lost(self.settings):  # or to go on would end in the same way
-                tell(messages.after_divergence(self.directory, self.keeper.saved_step))
+                step = self.keeper.saved_step
+                tell(messages.after_divergence(self.directory, self.settings, step))
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}.", "bold")
-            tell(messages.after_interruption(self.directory))
+            tell(messages.after_interruption(self.directory, self.settings))
         else:
             worse = self.standing.worse if self._fraction() < 1 else 0
             records, seconds = self.history.records, self._seconds()
             tell(messages.results(records, unit, seconds, test, worse), "bold")
-            tell("\n" + messages.whats_next(self.directory, self.corpus))
+            tell("\n" + messages.whats_next(self.directory, self.settings, self.corpus))
 
     def _loop(self) -> None:
         s, trainer, standing, pace = self.settings, self.trainer, self.standing, self.pace
@@ -355,7 +370,7 @@ class Run:
         if known and known[-1]["best_step"] == described["step"]:
             return float(known[-1]["loss"])
         of_run = (self.corpus.tokenizer, self.directory.model, self.directory.run_id)
-        best = restore(described, *of_run)
+        best = restore(described, *of_run, cell=self.model.own_cell)
         loss = self._measured(best.to(self.settings.device), self.corpus.test)
         if loss is not None:
             unknown = self.corpus.unknown(self.corpus.test)

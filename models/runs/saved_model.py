@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data import Tokenizer
-from models.rnnlm import RNNLM, check_arguments
+from models.rnnlm import RNNLM, layer_sizes
 from models.runs.forms import check_form, count, not_finite, number
 
 FORMAT, VERSION = "minigrad-rnnlm", 2
+
+OWN = "own"
+"""What a file has as the cell of a model with one of one's own: code is not kept in it."""
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 """How many rows a cell's matrices have for each of its units."""
@@ -49,7 +52,7 @@ def describe(
     return {
         "format": FORMAT,
         "version": VERSION,
-        "settings": model.settings(),
+        "settings": {**model.settings(), **({"cell": OWN} if model.own_cell else {})},
         "weights": model.state_dict(),
         "tokenizer": tokenizer.fingerprint,
         "step": step,
@@ -66,8 +69,9 @@ def restore(
     path: Path,
     run_id: str = "",
     rng: np.random.Generator | None = None,
+    cell: Any = None,
 ) -> RNNLM:
-    """The model that was described, which drops by `rng`.
+    """The model that was described, which drops by `rng`; `cell` makes its cells of one's own.
 
     What a file says of itself is compared with what is in it before anything is made: it takes no
     more memory and time than the weights that are there.
@@ -100,7 +104,7 @@ def restore(
                 f"it is for {settings['vocab_size']!r:.20} tokens, of which tokenizer.json has "
                 f"{len(tokenizer)}"
             )
-        model = with_weights(settings, weights, rng)
+        model = with_weights(settings, weights, rng, cell)
     except (KeyError, TypeError, ValueError, MemoryError) as error:
         faults = "; ".join(line.strip() for line in str(error).splitlines())
         raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
@@ -113,8 +117,9 @@ def with_weights(
     settings: Mapping[str, Any],
     weights: Mapping[str, NDArray[Any]],
     rng: np.random.Generator | None = None,
+    cell: Any = None,
 ) -> RNNLM:
-    """The model of these settings and weights, for which nothing is drawn.
+    """The model of these settings and weights, for which nothing is drawn but by one's own `cell`.
 
     Raises
     ------
@@ -124,19 +129,24 @@ def with_weights(
     bound = inspect.signature(RNNLM).bind(**settings)
     bound.apply_defaults()
     arguments = {name: value for name, value in bound.arguments.items() if name != "rng"}
-    check_arguments(**arguments)
     found = {name: weight.shape for name, weight in weights.items()}
     if arguments["num_layers"] > len(found):
         raise ValueError(f"its settings ask for {arguments['num_layers']!r:.20} layers")
     expected = shapes(**arguments)
+    if is_own := arguments["cell"] == OWN:  # of which nothing is known before it is made
+        if cell is None:
+            raise ValueError("its cell is one of one's own, and has to be given")
+        arguments["cell"] = cell
+        found = {name: shape for name, shape in found.items() if not name.startswith("recurrent.")}
     for name in (*expected, *found):
         if expected.get(name) != found.get(name):
             asked, there = expected.get(name, "nothing"), found.get(name, "nothing")
             raise ValueError(f"its settings ask for {asked} as {name}, and it has {there}")
-    model = RNNLM(**arguments, rng=_Undrawn())
+    undrawn = (rng or np.random.default_rng(0)) if is_own else _Undrawn()
+    model = RNNLM(**arguments, rng=undrawn)
     model.load_state_dict(weights)
     for part in model.modules():
-        if isinstance(vars(part).get("rng"), _Undrawn):
+        if vars(part).get("rng") is undrawn:
             vars(part)["rng"] = rng
     return model
 
@@ -150,14 +160,24 @@ def shapes(
     tied: bool,
     **others: Any,
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes of the weights of an `RNNLM` with these arguments, without making one."""
-    sizes = [embedding_size or vocab_size, *[hidden_size] * num_layers]
-    if tied:
-        sizes[-1] = sizes[0]
+    """The shapes of the weights of an `RNNLM` with these arguments, without making one.
+
+    Without those in the layers of a cell of one's own.
+
+    Raises
+    ------
+    ValueError
+        if there is no such cell.
+    """
+    if cell not in (OWN, *GATES):
+        raise ValueError(f"there is no cell {cell!r:.20}")
+    sizes = layer_sizes(vocab_size, embedding_size, hidden_size, num_layers, tied)
     found: dict[str, tuple[int, ...]] = {}
     if embedding_size is not None:
         found["embedding.weight"] = (vocab_size, embedding_size)
     for k, (below, above) in enumerate(pairwise(sizes)):
+        if cell == OWN:
+            break
         rows = GATES[cell] * above
         for kind, shape in (
             ("weight_ih", (rows, below)),

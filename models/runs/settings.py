@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_type_hints
 
 from models.devices import check_name
+from models.rnnlm import CELLS
 from models.runs.options import check_names, checked, flag, option
 from models.runs.recipes import RECIPES
 
@@ -87,7 +89,12 @@ class Settings:
     )
 
     # ------------------------------------------------------------------ the model
-    cell: Literal["rnn", "lstm", "gru"] = option("gru", "The recurrent network.", MODEL)
+    cell: str = option(
+        "gru",
+        "The recurrent network: rnn, lstm, gru, or a cell of your own (docs/cells.md).",
+        MODEL,
+        metavar="NAME|FILE.py:CELL",
+    )
     hidden_size: int = option(320, "Units in each layer.", MODEL, low=1)
     layers: int = option(1, "Recurrent layers on top of each other.", MODEL, low=1)
     embedding_size: int | None = option(
@@ -272,6 +279,13 @@ class Settings:
             values = value if isinstance(value, tuple) else [value]
             if any(each is not None and not each.strip() for each in values):
                 raise ValueError(f"{flag(name)} must not be empty, got {value!r}")
+        if self.own_cell is not None and not (
+            self.own_cell[0].strip() and self.own_cell[1].isidentifier()
+        ):
+            raise ValueError(
+                f"--cell must be one of {', '.join(CELLS)}, got {self.cell!r}; a cell of your own "
+                "is given as FILE.py:MyCell"
+            )
         check_name(self.device)
         if len(self.split) not in (2, 3) or not math.isclose(math.fsum(self.split), 1):
             raise ValueError(
@@ -291,6 +305,22 @@ class Settings:
         if self.embedding_size is None:
             return self.hidden_size if self.tied else 64
         return self.embedding_size
+
+    @property
+    def own_cell(self) -> tuple[str, str] | None:
+        """The file of a cell of one's own, and what it is called there; None: it is no such one."""
+        file, _, name = self.cell.rpartition(":")
+        return None if self.cell in CELLS else (file, name)
+
+    @property
+    def cell_name(self) -> str:
+        """What the cell is called."""
+        return self.cell.upper() if self.own_cell is None else self.own_cell[1]
+
+    @property
+    def cell_option(self) -> str:
+        """What a command needs to use the model of such a run."""
+        return "" if self.own_cell is None else f" --cell {shlex.quote(self.cell)}"
 
     @property
     def learning_rate(self) -> float:
@@ -313,12 +343,14 @@ class Settings:
             if value is not None
         }
 
-    def run_id(self, fingerprint: str) -> str:
+    def run_id(self, fingerprint: str, cell_sha256: str = "") -> str:
         """The id of a run that begins with these settings, on the text of this fingerprint.
 
-        The same settings and text give the same run, bit for bit, and the same id.
+        The same settings, text and file of a cell of one's own (`cell_sha256`; empty: it has none)
+        give the same run, bit for bit, and the same id.
         """
-        content = json.dumps([self.to_dict(), fingerprint], sort_keys=True)
+        parts = [self.to_dict(), fingerprint, *([cell_sha256] if cell_sha256 else [])]
+        content = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @classmethod
@@ -357,7 +389,8 @@ class Settings:
             changes = {**dict.fromkeys(LENGTH), **changes}
         settings = dataclasses.replace(self, **changes)
         for name in given:
-            if name not in MAY_CHANGE and getattr(settings, name) != getattr(self, name):
+            before, after = (kept(name, getattr(s, name)) for s in (self, settings))
+            if name not in MAY_CHANGE and before != after:
                 raise ValueError(
                     f"{flag(name)}: a run that goes on keeps its settings, but for "
                     f"{', '.join(map(flag, sorted(MAY_CHANGE)))}"
@@ -370,7 +403,7 @@ class Settings:
         return ", ".join(
             f"{flag(name)} from {saved.get(name)} to {now.get(name)}"
             for name in option_types()
-            if name not in MAY_CHANGE and saved.get(name) != now.get(name)
+            if name not in MAY_CHANGE and kept(name, saved.get(name)) != kept(name, now.get(name))
         )
 
 
@@ -379,6 +412,13 @@ LENGTH = ("steps", "epochs", "minutes")
 
 MAY_CHANGE = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("may_change")}
 """The options that a resumed run may change."""
+
+
+def kept(name: str, value: Any) -> Any:
+    """What a run keeps of a setting: of a cell of one's own its name, but not where its file is."""
+    if name == "cell" and isinstance(value, str) and value not in CELLS:
+        return f":{value.rpartition(':')[2]}"
+    return value
 
 
 @cache

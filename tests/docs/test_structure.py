@@ -34,7 +34,7 @@ FLOORS = {
         {"__main__"},
     ],
     "models": [
-        {"corpus", "devices", "rnnlm"},
+        {"corpus", "devices", "regularisation", "rnnlm"},
         {"measuring"},
         {"writing"},
         {"showing"},

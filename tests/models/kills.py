@@ -32,6 +32,7 @@ TEXT = "".join(
 )
 SHARED = ["--batch-size", "4", "--bptt", "8", "--hidden-size", "24", "--embedding-size", "12"]
 SHARED += ["--samples", "0", "--eval-every", "40"]
+CELL = ["--cell", f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"]
 CONFIGURATIONS = {
     "adam": ["--cell", "gru", "--dropout", "0.2", "--optimizer", "adam", "--save-every", "0"],
     "awd": [
@@ -46,6 +47,7 @@ CONFIGURATIONS = {
         *("--schedule", "plateau", "--lr", "2", "--max-vocab", "1500"),
         *("--save-every", "0.01", "--patience", "1000"),
     ],
+    "own": [*CELL, "--layers", "2", "--dropout", "0.2", "--save-every", "0"],
 }
 TIMED = ("seconds", "tokens_per_second", "memory")
 """What in a record is another time each time."""
@@ -119,9 +121,8 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
             runs, war, before, alive = runs + 1, Path(folder) / f"war{runs}", -1, True
             while alive:
                 begun = (war / "config.toml").exists()
-                process = (
-                    start("--resume", str(war)) if begun else start(*options, "--out", str(war))
-                )
+                again = ["--resume", str(war), *(CELL if name == "own" else [])]
+                process = start(*(again if begun else [*options, "--out", str(war)]))
                 if done < kills:
                     alive = not ended_within(process, chance.uniform(0, longest))
                 else:

@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -65,6 +66,13 @@ class TestCommands:
             ours, theirs = (records_of(tmp_path / d, split) for d in ("cuda", "cpu"))
             assert [r["step"] for r in ours] == [r["step"] for r in theirs]
             assert [r["loss"] for r in ours] == pytest.approx([r["loss"] for r in theirs], rel=1e-4)
+
+        # a cell of one's own
+        cell = ["--cell", f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"]
+        succeeds(train(tmp_path / "own", text_file, *cell, "--device", "cuda"))
+        succeeds(call("train", "--resume", tmp_path / "own", *cell, "--steps", 14))
+        for device in ("cpu", "cuda"):
+            succeeds(call("sample", tmp_path / "own", *cell, "--device", device))
 
         out = tmp_path / "cuda"  # what was trained on one runs on the other
         for options in (["--greedy"], ["--beam", 3], ["--seed", 5, "--samples", 3]):

@@ -7,6 +7,7 @@ import minigrad as mg
 from minigrad.testing import check_layer
 from minigrad.training import detach_state
 from models import RNNLM
+from models.rnnlm import LanguageModel
 
 CELLS = ["rnn", "lstm", "gru"]
 
@@ -89,6 +90,38 @@ class TestEveryCell:
         again.eval()
         net.eval()
         assert np.array_equal(net(ids(2, 2))[0].numpy(), again(ids(2, 2))[0].numpy())
+
+
+class TestLanguageModel:
+    def test_is_the_equations_of_the_textbook(self):
+        """In NumPy and the letters of the lectures, time step by time step."""
+        net, w = LanguageModel(7, 5, 6, np.random.default_rng(3)).to(dtype="float64"), ids(5, 3)
+        E, W_xh, W_hh, b_ih, b_hh, W_hy, b_y = net.state_dict().values()
+
+        def sigmoid(z):
+            return 1 / (1 + np.exp(-z))
+
+        h, c, log_p = np.zeros((3, 6)), np.zeros((3, 6)), []
+        for t in range(4):
+            i, f, g, o = np.split(E[w[t]] @ W_xh.T + h @ W_hh.T + b_ih + b_hh, 4, axis=-1)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            y = h @ W_hy.T + b_y
+            p = np.exp(y) / np.exp(y).sum(-1, keepdims=True)
+            log_p.append(np.log(p[np.arange(3), w[t + 1]]))
+        logits, (h_n, c_n) = net(w[:4])
+        np.testing.assert_allclose(logits.numpy()[-1], y, rtol=1e-12)
+        np.testing.assert_allclose(h_n.numpy()[0], h, rtol=1e-12)
+        np.testing.assert_allclose(c_n.numpy()[0], c, rtol=1e-12)
+        assert net.loss(w[:4], w[1:])[0].item() == pytest.approx(-np.mean(log_p), rel=1e-12)
+
+    def test_is_an_rnnlm_without_options(self):
+        nets = [make(7, 5, 6, rng=np.random.default_rng(3)) for make in (LanguageModel, RNNLM)]
+        for net in nets:
+            net.loss(ids(4, 3), ids(4, 3)[::-1])[0].backward()
+        for one, other in zip(*(net.parameters() for net in nets), strict=True):
+            assert np.array_equal(one.numpy(), other.numpy())
+            assert np.array_equal(one.grad.numpy(), other.grad.numpy())
 
 
 def test_loss_is_the_mean_in_nats():

@@ -223,6 +223,50 @@ class TestInitialValues:
             assert not (both.reshape(4, 6)[[0, 2, 3]] == 1.5).any()
 
 
+class LeakyCell(nn.Module):
+    """h' = 0.5 h + tanh(W x + b)."""
+
+    def __init__(self, input_size, hidden_size):
+        self.linear = nn.Linear(input_size, hidden_size)
+
+    def forward(self, x, h):
+        h = 0.5 * h + np.tanh(self.linear(x))
+        return h, h
+
+
+class TestOwnCell:
+    @pytest.mark.parametrize(
+        "options",
+        [{}, {"tied": True}, {"embedding_size": None}, {"dropout": 0.3, "variational": True}],
+        ids=lambda options: "+".join(options),
+    )
+    def test_derivatives(self, options):
+        sizes = {"vocab_size": 4, "embedding_size": 2, "hidden_size": 3, "num_layers": 2}
+        net = Part("objective", cell=LeakyCell, **{**sizes, **options})
+        check_layer(net, ids(3, 2) % 4, ids(3, 2)[::-1] % 4)
+
+    def test_one_hot_inputs_are_an_embedding_by_the_identity(self):
+        net, twin = model(LeakyCell, embedding_size=None), model(LeakyCell, embedding_size=7)
+        twin.load_state_dict({**net.state_dict(), "embedding.weight": np.eye(7)})
+        logits = [x(ids(4, 3))[0].numpy() for x in (net, twin)]
+        np.testing.assert_allclose(*logits, rtol=1e-6)
+
+    @pytest.mark.parametrize("init", INITS)
+    def test_draws_its_own_initial_values(self, init):
+        scale = 0.1 if init in ("uniform", "normal") else None
+        net, plain = model(LeakyCell, init=init, init_scale=scale), model(LeakyCell)
+        for name, value in net.state_dict().items():
+            same = np.array_equal(value, plain.state_dict()[name])
+            assert same == (init == "pytorch" or name.startswith("recurrent")), name
+
+    def test_settings_make_it_again(self):
+        net = model(LeakyCell, num_layers=2, dropout=0.25)
+        assert net.settings()["cell"] is LeakyCell
+        again = RNNLM(**net.settings(), rng=np.random.default_rng(3))
+        assert again.settings() == net.settings()
+        assert np.array_equal(net(ids(2, 2))[0].numpy(), again(ids(2, 2))[0].numpy())
+
+
 @given(st.data())
 @settings(max_examples=60)
 def test_whatever_the_options_settings_are_json_and_make_it_again(data):
@@ -263,6 +307,9 @@ def test_whatever_the_options_settings_are_json_and_make_it_again(data):
     ("options", "message"),
     [
         ({"cell": "transformer"}, "cell must be one of rnn, lstm, gru, not 'transformer'"),
+        ({"cell": 3}, "cell must be one of rnn, lstm, gru, not 3, or a class of your own"),
+        ({"cell": LeakyCell, "weight_drop": 0.1}, "weight_drop needs a W_hh"),
+        ({"cell": LeakyCell, "forget_bias": 1.0}, "forget_bias is for an LSTM"),
         ({"tied": True}, "with one layer, .* embedding_size=5 and hidden_size=6"),
         ({"hidden_size": 0}, "hidden_size must be an integer of at least 1, not 0"),
         ({"hidden_size": 2.5}, "hidden_size must be an integer of at least 1, not 2.5"),

@@ -349,6 +349,44 @@ def test_dropout_between_the_layers_is_drawn_from_the_generator_that_is_given():
     assert not np.array_equal(results[0], results[2])
 
 
+class GivenCell(MGUCell):
+    """Draws from what it is given alone."""
+
+    def __init__(self, input_size, hidden_size, *, rng):
+        super().__init__(input_size, hidden_size)
+        for parameter in self.parameters():
+            parameter.data = rng.normal(size=parameter.shape)
+        self.own = rng
+
+    def forward(self, x, h):
+        return super().forward(x, h * self.own.uniform())
+
+
+@pytest.mark.parametrize("cell", [MGUCell, partial(DroppingCell, p=0.5), GivenCell])
+def test_all_that_cells_draw_comes_from_the_generator_that_is_given(cell):
+    """When they are made, and at each call; minigrad's own generator stays where it is."""
+
+    def drawn(seed):
+        mg.manual_seed(0)
+        layer = nn.Recurrent(cell, 5, 5, 2, rng=np.random.default_rng(seed))
+        outputs = [layer(np.ones((4, 3, 5), np.float32))[0].numpy() for _ in range(2)]
+        return [*(p.numpy() for p in layer.parameters()), *outputs, mg.rand(3).numpy()]
+
+    first, again, other = drawn(1), drawn(1), drawn(2)
+    assert all(map(np.array_equal, first, again))
+    assert np.array_equal(first[-1], other[-1])
+    assert not any(map(np.array_equal, first[:-1], other[:-1]))
+    mg.manual_seed(0)
+    assert np.array_equal(first[-1], mg.rand(3).numpy())
+
+
+def test_a_generator_that_a_cell_has_already_stays():
+    cell, other = partial(GivenCell, rng=np.random.default_rng(3)), np.random.default_rng(3)
+    layer = nn.Recurrent(cell, 5, 5, rng=np.random.default_rng(1))
+    expected = GivenCell(5, 5, rng=other)
+    assert np.array_equal(layer.cell_l0.forget.weight.numpy(), expected.forget.weight.numpy())
+
+
 class NumPyCell(nn.Module):
     """In NumPy's functions; the state is the last `factor` outputs side by side."""
 

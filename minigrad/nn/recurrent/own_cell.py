@@ -16,11 +16,13 @@ over the time steps is `minigrad.nn.recurrent.equations.unrolled`. See docs/cell
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad.arrays.random import drawing_from
 from minigrad.nn.building import check_sizes
 from minigrad.nn.module import Module
 from minigrad.nn.recurrent.cells import GRUCell, LSTMCell, RNNCell
@@ -39,15 +41,17 @@ class Recurrent(Layers):
     ----------
     cell
         a Module class, or any function, that makes a cell when it is called with (input_size,
-        hidden_size). One cell is made for each layer and direction; a function that returns the
-        same one each time shares its parameters. Further arguments go in with `functools.partial`.
+        hidden_size), or if it takes an ``rng`` with (input_size, hidden_size, rng=rng). One cell is
+        made for each layer and direction; a function that returns the same one each time shares its
+        parameters. Further arguments go in with `functools.partial`.
     input_size, hidden_size
         lengths of x and of the cell's output at each time step.
     num_layers, batch_first, dropout, bidirectional
         as in `LSTM`.
     rng
-        where dropout between the layers is drawn from; None: minigrad's own generator. What the
-        cells draw is their own affair.
+        where dropout between the layers is drawn from, and all that the cells draw without a
+        generator of their own, when they are made and when they are called (by `minigrad.nn.init`,
+        `Linear`, `Dropout` and the like; not by NumPy). None: minigrad's own generator.
 
     Attributes
     ----------
@@ -74,7 +78,7 @@ class Recurrent(Layers):
 
     def __init__(
         self,
-        cell: Callable[[int, int], Module],
+        cell: Callable[..., Module],
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
@@ -92,8 +96,10 @@ class Recurrent(Layers):
                 f"{type(self).__name__}: cell must be a class or function that makes cells from "
                 f"(input_size, hidden_size), not {_told(cell)}"
             )
+        options = {"rng": self.rng} if _takes_rng(cell) else {}
         for name in self._names:
-            made = cell(self._input_size(name), self.hidden_size)
+            with drawing_from(self.rng):
+                made = cell(self._input_size(name), self.hidden_size, **options)
             sizes = self._checked_cell(made)
             if name == "_l0":
                 self._state_sizes = sizes
@@ -140,7 +146,8 @@ class Recurrent(Layers):
             returned = cell(x, state if len(state) > 1 else state[0])
             return self._checked_step(name, returned, x.shape[0])
 
-        return unrolled(step, _tensor(x), tuple(map(_tensor, state)), sizes, reverse)
+        with drawing_from(self.rng):
+            return unrolled(step, _tensor(x), tuple(map(_tensor, state)), sizes, reverse)
 
     def _checked_step(self, name: str, returned: Any, n: int) -> tuple[Tensor, State]:
         """The output and the parts of the state, if a cell has returned them for n sequences."""
@@ -177,6 +184,15 @@ class Recurrent(Layers):
 
     def _cell_told(self, name: str) -> str:
         return f"{type(self).__name__}: cell{name} ({type(getattr(self, f'cell{name}')).__name__})"
+
+
+def _takes_rng(cell: Callable[..., Any]) -> bool:
+    """Whether `cell` has an argument `rng` for which it has been given nothing yet."""
+    try:
+        rng = inspect.signature(cell).parameters.get("rng")
+    except (TypeError, ValueError):  # a callable written in C may not say
+        return False
+    return rng is not None and (rng.default is None or rng.default is rng.empty)
 
 
 def _tensor(x: Any) -> Tensor:

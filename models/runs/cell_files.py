@@ -1,0 +1,164 @@
+"""A cell of one's own, which is in a Python file: ``--cell FILE.py:MyCell``.
+
+A run directory may have been made by a stranger, so no file is run because its settings name it:
+whoever goes on with the run, or uses its model, has to name the file again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from minigrad import nn
+from minigrad.training import evaluating
+from models.devices import device_of, moved, using
+from models.rnnlm import RNNLM
+from models.runs.new_model import model_arguments
+from models.runs.settings import Settings, kept
+from models.showing.output import warn
+
+MODULE = "minigrad_cell"
+"""What the file is called while it runs; also tells which lines of a traceback are from it."""
+
+
+class OwnCell(NamedTuple):
+    """A cell of one's own."""
+
+    make: Callable[..., nn.Module]
+    """What makes one, for `minigrad.nn.Recurrent`."""
+
+    sha256: str
+    """Of the file that it is in."""
+
+
+def cell_of(s: Settings, given: str | None, command: str, sha256: str = "") -> OwnCell | None:
+    """The cell of one's own that a run has, from the file that `given` names; None: it has none.
+
+    Parameters
+    ----------
+    s
+        the settings of the run.
+    given
+        what whoever calls has given as --cell.
+    command
+        what they have called, without --cell.
+    sha256
+        of the file when the run began; empty: it begins now.
+
+    Raises
+    ------
+    OSError, ValueError
+        if another cell is given than the run has, or none, or it can't be had. The message has the
+        command to give.
+    """
+    if given is not None and kept("cell", given) != kept("cell", s.cell):
+        raise ValueError(f"--cell {given}: the cell of the run is {s.cell_name}")
+    if s.own_cell is None:
+        return None
+    file, name = s.own_cell
+    if given is None:
+        raise ValueError(
+            f"the cell of the run is {name} in {file!r}, and a Python file is run only if the "
+            f"command names it. If you trust it: {command}{s.cell_option}"
+        )
+    cell = load_cell(given)
+    if sha256 not in ("", cell.sha256):
+        warn(f"{given.rpartition(':')[0]!r} has been changed since the run began")
+    return cell
+
+
+def load_cell(text: str) -> OwnCell:
+    """Run the file of ``FILE.py:MyCell``, as Python runs a script, and take what is in it.
+
+    Raises
+    ------
+    OSError
+        if the file can't be read.
+    ValueError
+        if it can't be run, or there is nothing of this name in it that can be called.
+    """
+    file, _, name = text.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"--cell {text}: there is no file {file!r}")
+    source, module, folder = path.read_bytes(), ModuleType(MODULE), str(path.absolute().parent)
+    module.__file__, sys.modules[MODULE] = str(path.absolute()), module
+    sys.path.insert(0, folder)
+    try:
+        with _told(text):
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    if name not in vars(module):
+        close = difflib.get_close_matches(name, vars(module), n=1)
+        meant = f"; is {close[0]} meant?" if close else ""
+        raise ValueError(f"--cell {text}: there is no {name} in {file!r}{meant}")
+    cell = vars(module)[name]
+    if not callable(cell):
+        raise ValueError(
+            f"--cell {text}: {name} must be a class or function that makes cells from "
+            f"(input_size, hidden_size), not a {type(cell).__name__}"
+        )
+    return OwnCell(cell, hashlib.sha256(source).hexdigest())
+
+
+def try_cell(cell: OwnCell, s: Settings) -> None:
+    """Train a small model with `cell` for one step, before anything depends on it.
+
+    Raises
+    ------
+    ValueError
+        if that can't be done. If a second model from the same seed is another one, a warning says
+        that the seed does not decide all.
+    """
+    with np.errstate(all="ignore"), using(s.device), _told(s.cell):
+        first, second = (_trained(cell, s) for _ in range(2))
+    if first != second:
+        warn(
+            f"{s.cell_name} draws from elsewhere than the run, so the same --seed does not give "
+            "the same run. nn.init, nn.Dropout, or an argument rng of the cell draw from the run"
+        )
+
+
+def _trained(cell: OwnCell, s: Settings) -> list[bytes]:
+    """The parameters and gradients of a model of two tokens after two time steps."""
+    model = RNNLM(**model_arguments(s, 2, cell.make), rng=np.random.default_rng(s.seed))
+    ids = moved(np.zeros((2, s.batch_size), int), device_of(model.to(s.device)))
+    objective = model.objective(ids, ids)
+    objective.total.backward()
+    with evaluating(model):
+        model(ids[:, :1])
+    values = [each for p in model.parameters() for each in (p, p.grad) if each is not None]
+    return [value.numpy().tobytes() for value in (objective.loss, *values)]
+
+
+@contextmanager
+def _told(text: str) -> Iterator[None]:
+    """Within it, whatever goes wrong is told in one line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"--cell {text}: {in_cell(error) or error}") from error
+
+
+def in_cell(error: BaseException) -> str:
+    """What an error says, and the line that raised it; empty if that is not in a cell's file."""
+    lines = [
+        (number, frame.f_code.co_filename)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == MODULE
+    ]
+    if not lines:
+        return ""
+    number, file = lines[-1]
+    return f"{type(error).__name__} in line {number} of {file!r}: {error}"
