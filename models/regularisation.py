@@ -74,7 +74,7 @@ class Regularisation:
         return tuple(self.dropout if share is None else share for share in own)
 
     def penalties(self, raw: Tensor, h: Tensor) -> Iterator[Tensor]:
-        """What is added to the loss: activation_penalty mean(h_t²), and for change over time.
+        """What is added to the loss: for large outputs, and for outputs that jump.
 
         ::
 

@@ -6,7 +6,6 @@ since, as options.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import pairwise
@@ -15,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import Tensor, linear_cross_entropy, nn, one_hot
-from models.regularisation import Regularisation, check_flag, check_number
+from models.initial_values import check_start, initialise, open_forget_gates
+from models.regularisation import Regularisation, check_flag
 
 
 class LanguageModel(nn.Module):
@@ -67,8 +67,6 @@ CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 Cell = str | Callable[[int, int], nn.Module]
 """One of `CELLS` by its name, or what makes a cell of one's own: see `minigrad.nn.Recurrent`."""
 
-INITS = ("pytorch", "uniform", "normal", "scaled-normal")
-
 
 class Objective(NamedTuple):
     """What `RNNLM.objective` gives.
@@ -118,15 +116,8 @@ weight_drop, activation_penalty, temporal_penalty
         remembers from the beginning: Gers, Schmidhuber and Cummins (2000); Jozefowicz, Zaremba and
         Sutskever, "An empirical exploration of recurrent network architectures" (2015).
     init, init_scale
-        how the parameters are drawn, but for those of a cell of your own, which draws its own.
-
-        ``"pytorch"``: as `minigrad.nn` does; with an `init_scale` r, E and W_hy evenly from [-r, r]
-        and b_y = 0, as in PyTorch's word_language_model and Merity et al. (2018).
-        ``"uniform"``: all evenly from [-init_scale, init_scale]: Zaremba et al. (2014), char-rnn.
-        ``"normal"``: weights from a normal distribution with the standard deviation init_scale,
-        biases 0: min-char-rnn.
-        ``"scaled-normal"``: likewise with 0.01 for E, and for the others 1 / √(number of inputs):
-        Saito, "Deep learning from scratch 2" (2018).
+        how the parameters are drawn, one of `models.initial_values.INITS`: see `initialise` there.
+        A cell of your own draws its own.
     rng
         where the initial values, and all dropout, are drawn from; None: minigrad's own generator.
 
@@ -196,7 +187,7 @@ weight_drop, activation_penalty, temporal_penalty
         )
         _check_sizes(vocab_size, embedding_size, hidden_size, num_layers, tied)
         _check_cell(cell, embedding_size, tied, self.regularisation)
-        _check_start(cell, forget_bias, init, init_scale)
+        check_start(cell, forget_bias, init, init_scale)
         self._settings = {
             "vocab_size": vocab_size,
             "embedding_size": embedding_size,
@@ -229,12 +220,10 @@ weight_drop, activation_penalty, temporal_penalty
         if tied and self.embedding is not None:
             # the smaller values of an output layer, since large ones would make large logits
             self.embedding.weight = self.output.weight
-        _initialise(self, init, init_scale, rng)
+        layers = list(self.recurrent) if isinstance(cell, str) else []
+        initialise(self.embedding, layers, self.output, init, init_scale, rng)
         if forget_bias is not None:
-            for layer in self.recurrent:
-                forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # the gates are i, f, g, o
-                layer.bias_ih_l0.data[forget] = forget_bias
-                layer.bias_hh_l0.data[forget] = 0
+            open_forget_gates(layers, forget_bias)
 
     @property
     def vocab_size(self) -> int:
@@ -341,31 +330,6 @@ def _layer(
     return layer
 
 
-def _initialise(
-    model: RNNLM, init: str, scale: float | None, rng: np.random.Generator | None
-) -> None:
-    """Draw the parameters of a model anew, as its `init` says."""
-    if init == "pytorch" and scale is None:
-        return
-    outer = [part for part in (model.embedding, model.output) if part is not None]
-    if init == "pytorch" or model.own_cell is not None:
-        parameters = nn.ModuleList(outer).parameters()
-    else:
-        parameters = model.parameters()
-    E = None if model.embedding is None else model.embedding.weight
-    for parameter in parameters:
-        is_bias = parameter.ndim == 1
-        if scale is not None and (init == "uniform" or (init == "pytorch" and not is_bias)):
-            nn.init.uniform_(parameter, -scale, scale, rng)
-        elif is_bias:
-            nn.init.zeros_(parameter)
-        elif scale is not None:  # "normal"
-            nn.init.normal_(parameter, 0.0, scale, rng)
-        else:  # "scaled-normal"
-            std = 0.01 if parameter is E else 1 / math.sqrt(parameter.shape[1])
-            nn.init.normal_(parameter, 0.0, std, rng)
-
-
 # ---------------------------------------------------------------------- what does not go
 
 
@@ -404,18 +368,3 @@ def _check_cell(
         for name, value in needing.items():
             if value:
                 raise ValueError(f"RNNLM: {name} needs an embedding, but embedding_size is None")
-
-
-def _check_start(cell: Cell, forget_bias: Any, init: str, init_scale: Any) -> None:
-    if forget_bias is not None:
-        check_number("forget_bias", forget_bias, -math.inf, math.inf)
-        if cell != "lstm":
-            raise ValueError(f"RNNLM: forget_bias is for an LSTM, but cell is {cell!r}")
-    if init not in INITS:
-        raise ValueError(f"RNNLM: init must be one of {', '.join(INITS)}, not {init!r}")
-    if init_scale is not None:
-        check_number("init_scale", init_scale, 0, math.inf)
-    if init in ("uniform", "normal") and init_scale is None:
-        raise ValueError(f"RNNLM: init={init!r} needs an init_scale")
-    if init == "scaled-normal" and init_scale is not None:
-        raise ValueError("RNNLM: init='scaled-normal' takes no init_scale; it scales by the sizes")

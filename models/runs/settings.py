@@ -91,9 +91,9 @@ class Settings:
     # ------------------------------------------------------------------ the model
     cell: str = option(
         "gru",
-        "The recurrent network: rnn, lstm, gru, or a cell of your own (docs/cells.md).",
+        "The recurrent network: rnn, lstm, gru, or FILE.py:MyCell, one of your own (docs/cells.md).",
         MODEL,
-        metavar="NAME|FILE.py:CELL",
+        metavar="CELL",
     )
     hidden_size: int = option(320, "Units in each layer.", MODEL, low=1)
     layers: int = option(1, "Recurrent layers on top of each other.", MODEL, low=1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minigrad import nn
 from minigrad.testing import check_layer
 from models import RNNLM
-from models.rnnlm import INITS
+from models.initial_values import INITS
 
 CELLS = ["rnn", "lstm", "gru"]
 EVERYTHING = {  # all that AWD-LSTM has, at once
