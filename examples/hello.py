@@ -1,18 +1,18 @@
 """The character model of "hello": it reads h, e, l, l and learns to say e, l, l, o.
 
-At each time step t the network reads one character x_t, updates its state h_t, and gives each
-character that might come next a score, its logit; softmax makes the scores probabilities. The loss
-is small if the true next character y_t is likely. Beside each letter the name in the code::
+At each time step t the network reads one character x_t and updates its state h_t. Then it gives
+each character a score, its logit; softmax turns the scores into probabilities. The loss is small
+if the true next character y_t is likely. On the right are the names in the code::
 
-    e_t  = E[x_t]                      E          = embedding.weight
-    h_t  = tanh(W_xh e_t + b_xh        W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0
-              + W_hh h_{t-1} + b_hh)   W_hh, b_hh = rnn.weight_hh_l0, rnn.bias_hh_l0
-    z_t  = W_hy h_t + b_y              W_hy, b_y  = decoder.weight, decoder.bias
-    p_t  = softmax(z_t)                z_t: logits, p_t: probabilities
+    e_t = E[x_t]                   E          = embedding.weight
+    h_t = tanh(W_xh e_t + b_xh     W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0
+          + W_hh h_{t-1} + b_hh)   W_hh, b_hh = rnn.weight_hh_l0, rnn.bias_hh_l0
+    z_t = W_hy h_t + b_y           W_hy, b_y  = decoder.weight, decoder.bias
+    p_t = softmax(z_t)             z_t: logits, p_t: probabilities
     loss = mean over t of -log p_t[y_t]
 
-The third and the fourth input are both l, but the targets are l and o: nothing but the state,
-which remembers how many l came before, can tell the two apart.
+The third and the fourth input are both l, but the targets are l and o. Only the state can tell
+them apart: it remembers how many l came before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import signal
 from itertools import pairwise
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def logits_and_probabilities(model: CharRNN) -> tuple[np.ndarray, np.ndarray]:
 
 
 def continuation(model: CharRNN, start: str, length: int) -> str:
-    """What the model says after `start`, when each character it says is its next input."""
+    """What the model says after `start`: each character that it says is its next input."""
     text, state = start, None
     with mg.no_grad():
         for _ in range(length):
@@ -89,7 +89,7 @@ def table(model: CharRNN) -> str:
     """Logits and probabilities of each time step, the target's probability in brackets."""
     letters = VOCABULARY.tokens
     lines = [
-        f"{'':13}{'logits':<31}probabilities",
+        f"{'':13}{'logits z_t = W_hy h_t + b_y':<31}probabilities p_t = softmax(z_t)",
         f" t   x -> y{''.join(f'{c:>7}' for c in letters)}    "
         + "".join(f"{c:^8}" for c in letters).rstrip(),
     ]
@@ -110,20 +110,20 @@ def main() -> None:
     optimizer = optim.SGD(model.parameters(), lr=0.5)
 
     print(__doc__.split("\n\n")[2] + "\n")  # the equations
-    print("Before training: no letter is much likelier than another, whatever was read.\n")
+    print("Before training: all letters are about equally likely. [Target] in brackets.\n")
     print(table(model))
-    print(f"\nTraining (loss in nats; guessing costs log 4 = {math.log(4):.2f}):\n")
-    print(" step    loss   after h it says")
+    print(f"\nTraining: loss = mean of -log p_t[y_t]. (A guess costs log 4 = {math.log(4):.2f}.)\n")
+    print(" step    loss   what it says after h")
     for step in range(101):
         said = continuation(model, "h", 4)
         loss = train_step(model, optimizer)
         if step in (0, 2, 5, 10, 20, 50, 100):
             print(f"{step:5d}  {loss:6.3f}   {said}")
-    print("\nAfter training: the targets, in brackets, have nearly all the probability.\n")
+    print("\nAfter training: each target has nearly all the probability.\n")
     print(table(model))
     print(
-        "\nAt t = 3 and t = 4 the input is l both times, yet the logits differ:"
-        "\nthe state carries what came before."
+        "\nAt t = 3 and t = 4 the input is l both times, but the logits differ:"
+        "\nthe state h_{t-1} remembers what came before."
     )
 
 

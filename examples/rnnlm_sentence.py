@@ -2,16 +2,16 @@
 
 **Teacher forcing** is how it learns: at each step the input is the true word, whatever the model
 predicted before. **Free-running** is how it is used: its own prediction is the next input, so one
-wrong word leads it astray. Both start from a zero state and carry h_t from word to word::
+wrong word can spoil the rest. Both start from a zero state and carry h_t from word to word::
 
-    e_t = E[word_t]                   E          = embedding.weight
-    h_t = tanh(W_xh e_t + b_xh        W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0
-             + W_hh h_{t-1} + b_hh)   W_hh, b_hh = rnn.weight_hh_l0, rnn.bias_hh_l0
-    p(word_{t+1} | all words so far)  W_hy, b_y  = decoder.weight, decoder.bias
-        = softmax(W_hy h_t + b_y)
+    e_t = E[word_t]                E          = embedding.weight
+    h_t = tanh(W_xh e_t + b_xh     W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0
+          + W_hh h_{t-1} + b_hh)   W_hh, b_hh = rnn.weight_hh_l0, rnn.bias_hh_l0
+    p_t = softmax(W_hy h_t + b_y)  W_hy, b_y  = decoder.weight, decoder.bias
+        = p(word_{t+1} | word_1 ... word_t)
 
-Of the three Korean sentences all hold 말이 ("the horse", or "the words"), four times in all, and
-each time another word follows. Without h_{t-1} the best guess is 1/4 for each of the four.
+The three Korean sentences contain 말이 ("the horse", or "the words") four times, and each time
+another word follows. Without h_{t-1} the best guess is 1/4 for each of the four.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import signal
 import unicodedata
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
 
@@ -126,7 +126,8 @@ def show_english() -> None:
     """Print forced and free-running predictions as training goes on."""
     words = ENGLISH[0].split()
     true = words[1:]
-    print("Forced: it reads the true words. Free: it reads what it said. (Wrong words.)\n")
+    print("Forced: it reads the true words. Free: it reads its own words. (Wrong) words")
+    print("are in brackets; p(true) is p_t of the true next word, when forced.\n")
     print(" steps   reads     " + "".join(map(padded, words[:-1])).rstrip())
     print("         true next " + "".join(map(padded, true)).rstrip())
     for steps in (0, 2, 4, 50):
@@ -146,8 +147,12 @@ def show_korean() -> None:
     for carry_state in (True, False):
         model = RNNLM([*KOREAN])
         loss = train(model, [*KOREAN], 150, carry_state)[-1]
-        title = "The state is carried" if carry_state else "A zero state at each word"
-        print(f"\n{title} (loss {loss:.3f}). Completed from the first word:\n")
+        title = (
+            "p_t = p(next word | all words so far)"
+            if carry_state
+            else ("p_t = p(next word | this word alone), h_{t-1} = 0")
+        )
+        print(f"\n{title}\nloss {loss:.3f}; completed from the first word:\n")
         for sentence, english in KOREAN.items():
             said = free_run(model, sentence.split()[0], len(sentence.split()), carry_state)
             verdict = "right" if said == sentence else "wrong"
@@ -160,8 +165,8 @@ def show_korean() -> None:
             p = next_word(model, context, carry_state)
             cells = [f"[{p[y]:.2f}]" if y == true else f" {p[y]:.2f}" for _, y in contexts()]
             print(f"   {padded(context, 31)}" + "".join(map(padded, cells)).rstrip())
-    print("\nWithout a state no model is better: 4 of the 14 next words cost log 4 each, which is")
-    print(f"{4 * math.log(4) / 14:.3f} per word.")
+    print("\nWithout a state no model is better: 4 of the 14 next words cost log 4 each.")
+    print(f"4 log 4 / 14 = {4 * math.log(4) / 14:.3f} per word.")
 
 
 def main() -> None:

@@ -1,15 +1,16 @@
 """Vanishing and exploding gradients: what many time steps do to a gradient, and what clipping does.
 
-A recurrence multiplies by the same factor at every step (a layer by W = rnn.weight_hh_l0), and so
-does its derivative::
+A recurrence multiplies by the same factor at every step, and so does its derivative. In a layer the
+factor is W = W_hh = rnn.weight_hh_l0::
 
-    h_t = w h_{t-1}        dh_T/dh_0 = w w ... w = w^T          (w = 3, T = 2: 3 * 3 = 9)
+    h_t = w h_{t-1}        dh_T/dh_0 = w w ... w = w^T   (3 * 3 = 9)
     h_t = W h_{t-1}        dh_T/dh_t = W W ... W = W^(T-t)
-    h_t = tanh(W h_{t-1})  dh_T/dh_t = product of diag(1 - h_s^2) W over s = t+1 ... T
+    h_t = tanh(W h_{t-1})  dh_T/dh_t = product of diag(1 - h_s^2) W, t < s <= T
+    clipping               g becomes g min(1, max_norm / |g|)
 
-The norm of W^k goes with the k-th power of the spectral radius, the largest |eigenvalue|: below 1
-it vanishes, above 1 it explodes; the factors 1 - h^2 of tanh, at most 1, dampen it. Clipping
-multiplies a gradient g by min(1, max_norm / |g|): the direction stays, the step becomes a safe one.
+The norm of W^k behaves like r^k, where r is the spectral radius, the largest |eigenvalue|. With
+r < 1 it vanishes, with r > 1 it explodes. The factors 1 - h^2 of tanh are at most 1 and make it
+smaller. Clipping keeps the direction of a gradient and makes the step a safe one.
 
 Pascanu, Mikolov and Bengio (2013), On the difficulty of training recurrent neural networks.
 """
@@ -21,7 +22,7 @@ import signal
 from collections.abc import Callable
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
 
@@ -57,8 +58,8 @@ def jacobian_norms(
 ) -> list[float]:
     """The norm (largest singular value) of dh_T/dh_{T-k} for k = 0 ... T.
 
-    One walk back gives them all: it runs a copy of the recurrence for each row of the Jacobian,
-    the i-th starting from the i-th row of the identity, the gradient of element i of h_T.
+    One walk back gives them all. The recurrence runs once for each row of the Jacobian, side by
+    side; the i-th walks back from the i-th row of the identity, the gradient of element i of h_T.
     """
     h_0 = np.linspace(-1, 1, len(W))
     states = [mg.tensor(np.tile(h_0, (len(W), 1)), requires_grad=True)]
@@ -126,7 +127,7 @@ def clip_once(max_norm: float = 1.0) -> tuple[float, float, float]:
 
 
 def log_plot(norms: list[list[float]], marks: str) -> str:
-    """Each of `norms` with its mark: a row for two powers of ten, a column for a step."""
+    """Each of `norms` with its mark: one row for two powers of ten, one column for one step."""
     rows = {f"1e{exponent:+03d}": [" "] * len(norms[0]) for exponent in range(8, -14, -2)}
     for values, mark in zip(norms, marks, strict=True):
         for k, value in enumerate(values):
@@ -139,34 +140,34 @@ def log_plot(norms: list[list[float]], marks: str) -> str:
 def main() -> None:
     """Print the powers of w, the norms of Jacobians, and training with and without clipping."""
     print(__doc__.split("\n\n")[2] + "\n")  # the equations
-    print(f"Two steps, w = 3: dh_2/dh_0 = 3 * 3 = {scalar_gradient(3.0, 2):g}. T steps: w^T\n")
+    print(f"dh_T/dh_0 = w^T. Two steps, w = 3: dh_2/dh_0 = 3 * 3 = {scalar_gradient(3.0, 2):g}\n")
     ws = (0.5, 0.9, 1.0, 1.1, 1.5, 3.0)
     print("   T" + "".join(f"{f'w = {w:g}':>12}" for w in ws))
     for T in (2, 10, 50):
         print(f"{T:4d}" + "".join(f"{scalar_gradient(w, T):12.4g}" for w in ws))
 
     norms = all_norms(np.random.default_rng(0))
-    print(f"\n{SIZE} x {SIZE} matrices of spectral radius r: the norm of dh_T/dh_(T-k)\n")
+    print(f"\nThe norm of dh_T/dh_{{T-k}} = W^k, W a {SIZE} x {SIZE} matrix of spectral radius r\n")
     print("    " + " ".join(f"{f'r = {radius}':^24}" for radius in norms).rstrip())
     print("   k" + " ".join("".join(f"{kind:>8}" for kind in kinds) for kinds in norms.values()))
     for k in (1, 2, 5, 10, 20, 40):
         groups = (kinds.values() for kinds in norms.values())
         print(f"{k:4d}" + " ".join("".join(f"{v[k]:8.2g}" for v in group) for group in groups))
-    print("\nThe orthogonal ones: v 0.5, - 1.0, ^ 1.5 (the Gaussian ones soon have these slopes)\n")
+    print("\nThe norms of the orthogonal ones, with ^ for r = 1.5, - for 1.0 and v for 0.5:\n")
     print(log_plot([kinds["orthog."] for kinds in norms.values()], "v-^"))
 
     before, after, cosine = clip_once()
-    print("\nA ReLU network of radius 1.5 learns to recall the first of 20 inputs.")
-    print(f"Its first gradient has the norm {before:.0f}; clipped to 1, it keeps its direction")
-    print(f"(norm {after:.3f}, cosine {cosine:.3f}).\n")
+    print("\nA ReLU network with r = 1.5 learns to recall the first of 20 inputs.")
+    print(f"Its first gradient g has the norm {before:.0f}. Clipped, g min(1, 1 / |g|) has")
+    print(f"the norm {after:.3f} and the same direction (cosine {cosine:.3f}).\n")
     runs = train(math.inf), train(1.0)
     print(f"{'without clipping':>30}{'with clipping':>27}")
-    print(" step" + 2 * f"{'loss':>13}{'gradient':>12}")
+    print(" step" + 2 * f"{'loss':>13}{'|g|':>12}")
     for step in (0, 1, 2, 3, 10, 100, 200, 399):
         now = [run[:, step] if step < run.shape[1] else None for run in runs]
-        cells = [" " * 25 if v is None else f"{v[0]:13.3g}{v[1]:12.3g}" for v in now]
+        cells = [f"{'-':>13}{'-':>12}" if v is None else f"{v[0]:13.3g}{v[1]:12.3g}" for v in now]
         print(f"{step:5d}{''.join(cells)}")
-    print("\nTo say 0 whatever was read would cost 1.")
+    print("\nA network that always says 0 has the loss 1.")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""One-hot inputs: multiplying a one-hot vector with a matrix looks up a row of it.
+"""One-hot inputs: a one-hot vector times a matrix is a row of the matrix.
 
-The character model of `hello.py`, for the word "ybigta". A character enters the network as a
-one-hot vector, with a 1 at its id and 0 elsewhere, and a matrix W turns it into features::
+This is the character model of `hello.py`, for the word "ybigta". A character enters the network as
+a one-hot vector: 1 at its id, and 0 elsewhere. A matrix W turns it into features::
 
-    W = embedding.weight
-    onehot(id) @ W = W[id]                    because all other rows are multiplied by 0
-    dL/dW = sum over t of onehot(id_t)^T g_t  adds g_t to row id_t, and 0 to all others
+    W = embedding.weight                   E in the other examples
+    x = onehot(id) @ W = W[id]             all other rows are multiplied by 0
+    dL/dW = sum_t onehot(id_t)^T dL/dx_t   adds dL/dx_t to row id_t alone
 
-So the product can be replaced by a lookup, `nn.Embedding`, in both directions: the same numbers
-without the multiplications.
+So a lookup, `nn.Embedding`, can take the place of the product, forward and backward. It gives the
+same numbers, without the multiplications.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 from itertools import pairwise
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class CharRNN(nn.Module):
 
 
 def one_hot(ids: np.ndarray, size: int) -> np.ndarray:
-    """Row t is all 0 but for a 1 at ids[t]: the rows `ids` of the identity matrix."""
+    """Row t has 1 at ids[t] and 0 elsewhere: it is row ids[t] of the identity matrix."""
     return np.eye(size, dtype=np.float32)[ids]
 
 
@@ -67,7 +67,7 @@ def train(model: CharRNN, x: np.ndarray, steps: int = 60) -> tuple[list[float], 
 
 
 def train_both(steps: int = 60) -> tuple[list[CharRNN], list[list[float]], list[list[np.ndarray]]]:
-    """Two models of equal weights, one trained on one-hot vectors, the other on ids."""
+    """Two models with the same weights: one trained on one-hot vectors, the other on ids."""
     ids = VOCABULARY.encode(WORD)[:-1]
     models = [CharRNN(len(VOCABULARY), features=3, hidden=8, seed=0) for _ in range(2)]
     inputs = [one_hot(ids, len(VOCABULARY)), ids]
@@ -79,7 +79,10 @@ def table(logits: mg.Tensor) -> str:
     """Logits and probabilities of each time step, the target's probability in brackets."""
     letters, probabilities = VOCABULARY.tokens, mg.softmax(logits).numpy()
     head = "".join(f"{c:>5}" for c in letters) + "   " + "".join(f"{c:^6}" for c in letters)
-    lines = [f"{'':11}{'logits':<33}probabilities", f" t  x -> y{head}".rstrip()]
+    lines = [
+        f"{'':11}{'logits z_t':<33}probabilities p_t = softmax(z_t)",
+        f" t  x -> y{head}".rstrip(),
+    ]
     for t, (x, y) in enumerate(pairwise(WORD)):
         scores = "".join(f"{z:5.1f}" for z in logits.numpy()[t])
         cells = "".join(
@@ -91,14 +94,14 @@ def table(logits: mg.Tensor) -> str:
 
 
 def main() -> None:
-    """Print the product beside the lookup, and the two training runs beside each other."""
+    """Print the product beside the lookup, and then the two training runs."""
     ids = VOCABULARY.encode(WORD)[:-1]
     X = one_hot(ids, len(VOCABULARY))
     untrained = CharRNN(len(VOCABULARY), features=3, hidden=8, seed=0)
     W = untrained.embedding.weight.numpy()
 
     print(__doc__.split("\n\n")[2] + "\n")  # the equations
-    print("A one-hot product is a lookup: the 1 picks the row of W with its letter's id.\n")
+    print("A one-hot product is a lookup: onehot(id) @ W = W[id]. The 1 picks row id.\n")
     print(f" t   letter  id   one-hot X[t]{'X[t] @ W':>22}{'W[id]':>23}")
     for t, (letter, id) in enumerate(zip(WORD[:-1], ids, strict=True)):
         bits = " ".join("1" if bit else "." for bit in X[t])
@@ -107,19 +110,20 @@ def main() -> None:
 
     models, losses, gradients = train_both()
     print("\nThe same weights trained twice, on one-hot vectors and on ids:\n")
-    print(" step   loss, one-hot   loss, lookup   largest difference of dL/dW")
+    print(" step   loss, one-hot   loss, lookup   largest difference in dL/dW")
     for step in (0, 1, 5, 20, 59):
         difference = abs(gradients[0][step] - gradients[1][step]).max()
         print(f"{step:5d}{losses[0][step]:16.6f}{losses[1][step]:15.6f}{difference:20.1e}")
 
-    print("\ndL/dW at step 0, a row for each letter (a is never an input, so its row is 0):\n")
+    print("\ndL/dW = sum_t onehot(id_t)^T dL/dx_t at step 0, one row for each letter")
+    print("(a is never an input, so its row is 0):\n")
     for letter, row in zip(VOCABULARY, gradients[1][0], strict=True):
         print(f"   {letter}  " + "".join(f"{v:8.3f}" for v in row))
 
     with mg.no_grad():
         print(f"\nBefore training:\n\n{table(untrained(X))}")
         print(f"\nAfter training on one-hot vectors:\n\n{table(models[0](X))}")
-    print("\nMultiplications to look up 35 x 20 words of 10,000 (200 features each):")
+    print("\nMultiplications for 35 x 20 words, out of 10,000, with 200 features each:")
     print(f"   one-hot product {35 * 20 * 10_000 * 200:,}, lookup 0")
 
 

@@ -7,12 +7,14 @@ One neuron with weights w and inputs x, its loss, and the gradients of its weigh
     dL/dy   = y - target
     dL/dw_i = (dL/dy) x_i
 
-One number, dL/dy, times each input. Where all inputs are positive, as sigmoid gives them, all
-weight gradients have the sign of dL/dy: a step moves all weights up, or all down. If one weight has
-to go up and another down, the way is a zig-zag. The inputs that tanh gives have both signs.
+Each weight gradient is one number, dL/dy, times its input. If all inputs are positive, as those
+from sigmoid are, all weight gradients have the sign of dL/dy: a step moves all weights up, or all
+weights down. If one weight has to go up and another down, the path is a zig-zag. Inputs from tanh
+have both signs.
 
-Each step here follows the gradient of one example; over a batch the signs may average out, so that
-large batches soften this. LeCun, Bottou, Orr and Müller (1998), Efficient BackProp, section 4.3.
+Each step here follows the gradient of one example. Over a batch the signs may average out, so the
+effect is weaker with large batches. LeCun, Bottou, Orr and Müller (1998), Efficient BackProp,
+section 4.3.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import signal
 from collections.abc import Callable
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without more ado, from here on
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
 
@@ -54,15 +56,15 @@ def weight_gradients(activation: Activation, examples: int = 1000, inputs: int =
 
 
 def same_sign_fraction(gradients: np.ndarray) -> float:
-    """The fraction of the rows whose elements are all positive, or all negative."""
+    """The fraction of rows whose elements are all positive or all negative."""
     return float(((gradients > 0).all(1) | (gradients < 0).all(1)).mean())
 
 
 def descend(activation: Activation, seed: int, tolerance: float = 0.1) -> np.ndarray:
-    """The way of (w1, w2) from START until TARGET is `tolerance` away: shape (steps + 1, 2).
+    """The path of (w1, w2) from START until TARGET is `tolerance` away: shape (steps + 1, 2).
 
     Each step is gradient descent on one new example, whose target is TARGET . x. The learning rate
-    is 1/2 over the mean of |x|^2, so that it does not matter how large an activation's values are.
+    is 1/2 over the mean of |x|^2, so the size of an activation's values does not matter.
     """
     x = activation(mg.tensor(np.random.default_rng(seed).normal(size=(1000, 2))))
     w = mg.tensor(START, dtype="float64", requires_grad=True)
@@ -80,13 +82,13 @@ def descend(activation: Activation, seed: int, tolerance: float = 0.1) -> np.nda
 
 
 def detour(path: np.ndarray) -> float:
-    """The length of the way, over that of the straight line from its first to its last point."""
+    """The length of the path, divided by that of the straight line between its two ends."""
     steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
     return float(steps.sum() / math.dist(path[0], path[-1]))
 
 
 def save_plot(path: str, seed: int) -> None:
-    """Draw the two ways side by side into a picture file."""
+    """Draw the two paths side by side into a picture file."""
     os.environ["MPLBACKEND"] = "agg"  # which needs no screen
     from matplotlib.figure import Figure
 
@@ -104,24 +106,24 @@ def save_plot(path: str, seed: int) -> None:
 
 
 def main() -> None:
-    """Print the signs of the gradients, the way of two weights, and how long it is."""
+    """Print the signs of the gradients, the path of two weights, and its length."""
     parser = argparse.ArgumentParser(description="Zero-centred activations: tanh against sigmoid.")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw the two ways (needs matplotlib)")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the two paths (needs matplotlib)")
     plot = parser.parse_args().plot
 
     gradients = {name: weight_gradients(a) for name, a in ACTIVATIONS.items()}
     print(__doc__.split("\n\n")[2] + "\n")  # the equations
-    print("Signs of dL/dw1 ... dL/dw6, an example in each row:\n")
+    print("The signs of dL/dw_i = (dL/dy) x_i, i = 1 ... 6; each row is one example:\n")
     print("   inputs from sigmoid    inputs from tanh")
     for n in range(8):
         signs = [" ".join("-+"[int(g > 0)] for g in gradients[name][n]) for name in COMPARED]
         print("   " + "            ".join(signs))
-    print("\nAll six alike, of 1000 examples (by chance it would be 2 / 2^6 = 3 %):\n")
+    print("\nExamples with six equal signs, of 1000 (by chance: 2 / 2^6 = 3 %):\n")
     for name, g in gradients.items():
         print(f"   {name:15}{same_sign_fraction(g):6.1%}")
 
     ways = {name: [descend(a, seed) for seed in range(20)] for name, a in ACTIVATIONS.items()}
-    print("\nw1 has to go up from -1 to 1, w2 down from 1 to -1. The first steps:\n")
+    print("\nw_i becomes w_i - lr dL/dw_i. w1 has to go up from -1 to 1, w2 down to -1:\n")
     print(f"   step{'inputs from sigmoid':>24}{'inputs from tanh':>30}")
     print(f"       {'w1      w2     moves':>26}{'w1      w2     moves':>30}")
     for step in range(11):
@@ -132,7 +134,7 @@ def main() -> None:
             cells.append(f"{way[step + 1][0]:10.2f}{way[step + 1][1]:8.2f}   {' '.join(moves):9}")
         print(f"{step + 1:7d}{''.join(cells)}".rstrip())
 
-    print("\nUntil 0.1 from the target, mean of 20 runs (detour: length over a straight line's):\n")
+    print("\nThe whole path, mean of 20 runs. detour = its length / the straight line:\n")
     print("   inputs from     steps    detour    both up or both down")
     for name, runs in ways.items():
         alike = same_sign_fraction(np.concatenate([np.diff(way, axis=0) for way in runs]))
@@ -140,7 +142,7 @@ def main() -> None:
         print(f"   {name:15}{steps:6.0f}{way:10.1f}{alike:20.0%}")
     if plot:
         save_plot(plot, seed=0)
-        print(f"\nThe two ways are drawn in {plot!r}")
+        print(f"\nThe two paths are drawn in {plot!r}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from minigrad import Tensor, get_default_device, nn, ones, set_default_device, z
 def check_name(device: str) -> None:
     """Raise a ValueError if `device` is not the name of a device."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {device!r}")
+        raise ValueError(f"--device must be cpu or cuda, got {device!r}")
 
 
 def check_available(device: str) -> None:

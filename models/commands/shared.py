@@ -15,7 +15,7 @@ from models.runs.directory import LoadedRun, RunDirectory
 Weights = StrEnum("Weights", ["best", "last"])
 """Which weights of a run: those that were best in validation, or the last."""
 
-DEVICE = "Where to compute: cpu, cuda (a GPU), or cuda:N; wherever the model was trained."
+DEVICE = "Where to compute: cpu or cuda, the current GPU; wherever the model was trained."
 """What the option ``--device`` does."""
 
 

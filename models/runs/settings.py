@@ -91,7 +91,7 @@ class Settings:
     # ------------------------------------------------------------------ the model
     cell: str = option(
         "gru",
-        "The recurrent network: rnn, lstm, gru, or FILE.py:MyCell, one of your own (docs/cells.md).",
+        "The recurrent network: rnn, lstm, gru, or FILE.py:MyCell, your own (docs/cells.md).",
         MODEL,
         metavar="CELL",
     )
@@ -202,7 +202,7 @@ class Settings:
     seed: int = option(0, "The same seed, the same model.", TRAINING, low=0)
     device: str = option(
         "cpu",
-        "Where to compute: cpu, cuda (a GPU), or cuda:N (the GPU of that number).",
+        "Where to compute: cpu or cuda, the current GPU (CUDA_VISIBLE_DEVICES=N chooses it).",
         TRAINING,
         metavar="DEVICE",
         may_change=True,

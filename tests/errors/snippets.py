@@ -365,7 +365,7 @@ c = nn.Conv2d(1, 6, 5)
 nn.utils.clip_grad_norm_(nn.Linear(2, 2).parameters(), 1.0)
 """.strip().split("\n\n")
 
-# What means something else here, or is of NumPy, so that nobody can be told: see the README.
+# What means something else here, or is of NumPy, so that nobody can be told: see docs/pytorch.md.
 OTHERWISE = """
 x = torch.ones(2, 3).t()
 y = torch.ones(2, 3).transpose(0, 1)

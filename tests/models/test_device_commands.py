@@ -176,8 +176,8 @@ class TestWithout:
 
     @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", "", "CUDA"])
     def test_names_of_no_device(self, tmp_path, text_file, name):
-        with pytest.raises(ValueError, match="--device must be cpu, cuda or cuda:N"):
+        with pytest.raises(ValueError, match="--device must be cpu or cuda"):
             Settings(device=name)
-        with pytest.raises(ValueError, match='expected "cpu", "cuda" or "cuda:N"'):
+        with pytest.raises(ValueError, match='expected "cpu" or "cuda"'):
             check_available(name)
-        fails(call("sample", tmp_path, "--device", name), 'expected "cpu", "cuda" or "cuda:N"')
+        fails(call("sample", tmp_path, "--device", name), 'expected "cpu" or "cuda"')
