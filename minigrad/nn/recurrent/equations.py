@@ -8,7 +8,7 @@ depend on the state: it is computed for all time steps at once, and a step is gi
 shape (..., gates * hidden). States have the shape (..., hidden).
 
 Sequences come in one of two layouts. If all are T long, x has the shape (T, N, features) and
-`sizes` is None. Sequences of different lengths are packed (`minigrad.nn.recurrent.packing`):
+`sizes` is None. Sequences of different lengths are packed (`minigrad.nn.recurrent.steps`):
 longest first, `sizes[t]` of them still run at time t, and x has the shape (sum(sizes), features),
 time step after time step, without a row of padding. What comes out is laid out like what went in.
 """

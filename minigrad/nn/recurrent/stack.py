@@ -25,7 +25,7 @@ from minigrad.nn.building import (
 )
 from minigrad.nn.module import Module
 from minigrad.nn.recurrent.equations import State
-from minigrad.nn.recurrent.packing import Packing
+from minigrad.nn.recurrent.steps import Packing
 from minigrad.tensor import Tensor
 
 
