@@ -1,8 +1,10 @@
-"""Parameter, what a module learns."""
+"""Parameter, what a module learns; and how it moves to another device or dtype."""
 
 from __future__ import annotations
 
+from minigrad.arrays.devices import device_of, place
 from minigrad.arrays.library import ArrayLike, Device, DType
+from minigrad.autograd.tape import mark_changed
 from minigrad.tensor import Tensor
 
 
@@ -29,3 +31,17 @@ class Parameter(Tensor):
         if isinstance(dtype, bool):
             raise TypeError(f"Parameter: dtype must be one; write requires_grad={dtype}")
         super().__init__(data, dtype, device, requires_grad)
+
+
+def move(tensor: Tensor, device: Device | None, dtype: DType) -> None:
+    """Put a leaf's array and gradient elsewhere, or in another dtype, in the same Tensor."""
+    dtype = dtype if tensor.dtype.kind == "f" else None
+    device = tensor.device if device is None else device
+    array, grad = place(tensor.data, dtype, device), tensor.grad
+    if array is not tensor.data:
+        hooks = tensor._node.hooks if tensor._node is not None else None
+        Tensor.__init__(tensor, array, None, device_of(array), tensor.requires_grad)
+        if tensor._node is not None:
+            tensor._node.hooks = hooks
+        tensor.grad = None if grad is None else Tensor(grad, dtype, tensor.device)
+        mark_changed(tensor)  # a tape that has saved the old values must not go on with these

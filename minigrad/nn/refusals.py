@@ -1,0 +1,125 @@
+"""What can't be put into the attributes of a module.
+
+It is apart from `module.py` because nobody needs it to understand a Module: it is about the rest of
+Python.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigrad.nn.parameter import Parameter
+from minigrad.tensor import Tensor
+
+HOLD_NOTHING: Any = (
+    *(bool, int, float, str, bytes, type(None), np.dtype),
+    *(type, FunctionType, BuiltinFunctionType, MethodType, ModuleType),
+)
+"""What is not even looked at."""
+
+_NOT_WALKED: Any = (set, frozenset, deque, type({}.keys()), type({}.values()), type({}.items()))
+_COLLECTIONS: Any = (list, tuple, *_NOT_WALKED)
+_LOOKED_AT = 100
+"""How many elements of a container that is not walked are looked at, so that it costs little."""
+
+
+def check_name(module: Any, name: Any, known: Iterable[str]) -> None:
+    """Raise a ValueError unless `name` may name something, and only one of `known` has it."""
+    owner = type(module).__name__
+    if not isinstance(name, str) or not name or "." in name:
+        raise ValueError(f"{owner}: a name is a str without a dot, not {name!r:.60}")
+    if name not in known and hasattr(module, name):
+        raise ValueError(f"{owner}: there is something else named {name!r}")
+
+
+def check_buffer(module: Any, what: str, value: Any) -> None:
+    """Raise a TypeError unless `value` can be a buffer: a Tensor, but no Parameter; or None."""
+    if not (value is None or type(value) is Tensor):
+        raise TypeError(
+            f"{type(module).__name__}: {what} must be a Tensor or None, not a "
+            f"{type(value).__name__}; write mg.tensor(...)"
+        )
+
+
+def check_replacement(module: Any, name: str, before: Any, value: Any) -> None:
+    """Raise a TypeError unless `value` can take the place of `before`, a parameter or a module."""
+    place, got = f"{type(module).__name__}: {name}", f"a {type(value).__name__}"
+    if value is None or isinstance(value, Parameter):
+        return
+    if isinstance(before, Parameter):
+        raise TypeError(
+            f"{place} is a Parameter, and {got} in its place would be neither trained nor saved. "
+            f"For other values in the same Parameter write layer.{name}.data = values; for another "
+            f"Parameter layer.{name} = nn.Parameter(values); for none, None"
+        )
+    # in the place of a layer there may be a function, or several layers
+    if not (callable(value) or isinstance(value, list | tuple | dict)):
+        raise TypeError(f"{place} is a {type(before).__name__}, and {got} is no layer")
+
+
+def refuse_hidden(
+    module: Any,
+    unseen: Iterable[tuple[str, Any]],
+    kinds: tuple[type, ...],
+    known: Callable[[], Iterable[tuple[str, Any]]],
+) -> None:
+    """Raise a TypeError if what is `unseen` holds one of `kinds` that nothing else leads to.
+
+    `Module` looks into lists, tuples and dicts, but not into sets, deques or other objects.
+
+    Parameters
+    ----------
+    module
+        whose attributes were walked.
+    unseen
+        by name, what the walk did not look into.
+    kinds
+        modules and parameters.
+    known
+        gives what was found, by name; called only where it matters.
+    """
+    owner = type(module).__name__
+    for name, value in unseen:
+        what = type(value).__name__
+        if _is_iterator(value):
+            raise TypeError(
+                f"{owner}: {name} is a {what}, which is used up when it is read; make a list of "
+                "it: list(...), or square brackets"
+            )
+        for item in _contents(value):
+            if isinstance(item, kinds) and all(item is not found for _, found in known()):
+                raise TypeError(
+                    f"{owner}: {name} is a {what} and holds a {type(item).__name__}, which nothing "
+                    "finds there: it would be neither trained nor saved nor moved. Modules and "
+                    "parameters are found in attributes of an nn.Module, and there in lists, "
+                    f"tuples and dicts: use a list, or make {what} an nn.Module"
+                )
+
+
+def _is_iterator(value: Any) -> bool:
+    """Whether it is one of Python's own, but for `itertools.count`, which holds numbers."""
+    kind = type(value)
+    own = kind.__module__ in ("builtins", "itertools") and kind is not itertools.count
+    return own and hasattr(kind, "__next__")
+
+
+def _contents(value: Any) -> Iterator[Any]:
+    """Some of what is in a container or object: of each collection the first few."""
+    if isinstance(value, _NOT_WALKED):
+        yield from itertools.islice(value, _LOOKED_AT)
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        yield from itertools.islice(value.flat, _LOOKED_AT)
+    elif isinstance(value, MappingProxyType):
+        yield from itertools.islice(value.values(), _LOOKED_AT)
+    elif not type(value).__module__.startswith("minigrad."):  # an optimiser knows its parameters
+        for attribute in getattr(value, "__dict__", {}).values():
+            yield attribute
+            held = attribute.values() if isinstance(attribute, dict) else attribute
+            if isinstance(held, _COLLECTIONS):
+                yield from itertools.islice(held, _LOOKED_AT)
