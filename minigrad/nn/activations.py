@@ -6,7 +6,7 @@ import math
 
 from minigrad import ops
 from minigrad.arrays.library import ArrayLike
-from minigrad.nn.building import as_tensor, check_choice, check_number, check_whole
+from minigrad.nn.checking import as_tensor, check_choice, check_number, check_whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 

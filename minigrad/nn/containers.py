@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
 from typing import Any
 
-from minigrad.nn.building import check_one
+from minigrad.errors.values import told
+from minigrad.nn.checking import check_one
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 
@@ -92,7 +93,7 @@ class _Dict(_Holder, MutableMapping[str, Any]):
 
     def __setitem__(self, key: Any, item: Any) -> None:
         if not isinstance(key, str) or not key or "." in key:
-            raise TypeError(f"{type(self).__name__}: a key is a str without a dot, not {key!r:.60}")
+            raise TypeError(f"{type(self).__name__}: a key is a str without a dot, not {told(key)}")
         self._held[key] = self._checked(item)
 
 

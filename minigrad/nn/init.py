@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from minigrad.arrays.random import generator
+from minigrad.errors.values import told
 from minigrad.tensor import Tensor
 
 T = TypeVar("T", bound=Tensor)
@@ -161,7 +162,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     }
     if nonlinearity not in gains:
         raise ValueError(
-            f"calculate_gain: nonlinearity must be one of {', '.join(gains)}, not {nonlinearity!r}"
+            f"calculate_gain: nonlinearity must be one of {', '.join(gains)}, not "
+            f"{told(nonlinearity)}"
         )
     return gains[nonlinearity]
 
@@ -169,7 +171,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 def _kaiming_std(caller: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     fans = dict(zip(("fan_in", "fan_out"), _fans(caller, tensor), strict=True))
     if mode not in fans:
-        raise ValueError(f'{caller}: mode must be "fan_in" or "fan_out", not {mode!r}')
+        raise ValueError(f'{caller}: mode must be "fan_in" or "fan_out", not {told(mode)}')
     return calculate_gain(nonlinearity, a) / math.sqrt(fans[mode])
 
 

@@ -12,7 +12,7 @@ from minigrad.arrays.devices import cast
 from minigrad.arrays.library import ArrayLike, DType
 from minigrad.autograd.tape import wrap
 from minigrad.nn import init
-from minigrad.nn.building import (
+from minigrad.nn.checking import (
     as_tensor,
     check_features,
     check_flag,
@@ -22,9 +22,9 @@ from minigrad.nn.building import (
     check_share,
     check_sizes,
     check_whole,
-    new_parameter,
 )
 from minigrad.nn.module import Module
+from minigrad.nn.parameter import new_parameter
 from minigrad.ops.neural import drawn, thinned
 from minigrad.tensor import Tensor
 

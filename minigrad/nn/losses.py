@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minigrad import ops
 from minigrad.arrays.library import ArrayLike
-from minigrad.nn.building import check_choice, check_share, check_whole
+from minigrad.nn.checking import check_choice, check_share, check_whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 

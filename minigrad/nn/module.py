@@ -14,6 +14,7 @@ import numpy as np
 
 from minigrad.arrays.library import Array, ArrayLike, Device, DType, refuse_mask
 from minigrad.errors.layer_words import OF_MODULES, refuse_arguments
+from minigrad.errors.values import told
 from minigrad.errors.words import unknown
 from minigrad.files import printable
 from minigrad.nn.describing import plain_attributes, tree
@@ -299,7 +300,7 @@ class Module:
         """
         if not (device is None or isinstance(device, str)):
             raise TypeError(
-                f'to: device must be a str such as "cuda", not {device!r:.60}; another dtype is '
+                f'to: device must be a str such as "cuda", not {told(device)}; another dtype is '
                 "had by model.to(dtype=...)"
             )
         if dtype is not None and np.dtype(dtype).kind != "f":

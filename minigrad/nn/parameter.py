@@ -1,6 +1,8 @@
-"""Parameter, what a module learns; and how it moves to another device or dtype."""
+"""Parameter, what a module learns; how it is made, and moves to another device or dtype."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from minigrad.arrays.devices import device_of, place
 from minigrad.arrays.library import ArrayLike, Device, DType
@@ -31,6 +33,14 @@ class Parameter(Tensor):
         if isinstance(dtype, bool):
             raise TypeError(f"Parameter: dtype must be one; write requires_grad={dtype}")
         super().__init__(data, dtype, device, requires_grad)
+
+
+def new_parameter(shape: tuple[int, ...], dtype: DType) -> Parameter:
+    """A Parameter of zeros; float32 if `dtype` is None; a TypeError unless it is for floats."""
+    dtype = np.dtype(np.float32 if dtype is None else dtype)
+    if dtype.kind != "f":
+        raise TypeError(f'dtype must be a floating-point one, such as "float64", not {dtype}')
+    return Parameter(np.zeros(shape, dtype))
 
 
 def move(tensor: Tensor, device: Device | None, dtype: DType) -> None:

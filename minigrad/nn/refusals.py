@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors.values import told
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 
@@ -33,7 +34,7 @@ def check_name(module: Any, name: Any, known: Iterable[str]) -> None:
     """Raise a ValueError unless `name` may name something, and only one of `known` has it."""
     owner = type(module).__name__
     if not isinstance(name, str) or not name or "." in name:
-        raise ValueError(f"{owner}: a name is a str without a dot, not {name!r:.60}")
+        raise ValueError(f"{owner}: a name is a str without a dot, not {told(name)}")
     if name not in known and hasattr(module, name):
         raise ValueError(f"{owner}: there is something else named {name!r}")
 

@@ -11,24 +11,36 @@ gates are PyTorch's.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays.library import ArrayLike, DType
-from minigrad.nn.building import (
+from minigrad.nn import init
+from minigrad.nn.checking import (
+    check_choice,
     check_features,
     check_flag,
     check_floats,
-    check_nonlinearity,
     check_sizes,
     checked_state,
-    recurrent_parameters,
 )
 from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter, new_parameter
 from minigrad.nn.recurrent.equations import ACTIVATIONS, State, gru_step, lstm_step, rnn_step
 from minigrad.ops import linear
 from minigrad.tensor import Tensor
+
+
+def recurrent_parameters(
+    rows: int, input_size: int, hidden_size: int, bias: bool, rng: Any, dtype: DType
+) -> list[Parameter | None]:
+    """weight_ih, weight_hh, bias_ih and bias_hh, drawn evenly from [-k, k], k = hidden^-0.5."""
+    shapes = [(rows, input_size), (rows, hidden_size), *([(rows,), (rows,)] if bias else [])]
+    k = 1 / math.sqrt(hidden_size)
+    made = [init.uniform_(new_parameter(shape, dtype), -k, k, rng) for shape in shapes]
+    return [*made, *([] if bias else [None, None])]
 
 
 class _Cell(Module):
@@ -96,7 +108,7 @@ class RNNCell(_Cell):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        self.nonlinearity = check_nonlinearity(self, nonlinearity)
+        self.nonlinearity = check_choice(self, list(ACTIVATIONS), nonlinearity=nonlinearity)
         super().__init__(input_size, hidden_size, bias, rng=rng, dtype=dtype)
 
     def forward(self, x: ArrayLike, state: ArrayLike = None) -> Tensor:

@@ -24,16 +24,22 @@ import numpy as np
 from minigrad import ops
 from minigrad.arrays.devices import near
 from minigrad.arrays.library import Array, ArrayLike, DType, array_module, as_array, bare
-from minigrad.nn.building import (
+from minigrad.nn.checking import (
     as_input,
+    check_choice,
     check_flag,
-    check_nonlinearity,
     check_one,
     check_share,
-    recurrent_parameters,
 )
 from minigrad.nn.parameter import Parameter
-from minigrad.nn.recurrent.equations import State, unrolled_gru, unrolled_lstm, unrolled_rnn
+from minigrad.nn.recurrent.cells import recurrent_parameters
+from minigrad.nn.recurrent.equations import (
+    ACTIVATIONS,
+    State,
+    unrolled_gru,
+    unrolled_lstm,
+    unrolled_rnn,
+)
 from minigrad.nn.recurrent.fused import gru, lstm, rnn
 from minigrad.nn.recurrent.stack import Layers
 from minigrad.ops.indexing import all_below
@@ -162,7 +168,7 @@ class RNN(_Fused):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        self.nonlinearity = check_nonlinearity(self, nonlinearity)
+        self.nonlinearity = check_choice(self, list(ACTIVATIONS), nonlinearity=nonlinearity)
         options = (bias, batch_first, dropout, bidirectional)
         super().__init__(
             input_size,

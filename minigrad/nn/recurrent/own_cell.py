@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.nn.building import check_sizes
+from minigrad.errors.values import told
+from minigrad.nn.checking import check_sizes
 from minigrad.nn.module import Module
 from minigrad.nn.recurrent.cells import GRUCell, LSTMCell, RNNCell
 from minigrad.nn.recurrent.equations import State, unrolled
@@ -90,7 +91,7 @@ class Recurrent(Layers):
         if isinstance(cell, Module) or not callable(cell):
             raise TypeError(
                 f"{type(self).__name__}: cell must be a class or function that makes cells from "
-                f"(input_size, hidden_size), not {_told(cell)}"
+                f"(input_size, hidden_size), not a {type(cell).__name__}"
             )
         for name in self._names:
             made = cell(self._input_size(name), self.hidden_size)
@@ -110,7 +111,7 @@ class Recurrent(Layers):
         """The sizes of a cell's state, if it is a cell."""
         name = type(self).__name__
         if not isinstance(cell, Module):
-            raise TypeError(f"{name}: cell must make an nn.Module, not {_told(cell)}")
+            raise TypeError(f"{name}: cell must make an nn.Module, not a {type(cell).__name__}")
         if isinstance(cell, Layers):
             raise TypeError(
                 f"{name}: {type(cell).__name__} runs over whole sequences, so it is no cell but a "
@@ -126,7 +127,7 @@ class Recurrent(Layers):
         if not isinstance(sizes, tuple | list) or not sizes:
             raise TypeError(
                 f"{type(cell).__name__}: state_sizes must be a tuple with the size of each part of "
-                f"the state, not {sizes!r}"
+                f"the state, not {told(sizes)}"
             )
         named = {f"state_sizes[{k}]": size for k, size in enumerate(sizes)}
         return tuple(check_sizes(cell, **named))
@@ -146,19 +147,19 @@ class Recurrent(Layers):
         """The output and the parts of the state, if a cell has returned them for n sequences."""
         if not isinstance(returned, tuple | list) or len(returned) != 2:
             raise TypeError(
-                f"{self._cell_told(name)} must return (output, state), not {_told(returned)}"
+                f"{self._cell_told(name)} must return (output, state), not {told(returned)}"
             )
         output, state = returned
         sizes, is_tuple = self._state_sizes, isinstance(state, tuple | list)
         if len(sizes) == 1 and is_tuple:
             raise TypeError(
-                f"{self._cell_told(name)} must return one Tensor as its state, not {_told(state)}; "
+                f"{self._cell_told(name)} must return one Tensor as its state, not {told(state)}; "
                 "a cell whose state has several parts has their sizes in an attribute state_sizes"
             )
         if len(sizes) > 1 and (not is_tuple or len(state) != len(sizes)):
             raise TypeError(
                 f"{self._cell_told(name)} must return a tuple of {len(sizes)} Tensors as its "
-                f"state, of the sizes in its state_sizes {sizes}, not {_told(state)}"
+                f"state, of the sizes in its state_sizes {sizes}, not {told(state)}"
             )
         parts = tuple(state) if is_tuple else (state,)
         names = ("output", *(self._state if is_tuple else ("state",)))
@@ -166,7 +167,8 @@ class Recurrent(Layers):
         for what, part, size in zip(names, (output, *parts), lengths, strict=True):
             if not isinstance(part, Tensor):
                 raise TypeError(
-                    f"{self._cell_told(name)} must return a Tensor as its {what}, not {_told(part)}"
+                    f"{self._cell_told(name)} must return a Tensor as its {what}, not a "
+                    f"{type(part).__name__}"
                 )
             if part.shape != (n, size):
                 raise ValueError(
@@ -181,11 +183,3 @@ class Recurrent(Layers):
 
 def _tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
-
-
-def _told(x: Any) -> str:
-    """What something is, as an error message shows it."""
-    name = type(x).__name__
-    if isinstance(x, tuple | list):
-        return f"a {name} of {len(x)}"
-    return f"a {name} of shape {x.shape}" if hasattr(x, "shape") else f"a {name}"

@@ -14,7 +14,8 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.arrays.library import ArrayLike, bare, refuse_mask
-from minigrad.nn.building import (
+from minigrad.errors.values import told
+from minigrad.nn.checking import (
     as_input,
     check_flag,
     check_floats,
@@ -160,7 +161,7 @@ class Layers(Module):
             given = np.asarray(bare(lengths))
         except (TypeError, ValueError):
             raise TypeError(
-                f"{name}: lengths must be integers in the computer's memory, not {lengths!r:.60}"
+                f"{name}: lengths must be integers in the computer's memory, not {told(lengths)}"
             ) from None
         if given.dtype.kind not in "iu" and given.size:
             raise TypeError(

@@ -1,0 +1,36 @@
+"""How an error shows a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.files import printable
+
+LENGTH = 60
+"""In characters, of what is shown of a value."""
+
+ITEMS = 4
+"""Of a list of arrays, how many are shown."""
+
+
+def told(value: Any) -> str:
+    r"""A value in a few words, for an error message.
+
+    An array or a Tensor is its dtype and shape; a list or tuple of them is those of its items; all
+    else is its `repr`, cut where it is long, and without characters that steer a terminal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> told(np.zeros((2, 3)))
+    'float64 (2, 3)'
+    >>> told([np.zeros(2), None])
+    '[float64 (2,), None]'
+    >>> told("horse")
+    "'horse'"
+    """
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {value.shape}"
+    if isinstance(value, list | tuple) and any(hasattr(item, "shape") for item in value):
+        return f"[{', '.join(map(told, value[:ITEMS]))}{', ...' if value[ITEMS:] else ''}]"
+    return f"{printable(repr(value)):.{LENGTH}}"
