@@ -112,7 +112,7 @@ def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
 
 
 def as_input(layer: Module, x: ArrayLike) -> Any:
-    """What `layer` is called with: a Tensor as it is, an array or a list where it belongs."""
+    """The input of `layer`: a Tensor as it is, an array or a list on the layer's device."""
     if not isinstance(x, Tensor):
         x = check_one(layer, x)
         if gpus:
@@ -121,13 +121,13 @@ def as_input(layer: Module, x: ArrayLike) -> Any:
 
 
 def as_tensor(layer: Module, x: ArrayLike) -> Tensor:
-    """As `as_input`, and an array as a Tensor: for layers that have no parameters."""
+    """The input of `layer` as a Tensor: for layers that have no parameters."""
     x = as_input(layer, x)
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
 def check_one(layer: Callable[..., Any], x: ArrayLike) -> ArrayLike:
-    """`x`; a TypeError for no numbers, or several Tensors, such as a recurrent layer returns."""
+    """`x`; a TypeError if it is no numbers, or a tuple or list of several Tensors."""
     if type(x) is np.ndarray:
         return x
     if x is None or isinstance(x, str | bytes | dict | set):
@@ -151,11 +151,11 @@ def _name(layer: Callable[..., Any]) -> str:
 
 
 def check_floats(layer: Module, x: Any) -> Any:
-    """`x`, if it consists of floating-point numbers."""
+    """`x`; a TypeError unless it is floating-point."""
     if x.dtype.kind != "f":
         raise TypeError(
-            f"{type(layer).__name__}: x must be floating-point, not {x.dtype}; ids are first made "
-            "vectors, by nn.Embedding"
+            f"{type(layer).__name__}: x must be floating-point, not {x.dtype}; nn.Embedding "
+            "makes vectors of ids"
         )
     return x
 
@@ -163,7 +163,7 @@ def check_floats(layer: Module, x: Any) -> Any:
 def checked_state(
     layer: Module, like: Any, state: Any, names: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
 ) -> tuple[Any, ...]:
-    """`state` as a tuple of parts of the given shapes; zeros of `like`'s dtype if it is None."""
+    """`state` as a tuple of parts, checked against their `shapes`; zeros like `like` for None."""
     if state is None:
         return tuple(wrap(zeros(shape, like)) for shape in shapes)
     is_pair = isinstance(state, tuple | list)

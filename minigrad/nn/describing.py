@@ -1,4 +1,4 @@
-"""How a module looks: the tree of what is in it, with the counts of parameters."""
+"""How a module looks: the tree of its parts, with the number of parameters of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def plain_attributes(module: Module) -> str:
-    """The public attributes of a module that are plain values, as arguments look in a call."""
+    """The public attributes of a module that are plain values, written as arguments."""
     return ", ".join(
         f"{name}={value!r}"
         for name, value in vars(module).items()
@@ -25,10 +25,10 @@ def _is_plain(value: Any) -> bool:
 
 
 def tree(module: Module, counted: set[int], shown: set[int], unit: str = "") -> str:
-    """The module and what is below it, a line each, and the counts of parameters.
+    """The module and those below it, a line each, with their numbers of parameters.
 
     `counted` has the identities of the parameters that earlier lines have counted, and `shown`
-    those of the modules whose own members have been told.
+    those of the modules whose parts earlier lines have shown.
     """
     name, arguments = type(module).__name__, module.extra_repr()
     count = _count(module, counted, unit)

@@ -36,17 +36,17 @@ Named = tuple[str, Any]
 
 
 class IncompatibleKeys(NamedTuple):
-    """Which names did not fit when values were loaded; PyTorch's words for them."""
+    """The names that did not fit when values were loaded; PyTorch's words for them."""
 
     missing_keys: list[str]
-    """Of what the module has, and the values do not: it has stayed as it was."""
+    """Names that the module has and the values do not have: nothing changed there."""
 
     unexpected_keys: list[str]
-    """Of what the values have, and the module does not: it was passed over."""
+    """Names that the values have and the module does not have: they were left out."""
 
 
 class _HasForward(Protocol[P, R_co]):
-    """What a type checker knows of a module: a call takes and gives what its `forward` does."""
+    """A module for a type checker: a call takes and returns what its `forward` does."""
 
     @property
     def forward(self) -> Callable[P, R_co]: ...
@@ -55,15 +55,15 @@ class _HasForward(Protocol[P, R_co]):
 class Module:
     """A layer or a model: a function ``forward``, and the parameters in its attributes.
 
-    Nothing is registered. Parameters and modules are found where they are: in attributes, also
-    inside lists, tuples and dicts, in the order in which they were set, and named by the way to
-    them (``"encoder.layers.0.weight"``). Where they would not be found (a set, a deque, an object
-    that is no Module), they are refused. A parameter or module that is met a second time is tied:
-    it goes by the first name, and is counted, stepped and saved once.
+    Nothing is registered. Parameters and modules are found in the attributes, also inside lists,
+    tuples and dicts, in the order in which they were set. Their names are the way to them
+    (``"encoder.layers.0.weight"``). Where they would not be found (a set, a deque, an object that
+    is no Module), they are refused. A parameter or module that is found twice is tied: it has the
+    first name, and is counted, stepped and saved once.
 
-    In the place of a Parameter only another one can be put, or None. A Tensor that is no
-    `Parameter` is a constant, or a state, also if it requires a gradient. It moves along with
-    `to`, but is neither counted nor saved; `register_buffer` has it saved.
+    Only another Parameter, or None, can take the place of a Parameter. A Tensor that is no
+    `Parameter` is a constant or a state, even if it requires a gradient. `to` moves it too, but it
+    is neither counted nor saved; `register_buffer` makes it saved.
     """
 
     training: bool = True
@@ -73,12 +73,12 @@ class Module:
     """What the module computes; each subclass has its own."""
 
     _buffers: Mapping[str, bool] = MappingProxyType({})
-    """The names of the buffers, and whether they are saved."""
+    """By the name of each buffer whether it is saved."""
 
     if not TYPE_CHECKING:
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
-            """Tell what to write in place of an argument that PyTorch has."""
+            """Tells what to write instead of an argument that PyTorch has."""
             refuse_arguments(cls, options)
             if (args or options) and cls.__init__ is object.__init__:
                 raise TypeError(f"{cls.__name__}() takes no arguments")
@@ -111,22 +111,22 @@ class Module:
     if not TYPE_CHECKING:  # or a misspelt attribute would be none to a type checker
 
         def __getattr__(self, name: str) -> NoReturn:
-            """Tell what to write in place of an attribute that is not there."""
+            """Tells what to write instead of an attribute that is not there."""
             if hasattr(type(self), name):  # a property that is there, and has failed
                 return object.__getattribute__(self, name)
             known = () if name.startswith("_") else dir(self)
             raise unknown(f"{type(self).__name__!r} object", name, OF_MODULES, known)
 
     def _items(self) -> Iterable[tuple[Any, Any]]:
-        """Names and values to look for parameters and modules in."""
+        """The names and values in which parameters and modules are looked for."""
         return vars(self).items()
 
     def _members(self, kinds: Any) -> Iterator[Named]:
-        """What it holds itself of one of `kinds`."""
+        """Everything of one of `kinds` that it holds itself."""
         return members(self._items(), kinds)
 
     def _walk(self) -> list[Named]:
-        """Itself, every Module below it, once, and their Tensors; the tied ones each time."""
+        """Itself and each Module below it, once, and their Tensors, each time they are found."""
         unseen: list[Named] = []
         found = list(self._below("", set(), unseen))
         refuse_hidden(self, unseen, (Module, Parameter), lambda: found)
@@ -143,7 +143,7 @@ class Module:
                 yield from item._below(key, seen, unseen)
 
     def _at(self, name: str) -> Any:
-        """What goes by `name`, also by a way that a walk does not take, since it is tied."""
+        """What has the name `name`; also a second name of something tied, which no walk gives."""
         for key, item in self._members((Module, Tensor)):
             if key == name:
                 return item
@@ -159,7 +159,7 @@ class Module:
     def parameters(self, recurse: bool = True) -> list[Parameter]:
         """Each parameter, once, in the order in which they were set.
 
-        With `recurse` False only those that the module holds itself.
+        With `recurse` False, only those that the module holds itself.
         """
         return [parameter for _, parameter in self.named_parameters(recurse=recurse)]
 
@@ -188,31 +188,31 @@ class Module:
         return [child for _, child in self.named_children()]
 
     def num_parameters(self) -> int:
-        """How many numbers the module learns."""
+        """The number of elements of all parameters."""
         return sum(parameter.size for parameter in self.parameters())
 
     # ------------------------------------------------------------------ putting things in
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Keep `tensor`, which is not learnt, in an attribute and in the `state_dict`.
+        """Keeps `tensor`, which is not learnt, in an attribute and in the `state_dict`.
 
-        Whatever Tensor the attribute is given later takes its place: ``self.mean = ...``.
+        A Tensor that the attribute gets later takes its place: ``self.mean = ...``.
 
         Parameters
         ----------
         name
-            of the attribute.
+            the name of the attribute.
         tensor
             a Tensor, or None for now.
         persistent
-            False: it is not in the `state_dict` (as any Tensor in an attribute).
+            False: it is not in the `state_dict`, as any Tensor in an attribute.
 
         Raises
         ------
         TypeError
             if `tensor` is something else, an array for example.
         ValueError
-            if `name` is none, or something else has it.
+            if `name` can't be a name, or something else has it.
         """
         check_buffer(self, f"buffer {name}", tensor)
         check_name(self, name, known=self._buffers)
@@ -220,11 +220,11 @@ class Module:
         setattr(self, name, tensor)
 
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
-        """As ``self.name = parameter``, for a name that is made up by the program."""
+        """Does ``self.name = parameter``, for a name that the program makes."""
         self._put(name, parameter, Parameter, "; write nn.Parameter(...)")
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """As ``self.name = module``, for a name that is made up by the program."""
+        """Does ``self.name = module``, for a name that the program makes."""
         self._put(name, module, Module, "")
 
     def _put(self, name: str, value: Any, kind: type, advice: str) -> None:
@@ -241,7 +241,7 @@ class Module:
             del vars(self)["_buffers"][name]
 
     def _all_buffers(self, saved: bool = False) -> Iterator[Named]:
-        """The buffers of all modules with their names; if `saved`, those in the `state_dict`."""
+        """The buffers of all modules, named; with `saved`, only those in the `state_dict`."""
         for name, module in self.named_modules():
             for key, persistent in module._buffers.items():
                 if (persistent or not saved) and vars(module).get(key) is not None:
@@ -250,7 +250,7 @@ class Module:
     # ------------------------------------------------------------------ all of it at once
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` on each module below this one, and on this one last; returns it."""
+        """Calls `function` on each module below this one, then on this one; returns it."""
         seen: set[int] = set()
 
         def visit(module: Module) -> None:
@@ -264,44 +264,44 @@ class Module:
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Put this module and all below it into training mode (`mode` False: out of it)."""
+        """Puts this module and all below it into training mode (`mode` False: out of it)."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self: Self) -> Self:
-        """Put this module and all below it out of training mode: ``train(False)``."""
+        """Puts this module and all below it out of training mode: ``train(False)``."""
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget the gradient of each parameter: it becomes None."""
+        """Sets the gradient of each parameter to None."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
-        """Ask for gradients of all parameters, or (False) freeze them."""
+        """Asks for gradients of all parameters, or (False) freezes them."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def to(self: Self, device: Device | None = None, dtype: DType = None) -> Self:
-        """Move all tensors to `device`, and convert the floating-point ones to `dtype`.
+        """Moves all tensors to `device`, and converts the floating-point ones to `dtype`.
 
-        The parameters stay the same objects, so what is tied stays tied, and an optimiser keeps
-        them. With its next step what it remembers (velocities, moments) follows to their device,
+        The parameters stay the same objects, so what is tied stays tied, and an optimiser still
+        has them. Its own tensors (velocities, moments) follow to their device with the next step,
         but not to another dtype.
 
         Raises
         ------
         TypeError
-            if `dtype` is not a floating-point one, or `device` no str.
+            if `dtype` is not a floating-point one, or `device` is no str.
         ValueError, RuntimeError
-            for a device that does not exist, or is not to be had here.
+            if the device does not exist, or not on this machine.
         """
         if not (device is None or isinstance(device, str)):
             raise TypeError(
-                f'to: device must be a str such as "cuda", not {told(device)}; another dtype is '
-                "had by model.to(dtype=...)"
+                f'to: device must be a str such as "cuda", not {told(device)}; for another '
+                "dtype write model.to(dtype=...)"
             )
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(f"to: dtype must be a floating-point one, not {np.dtype(dtype)}")
@@ -313,7 +313,7 @@ class Module:
     # ------------------------------------------------------------------ saving and loading
 
     def _saved(self) -> list[tuple[str, Tensor]]:
-        """The tensors of the `state_dict`, the tied ones under each name."""
+        """The tensors of the `state_dict`, the tied ones under each of their names."""
         buffers = dict(self._all_buffers(saved=True))
         return [(n, t) for n, t in self._walk() if isinstance(t, Parameter) or n in buffers]
 
@@ -324,18 +324,18 @@ class Module:
     def load_state_dict(
         self, state_dict: Mapping[str, ArrayLike], strict: bool = True
     ) -> IncompatibleKeys:
-        """Set all parameters and buffers to the values in `state_dict`.
+        """Sets all parameters and buffers to the values in `state_dict`.
 
         Each must be there, in its shape, and nothing else. Floats of another precision are
-        converted. What is tied may be under any of its names; if it is under several, as PyTorch
-        saves it, the values must be equal.
+        converted. What is tied may have any of its names; if it has several, as PyTorch saves it,
+        the values must be equal.
 
         Parameters
         ----------
         state_dict
-            by name, arrays or whatever can be made one: Tensors, PyTorch's tensors on the CPU.
+            arrays by name, or what can be made arrays: Tensors, PyTorch's tensors on the CPU.
         strict
-            False: what is missing stays as it is, and what is unexpected is passed over.
+            False: what is missing stays as it is, and what is unexpected is left out.
 
         Returns
         -------
@@ -345,8 +345,8 @@ class Module:
         Raises
         ------
         ValueError
-            if the names or (strict or not) the shapes do not fit; it lists all that are missing,
-            unexpected or misshapen, and nothing has been changed then.
+            if the names do not fit, or (strict or not) the shapes; it lists all names that are
+            missing, unexpected or misshapen, and nothing is changed.
         TypeError
             if `state_dict` is no mapping.
         """
@@ -364,7 +364,7 @@ class Module:
         keys, faults = IncompatibleKeys([], []), list[str]()
         fitting: list[tuple[Tensor, Array]] = []
         for name in state_dict:
-            if name not in known:  # it leads to what is tied by another way, or nowhere
+            if name not in known:  # a second name of something tied, or unexpected
                 names.get(id(self._at(name)), keys.unexpected_keys).append(name)
         for tensor in tensors:
             given = {n: _array(state_dict[n]) for n in names[id(tensor)] if n in state_dict}
@@ -396,7 +396,7 @@ class Module:
     # ------------------------------------------------------------------ how it looks
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of the `repr`: the plain public attributes."""
+        """The text between the brackets of the `repr`: the plain public attributes."""
         return plain_attributes(self)
 
     def __repr__(self) -> str:
@@ -409,9 +409,9 @@ def members(
     prefix: str = "",
     unseen: list[Named] | None = None,
 ) -> Iterator[Named]:
-    """Each value in `items` that is of one of `kinds`, also in lists, tuples and dicts, named.
+    """Each value of one of `kinds` in `items`, also in lists, tuples and dicts, with its name.
 
-    What might hold others of them, but is not looked into, is added to `unseen`.
+    Other values that might hold some are added to `unseen`.
     """
     for key, value in items:
         if isinstance(value, kinds):
@@ -424,7 +424,7 @@ def members(
 
 
 def first_of_each(pairs: Iterable[Named], kind: type[T]) -> list[tuple[str, T]]:
-    """The `pairs` whose value is of `kind`, each value once, under the name that came first.
+    """The `pairs` whose value is of `kind`, each value once, with its first name.
 
     Raises
     ------
@@ -448,7 +448,7 @@ def _array(value: ArrayLike) -> Array:
 
 
 def _fault(name: str, value: Array, tensor: Tensor) -> str | None:
-    """What is wrong with `value` for `tensor`, if anything."""
+    """What is wrong with `value` for `tensor`, or None."""
     if value.shape != tensor.shape:
         return f"misshapen: {name} has shape {value.shape}, expected {tensor.shape}"
     if value.dtype.kind != tensor.dtype.kind:

@@ -13,12 +13,12 @@ from minigrad.tensor import Tensor
 class Parameter(Tensor):
     """A Tensor that a `Module` learns: it requires a gradient, and modules find, count and save it.
 
-    The arguments are those of `minigrad.Tensor`, but for `requires_grad`, which is True by default.
+    The arguments are those of `minigrad.Tensor`; but `requires_grad` is True by default.
 
     Raises
     ------
     TypeError
-        if `dtype` is True or False, which PyTorch would take for `requires_grad`; as in `Tensor`.
+        if `dtype` is True or False, which in PyTorch is `requires_grad`; else as in `Tensor`.
     """
 
     __slots__ = ()
@@ -36,7 +36,7 @@ class Parameter(Tensor):
 
 
 def new_parameter(shape: tuple[int, ...], dtype: DType) -> Parameter:
-    """A Parameter of zeros; float32 if `dtype` is None; a TypeError unless it is for floats."""
+    """A Parameter of zeros, float32 if `dtype` is None; a TypeError if that is not for floats."""
     dtype = np.dtype(np.float32 if dtype is None else dtype)
     if dtype.kind != "f":
         raise TypeError(f'dtype must be a floating-point one, such as "float64", not {dtype}')
@@ -44,7 +44,7 @@ def new_parameter(shape: tuple[int, ...], dtype: DType) -> Parameter:
 
 
 def move(tensor: Tensor, device: Device | None, dtype: DType) -> None:
-    """Put a leaf's array and gradient elsewhere, or in another dtype, in the same Tensor."""
+    """Moves a leaf's array and gradient to a device or dtype; it stays the same Tensor."""
     dtype = dtype if tensor.dtype.kind == "f" else None
     device = tensor.device if device is None else device
     array, grad = place(tensor.data, dtype, device), tensor.grad

@@ -22,16 +22,16 @@ HOLD_NOTHING: Any = (
     *(bool, int, float, str, bytes, type(None), np.dtype),
     *(type, FunctionType, BuiltinFunctionType, MethodType, ModuleType),
 )
-"""What is not even looked at."""
+"""Kinds of values that hold no parameter and no module."""
 
 _NOT_WALKED: Any = (set, frozenset, deque, type({}.keys()), type({}.values()), type({}.items()))
 _COLLECTIONS: Any = (list, tuple, *_NOT_WALKED)
 _LOOKED_AT = 100
-"""How many elements of a container that is not walked are looked at, so that it costs little."""
+"""Only so many elements of such a container are looked at, so that it costs little."""
 
 
 def check_name(module: Any, name: Any, known: Iterable[str]) -> None:
-    """Raise a ValueError unless `name` may name something, and only one of `known` has it."""
+    """Raises a ValueError unless `name` can be a name, and nothing outside `known` has it."""
     owner = type(module).__name__
     if not isinstance(name, str) or not name or "." in name:
         raise ValueError(f"{owner}: a name is a str without a dot, not {told(name)}")
@@ -40,7 +40,7 @@ def check_name(module: Any, name: Any, known: Iterable[str]) -> None:
 
 
 def check_buffer(module: Any, what: str, value: Any) -> None:
-    """Raise a TypeError unless `value` can be a buffer: a Tensor, but no Parameter; or None."""
+    """Raises a TypeError unless `value` can be a buffer: a Tensor, but no Parameter; or None."""
     if not (value is None or type(value) is Tensor):
         raise TypeError(
             f"{type(module).__name__}: {what} must be a Tensor or None, not a "
@@ -49,7 +49,7 @@ def check_buffer(module: Any, what: str, value: Any) -> None:
 
 
 def check_replacement(module: Any, name: str, before: Any, value: Any) -> None:
-    """Raise a TypeError unless `value` can take the place of `before`, a parameter or a module."""
+    """Raises a TypeError unless `value` can take the place of `before`, a parameter or module."""
     place, got = f"{type(module).__name__}: {name}", f"a {type(value).__name__}"
     if value is None or isinstance(value, Parameter):
         return
@@ -70,20 +70,20 @@ def refuse_hidden(
     kinds: tuple[type, ...],
     known: Callable[[], Iterable[tuple[str, Any]]],
 ) -> None:
-    """Raise a TypeError if what is `unseen` holds one of `kinds` that nothing else leads to.
+    """Raises a TypeError if something in `unseen` holds one of `kinds` that is not `known`.
 
     `Module` looks into lists, tuples and dicts, but not into sets, deques or other objects.
 
     Parameters
     ----------
     module
-        whose attributes were walked.
+        the module whose attributes were walked.
     unseen
-        by name, what the walk did not look into.
+        the values that the walk did not look into, with their names.
     kinds
         modules and parameters.
     known
-        gives what was found, by name; called only where it matters.
+        returns what the walk has found, with names; called only if something hidden is there.
     """
     owner = type(module).__name__
     for name, value in unseen:
@@ -104,14 +104,14 @@ def refuse_hidden(
 
 
 def _is_iterator(value: Any) -> bool:
-    """Whether it is one of Python's own, but for `itertools.count`, which holds numbers."""
+    """Whether `value` is an iterator of Python's own (`itertools.count` holds only numbers)."""
     kind = type(value)
     own = kind.__module__ in ("builtins", "itertools") and kind is not itertools.count
     return own and hasattr(kind, "__next__")
 
 
 def _contents(value: Any) -> Iterator[Any]:
-    """Some of what is in a container or object: of each collection the first few."""
+    """The first elements of a container, or the attributes of an object."""
     if isinstance(value, _NOT_WALKED):
         yield from itertools.islice(value, _LOOKED_AT)
     elif isinstance(value, np.ndarray) and value.dtype == object:
