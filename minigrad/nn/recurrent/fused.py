@@ -17,10 +17,13 @@ dtypes in which kernels do not run, the ops here run on CuPy's functions.
 Letters
 -------
 At a step, x is the input, h (and c) the state before it, h' (and c') the state after it, and a what
-goes into the gates: a = W_ih x + b_ih + W_hh h + b_hh. Each line of a loop carries its equation.
-dh is the gradient of the loss with respect to h, and delta that with respect to a. Rows are
-sequences, so W h is written ``h.dot(W.T)``, and W^T delta ``delta.dot(W)``. ``all_h`` is an array
-of all steps, and ``h[t]`` its part at step t; `Steps` makes the one from the other.
+goes into the gates: a = W_ih x + b_ih + W_hh h + b_hh. (Lecture notes write W_xh for W_ih.) dh is
+the gradient of the loss with respect to h, and delta that with respect to a.
+
+Each line of a loop carries its equation. The docstring of each backward derives these equations:
+there, a line follows from the equation on its right. Rows are sequences, so W h is written
+``h.dot(W.T)``, and W^T delta ``delta.dot(W)``. ``all_h`` is an array of all steps, and ``h[t]`` its
+part at step t; `Steps` makes the one from the other.
 
 Shapes
 ------
@@ -184,16 +187,16 @@ def _lstm_backward(
     delta_i, delta_f, delta_g, delta_o = by_gate(all_delta, 4)
     # fmt: off
     multiply(all_gates, all_gates, out=all_delta)
-    xp.subtract(all_gates, all_delta, out=all_delta)
-    delta_i *= g                                    # g i (1 - i)
-    delta_f *= all_c                                # c f (1 - f)
+    xp.subtract(all_gates, all_delta, out=all_delta)    # sigmoid (1 - sigmoid), for i, f and o
+    delta_i *= g                                        # g i (1 - i)
+    delta_f *= all_c                                    # c f (1 - f)
     multiply(g, g, out=delta_g)
     xp.subtract(1, delta_g, out=delta_g)
-    delta_g *= i                                    # i (1 - g^2)
-    delta_o *= all_tanh_c                           # tanh(c') o (1 - o)
+    delta_g *= i                                        # i (1 - g^2)
+    delta_o *= all_tanh_c                               # tanh(c') o (1 - o)
     multiply(all_tanh_c, all_tanh_c, out=dc_dh)
     xp.subtract(1, dc_dh, out=dc_dh)
-    dc_dh *= o                                      # o (1 - tanh(c')^2)
+    dc_dh *= o                                          # o (1 - tanh(c')^2)
     # fmt: on
     by_dc = all_delta[..., : 3 * H].reshape(*steps.lead, 3, H)
     delta, delta_ifg, delta_o, dc_dh, f = map(steps.each, (all_delta, by_dc, delta_o, dc_dh, f))
@@ -315,14 +318,14 @@ def _gru_backward(
     delta_r, delta_z, ds = by_gate(all_delta, 3)
     # fmt: off
     multiply(all_gates, all_gates, out=all_delta)
-    xp.subtract(all_gates, all_delta, out=all_delta)
-    delta_r *= all_s                                # s r (1 - r)
+    xp.subtract(all_gates, all_delta, out=all_delta)    # sigmoid (1 - sigmoid), for r and z
+    delta_r *= all_s                                    # s r (1 - r)
     xp.subtract(all_h, n, out=all_delta_n)
-    delta_z *= all_delta_n                          # (h - n) z (1 - z)
+    delta_z *= all_delta_n                              # (h - n) z (1 - z)
     multiply(n, n, out=all_delta_n)
     xp.subtract(1, all_delta_n, out=all_delta_n)
     multiply(z, all_delta_n, out=ds)
-    all_delta_n -= ds                               # (1 - z) (1 - n^2)
+    all_delta_n -= ds                                   # (1 - z) (1 - n^2)
     # fmt: on
     delta, delta_r, delta_z, ds = map(steps.each, (all_delta, delta_r, delta_z, ds))
     delta_n, r, z = map(steps.each, (all_delta_n, r, z))

@@ -1,6 +1,4 @@
-"""The time steps of a batch of sequences: where their rows lie, and what each hands to the next.
-
-Next: `fused.py`, which runs the networks over these steps.
+"""The time steps of a batch of sequences: where their rows lie, and what one step gives the next.
 
 Sequences of one length are an array of shape (T, N, features). Those of the lengths 3, 1, 2 need
 padding in it::
@@ -15,7 +13,10 @@ step::
     a0 c0 b0   a1 c1   a2           sizes: 3 2 1
 
 so a step works on the first rows of the state, and nothing is computed for padding. (PyTorch's
-`PackedSequence` has the same layout.) `Steps` knows the rows of each step in both layouts.
+`PackedSequence` has the same layout.) `Steps` knows the rows of each step in both layouts; what the
+fused ops compute for all steps at once is at the end.
+
+Next: `fused.py`.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from minigrad.arrays.sums import total
 from minigrad.autograd.record import differentiable
 
 Sizes = Sequence[int] | None
-"""How many sequences there are at each time step, never rising; None: the same at all."""
+"""The number of sequences at each time step, never rising; None: the same at all steps."""
 
 FEW = 32
-"""Rows: for so few the weights are not copied into the order and scale that suit the loop."""
+"""Up to so many rows, the weights are not copied into the order and scale that suit the loop."""
 
 
 # ------------------------------------------------------------------- leaving out padding
@@ -50,13 +51,13 @@ def _put_back(g: Any, x_shape: tuple[int, ...], index: Array) -> Any:
 
 @differentiable(x=_put_back)
 def take_rows(x: Any, index: Array) -> Any:
-    """The rows of `x` with the numbers `index`, none of them twice."""
+    """The rows of `x` whose numbers are in `index`, each at most once."""
     return x[index]
 
 
 @differentiable(rows=lambda g, index: take_rows(g, index))
 def put_rows(rows: Any, index: Array, length: int) -> Any:
-    """`length` rows of zeros, but for `rows` at the places `index`: the reverse of `take_rows`."""
+    """`rows` at the places `index` among `length` rows, the others 0: reverses `take_rows`."""
     result = array_module(rows).zeros((length, *rows.shape[1:]), rows.dtype)
     result[index] = rows
     return result
@@ -70,7 +71,7 @@ class Packing:
     Attributes
     ----------
     sizes : tuple of int
-        how many sequences there are at each time step, up to the longest one's last.
+        the number of sequences at each time step of the longest one.
     """
 
     def __init__(self, lengths: Any, like: Any) -> None:
@@ -82,7 +83,7 @@ class Packing:
         self._order, self._back = near(order, like), near(np.argsort(order), like)
 
     def pack(self, x: Any) -> Any:
-        """The rows of `x` (T, N, features) that are no padding."""
+        """The rows of `x` (T, N, features) without padding."""
         return take_rows(x.reshape(x.shape[0] * x.shape[1], x.shape[2]), self._rows)
 
     def unpack(self, rows: Any, T: int) -> Any:
@@ -103,7 +104,7 @@ class Packing:
 
 
 class Steps:
-    """Which rows belong to each time step; step 0 is done first, so `reverse` begins with the last.
+    """The rows of each time step. Step 0 is done first: with `reverse`, the last time step.
 
     Parameters
     ----------
@@ -112,7 +113,9 @@ class Steps:
     h_0
         the state before step 0, (N, H).
     dtype
-        what is computed in.
+        the dtype of all results.
+    sizes, reverse
+        as in `minigrad.nn.recurrent.equations.unrolled`.
     by_kernels
         whether `minigrad.nn.recurrent.fused_gpu` does the steps.
     """
@@ -140,39 +143,42 @@ class Steps:
         return spans[::-1] if self.reverse else spans
 
     def each(self, array: Array) -> list[Array]:
-        """The part at each step of an array of all steps, laid out like x."""
+        """The part at each step of an array of all steps, which has the layout of x."""
         if self.sizes is not None:
             return [array[first : first + n] for first, n in self.spans]
         return list(array)[::-1] if self.reverse else list(array)
 
     def running(self, array: Array) -> list[Array]:
-        """For each step the first rows of an array (N, ...): as many as there are sequences."""
+        """For each step the first rows of an array (N, ...), one for each sequence that runs."""
         if self.sizes is None:
             return [array] * self.count
         return [array[:n] for _, n in self.spans]
 
     def empty(self, width: int) -> Array:
-        """An array of all steps, with `width` columns and whatever is in it."""
+        """A new array of all steps with `width` columns, not filled."""
         return empty(self.xp, (*self.lead, width), self.dtype)
 
     def scratch(self, width: int) -> Array:
-        """An array of shape (N, width), with whatever is in it."""
+        """A new array of shape (N, width), not filled."""
         return self.xp.empty((self.N, width), self.dtype)
 
     def states(self, start: Array) -> tuple[Array, Array]:
-        """The arrays for a state before, and after, each step; `start` is before step 0."""
+        """The arrays of a state before and after each step; `start` is the one before step 0."""
         if self.sizes is not None:
             return self.empty(self.H), self.empty(self.H)
-        # the state after a step is the one before the next, in the same place
+        # the state after a step is the state before the next, in the same place
         T, N = self.lead
         room = empty(self.xp, (T + 1, N, self.H), self.dtype)
         room[-1 if self.reverse else 0] = start
         return (room[1:], room[:-1]) if self.reverse else (room[:-1], room[1:])
 
     def carry(self, t: int, h: list[Array], h_next: list[Array], start: Array) -> None:
-        """Fill `h[t]`, of packed sequences: they have no place in common with `h_next[t - 1]`."""
+        """Copies the states before step t to `h[t]`; only packed sequences need it.
+
+        They come from `h_next[t - 1]`, or from `start` if the sequence begins at step t.
+        """
         n, known = len(h[t]), len(h_next[t - 1]) if t else 0
-        if known < n:  # some sequences begin here
+        if known < n:
             h[t][known:] = start[known:n]
         if known:
             h[t][:known] = h_next[t - 1][:n]
@@ -188,9 +194,10 @@ class Steps:
 
     def last_gradient(self, g: Any) -> Array:
         """The gradient `g` of the last state, in memory of its own; zeros if it is None."""
-        gradient = self.xp.zeros((self.N, self.H), self.dtype)
-        if g is not None:
-            gradient[...] = g
+        if g is None:
+            return self.xp.zeros((self.N, self.H), self.dtype)
+        gradient = self.scratch(self.H)
+        gradient[...] = g
         return gradient
 
 
@@ -198,13 +205,13 @@ class Steps:
 
 
 def by_gate(array: Array, count: int) -> list[Array]:
-    """The columns of each of `count` gates, which lie side by side."""
+    """The columns of each of `count` gates, which are side by side in `array`."""
     H = array.shape[-1] // count
     return [array[..., k * H : (k + 1) * H] for k in range(count)]
 
 
 def empty_like(array: Array) -> Array:
-    """An array of the shape and dtype of `array`, with whatever is in it."""
+    """A new array of the shape and dtype of `array`, not filled."""
     return empty(array_module(array), array.shape, array.dtype)
 
 
@@ -228,7 +235,7 @@ def input_products(x: Array, W: Any, bias: Any, dtype: Any, scale: Any = None) -
 
 
 def common_dtype(*inputs: Any) -> Any:
-    """What `inputs`, some of which may be None, are computed in."""
+    """The dtype that `inputs` have together; some of them may be None."""
     dtypes = {x.dtype for x in inputs if x is not None}
     return dtypes.pop() if len(dtypes) == 1 else array_module(inputs[0]).result_type(*dtypes)
 
@@ -241,10 +248,10 @@ def sum_of_biases(b_ih: Any, b_hh: Any) -> Any:
 def parameter_gradients(
     needs: Sequence[bool], x: Array, h: Array, W_ih: Any, delta_x: Array, delta_h: Array
 ) -> list[Any]:
-    """The gradients of x, W_ih, W_hh, b_ih and b_hh, those that are needed.
+    """The gradients of x, W_ih, W_hh, b_ih and b_hh, if they are needed.
 
     `h` is the state before each step. `delta_x` is the gradient of W_ih x + b_ih at all time steps,
-    and `delta_h` that of W_hh h + b_hh, in the RNN and the LSTM the same array::
+    and `delta_h` is that of W_hh h + b_hh. In the RNN and the LSTM they are the same array::
 
         dx    = W_ih^T delta_x
         dW_ih = sum of delta_x x^T over all steps of all sequences       db_ih = sum of delta_x
