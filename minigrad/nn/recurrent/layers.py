@@ -37,6 +37,7 @@ import numpy as np
 from minigrad import ops
 from minigrad.arrays.devices import near
 from minigrad.arrays.library import Array, ArrayLike, DType, array_module, as_array, bare
+from minigrad.errors.values import told
 from minigrad.nn.checking import (
     as_input,
     check_choice,
@@ -124,8 +125,7 @@ class _Fused(Layers):
         x, axes = as_input(self, x), "(N, T)" if self.batch_first else "(T, N)"
         if x.dtype.kind not in "iu":
             raise TypeError(
-                f"{type(self).__name__}: x must be integers, not {x.dtype} {x.shape}, since "
-                "one_hot=True"
+                f"{type(self).__name__}: x must be integers, not {told(x)}, since one_hot=True"
             )
         if x.ndim not in (1, 2):
             raise ValueError(

@@ -116,8 +116,8 @@ class Recurrent(Layers):
             raise TypeError(f"{name}: cell must make an nn.Module, not a {type(cell).__name__}")
         if isinstance(cell, Layers):
             raise TypeError(
-                f"{name}: {type(cell).__name__} runs over whole sequences, so it is no cell but a "
-                "layer already"
+                f"{name}: {type(cell).__name__} runs over whole sequences: it is a layer, "
+                "not a cell"
             )
         layer = _LAYERS.get(getattr(type(cell), "forward", None))
         if layer is not None:
@@ -159,7 +159,7 @@ class Recurrent(Layers):
         if len(sizes) == 1 and is_tuple:
             raise TypeError(
                 f"{self._cell_told(name)} must return one Tensor as its state, not {told(state)}; "
-                "a cell whose state has several parts has their sizes in an attribute state_sizes"
+                "if a cell's state has several parts, their sizes are in its attribute state_sizes"
             )
         if len(sizes) > 1 and (not is_tuple or len(state) != len(sizes)):
             raise TypeError(

@@ -166,8 +166,8 @@ class Layers(Module):
             ) from None
         if given.dtype.kind not in "iu" and given.size:
             raise TypeError(
-                f"{name}: lengths must be integers, not {given.dtype} {given.shape}; a list of "
-                "Python's will do"
+                f"{name}: lengths must be integers, not {told(given)}; a list of Python's "
+                "integers works too"
             )
         expected = (N,) if x.ndim == 3 else ()
         if given.shape != expected:
