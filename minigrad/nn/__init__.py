@@ -1,7 +1,7 @@
 """Layers, recurrent cells, losses and initialisers, with PyTorch's names, shapes and gate order.
 
-A layer of one's own is a class with a ``forward``; whatever parameters and layers it keeps in its
-attributes are found there::
+A layer of your own is a class with a ``forward``. The parameters and layers in its attributes are
+found there::
 
     class Highway(nn.Module):
         def __init__(self, features):
@@ -11,6 +11,8 @@ attributes are found there::
         def forward(self, x):
             t = mg.sigmoid(self.gate(x))
             return t * mg.relu(self.transform(x)) + (1 - t) * x
+
+Read `module.py` first, then `layers.py` and `recurrent/`.
 """
 
 from typing import TYPE_CHECKING

@@ -6,7 +6,7 @@ import math
 
 from minigrad import ops
 from minigrad.arrays.library import ArrayLike
-from minigrad.nn.building import as_tensor, check_choice, check_number, check_whole
+from minigrad.nn.checking import as_tensor, check_choice, check_number, check_whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -105,7 +105,7 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """The logarithm of the `Softmax` along `axis`, computed in one, which is exact."""
+    """The logarithm of the softmax along `axis`, computed in one step, which keeps its digits."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = check_whole(self, axis=axis)
@@ -116,7 +116,7 @@ class LogSoftmax(Module):
 
 
 class Identity(Module):
-    """What it is given, as it is: for the place of a layer that is left out."""
+    """y = x: for the place of a layer that is left out."""
 
     def forward(self, x: ArrayLike) -> Tensor:
         """`x` of any shape."""
@@ -124,12 +124,12 @@ class Identity(Module):
 
 
 class Flatten(Module):
-    """The axes from `start_axis` to `end_axis` made one; by default all but the first, the batch.
+    """Makes one axis of those from `start_axis` to `end_axis`: by default all but the first.
 
     Parameters
     ----------
     start_axis, end_axis
-        the first and the last of them; negative ones count from the end.
+        the first and the last of these axes; negative ones count from the end.
     """
 
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
@@ -137,7 +137,7 @@ class Flatten(Module):
         self.end_axis = check_whole(self, end_axis=end_axis)
 
     def forward(self, x: ArrayLike) -> Tensor:
-        """Of `x` of shape (N, a, b, ...), a Tensor of shape (N, a * b * ...).
+        """A Tensor of shape (N, a * b * ...), from `x` of shape (N, a, b, ...).
 
         Raises
         ------

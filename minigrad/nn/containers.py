@@ -1,8 +1,8 @@
-"""Modules that hold others, or parameters: in a row, or by name.
+"""Modules that hold other modules, or parameters: in a row, or by name.
 
-They are lists and dicts with what Python's own can do. In an attribute of a module a plain list or
-dict does as well; these notice when something is put in that is no layer, or no parameter. Their
-subclasses may have layers and parameters in attributes too.
+They are lists and dicts that can do what Python's can. In an attribute of a module a plain list or
+dict works too, but these refuse what is no layer, or no parameter. Their subclasses may have layers
+and parameters in attributes too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
 from typing import Any
 
-from minigrad.nn.building import check_one
+from minigrad.errors.values import told
+from minigrad.nn.checking import check_one
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 
@@ -19,7 +20,7 @@ Layer = Callable[..., Any]
 
 
 class _Holder(Module):
-    """What the containers share: what they hold is named as if it were in attributes."""
+    """What the containers share: their items have names as if they were attributes."""
 
     _held: Any
 
@@ -31,7 +32,7 @@ class _Holder(Module):
                 yield name, value
 
     def _checked(self, item: Any) -> Any:
-        """What is to be put in, if it can be."""
+        """`item`; a TypeError if it can't be put in."""
         name = type(self).__name__
         if isinstance(item, type):
             raise TypeError(
@@ -71,11 +72,11 @@ class _List(_Holder, MutableSequence[Any]):
             self._held[index] = self._checked(item)
 
     def insert(self, index: int, item: Any) -> None:
-        """Put `item` before what is at `index`."""
+        """Puts `item` before the item at `index`."""
         self._held.insert(index, self._checked(item))
 
     def index(self, item: Any, *between: Any) -> int:
-        """Where `item` itself is, since equality of parameters is elementwise."""
+        """The place of `item` itself, since equality of parameters is elementwise."""
         return [id(one) for one in self._held].index(id(item), *between)
 
     def __contains__(self, item: Any) -> bool:
@@ -92,7 +93,7 @@ class _Dict(_Holder, MutableMapping[str, Any]):
 
     def __setitem__(self, key: Any, item: Any) -> None:
         if not isinstance(key, str) or not key or "." in key:
-            raise TypeError(f"{type(self).__name__}: a key is a str without a dot, not {key!r:.60}")
+            raise TypeError(f"{type(self).__name__}: a key is a str without a dot, not {told(key)}")
         self._held[key] = self._checked(item)
 
 
@@ -102,7 +103,7 @@ class ModuleList(_List):
     Parameters
     ----------
     modules
-        any number of modules, or plain functions; their parameters are named ``"0.weight"``,
+        a list of modules, or plain functions; their parameters have the names ``"0.weight"``,
         ``"1.weight"`` ...
 
     Raises
@@ -112,7 +113,7 @@ class ModuleList(_List):
     """
 
     def __getitem__(self, index: Any) -> Any:
-        """The module at `index`; of a slice, a list of the same kind."""
+        """The module at `index`; for a slice a ModuleList."""
         if isinstance(index, slice):
             return ModuleList(self._held[index])
         return self._held[index]
@@ -141,7 +142,7 @@ class Sequential(ModuleList):
         super().__init__(layers)
 
     def __getitem__(self, index: Any) -> Any:
-        """The layer at `index`; of a slice, a Sequential."""
+        """The layer at `index`; for a slice a Sequential."""
         if isinstance(index, slice):
             return Sequential(*self._held[index])
         return self._held[index]
@@ -153,10 +154,10 @@ class Sequential(ModuleList):
         return super()._checked(item)
 
     def forward(self, x: Any) -> Any:
-        """What the last layer makes of `x`; `x` itself if there is no layer."""
+        """The output of the last layer; `x` itself if there is no layer."""
         for layer in self._held:
             if isinstance(x, tuple) and getattr(layer, "__module__", "").startswith("minigrad.ops"):
-                check_one(layer, x)  # an op takes no tuple, while a function of one's own may
+                check_one(layer, x)  # an op takes no tuple, but a function of your own may
             x = layer(x)
         return x
 
@@ -167,12 +168,13 @@ class ModuleDict(_Dict):
     Parameters
     ----------
     modules
-        by name, in a dict or in pairs; their parameters are named ``"name.weight"`` ...
+        a dict of modules by name, or (name, module) pairs; their parameters have the names
+        ``"name.weight"`` ...
 
     Raises
     ------
     TypeError
-        if a name is no str without a dot, or what it names is no layer.
+        if a name is no str without a dot, or a module is no layer.
     """
 
 
@@ -182,8 +184,8 @@ class ParameterList(_List):
     Parameters
     ----------
     parameters
-        any number of them; Tensors, arrays and lists of numbers are made parameters. They are
-        named ``"0"``, ``"1"`` ...
+        a list of parameters; Tensors, arrays and lists of numbers become parameters. They have the
+        names ``"0"``, ``"1"`` ...
 
     Raises
     ------
@@ -201,12 +203,13 @@ class ParameterDict(_Dict):
     Parameters
     ----------
     parameters
-        by name, in a dict or in pairs; made parameters as in `ParameterList`.
+        a dict of parameters by name, or (name, parameter) pairs; values become parameters as in
+        `ParameterList`.
 
     Raises
     ------
     TypeError
-        if a name is no str without a dot, or what it names is not made of floating-point numbers.
+        if a name is no str without a dot, or a value is not made of floating-point numbers.
     """
 
     _checked = ParameterList._checked

@@ -1,36 +1,42 @@
-"""How a module looks: the tree of what is in it, with the counts of parameters."""
+"""How a module looks: the tree of its parts, with the number of parameters of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from minigrad.nn.parameter import Parameter
-from minigrad.nn.walking import members
-
 if TYPE_CHECKING:
     from minigrad.nn.module import Module
 
 
-def is_plain(value: Any) -> bool:
+def plain_attributes(module: Module) -> str:
+    """The public attributes of a module that are plain values, written as arguments."""
+    return ", ".join(
+        f"{name}={value!r}"
+        for name, value in vars(module).items()
+        if _is_plain(value) and name != "training" and not name.startswith("_")
+    )
+
+
+def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple):
-        return all(map(is_plain, value))
+        return all(map(_is_plain, value))
     return isinstance(value, bool | int | float | str)
 
 
 def tree(module: Module, counted: set[int], shown: set[int], unit: str = "") -> str:
-    """The module and what is below it, a line each, and the counts of parameters.
+    """The module and those below it, a line each, with their numbers of parameters.
 
     `counted` has the identities of the parameters that earlier lines have counted, and `shown`
-    those of the modules whose own members have been told.
+    those of the modules whose parts earlier lines have shown.
     """
     name, arguments = type(module).__name__, module.extra_repr()
     count = _count(module, counted, unit)
-    counted |= {id(parameter) for _, parameter in members(module._items(), Parameter)}
+    counted |= {id(parameter) for parameter in module.parameters(recurse=False)}
     lines = []
     if id(module) not in shown:
         shown.add(id(module))
-        for key, item in members(module._items(), Callable):  # type: ignore[arg-type]
+        for key, item in module._members(Callable):
             told = getattr(item, "__name__", item)
             if hasattr(item, "extra_repr"):  # a Module
                 told = tree(item, counted, shown)

@@ -1,8 +1,8 @@
-r"""Initialisers: they fill a tensor in place, with PyTorch's names and arguments, and return it.
+r"""Initialisers: they fill a tensor in place and return it; names and arguments are PyTorch's.
 
 Each takes ``rng``, a ``numpy.random.Generator``; None means minigrad's own, which
 `minigrad.manual_seed` seeds. The numbers are drawn on the CPU in float64, so they are the same on
-every device and, but for rounding, in every dtype.
+every device and, up to rounding, in every dtype.
 
 A weight has the shape (fan_out, fan_in, \*window): each output is a sum over `fan_in` inputs.
 """
@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from minigrad.arrays.random import generator
+from minigrad.errors.values import told
 from minigrad.tensor import Tensor
 
 T = TypeVar("T", bound=Tensor)
@@ -22,45 +23,45 @@ Generator = np.random.Generator
 
 
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, rng: Generator | None = None) -> T:
-    """Fill with numbers drawn evenly from [a, b)."""
+    """Fills with numbers drawn evenly from [a, b)."""
     tensor.data = generator(rng).uniform(a, b, tensor.shape)
     return tensor
 
 
 def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, rng: Generator | None = None) -> T:
-    """Fill with numbers drawn from the normal distribution of this mean and standard deviation."""
+    """Fills with numbers drawn from the normal distribution of this mean and standard deviation."""
     tensor.data = generator(rng).normal(mean, std, tensor.shape)
     return tensor
 
 
 def constant_(tensor: T, val: float) -> T:
-    """Fill with `val`."""
+    """Fills with `val`."""
     tensor.data = np.full(tensor.shape, val)
     return tensor
 
 
 def zeros_(tensor: T) -> T:
-    """Fill with 0."""
+    """Fills with 0."""
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: T) -> T:
-    """Fill with 1."""
+    """Fills with 1."""
     return constant_(tensor, 1.0)
 
 
 def xavier_uniform_(tensor: T, gain: float = 1.0, rng: Generator | None = None) -> T:
-    """As `xavier_normal_`, but evenly from [-a, a], with a = gain sqrt(6 / (fan_in + fan_out))."""
+    """As `xavier_normal_`, but evenly from [-a, a], a = gain sqrt(6 / (fan_in + fan_out))."""
     a = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
     return uniform_(tensor, -a, a, rng)
 
 
 def xavier_normal_(tensor: T, gain: float = 1.0, rng: Generator | None = None) -> T:
-    """Fill from a normal distribution with the variance gain^2 2 / (fan_in + fan_out).
+    """Fills from a normal distribution with the variance gain^2 2 / (fan_in + fan_out).
 
-    Values then neither grow nor shrink, layer by layer, on the way forward and, as a compromise,
-    on the way back. Glorot and Bengio (2010), Understanding the difficulty of training deep
-    feedforward neural networks.
+    From layer to layer, values then neither grow nor shrink on the way forward, and gradients, as a
+    compromise, on the way back. Glorot and Bengio (2010), Understanding the difficulty of training
+    deep feedforward neural networks.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     rng: Generator | None = None,
 ) -> T:
-    """As `kaiming_normal_`, but evenly from [-b, b], with b = gain sqrt(3 / fan)."""
+    """As `kaiming_normal_`, but evenly from [-b, b], b = gain sqrt(3 / fan)."""
     bound = math.sqrt(3) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, rng)
 
@@ -90,35 +91,35 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     rng: Generator | None = None,
 ) -> T:
-    """Fill from a normal distribution with the variance gain^2 / fan.
+    """Fills from a normal distribution with the variance gain^2 / fan.
 
     He, Zhang, Ren and Sun (2015), Delving deep into rectifiers.
 
     Parameters
     ----------
     tensor
-        at least two axes.
+        a tensor of at least two axes.
     a
         the slope of the leaky ReLU for negative numbers.
     mode
         ``"fan_in"``: values keep their variance on the way forward; ``"fan_out"``: gradients on
         the way back.
     nonlinearity
-        what comes after the layer; see `calculate_gain`.
+        the function after the layer; see `calculate_gain`.
 
     Raises
     ------
     ValueError
-        for another mode or nonlinearity, or if the tensor has fewer than two axes.
+        if there is no such mode or nonlinearity, or the tensor has fewer than two axes.
     """
     std = _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity)
     return normal_(tensor, 0.0, std, rng)
 
 
 def orthogonal_(tensor: T, gain: float = 1.0, rng: Generator | None = None) -> T:
-    """Fill with a matrix drawn evenly from the orthogonal ones, times `gain`.
+    """Fills with a matrix drawn evenly from the orthogonal ones, times `gain`.
 
-    Q^T Q = 1; if there are more columns than rows Q Q^T = 1. Axes after the second count as
+    Q^T Q = 1, or Q Q^T = 1 if there are more columns than rows. Axes after the second count as
     columns. Saxe, McClelland and Ganguli (2014), Exact solutions to the nonlinear dynamics of
     learning in deep linear neural networks.
 
@@ -137,7 +138,7 @@ def orthogonal_(tensor: T, gain: float = 1.0, rng: Generator | None = None) -> T
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """By what to scale weights so that the variance survives `nonlinearity`.
+    """The factor of the weights with which the variance survives `nonlinearity`.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     Raises
     ------
     ValueError
-        for another nonlinearity.
+        if there is no such nonlinearity.
     """
     slope = 0.01 if param is None else param
     gains = {
@@ -161,7 +162,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     }
     if nonlinearity not in gains:
         raise ValueError(
-            f"calculate_gain: nonlinearity must be one of {', '.join(gains)}, not {nonlinearity!r}"
+            f"calculate_gain: nonlinearity must be one of {', '.join(gains)}, not "
+            f"{told(nonlinearity)}"
         )
     return gains[nonlinearity]
 
@@ -169,12 +171,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 def _kaiming_std(caller: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     fans = dict(zip(("fan_in", "fan_out"), _fans(caller, tensor), strict=True))
     if mode not in fans:
-        raise ValueError(f'{caller}: mode must be "fan_in" or "fan_out", not {mode!r}')
+        raise ValueError(f'{caller}: mode must be "fan_in" or "fan_out", not {told(mode)}')
     return calculate_gain(nonlinearity, a) / math.sqrt(fans[mode])
 
 
 def _fans(caller: str, tensor: Tensor) -> tuple[int, int]:
-    """How many inputs each output has, and how many outputs each input."""
+    """The number of inputs of each output, and of outputs of each input."""
     if tensor.ndim < 2:
         raise ValueError(f"{caller}: needs a tensor of at least two axes, not {tensor.shape}")
     window = math.prod(tensor.shape[2:])

@@ -1,4 +1,7 @@
-"""The layers without a memory: Linear, Embedding, Dropout, LayerNorm."""
+"""The layers without a state: Linear, Embedding, Dropout, LayerNorm.
+
+Next: `recurrent/`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from minigrad import ops
 from minigrad.arrays.library import ArrayLike, DType
 from minigrad.nn import init
-from minigrad.nn.building import (
+from minigrad.nn.checking import (
     as_tensor,
     check_features,
     check_flag,
@@ -20,9 +23,9 @@ from minigrad.nn.building import (
     check_share,
     check_sizes,
     check_whole,
-    new_parameter,
 )
 from minigrad.nn.module import Module
+from minigrad.nn.parameter import new_parameter
 from minigrad.ops.neural import drawn, thinned
 from minigrad.tensor import Tensor, wrap
 
@@ -30,14 +33,17 @@ from minigrad.tensor import Tensor, wrap
 class Linear(Module):
     """y = x W^T + b, an affine map of the last axis.
 
+    As the output layer of a recurrent network its `weight` is the W_hy of lecture notes, and its
+    `bias` their b_y: y_t = W_hy h_t + b_y.
+
     Parameters
     ----------
     in_features, out_features
         lengths of the last axis of x and of y.
     bias
-        False: without b.
+        False: no b.
     rng
-        where the initial values are drawn from; None: minigrad's own generator.
+        the generator of the initial values; None: minigrad's own.
     dtype
         of the parameters; None: float32.
 
@@ -45,7 +51,7 @@ class Linear(Module):
     ----------
     weight, bias
         shapes (out_features, in_features) and (out_features,), both drawn evenly from
-        [-k, k] with k = 1 / sqrt(in_features).
+        [-k, k], k = 1 / sqrt(in_features).
     """
 
     def __init__(
@@ -68,7 +74,7 @@ class Linear(Module):
             init.uniform_(parameter, -k, k, rng)
 
     def forward(self, x: ArrayLike) -> Tensor:
-        """Of `x` of shape (..., in_features), a Tensor of shape (..., out_features).
+        """A Tensor of shape (..., out_features), from `x` of shape (..., in_features).
 
         Raises
         ------
@@ -78,30 +84,31 @@ class Linear(Module):
         return ops.linear(check_features(self, x, self.in_features), self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """The sizes, and whether there is no bias."""
+        """The sizes, and ``bias=False`` if there is no bias."""
         return super().extra_repr() + ("" if self.bias is not None else ", bias=False")
 
 
 class Embedding(Module):
-    """A vector of its own for each of the ids 0 to num_embeddings - 1.
+    """One vector for each of the ids 0 to num_embeddings - 1, the row of `weight` with that number.
 
-    It is the product of one-hot vectors with the weight matrix, without the multiplications.
+    It is the product of one-hot vectors with the weight matrix, without the multiplications. The
+    `weight` is the E (or W_e, W_x) of lecture notes, with a word's vector as a row.
 
     Parameters
     ----------
     num_embeddings, embedding_dim
-        how many ids there are, and how long each vector is.
+        the number of ids, and the length of each vector.
     padding_idx
         an id whose vector starts as zeros and gets no gradient; a negative one counts from the end.
     sparse
-        give the weight a row-sparse gradient, of the rows that were looked up: see
-        `minigrad.embedding`. For many ids of which a batch has few; SGD, Adagrad and Adam, without
-        weight decay, then change those rows alone. With momentum, and with Adam, that is not what
-        the dense gradient gives, which would move the other rows on.
+        True: the weight gets a row-sparse gradient, of the rows that were looked up: see
+        `minigrad.embedding`. It is for a large vocabulary of which a batch has few ids. SGD,
+        Adagrad and Adam, without weight decay, then change those rows alone. With momentum, and
+        with Adam, a dense gradient would also move the other rows on.
     dropout
-        from 0 to 1: in training, the part of the ids whose vectors are 0, wherever they are in a
-        call; the other vectors are scaled by 1 / (1 - dropout). Gal and Ghahramani (2016), A
-        theoretically grounded application of dropout in recurrent neural networks.
+        from 0 to 1: in training, the share of the ids whose vectors are 0 throughout a call; the
+        other vectors are scaled by 1 / (1 - dropout). Gal and Ghahramani (2016), A theoretically
+        grounded application of dropout in recurrent neural networks.
     rng, dtype
         as in `Linear`; dropout draws from `rng` too.
 
@@ -113,7 +120,7 @@ class Embedding(Module):
     Raises
     ------
     ValueError
-        for sizes below 1, a padding_idx that is no id, or a dropout that is not from 0 to 1.
+        if a size is below 1, `padding_idx` is no id, or `dropout` is not from 0 to 1.
     """
 
     def __init__(
@@ -144,28 +151,28 @@ class Embedding(Module):
             self.weight.data[padding_idx] = 0
 
     def forward(self, ids: ArrayLike) -> Tensor:
-        r"""Of integer `ids` of any shape, a Tensor of shape (\*ids.shape, embedding_dim).
+        r"""A Tensor of shape (\*ids.shape, embedding_dim), from integer `ids` of any shape.
 
         Raises
         ------
         TypeError, IndexError
-            if ids are not integers, or one is not from 0 to num_embeddings - 1.
+            if `ids` are not integers, or one is not from 0 to num_embeddings - 1.
         """
         vectors = ops.embedding(check_one(self, ids), self.weight, self.padding_idx, self.sparse)
         if not self.training or self.dropout == 0:
             return vectors
-        # one draw for each id of the vocabulary, rather than a mask of the whole matrix
+        # one draw for each id of the vocabulary, not a mask of the whole matrix
         each, scale = drawn(vectors, (self.num_embeddings, 1), self.dropout, self.rng)
         kept = ops.embedding(ids, wrap(each.astype(vectors.dtype))) != 0
         return thinned(vectors, kept.data, scale)
 
     def extra_repr(self) -> str:
-        """The sizes, and whatever differs from the default."""
+        """The sizes, and what differs from the default."""
         return super().extra_repr().removesuffix(", dropout=0.0").removesuffix(", sparse=False")
 
 
 class Dropout(Module):
-    """In training, each element 0 with probability `p`, the others scaled by 1 / (1 - p).
+    """Dropout: in training, each element is 0 with probability p, the others x / (1 - p).
 
     Out of training (`Module.eval`) it is the identity. Srivastava et al. (2014), Dropout: a simple
     way to prevent neural networks from overfitting.
@@ -175,19 +182,19 @@ class Dropout(Module):
     p
         from 0 to 1.
     rng
-        where the draws come from; None: minigrad's own generator.
+        the generator of the draws; None: minigrad's own.
 
     Raises
     ------
     ValueError
-        for another `p`.
+        if `p` is not from 0 to 1.
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
         self.p, self.rng = check_share(self, p=p), check_rng(self, rng)
 
     def forward(self, x: ArrayLike) -> Tensor:
-        """`x`, of any shape, thinned out."""
+        """`x`, of any shape, with some elements 0 in training."""
         return ops.dropout(as_tensor(self, x), self.p, self.training, self.rng)
 
 
@@ -203,7 +210,7 @@ class LockedDropout(Dropout):
     p, rng
         as in `Dropout`.
     axis
-        along which all elements share what is drawn: 0 for (T, N, features), 1 for (N, T, ...).
+        the axis along which all elements share a draw: 0 for (T, N, features), 1 for (N, T, ...).
     """
 
     def __init__(
@@ -213,7 +220,7 @@ class LockedDropout(Dropout):
         self.axis = check_whole(self, axis=axis)
 
     def forward(self, x: ArrayLike) -> Tensor:
-        """`x`, of any shape with such an axis, thinned out."""
+        """`x`, of any shape with such an axis, with some elements 0 in training."""
         return ops.dropout(as_tensor(self, x), self.p, self.training, self.rng, self.axis)
 
 
@@ -225,13 +232,13 @@ class LayerNorm(Module):
     Parameters
     ----------
     normalized_shape
-        the shape of those last axes; a number for just one.
+        the shape of those last axes; or a number, for one axis.
     eps
-        keeps the root away from 0.
+        a small number that keeps the root away from 0.
     elementwise_affine
-        False: without weight and bias.
+        False: no weight and bias.
     bias
-        False: without bias.
+        False: no bias.
     dtype
         of the parameters; None: float32.
 
@@ -261,7 +268,7 @@ class LayerNorm(Module):
         self.bias = new_parameter(shape, dtype) if biased else None
 
     def forward(self, x: ArrayLike) -> Tensor:
-        r"""Of `x` of shape (..., \*normalized_shape), a Tensor of the same shape.
+        r"""A Tensor of the shape of `x`, which is (..., \*normalized_shape).
 
         Raises
         ------

@@ -1,16 +1,16 @@
-"""Losses as modules: the functions of the same names in `minigrad`, with their options fixed."""
+"""Losses as modules: the functions of the same names in `minigrad`, with fixed options."""
 
 from __future__ import annotations
 
 from minigrad import ops
 from minigrad.arrays.library import ArrayLike
-from minigrad.nn.building import check_choice, check_share, check_whole
+from minigrad.nn.checking import check_choice, check_share, check_whole
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
 
 def _constant(weight: ArrayLike) -> Tensor | None:
-    """As a Tensor, which moves along with the module."""
+    """`weight` as a Tensor, which moves with the module."""
     return None if weight is None else Tensor(weight)
 
 
@@ -22,7 +22,7 @@ class CrossEntropyLoss(Module):
     """Cross-entropy of the softmax of logits against classes, or their probabilities, in nats.
 
     The parameters are those of `minigrad.cross_entropy`, with PyTorch's names. The classes are on
-    the last axis; `axis` says otherwise (PyTorch has them on axis 1).
+    the last axis, or on `axis` (in PyTorch on axis 1).
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class CrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """Minus the log probability of each target class; log probabilities come from `log_softmax`.
+    """Negative log probability of each target class; `log_softmax` gives the log probabilities.
 
     The parameters are those of `minigrad.nll_loss`. The classes are on the last axis.
     """

@@ -1,38 +1,53 @@
-"""Recurrent cells: one time step, for loops of one's own.
+"""Recurrent cells: one time step as a module, for loops of your own.
 
 ::
 
     for x_t in x:                       # x of shape (T, N, input_size)
         h, c = cell(x_t, (h, c))
 
-The equations are in `minigrad.nn.recurrent.equations`. Parameter names, shapes and the order of the
-gates are PyTorch's.
+The equations are in `equations.py`. Parameter names, shapes and the order of the gates are
+PyTorch's. Lecture notes write W_xh for `weight_ih`, W_hh for `weight_hh`, and b for
+`bias_ih` + `bias_hh`: h_t = tanh(W_xh x_t + W_hh h_{t-1} + b).
+
+Next: `stack.py`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays.library import ArrayLike, DType
-from minigrad.nn.building import (
+from minigrad.nn import init
+from minigrad.nn.checking import (
+    check_choice,
     check_features,
     check_flag,
     check_floats,
-    check_nonlinearity,
     check_sizes,
     checked_state,
-    recurrent_parameters,
 )
 from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter, new_parameter
 from minigrad.nn.recurrent.equations import ACTIVATIONS, State, gru_step, lstm_step, rnn_step
 from minigrad.ops import linear
 from minigrad.tensor import Tensor
 
 
+def recurrent_parameters(
+    rows: int, input_size: int, hidden_size: int, bias: bool, rng: Any, dtype: DType
+) -> list[Parameter | None]:
+    """weight_ih, weight_hh, bias_ih and bias_hh, drawn evenly from [-k, k], k = hidden^-0.5."""
+    shapes = [(rows, input_size), (rows, hidden_size), *([(rows,), (rows,)] if bias else [])]
+    k = 1 / math.sqrt(hidden_size)
+    made = [init.uniform_(new_parameter(shape, dtype), -k, k, rng) for shape in shapes]
+    return [*made, *([] if bias else [None, None])]
+
+
 class _Cell(Module):
-    """The parameters of a cell, and the checks of what goes in."""
+    """The parameters of a cell, and the checks of its inputs."""
 
     _gates: int
     _state: tuple[str, ...] = ("h",)
@@ -62,26 +77,26 @@ class _Cell(Module):
 
 
 class RNNCell(_Cell):
-    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or with relu; see `recurrence.rnn_step`.
+    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or with relu; see `equations.rnn_step`.
 
     Parameters
     ----------
     input_size, hidden_size
         lengths of x and of h.
     bias
-        False: without b_ih and b_hh.
+        False: no b_ih and b_hh.
     nonlinearity
         ``"tanh"`` or ``"relu"``.
     rng
-        where the initial values are drawn from; None: minigrad's own generator.
+        the generator of the initial values; None: minigrad's own.
     dtype
         of the parameters; None: float32.
 
     Attributes
     ----------
     weight_ih, weight_hh, bias_ih, bias_hh
-        shapes (hidden_size, input_size), (hidden_size, hidden_size) and twice (hidden_size,); all
-        drawn evenly from [-k, k] with k = 1 / sqrt(hidden_size).
+        shapes (hidden_size, input_size), (hidden_size, hidden_size), (hidden_size,) and
+        (hidden_size,); drawn evenly from [-k, k], k = 1 / sqrt(hidden_size).
     """
 
     _gates = 1
@@ -96,7 +111,7 @@ class RNNCell(_Cell):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        self.nonlinearity = check_nonlinearity(self, nonlinearity)
+        self.nonlinearity = check_choice(self, list(ACTIVATIONS), nonlinearity=nonlinearity)
         super().__init__(input_size, hidden_size, bias, rng=rng, dtype=dtype)
 
     def forward(self, x: ArrayLike, state: ArrayLike = None) -> Tensor:
@@ -112,7 +127,7 @@ class RNNCell(_Cell):
         Raises
         ------
         TypeError, ValueError
-            if `x` or `state` is not like that.
+            if `x` or `state` has another dtype or shape.
         """
         Wx, h = self._prepared(x, state)
         activation = ACTIVATIONS[self.nonlinearity]
@@ -121,7 +136,7 @@ class RNNCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """A step of an LSTM with the gates i, f, g, o; see `recurrence.lstm_step` for the equations.
+    """One step of an LSTM with the gates i, f, g, o; see `equations.lstm_step`.
 
     Parameters
     ----------
@@ -147,7 +162,7 @@ class LSTMCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """A step of a GRU with the gates r, z, n; see `recurrence.gru_step` for the equations.
+    """One step of a GRU with the gates r, z, n; see `equations.gru_step`.
 
     Parameters
     ----------

@@ -1,16 +1,19 @@
-"""The equations of the recurrent networks, and how they run over a sequence.
+"""The equations of the recurrent networks, and the loop that runs them over a sequence.
 
-Pure functions, each equation in one place: the cells (`minigrad.nn.recurrent.cells`) use them for
-one step; unrolled over a sequence they are backpropagation through time as the books draw it, and
-the twins of the fused ops in `minigrad.nn.recurrent.fused`. In the equations x is the input at time
-t, h the state at time t - 1, and h' what it becomes. The part of the input, W_ih x + b_ih, does not
-depend on the state: it is computed for all time steps at once, and a step is given it as `Wx`, of
-shape (..., gates * hidden). States have the shape (..., hidden).
+Each equation is in one place, a pure function. The cells (`cells.py`) use it for one step. Over a
+sequence, `unrolled` puts each op of each step on the tape: backpropagation through time as the
+books draw it, and the twin of the fused op in `fused.py`.
 
-Sequences come in one of two layouts. If all are T long, x has the shape (T, N, features) and
-`sizes` is None. Sequences of different lengths are packed (`minigrad.nn.recurrent.packing`):
-longest first, `sizes[t]` of them still run at time t, and x has the shape (sum(sizes), features),
-time step after time step, without a row of padding. What comes out is laid out like what went in.
+In the equations x is the input at time t, h the state at time t - 1, and h' the state at time t.
+W_ih x + b_ih does not depend on the state. It is computed for all time steps at once, and a step is
+given it as `Wx`, of shape (..., gates * hidden). States have the shape (..., hidden).
+
+There are two layouts of sequences. If all are T long, x has the shape (T, N, features), and `sizes`
+is None. If their lengths differ, they are packed (`steps.py`): the longest first, `sizes[t]` of
+them still run at time t, and x has the shape (sum(sizes), features), time step after time step,
+without padding. The output has the layout of the input.
+
+Next: `cells.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ State = tuple[Any, ...]
 """(h,), or of an LSTM (h, c)."""
 
 Step = Callable[[Any, State], tuple[Any, State]]
-"""What a network does at one time step: (x, state) -> (output, state)."""
+"""One time step of a network: (x, state) -> (output, state)."""
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": tanh, "relu": relu}
 
@@ -87,26 +90,26 @@ def gru_step(Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:
 def unrolled(
     step: Step, x: Any, state: State, sizes: Sequence[int] | None, reverse: bool
 ) -> tuple[Any, ...]:
-    """Run `step` over a sequence, one entry on the tape for each op of each time step.
+    """Runs `step` over a sequence, one entry on the tape for each op of each time step.
 
     Parameters
     ----------
     step
-        is given x at a time step, of shape (n, features), and the state of those n sequences.
+        takes x at a time step, of shape (n, features), and the state of those n sequences.
     x
         shape (T, N, features), T at least 1; or packed, (sum(sizes), features).
     state
-        what to start from, each part of shape (N, ...).
+        the state before the first step, each part of shape (N, ...).
     sizes
-        None; or how many sequences there are at each time step, never rising, at most N.
+        how many sequences there are at each time step, never rising, at most N; or None.
     reverse
-        from the last time step to the first.
+        True: from the last time step to the first.
 
     Returns
     -------
     output, *state
-        what came out of each time step, laid out like `x`; and the parts of the state in the end:
-        for each sequence that after the last time step that it has.
+        the output of each time step, laid out like `x`; and the parts of the last state: each
+        sequence's state after its own last step.
     """
     steps = unstack(x) if sizes is None else split(x, list(accumulate(sizes))[:-1])
     outputs = []
@@ -133,7 +136,7 @@ def _unrolled(
 ) -> tuple[Any, ...]:
     """`rnn_step`, `lstm_step` or `gru_step` over a sequence, with W_ih, W_hh, b_ih and b_hh.
 
-    W_ih may be None: `x` is then what the product of W_ih with it would be.
+    If W_ih is None, `x` is W_ih x already.
     """
     W_ih, W_hh, b_ih, b_hh = weights
 

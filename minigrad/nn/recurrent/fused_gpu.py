@@ -1,9 +1,10 @@
 """The recurrent networks over a sequence on a GPU: a matrix product and a kernel for each step.
 
-Each pair of functions does what the op of that name in `minigrad.nn.recurrent.fused` does, forward
-and backward. What goes on between the matrix products of a time step is one kernel
-(`minigrad.nn.recurrent.kernels`); states, gates and gradients of all time steps lie in arrays that
-are allocated once, and the kernels are told which rows to work on.
+Each pair of functions does what the op of that name in `fused.py` does, forward and backward, with
+the same letters; the equations of a step are in its kernel. States, gates and gradients of all time
+steps lie in arrays that are allocated once, and the kernels are told which rows to work on.
+
+Next: `kernels.py`.
 """
 
 from __future__ import annotations
@@ -14,22 +15,12 @@ from minigrad.arrays.library import Array, array_module
 from minigrad.nn.recurrent import kernels as kernels
 from minigrad.nn.recurrent.steps import (
     Sizes,
-    States,
     Steps,
-    both,
-    final_gradient,
-    of_parameters,
-    products,
-    room_for,
+    empty_like,
+    input_products,
+    parameter_gradients,
+    sum_of_biases,
 )
-
-
-def _move(moves: tuple[Any, ...]) -> None:
-    """Copy states from one step to the next, where they do not lie in the same place."""
-    for move in moves:
-        if move is not None:
-            after, before = move
-            after[...] = before
 
 
 def _contiguous(g: Any) -> Any:
@@ -42,38 +33,36 @@ def _contiguous(g: Any) -> Any:
 def rnn_forward(
     x: Array, h_0: Array, W_ih: Any, W_hh: Array, b_ih: Any, b_hh: Any, nonlinearity: str,
     sizes: Sizes, reverse: bool,
-) -> Any:  # fmt: skip
-    """See `minigrad.nn.recurrent.fused.rnn`; keeps (steps, h)."""
-    steps, dtype, H = Steps(x, sizes, reverse, True), x.dtype, h_0.shape[1]
-    z, h, W = products(x, W_ih, both(b_ih, b_hh), dtype), States(steps, h_0, dtype), W_hh.T
-    product = room_for(h_0)
-    for (first, n), before, p, move in zip(
-        steps.spans(), h.before(), steps.rows(product), h.moves(), strict=True
-    ):
-        _move((move,))
-        before.dot(W, p)
-        kernels.rnn_forward.over(
-            n * H, dtype, H, first, nonlinearity == "relu", z, product, h.all_after
-        )
-    return (h.all_after, h.last()), (steps, h)
+) -> tuple[tuple[Array, ...], Any]:  # fmt: skip
+    """See `minigrad.nn.recurrent.fused.rnn`."""
+    steps = Steps(x, h_0, x.dtype, sizes, reverse, by_kernels=True)
+    W, H, dtype, relu = W_hh.T, steps.H, steps.dtype, nonlinearity == "relu"
+    Wx = input_products(x, W_ih, sum_of_biases(b_ih, b_hh), dtype)
+    (all_h, all_h_next), all_Wh = steps.states(h_0), steps.scratch(H)
+    h, h_next, Wh = steps.each(all_h), steps.each(all_h_next), steps.running(all_Wh)
+    for t, (first, n) in enumerate(steps.spans):
+        if sizes is not None:
+            steps.carry(t, h, h_next, h_0)
+        h[t].dot(W, Wh[t])
+        kernels.rnn_forward.over(n * H, dtype, H, first, relu, Wx, all_Wh, all_h_next)
+    return (all_h_next, steps.last(h_next, h_0)), (steps, all_h, all_h_next)
 
 
 def rnn_backward(
-    g: list[Any], kept: tuple[Steps, States], needs: list[bool], x: Array, W_ih: Any, W_hh: Array,
+    g: list[Any], kept: tuple[Any, ...], needs: list[bool], x: Array, W_ih: Any, W_hh: Array,
     nonlinearity: str,
 ) -> list[Any]:  # fmt: skip
     """The gradients of the inputs."""
-    steps, h = kept
-    dtype, H = x.dtype, W_hh.shape[1]
-    g_output, dh, dz = _contiguous(g[0]), final_gradient(g[1], h), room_for(h.all_after)
-    spans, rows, parts = steps.spans(), steps.rows(dh), steps.of(dz)
-    for (first, n), dh_t, dz_t in zip(spans[::-1], rows[::-1], parts[::-1], strict=True):
-        kernels.rnn_backward.over(
-            n * H, dtype, H, first, nonlinearity == "relu", g_output, dh, h.all_after, dz
-        )
-        dz_t.dot(W_hh, dh_t)
-    dx, *weights = of_parameters(needs, x, h.all_before, W_ih, dz, dz)
-    return [dx, dh, *weights]
+    steps, all_h, all_h_next = kept
+    H, dtype, relu = steps.H, steps.dtype, nonlinearity == "relu"
+    dy, dh_0, all_delta = _contiguous(g[0]), steps.last_gradient(g[1]), empty_like(all_h_next)
+    dh, delta = steps.running(dh_0), steps.each(all_delta)
+    for t in reversed(range(steps.count)):
+        first, n = steps.spans[t]
+        kernels.rnn_backward.over(n * H, dtype, H, first, relu, dy, dh_0, all_h_next, all_delta)
+        delta[t].dot(W_hh, dh[t])  # dh = W_hh^T delta
+    dx, *weights = parameter_gradients(needs, x, all_h, W_ih, all_delta, all_delta)
+    return [dx, dh_0, *weights]
 
 
 # -------------------------------------------------------------------------------- LSTM
@@ -82,40 +71,43 @@ def rnn_backward(
 def lstm_forward(
     x: Array, h_0: Array, c_0: Array, W_ih: Any, W_hh: Array, b_ih: Any, b_hh: Any, sizes: Sizes,
     reverse: bool,
-) -> Any:  # fmt: skip
-    """See `minigrad.nn.recurrent.fused.lstm`; keeps (steps, gates, h, c)."""
-    steps, dtype, (N, H) = Steps(x, sizes, reverse, True), x.dtype, h_0.shape
-    gates, W = products(x, W_ih, both(b_ih, b_hh), dtype), W_hh.T
-    h, c = (States(steps, start, dtype) for start in (h_0, c_0))
-    product = array_module(x).empty((N, 4 * H), dtype)
-    for (first, n), before, p, *moves in zip(
-        steps.spans(), h.before(), steps.rows(product), h.moves(), c.moves(), strict=True
-    ):
-        _move(tuple(moves))
-        before.dot(W, p)
+) -> tuple[tuple[Array, ...], Any]:  # fmt: skip
+    """See `minigrad.nn.recurrent.fused.lstm`."""
+    steps = Steps(x, h_0, x.dtype, sizes, reverse, by_kernels=True)
+    W, H, dtype = W_hh.T, steps.H, steps.dtype
+    gates, all_Wh = input_products(x, W_ih, sum_of_biases(b_ih, b_hh), dtype), steps.scratch(4 * H)
+    (all_h, all_h_next), (all_c, all_c_next) = steps.states(h_0), steps.states(c_0)
+    h, h_next, c, c_next = map(steps.each, (all_h, all_h_next, all_c, all_c_next))
+    Wh = steps.running(all_Wh)
+    for t, (first, n) in enumerate(steps.spans):
+        if sizes is not None:
+            steps.carry(t, h, h_next, h_0)
+            steps.carry(t, c, c_next, c_0)
+        h[t].dot(W, Wh[t])
         kernels.lstm_forward.over(
-            n * H, dtype, H, first, gates, product, c.all_before, c.all_after, h.all_after
+            n * H, dtype, H, first, gates, all_Wh, all_c, all_c_next, all_h_next
         )
-    return (h.all_after, h.last(), c.last()), (steps, gates, h, c)
+    outputs = all_h_next, steps.last(h_next, h_0), steps.last(c_next, c_0)
+    return outputs, (steps, gates, all_h, all_c, all_c_next)
 
 
 def lstm_backward(
-    g: list[Any], kept: tuple[Steps, Array, States, States], needs: list[bool], x: Array,
-    W_ih: Any, W_hh: Array,
-) -> list[Any]:  # fmt: skip
+    g: list[Any], kept: tuple[Any, ...], needs: list[bool], x: Array, W_ih: Any, W_hh: Array
+) -> list[Any]:
     """The gradients of the inputs."""
-    steps, gates, h, c = kept
-    dtype, H = x.dtype, W_hh.shape[1]
-    g_output, dh, dc = _contiguous(g[0]), final_gradient(g[1], h), final_gradient(g[2], c)
-    dz = room_for(gates)
-    spans, rows, parts = steps.spans(), steps.rows(dh), steps.of(dz)
-    for (first, n), dh_t, dz_t in zip(spans[::-1], rows[::-1], parts[::-1], strict=True):
+    steps, gates, all_h, all_c, all_c_next = kept
+    H, dtype = steps.H, steps.dtype
+    dy, dh_0, dc_0 = _contiguous(g[0]), steps.last_gradient(g[1]), steps.last_gradient(g[2])
+    all_delta = empty_like(gates)
+    dh, delta = steps.running(dh_0), steps.each(all_delta)
+    for t in reversed(range(steps.count)):
+        first, n = steps.spans[t]
         kernels.lstm_backward.over(
-            n * H, dtype, H, first, g_output, dh, dc, gates, c.all_before, c.all_after, dz
+            n * H, dtype, H, first, dy, dh_0, dc_0, gates, all_c, all_c_next, all_delta
         )
-        dz_t.dot(W_hh, dh_t)
-    dx, *weights = of_parameters(needs, x, h.all_before, W_ih, dz, dz)
-    return [dx, dh, dc, *weights]
+        delta[t].dot(W_hh, dh[t])  # dh = W_hh^T delta
+    dx, *weights = parameter_gradients(needs, x, all_h, W_ih, all_delta, all_delta)
+    return [dx, dh_0, dc_0, *weights]
 
 
 # --------------------------------------------------------------------------------- GRU
@@ -123,38 +115,39 @@ def lstm_backward(
 
 def gru_forward(
     x: Array, h_0: Array, W_ih: Any, W_hh: Array, b_ih: Any, b_hh: Any, sizes: Sizes, reverse: bool
-) -> Any:
-    """See `minigrad.nn.recurrent.fused.gru`; keeps (steps, gates, Wh_n, h)."""
-    steps, dtype, (N, H) = Steps(x, sizes, reverse, True), x.dtype, h_0.shape
-    gates, W, b_hh = products(x, W_ih, b_ih, dtype), W_hh.T, _contiguous(b_hh)
-    h, product = States(steps, h_0, dtype), array_module(x).empty((N, 3 * H), dtype)
-    Wh_n = room_for(h.all_after)
-    for (first, n), before, p, move in zip(
-        steps.spans(), h.before(), steps.rows(product), h.moves(), strict=True
-    ):
-        _move((move,))
-        before.dot(W, p)
+) -> tuple[tuple[Array, ...], Any]:
+    """See `minigrad.nn.recurrent.fused.gru`."""
+    steps = Steps(x, h_0, x.dtype, sizes, reverse, by_kernels=True)
+    W, H, dtype, b_hh = W_hh.T, steps.H, steps.dtype, _contiguous(b_hh)
+    gates, all_Wh = input_products(x, W_ih, b_ih, dtype), steps.scratch(3 * H)
+    (all_h, all_h_next), all_s = steps.states(h_0), steps.empty(H)
+    h, h_next, Wh = steps.each(all_h), steps.each(all_h_next), steps.running(all_Wh)
+    for t, (first, n) in enumerate(steps.spans):
+        if sizes is not None:
+            steps.carry(t, h, h_next, h_0)
+        h[t].dot(W, Wh[t])
         kernels.gru_forward.over(
-            n * H, dtype, H, first, gates, product, b_hh, Wh_n, h.all_before, h.all_after
+            n * H, dtype, H, first, gates, all_Wh, b_hh, all_s, all_h, all_h_next
         )
-    return (h.all_after, h.last()), (steps, gates, Wh_n, h)
+    return (all_h_next, steps.last(h_next, h_0)), (steps, gates, all_s, all_h)
 
 
 def gru_backward(
-    g: list[Any], kept: tuple[Steps, Array, Array, States], needs: list[bool], x: Array,
-    W_ih: Any, W_hh: Array,
-) -> list[Any]:  # fmt: skip
+    g: list[Any], kept: tuple[Any, ...], needs: list[bool], x: Array, W_ih: Any, W_hh: Array
+) -> list[Any]:
     """The gradients of the inputs."""
-    steps, gates, Wh_n, h = kept
-    dtype, H = x.dtype, W_hh.shape[1]
-    g_output, dh = _contiguous(g[0]), final_gradient(g[1], h)
-    dx, dz, product = room_for(gates), room_for(gates), room_for(dh)
-    parts = (steps.spans(), steps.rows(dh), steps.of(dz), steps.rows(product))
-    for (first, n), dh_t, dz_t, p in zip(*(part[::-1] for part in parts), strict=True):
+    steps, gates, all_s, all_h = kept
+    H, dtype = steps.H, steps.dtype
+    dy, dh_0 = _contiguous(g[0]), steps.last_gradient(g[1])
+    delta_x, all_delta = empty_like(gates), empty_like(gates)
+    dh, delta = steps.running(dh_0), steps.each(all_delta)
+    Wdelta = steps.running(steps.scratch(H))
+    for t in reversed(range(steps.count)):
+        first, n = steps.spans[t]
         kernels.gru_backward.over(
-            n * H, dtype, H, first, g_output, dh, gates, Wh_n, h.all_before, dx, dz
+            n * H, dtype, H, first, dy, dh_0, gates, all_s, all_h, delta_x, all_delta
         )
-        dz_t.dot(W_hh, p)
-        dh_t += p
-    of_x, *weights = of_parameters(needs, x, h.all_before, W_ih, dx, dz)
-    return [of_x, dh, *weights]
+        delta[t].dot(W_hh, Wdelta[t])
+        dh[t] += Wdelta[t]  # dh = dh' z + W_hh^T (delta_r, delta_z, ds)
+    dx, *weights = parameter_gradients(needs, x, all_h, W_ih, delta_x, all_delta)
+    return [dx, dh_0, *weights]

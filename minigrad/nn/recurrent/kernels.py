@@ -1,13 +1,17 @@
-"""One time step of a recurrent network, forward and backward, after its matrix product.
+"""One time step of a recurrent network as a CUDA kernel, and beside it the same in NumPy.
 
-The equations are in `minigrad.nn.recurrent.equations`. What belongs to all time steps lies in
-arrays with a row for each step of each sequence; a step is the `n` rows from row `first` on
-(`count` is n times H). Where z is what goes into the gates, W_ih x + b_ih and W_hh h + b_hh are its
-two parts: `gates` holds the first at the beginning, and after the step the gates themselves;
-`product` (n, gates H) is W_hh h. `h_before` and `h_after` are the state before and after each step,
-and `dh` (N, H) is the gradient of the state after the step, which becomes that of the state before
-it: but for W_hh, whose matrix product comes after the kernel. `g` is the gradient of the output, or
-None.
+A kernel is what a step does after its matrix product, forward and backward, with the equations and
+letters of `fused.py`. (`minigrad.arrays.kernel` tells what a kernel is.) This is the last file of
+the room; `layers.py` goes on from here to what users call.
+
+Arrays of all time steps have a row for each step of each sequence. A step is the `n` rows from row
+`first` on, and `count` is n times H, the number of threads:
+
+- `gates` holds W_ih x + b_ih when the step begins, and the gates when it ends;
+- `Wh` (n, gates * H) is W_hh h; `h`, `h_next`, `c`, `c_next` are the states before and after;
+- `dy` is the gradient of the output, or None;
+- `dh` (N, H) is the gradient of the state after the step. The kernel leaves there what dh is
+  without W_hh^T delta, whose matrix product comes after it.
 """
 
 from __future__ import annotations
@@ -34,51 +38,51 @@ def _rows(count: int, H: int, first: int, *arrays: Array | None) -> list[Any]:
             for a in arrays]  # fmt: skip
 
 
-def _sigmoid(x: Array) -> Array:
-    return 0.5 + 0.5 * np.tanh(0.5 * x)
+def _sigmoid(a: Array) -> Array:
+    return 0.5 + 0.5 * np.tanh(0.5 * a)
 
 
 # --------------------------------------------------------------------------------- RNN
 
 
 def _rnn_forward(
-    count: int, H: int, first: int, relu: bool, gates: Array, product: Array, h_after: Array
+    count: int, H: int, first: int, relu: bool, Wx: Array, Wh: Array, h_next: Array
 ) -> None:
-    z, h = _rows(count, H, first, gates, h_after)
-    z = z + product[: len(z)]
-    h[...] = np.maximum(z, 0) if relu else np.tanh(z)
+    Wx, h_next = _rows(count, H, first, Wx, h_next)
+    a = Wx + Wh[: len(Wx)]
+    h_next[...] = np.maximum(a, 0) if relu else np.tanh(a)
 
 
 rnn_forward = Kernel(
     "rnn_forward",
-    "long long count, long long H, long long first, bool relu, const T* gates, const T* product, "
-    "T* h_after",
+    "long long count, long long H, long long first, bool relu, const T* Wx, const T* Wh, T* h_next",
     _EACH
     + """
-    T z = gates[at] + product[element];
-    h_after[at] = relu ? (z > T(0) || z != z ? z : T(0)) : tanh(z);
+    T a = Wx[at] + Wh[element];                     // a  = W_ih x + b_ih + W_hh h + b_hh
+    h_next[at] = relu ? (a > T(0) || a != a ? a : T(0)) : tanh(a);      // h' = tanh(a)
 """,
     _rnn_forward,
 )
 
 
 def _rnn_backward(
-    count: int, H: int, first: int, relu: bool, g: Array | None, dh: Array, h_after: Array,
-    dz: Array,
+    count: int, H: int, first: int, relu: bool, dy: Array | None, dh: Array, h_next: Array,
+    delta: Array,
 ) -> None:  # fmt: skip
-    g_t, h, dz_t = _rows(count, H, first, g, h_after, dz)
-    d = dh[: len(h)] if g_t is None else dh[: len(h)] + g_t
-    dz_t[...] = np.where(h <= 0, 0, d) if relu else d * (1 - h * h)
+    dy, h_next, delta = _rows(count, H, first, dy, h_next, delta)
+    dh_next = dh[: len(delta)] if dy is None else dh[: len(delta)] + dy
+    delta[...] = np.where(h_next <= 0, 0, dh_next) if relu else dh_next * (1 - h_next * h_next)
 
 
 rnn_backward = Kernel(
     "rnn_backward",
-    "long long count, long long H, long long first, bool relu, const T* g, const T* dh, "
-    "const T* h_after, T* dz",
+    "long long count, long long H, long long first, bool relu, const T* dy, const T* dh, "
+    "const T* h_next, T* delta",
     _EACH
     + """
-    T d = g ? dh[element] + g[at] : dh[element], h = h_after[at];
-    dz[at] = relu ? (h <= T(0) ? T(0) : d) : d * (T(1) - h * h);
+    T h = h_next[at];
+    T d = dy ? dh[element] + dy[at] : dh[element];  // dh'   = dh + dy
+    delta[at] = relu ? (h <= T(0) ? T(0) : d) : d * (T(1) - h * h);     // delta = dh' (1 - h'^2)
 """,
     _rnn_backward,
 )
@@ -88,71 +92,71 @@ rnn_backward = Kernel(
 
 
 def _lstm_forward(
-    count: int, H: int, first: int, gates: Array, product: Array, c_before: Array, c_after: Array,
-    h_after: Array,
+    count: int, H: int, first: int, gates: Array, Wh: Array, c: Array, c_next: Array,
+    h_next: Array,
 ) -> None:  # fmt: skip
-    z, c, c_new, h_new = _rows(count, H, first, gates, c_before, c_after, h_after)
-    i, f, g, o = np.split(z + product[: len(z)], 4, axis=1)
+    gates, c, c_next, h_next = _rows(count, H, first, gates, c, c_next, h_next)
+    i, f, g, o = np.split(gates + Wh[: len(gates)], 4, axis=1)
     i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
-    c_new[...] = f * c + i * g
-    h_new[...] = o * np.tanh(c_new)
-    z[...] = np.concatenate([i, f, g, o], axis=1)
+    c_next[...] = f * c + i * g
+    h_next[...] = o * np.tanh(c_next)
+    gates[...] = np.concatenate([i, f, g, o], axis=1)
 
 
 lstm_forward = Kernel(
     "lstm_forward",
-    "long long count, long long H, long long first, T* gates, const T* product, "
-    "const T* c_before, T* c_after, T* h_after",
+    "long long count, long long H, long long first, T* gates, const T* Wh, const T* c, T* c_next, "
+    "T* h_next",
     _EACH
     + """
-    T* z = gates + (first + row) * 4 * H + unit;
-    const T* p = product + row * 4 * H + unit;
-    T i = sigmoid(z[0] + p[0]), f = sigmoid(z[H] + p[H]);
-    T g = tanh(z[2 * H] + p[2 * H]), o = sigmoid(z[3 * H] + p[3 * H]);
-    T c = f * c_before[at] + i * g;
-    c_after[at] = c;
-    h_after[at] = o * tanh(c);
-    z[0] = i; z[H] = f; z[2 * H] = g; z[3 * H] = o;
+    T* a = gates + (first + row) * 4 * H + unit;    // W_ih x + b_ih + b_hh, of i; then of f, g, o
+    const T* w = Wh + row * 4 * H + unit;           // W_hh h
+    T i = sigmoid(a[0] + w[0]);                     // i  = sigmoid(a_i)
+    T f = sigmoid(a[H] + w[H]);                     // f  = sigmoid(a_f)
+    T g = tanh(a[2 * H] + w[2 * H]);                // g  = tanh(a_g)
+    T o = sigmoid(a[3 * H] + w[3 * H]);             // o  = sigmoid(a_o)
+    T c_new = f * c[at] + i * g;                    // c' = f c + i g
+    c_next[at] = c_new;
+    h_next[at] = o * tanh(c_new);                   // h' = o tanh(c')
+    a[0] = i; a[H] = f; a[2 * H] = g; a[3 * H] = o;
 """,
     _lstm_forward,
 )
 
 
 def _lstm_backward(
-    count: int, H: int, first: int, g: Array | None, dh: Array, dc: Array, gates: Array,
-    c_before: Array, c_after: Array, dz: Array,
+    count: int, H: int, first: int, dy: Array | None, dh: Array, dc: Array, gates: Array,
+    c: Array, c_next: Array, delta: Array,
 ) -> None:  # fmt: skip
-    g_t, z, c, c_new, dz_t = _rows(count, H, first, g, gates, c_before, c_after, dz)
-    n = len(z)
-    i, f, candidate, o = np.split(z, 4, axis=1)
-    d, tanh_c = dh[:n] if g_t is None else dh[:n] + g_t, np.tanh(c_new)
-    of_c = dc[:n] + d * o * (1 - tanh_c * tanh_c)
-    parts = (
-        of_c * candidate * i * (1 - i),
-        of_c * c * f * (1 - f),
-        of_c * i * (1 - candidate * candidate),
-        d * tanh_c * o * (1 - o),
-    )
-    dz_t[...] = np.concatenate(parts, axis=1)
-    dc[:n] = of_c * f
+    dy, gates, c, c_next, delta = _rows(count, H, first, dy, gates, c, c_next, delta)
+    n = len(gates)
+    i, f, g, o = np.split(gates, 4, axis=1)
+    tanh_c = np.tanh(c_next)
+    dh_next = dh[:n] if dy is None else dh[:n] + dy
+    dc_next = dc[:n] + dh_next * o * (1 - tanh_c * tanh_c)
+    delta_i, delta_f = dc_next * g * i * (1 - i), dc_next * c * f * (1 - f)
+    delta_g, delta_o = dc_next * i * (1 - g * g), dh_next * tanh_c * o * (1 - o)
+    delta[...] = np.concatenate([delta_i, delta_f, delta_g, delta_o], axis=1)
+    dc[:n] = dc_next * f
 
 
 lstm_backward = Kernel(
     "lstm_backward",
-    "long long count, long long H, long long first, const T* g, const T* dh, T* dc, "
-    "const T* gates, const T* c_before, const T* c_after, T* dz",
+    "long long count, long long H, long long first, const T* dy, const T* dh, T* dc, "
+    "const T* gates, const T* c, const T* c_next, T* delta",
     _EACH
     + """
-    const T* z = gates + (first + row) * 4 * H + unit;
-    T i = z[0], f = z[H], candidate = z[2 * H], o = z[3 * H], tanh_c = tanh(c_after[at]);
-    T d = g ? dh[element] + g[at] : dh[element];
-    T of_c = dc[element] + d * o * (T(1) - tanh_c * tanh_c);
-    T* out = dz + (first + row) * 4 * H + unit;
-    out[0] = of_c * candidate * i * (T(1) - i);
-    out[H] = of_c * c_before[at] * f * (T(1) - f);
-    out[2 * H] = of_c * i * (T(1) - candidate * candidate);
-    out[3 * H] = d * tanh_c * o * (T(1) - o);
-    dc[element] = of_c * f;
+    long long wide = (first + row) * 4 * H + unit;  // in an array of 4 H columns
+    T i = gates[wide], f = gates[wide + H], g = gates[wide + 2 * H], o = gates[wide + 3 * H];
+    T tanh_c = tanh(c_next[at]);
+    T dh_next = dy ? dh[element] + dy[at] : dh[element];        // dh'     = dh + dy
+    // dc' = dc + dh' o (1 - tanh(c')^2)
+    T dc_next = dc[element] + dh_next * o * (T(1) - tanh_c * tanh_c);
+    delta[wide] = dc_next * g * i * (T(1) - i);                 // delta_i = dc' g i (1 - i)
+    delta[wide + H] = dc_next * c[at] * f * (T(1) - f);         // delta_f = dc' c f (1 - f)
+    delta[wide + 2 * H] = dc_next * i * (T(1) - g * g);         // delta_g = dc' i (1 - g^2)
+    delta[wide + 3 * H] = dh_next * tanh_c * o * (T(1) - o);    // delta_o = dh' tanh(c') o (1 - o)
+    dc[element] = dc_next * f;                                  // dc      = dc' f
 """,
     _lstm_backward,
 )
@@ -162,69 +166,71 @@ lstm_backward = Kernel(
 
 
 def _gru_forward(
-    count: int, H: int, first: int, gates: Array, product: Array, bias: Array | None, Wh_n: Array,
-    h_before: Array, h_after: Array,
+    count: int, H: int, first: int, gates: Array, Wh: Array, b_hh: Array | None, s: Array,
+    h: Array, h_next: Array,
 ) -> None:  # fmt: skip
-    z, Wh, h, h_new = _rows(count, H, first, gates, Wh_n, h_before, h_after)
-    p = product[: len(z)] if bias is None else product[: len(z)] + bias
-    Wh[...] = p[:, 2 * H :]
-    r, u = _sigmoid(z[:, :H] + p[:, :H]), _sigmoid(z[:, H : 2 * H] + p[:, H : 2 * H])
-    n = np.tanh(z[:, 2 * H :] + r * Wh)
-    h_new[...] = n + u * (h - n)
-    z[...] = np.concatenate([r, u, n], axis=1)
+    gates, s, h, h_next = _rows(count, H, first, gates, s, h, h_next)
+    a_r, a_z, a_n = np.split(gates, 3, axis=1)
+    Wh = Wh[: len(gates)] if b_hh is None else Wh[: len(gates)] + b_hh
+    Wh_r, Wh_z, s[...] = np.split(Wh, 3, axis=1)
+    r, z = _sigmoid(a_r + Wh_r), _sigmoid(a_z + Wh_z)
+    n = np.tanh(a_n + r * s)
+    h_next[...] = n + z * (h - n)
+    gates[...] = np.concatenate([r, z, n], axis=1)
 
 
 gru_forward = Kernel(
     "gru_forward",
-    "long long count, long long H, long long first, T* gates, const T* product, const T* bias, "
-    "T* Wh_n, const T* h_before, T* h_after",
+    "long long count, long long H, long long first, T* gates, const T* Wh, const T* b_hh, T* s, "
+    "const T* h, T* h_next",
     _EACH
     + """
-    T* z = gates + (first + row) * 3 * H + unit;
-    const T* p = product + row * 3 * H + unit;
-    const T* b = bias + unit;
-    T Wh = p[2 * H] + (bias ? b[2 * H] : T(0));
-    T r = sigmoid(z[0] + (p[0] + (bias ? b[0] : T(0))));
-    T u = sigmoid(z[H] + (p[H] + (bias ? b[H] : T(0))));
-    T n = tanh(z[2 * H] + r * Wh);
-    Wh_n[at] = Wh;
-    h_after[at] = n + u * (h_before[at] - n);
-    z[0] = r; z[H] = u; z[2 * H] = n;
+    T* a = gates + (first + row) * 3 * H + unit;    // W_ih x + b_ih, of r; then of z and n
+    const T* w = Wh + row * 3 * H + unit;           // W_hh h
+    const T* b = b_hh + unit;
+    T s_new = w[2 * H] + (b_hh ? b[2 * H] : T(0));              // s = W_hn h + b_hn
+    T r = sigmoid(a[0] + (w[0] + (b_hh ? b[0] : T(0))));        // r = sigmoid(a_r)
+    T z = sigmoid(a[H] + (w[H] + (b_hh ? b[H] : T(0))));        // z = sigmoid(a_z)
+    T n = tanh(a[2 * H] + r * s_new);                           // n = tanh(a_n + r s)
+    s[at] = s_new;
+    h_next[at] = n + z * (h[at] - n);                           // h' = (1 - z) n + z h
+    a[0] = r; a[H] = z; a[2 * H] = n;
 """,
     _gru_forward,
 )
 
 
 def _gru_backward(
-    count: int, H: int, first: int, g: Array | None, dh: Array, gates: Array, Wh_n: Array,
-    h_before: Array, dx: Array, dz: Array,
+    count: int, H: int, first: int, dy: Array | None, dh: Array, gates: Array, s: Array, h: Array,
+    delta_x: Array, delta_h: Array,
 ) -> None:  # fmt: skip
-    g_t, z, Wh, h, dx_t, dz_t = _rows(count, H, first, g, gates, Wh_n, h_before, dx, dz)
-    rows = len(z)
-    r, u, n = np.split(z, 3, axis=1)
-    d = dh[:rows] if g_t is None else dh[:rows] + g_t
-    of_n = d * (1 - u) * (1 - n * n)
-    of_r, of_u = of_n * Wh * r * (1 - r), d * (h - n) * u * (1 - u)
-    dx_t[...] = np.concatenate([of_r, of_u, of_n], axis=1)
-    dz_t[...] = np.concatenate([of_r, of_u, of_n * r], axis=1)
-    dh[:rows] = d * u
+    dy, gates, s, h, delta_x, delta_h = _rows(count, H, first, dy, gates, s, h, delta_x, delta_h)
+    rows = len(gates)
+    r, z, n = np.split(gates, 3, axis=1)
+    dh_next = dh[:rows] if dy is None else dh[:rows] + dy
+    delta_n = dh_next * (1 - z) * (1 - n * n)
+    delta_r, delta_z = delta_n * s * r * (1 - r), dh_next * (h - n) * z * (1 - z)
+    delta_x[...] = np.concatenate([delta_r, delta_z, delta_n], axis=1)
+    delta_h[...] = np.concatenate([delta_r, delta_z, delta_n * r], axis=1)
+    dh[:rows] = dh_next * z
 
 
 gru_backward = Kernel(
     "gru_backward",
-    "long long count, long long H, long long first, const T* g, T* dh, const T* gates, "
-    "const T* Wh_n, const T* h_before, T* dx, T* dz",
+    "long long count, long long H, long long first, const T* dy, T* dh, const T* gates, "
+    "const T* s, const T* h, T* delta_x, T* delta_h",
     _EACH
     + """
     long long wide = (first + row) * 3 * H + unit;  // in an array of 3 H columns
-    T r = gates[wide], u = gates[wide + H], n = gates[wide + 2 * H];
-    T d = g ? dh[element] + g[at] : dh[element];
-    T of_n = d * (T(1) - u) * (T(1) - n * n);
-    T of_r = of_n * Wh_n[at] * r * (T(1) - r);
-    T of_u = d * (h_before[at] - n) * u * (T(1) - u);
-    dx[wide] = of_r; dx[wide + H] = of_u; dx[wide + 2 * H] = of_n;
-    dz[wide] = of_r; dz[wide + H] = of_u; dz[wide + 2 * H] = of_n * r;
-    dh[element] = d * u;
+    T r = gates[wide], z = gates[wide + H], n = gates[wide + 2 * H];
+    T dh_next = dy ? dh[element] + dy[at] : dh[element];        // dh'     = dh + dy
+    T delta_n = dh_next * (T(1) - z) * (T(1) - n * n);          // delta_n = dh' (1 - z) (1 - n^2)
+    T delta_r = delta_n * s[at] * r * (T(1) - r);               // delta_r = delta_n s r (1 - r)
+    T delta_z = dh_next * (h[at] - n) * z * (T(1) - z);         // delta_z = dh' (h - n) z (1 - z)
+    delta_x[wide] = delta_r; delta_x[wide + H] = delta_z; delta_x[wide + 2 * H] = delta_n;
+    delta_h[wide] = delta_r; delta_h[wide + H] = delta_z;
+    delta_h[wide + 2 * H] = delta_n * r;                        // ds      = delta_n r
+    dh[element] = dh_next * z;                                  // dh      = dh' z + ...
 """,
     _gru_backward,
 )

@@ -1,4 +1,4 @@
-"""Recurrent layers: a whole sequence at once, in one or more layers and directions.
+"""Recurrent layers: RNN, LSTM and GRU over a whole sequence, in one or more layers and directions.
 
 ::
 
@@ -6,12 +6,25 @@
     output, state = rnn(more, state)    # goes on where the last call ended
     output, state = rnn(x, lengths=[5, 2, 7])       # three sequences, padded to the longest
 
-The state is given and returned, never kept. To train on windows of a longer sequence (truncated
-BPTT), cut it off between them: ``state.detach()``, or each of the two tensors of an LSTM's.
+The state is an argument and a result; a layer keeps none. To train on windows of a longer sequence
+(truncated BPTT), cut the state off between two windows: ``state.detach()``, or each of the two
+tensors of an LSTM's state.
 
-Each layer and direction is one op for the whole sequence (`minigrad.nn.recurrent.fused`); with
-``unroll=True`` its equations run step by step on the tape instead
-(`minigrad.nn.recurrent.equations`), with the same results: to look at, to draw, or to compare.
+Parameters have PyTorch's names. In the letters of lecture notes, of layer 0:
+
+======================  ===================================
+W_xh                    ``weight_ih_l0``
+W_hh                    ``weight_hh_l0``
+b                       ``bias_ih_l0 + bias_hh_l0``
+W_hy                    the ``weight`` of the output layer, an `nn.Linear`
+E (or W_e, W_x)         the ``weight`` of an `nn.Embedding`
+======================  ===================================
+
+Each layer and direction is one op for the whole sequence (`fused.py`). With ``unroll=True`` its
+equations run step by step on the tape instead (`equations.py`), with the same results: to look at,
+to draw, or to compare.
+
+Next: `own_cell.py`; or `steps.py`, where the way of the fused ops begins.
 """
 
 from __future__ import annotations
@@ -24,16 +37,23 @@ import numpy as np
 from minigrad import ops
 from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, ArrayLike, DType, array_module, as_array, bare
-from minigrad.nn.building import (
+from minigrad.errors.values import told
+from minigrad.nn.checking import (
     as_input,
+    check_choice,
     check_flag,
-    check_nonlinearity,
     check_one,
     check_share,
-    recurrent_parameters,
 )
 from minigrad.nn.parameter import Parameter
-from minigrad.nn.recurrent.equations import State, unrolled_gru, unrolled_lstm, unrolled_rnn
+from minigrad.nn.recurrent.cells import recurrent_parameters
+from minigrad.nn.recurrent.equations import (
+    ACTIVATIONS,
+    State,
+    unrolled_gru,
+    unrolled_lstm,
+    unrolled_rnn,
+)
 from minigrad.nn.recurrent.fused import gru, lstm, rnn
 from minigrad.nn.recurrent.stack import Layers
 from minigrad.ops.indexing import all_below
@@ -51,8 +71,8 @@ class _Fused(Layers):
     bias_hh_l0: Parameter | None
 
     _gates: int
-    _fused: Callable[..., Any]  # over a sequence: as one op,
-    _unrolled: Callable[..., Any]  # and step by step on the tape
+    _fused: Callable[..., Any]  # over a sequence as one op
+    _unrolled: Callable[..., Any]  # over a sequence step by step on the tape
 
     def __init__(
         self,
@@ -105,15 +125,14 @@ class _Fused(Layers):
         x, axes = as_input(self, x), "(N, T)" if self.batch_first else "(T, N)"
         if x.dtype.kind not in "iu":
             raise TypeError(
-                f"{type(self).__name__}: x must be integers, not {x.dtype} {x.shape}, since "
-                "one_hot=True"
+                f"{type(self).__name__}: x must be integers, not {told(x)}, since one_hot=True"
             )
         if x.ndim not in (1, 2):
             raise ValueError(
                 f"{type(self).__name__}: x has shape {x.shape}, expected {axes}, or (T,) for one "
                 "sequence"
             )
-        return ops.expand_dims(x, -1)  # a step's only feature is its id
+        return ops.expand_dims(x, -1)  # the only feature of a step is its id
 
     def _like(self, x: Any) -> Any:
         return vars(self)["weight_hh_l0"] if self.one_hot else x
@@ -130,14 +149,14 @@ class _Fused(Layers):
 
     @property
     def _options(self) -> tuple[Any, ...]:
-        """What the op takes between the weights and `sizes`."""
+        """The arguments of the op between the weights and `sizes`."""
         return ()
 
 
 class RNN(_Fused):
     """h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) at each time step t, or with relu.
 
-    See `recurrence.rnn_step`, and `LSTM` for the parameters; `nonlinearity` is ``"tanh"`` or
+    See `equations.rnn_step`, and `LSTM` for the parameters; `nonlinearity` is ``"tanh"`` or
     ``"relu"``. The weights have `hidden_size` rows; the state is one tensor h.
     """
 
@@ -162,7 +181,7 @@ class RNN(_Fused):
         rng: np.random.Generator | None = None,
         dtype: DType = None,
     ) -> None:
-        self.nonlinearity = check_nonlinearity(self, nonlinearity)
+        self.nonlinearity = check_choice(self, list(ACTIVATIONS), nonlinearity=nonlinearity)
         options = (bias, batch_first, dropout, bidirectional)
         super().__init__(
             input_size,
@@ -182,47 +201,48 @@ class RNN(_Fused):
 
 
 class LSTM(_Fused):
-    """A long short-term memory over a sequence; see `recurrence.lstm_step` for the equations.
+    """A long short-term memory over a sequence; see `equations.lstm_step`.
 
     Parameters
     ----------
     input_size, hidden_size
         lengths of x and of h at each time step.
     num_layers
-        how many on top of each other: each but the first takes the h of the one below as its x.
+        the number of layers: each takes the h of the layer below as its x.
     bias
-        False: without biases.
+        False: no biases.
     batch_first
         True: x and output have the shape (N, T, ...); states keep theirs.
     dropout
-        from 0 to 1: in training, `Dropout` between the layers with this p (Zaremba, Sutskever and
-        Vinyals 2014, Recurrent neural network regularization); one layer alone has none.
+        from 0 to 1: in training, the p of `Dropout` between the layers; one layer alone has none.
+        Zaremba, Sutskever and Vinyals (2014), Recurrent neural network regularization.
     bidirectional
-        True: a second network runs from the last time step to the first, and the outputs of the two
-        stand side by side (Schuster and Paliwal 1997, Bidirectional recurrent neural networks).
+        True: a second network runs from the last time step to the first, and the two outputs stand
+        side by side. Schuster and Paliwal (1997), Bidirectional recurrent neural networks.
     unroll
-        True: step by step on the tape, rather than one op for the whole sequence.
+        True: step by step on the tape, not as one op for the whole sequence.
     one_hot
-        True: x consists of integers below input_size, of shape (T, N) or (T,), with `batch_first`
-        (N, T). Each stands for a vector that is 1 there and 0 elsewhere; what it costs does not
-        depend on input_size.
+        True: x is integers below input_size, of shape (T, N) or (T,), with `batch_first` (N, T).
+        Each means a vector that is 1 there and 0 elsewhere; the cost does not depend on input_size.
     weight_dropout
-        from 0 to 1: in training, the part of the elements of each weight_hh that are 0 throughout a
-        call, the same at all time steps; the others are scaled by 1 / (1 - weight_dropout). Wan,
-        Zeiler, Zhang, LeCun and Fergus (2013), Regularization of neural networks using DropConnect;
-        Merity, Keskar and Socher (2018), Regularizing and optimizing LSTM language models.
+        from 0 to 1: in training, the share of the elements of each weight_hh that are 0 during a
+        call, the same ones at all time steps; the others are scaled by 1 / (1 - weight_dropout).
+        Wan, Zeiler, Zhang, LeCun and Fergus (2013), Regularization of neural networks using
+        DropConnect; Merity, Keskar and Socher (2018), Regularizing and optimizing LSTM language
+        models.
     rng
-        where the initial values, and all dropout, are drawn from; None: minigrad's own generator.
+        the generator of the initial values and of all dropout; None: minigrad's own.
     dtype
         of the parameters; None: float32.
 
     Attributes
     ----------
     weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0
-        of layer 0: shapes (4 * hidden_size, input_size), (4 * hidden_size, hidden_size) and twice
-        (4 * hidden_size,), all drawn evenly from [-k, k] with k = 1 / sqrt(hidden_size). The next
-        layers' names end in ``_l1`` and so on, and their input is D * hidden_size long; those of
-        the other direction have ``_reverse`` after that.
+        of layer 0: shapes (4 * hidden_size, input_size), (4 * hidden_size, hidden_size),
+        (4 * hidden_size,) and (4 * hidden_size,); drawn evenly from [-k, k], k =
+        1 / sqrt(hidden_size). The names of the next layers end in ``_l1`` and so on, and their
+        input is D * hidden_size long, where D is the number of directions. The names of the other
+        direction end in ``_reverse`` after that.
     """
 
     _gates = 4
@@ -232,7 +252,7 @@ class LSTM(_Fused):
 
 
 class GRU(_Fused):
-    """A gated recurrent unit over a sequence; see `recurrence.gru_step` for the equations.
+    """A gated recurrent unit over a sequence; see `equations.gru_step`.
 
     See `LSTM` for the parameters. The weights have 3 * hidden_size rows; the state is one tensor h.
     """

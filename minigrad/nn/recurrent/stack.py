@@ -1,8 +1,9 @@
 """What all recurrent layers share: several layers, both directions, batches and their lengths.
 
-What a layer does over a sequence is left to its kind: the fused RNN, LSTM and GRU
-(`minigrad.nn.recurrent.layers`), or a cell of one's own that runs step by step
-(`minigrad.nn.recurrent.own_cell`).
+What one layer does over a sequence is left to the subclass: the fused RNN, LSTM and GRU
+(`layers.py`), or a cell of your own, run step by step (`own_cell.py`).
+
+Next: `layers.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.arrays.library import ArrayLike, bare, refuse_mask
-from minigrad.nn.building import (
+from minigrad.errors.values import told
+from minigrad.nn.checking import (
     as_input,
     check_flag,
     check_floats,
@@ -25,15 +27,15 @@ from minigrad.nn.building import (
 )
 from minigrad.nn.module import Module
 from minigrad.nn.recurrent.equations import State
-from minigrad.nn.recurrent.packing import Packing
+from minigrad.nn.recurrent.steps import Packing
 from minigrad.tensor import Tensor
 
 
 class Layers(Module):
     """Recurrent layers on top of each other, in one direction or both.
 
-    A subclass says in `_over_sequence` what one layer in one direction does, and in `_state` and
-    `_state_sizes` of which parts a state consists, and how long each is.
+    A subclass says in `_over_sequence` what one layer does in one direction, in `_state` what the
+    parts of a state are called, and in `_state_sizes` how long each is.
     """
 
     _state: tuple[str, ...] = ("h_0",)
@@ -63,49 +65,49 @@ class Layers(Module):
         ]
 
     def _input_size(self, name: str) -> int:
-        """How long the input of the layer is whose names end in `name`."""
+        """The length of the input of the layer whose parameters' names end in `name`."""
         first = name in ("_l0", "_l0_reverse")
         return self.input_size if first else self.hidden_size * (1 + self.bidirectional)
 
     def _over_sequence(
         self, name: str, x: Any, state: State, sizes: Sequence[int] | None, reverse: bool
     ) -> Any:
-        """The output and the parts of the final state of the layer whose names end in `name`.
+        """The output and the parts of the last state of the layer whose names end in `name`.
 
-        `x` is laid out as `minigrad.nn.recurrent.equations` tells.
+        `equations.py` tells the layout of `x`.
         """
         raise NotImplementedError
 
     def forward(
         self, x: ArrayLike, state: Any = None, lengths: ArrayLike = None
     ) -> tuple[Tensor, Any]:
-        """Run over a sequence; D is 2 for a bidirectional layer, else 1.
+        """Runs over a sequence; D is 2 for a bidirectional layer, else 1.
 
         Parameters
         ----------
         x
-            shape (T, N, input_size), with `batch_first` (N, T, input_size); or (T, input_size) for
-            one sequence without a batch, and then output and states have no N either.
+            shape (T, N, input_size), with `batch_first` (N, T, input_size). One sequence without a
+            batch is (T, input_size); output and states then have no N either.
         state
-            h_0 of shape (num_layers * D, N, hidden_size), layer by layer, in each the forward
-            direction first; of an LSTM a pair (h_0, c_0), of `Recurrent` what its cells need; None:
+            h_0 of shape (num_layers * D, N, hidden_size), layer by layer, in each layer the forward
+            direction first. An LSTM has a pair (h_0, c_0), `Recurrent` what its cells need. None:
             zeros.
         lengths
-            how many time steps each sequence has, N integers from 0 to T in any order (an integer
-            for one sequence without a batch); what comes after is padding, which changes nothing
-            and is not computed. On the host. None: all have T.
+            the number of time steps of each sequence: N integers from 0 to T in any order, on the
+            host (an integer for one sequence without a batch). What comes after is padding, which
+            changes nothing and is not computed. None: all have T.
 
         Returns
         -------
         output, state
             the last layer's h at each time step, of shape (T, N, D * hidden_size), with
-            `batch_first` (N, T, ...), and 0 where there is padding; and the state in the end, like
-            the one to start from: for each sequence that after its own last time step.
+            `batch_first` (N, T, ...), and 0 where there is padding; and each sequence's state after
+            its own last step, of the shape of `state`.
 
         Raises
         ------
         TypeError, ValueError
-            if `x`, `state` or `lengths` is not like that, or T is 0.
+            if `x`, `state` or `lengths` is something else, or T is 0.
         """
         x = self._checked_input(x)
         shape, batched = x.shape, x.ndim == 3
@@ -136,7 +138,7 @@ class Layers(Module):
         return x, parts if len(parts) > 1 else parts[0]
 
     def _checked_input(self, x: ArrayLike) -> Any:
-        """`x`, with the features of each time step on the last of its two or three axes."""
+        """`x`, after a check of its dtype and shape; its last axis is the features."""
         x = check_floats(self, as_input(self, x))
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             batch = "N, T" if self.batch_first else "T, N"
@@ -147,7 +149,7 @@ class Layers(Module):
         return x
 
     def _like(self, x: Any) -> Any:
-        """Something of the dtype and device that the first state is to have."""
+        """Something that has the dtype and device of a first state."""
         return x
 
     def _packing(self, x: Any, lengths: ArrayLike, T: int, N: int) -> Packing | None:
@@ -160,12 +162,12 @@ class Layers(Module):
             given = np.asarray(bare(lengths))
         except (TypeError, ValueError):
             raise TypeError(
-                f"{name}: lengths must be integers in the computer's memory, not {lengths!r:.60}"
+                f"{name}: lengths must be integers in the computer's memory, not {told(lengths)}"
             ) from None
         if given.dtype.kind not in "iu" and given.size:
             raise TypeError(
-                f"{name}: lengths must be integers, not {given.dtype} {given.shape}; a list of "
-                "Python's will do"
+                f"{name}: lengths must be integers, not {told(given)}; a list of Python's "
+                "integers works too"
             )
         expected = (N,) if x.ndim == 3 else ()
         if given.shape != expected:

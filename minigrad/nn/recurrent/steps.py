@@ -1,107 +1,218 @@
-"""What the recurrent networks over a sequence share: time steps, states, and matrix products.
+"""The time steps of a batch of sequences: where their rows lie, and what one step gives the next.
 
-For `minigrad.nn.recurrent.fused` and, on GPUs, `minigrad.nn.recurrent.fused_gpu`.
+Sequences of one length are an array of shape (T, N, features). Those of the lengths 3, 1, 2 need
+padding in it::
+
+    time 0    a0  b0  c0
+    time 1    a1   .  c1
+    time 2    a2   .   .
+
+A `Packing` leaves the padding out. Its rows are the longest sequence first, time step after time
+step::
+
+    a0 c0 b0   a1 c1   a2           sizes: 3 2 1
+
+so a step works on the first rows of the state, and nothing is computed for padding. (PyTorch's
+`PackedSequence` has the same layout.) `Steps` knows the rows of each step in both layouts; what the
+fused ops compute for all steps at once is at the end.
+
+Next: `fused.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from minigrad.arrays.buffers import empty
+from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, array_module
 from minigrad.arrays.sums import total
+from minigrad.autograd.record import differentiable
 
 Sizes = Sequence[int] | None
+"""The number of sequences at each time step, never rising; None: the same at all steps."""
 
 FEW = 32
-"""Tokens: for so many the weights are not copied, into the order and scale that suit the loop."""
+"""Up to so many rows, the weights are not copied into the order and scale that suit the loop."""
+
+
+# ------------------------------------------------------------------- leaving out padding
+
+
+def _put_back(g: Any, x_shape: tuple[int, ...], index: Array) -> Any:
+    return put_rows(g, index, x_shape[0])
+
+
+@differentiable(x=_put_back)
+def take_rows(x: Any, index: Array) -> Any:
+    """The rows of `x` whose numbers are in `index`, each at most once."""
+    return x[index]
+
+
+@differentiable(rows=lambda g, index: take_rows(g, index))
+def put_rows(rows: Any, index: Array, length: int) -> Any:
+    """`rows` at the places `index` among `length` rows, the others 0: reverses `take_rows`."""
+    result = array_module(rows).zeros((length, *rows.shape[1:]), rows.dtype)
+    result[index] = rows
+    return result
+
+
+class Packing:
+    """How to pack N sequences of the given `lengths`, an array of N integers from 0 to T.
+
+    The lengths are on the host; `like` is a Tensor or array on the device of what is to be packed.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        the number of sequences at each time step of the longest one.
+    """
+
+    def __init__(self, lengths: Any, like: Any) -> None:
+        order = np.argsort(-lengths, kind="stable")
+        at_time = np.arange(lengths.max(initial=0))[:, None] < lengths[order]
+        time, place = np.nonzero(at_time)
+        self.sizes: tuple[int, ...] = tuple(at_time.sum(1).tolist())
+        self._rows = beside(time * len(lengths) + order[place], like)
+        self._order, self._back = beside(order, like), beside(np.argsort(order), like)
+
+    def pack(self, x: Any) -> Any:
+        """The rows of `x` (T, N, features) without padding."""
+        return take_rows(x.reshape(x.shape[0] * x.shape[1], x.shape[2]), self._rows)
+
+    def unpack(self, rows: Any, T: int) -> Any:
+        """`rows` as an array (T, N, features), with zeros where there is padding."""
+        N = len(self._order)
+        return put_rows(rows, self._rows, T * N).reshape(T, N, rows.shape[1])
+
+    def sorted(self, state: Any) -> Any:
+        """A state (N, ...), longest sequence first."""
+        return take_rows(state, self._order)
+
+    def restored(self, state: Any) -> Any:
+        """The reverse of `sorted`."""
+        return take_rows(state, self._back)
+
+
+# ------------------------------------------------------------------- the rows of each step
 
 
 class Steps:
-    """Which rows belong to each time step. Its lists are in the order in which they are read."""
+    """The rows of each time step. Step 0 is done first: with `reverse`, the last time step.
 
-    def __init__(self, x: Array, sizes: Sizes, reverse: bool, by_kernels: bool = False) -> None:
+    Parameters
+    ----------
+    x
+        the input, (T, N, features), or packed by `sizes`, (total, features).
+    h_0
+        the state before step 0, (N, H).
+    dtype
+        the dtype of all results.
+    sizes, reverse
+        as in `minigrad.nn.recurrent.equations.unrolled`.
+    by_kernels
+        whether `minigrad.nn.recurrent.fused_gpu` does the steps.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        h_0: Array,
+        dtype: Any,
+        sizes: Sizes,
+        reverse: bool,
+        by_kernels: bool = False,
+    ) -> None:
+        self.xp, self.dtype, (self.N, self.H) = array_module(x), dtype, h_0.shape
         self.lead = x.shape[:-1]  # (T, N), or packed (total,)
-        self.few = math.prod(self.lead) <= FEW
-        self.sizes, self.reverse = sizes, reverse
         self.count = self.lead[0] if sizes is None else len(sizes)
-        self.by_kernels = by_kernels  # whether they are done by `minigrad.nn.recurrent.fused_gpu`
+        self.few = math.prod(self.lead) <= FEW
+        self.sizes, self.reverse, self.by_kernels = sizes, reverse, by_kernels
 
-    def of(self, array: Array) -> list[Array]:
-        """The part of `array` that belongs to each step."""
-        if self.sizes is None:
-            parts = list(array)
-        else:
-            parts = [array[i:k] for i, k in pairwise(accumulate(self.sizes, initial=0))]
-        return parts[::-1] if self.reverse else parts
-
-    def rows(self, array: Array) -> list[Array]:
-        """For each step the first rows of `array`, as many as there are sequences then."""
-        if self.sizes is None:
-            return [array] * self.lead[0]
-        return [array[:n] for n in (reversed(self.sizes) if self.reverse else self.sizes)]
-
-    def gradients(self, g: Any) -> list[Any]:
-        """The part of `g` that belongs to each step, last step first; None if there is no `g`."""
-        return [None] * self.count if g is None else self.of(g)[::-1]
-
+    @cached_property
     def spans(self) -> list[tuple[int, int]]:
-        """For each step its first row, of those of all steps, and how many it has."""
-        sizes = [self.lead[1]] * self.lead[0] if self.sizes is None else self.sizes
+        """The first row of each step, among those of all steps, and how many rows it has."""
+        sizes = [self.N] * self.count if self.sizes is None else self.sizes
         spans = list(zip(accumulate(sizes, initial=0), sizes, strict=False))
         return spans[::-1] if self.reverse else spans
 
+    def each(self, array: Array) -> list[Array]:
+        """The part at each step of an array of all steps, which has the layout of x."""
+        if self.sizes is not None:
+            return [array[first : first + n] for first, n in self.spans]
+        return list(array)[::-1] if self.reverse else list(array)
 
-class States:
-    """A state before and after each time step; `start` is that before the first."""
+    def running(self, array: Array) -> list[Array]:
+        """For each step the first rows of an array (N, ...), one for each sequence that runs."""
+        if self.sizes is None:
+            return [array] * self.count
+        return [array[:n] for _, n in self.spans]
 
-    def __init__(self, steps: Steps, start: Array, dtype: Any) -> None:
-        xp, H = array_module(start), start.shape[1]
-        self.start, self.steps = start, steps
-        if steps.sizes is None:  # what is after one step is before the next, in the same place
-            T, N = steps.lead
-            room = empty(xp, (T + 1, N, H), dtype)
-            room[-1 if steps.reverse else 0] = start
-            early, late = room[:-1], room[1:]
-            self.all_before, self.all_after = (late, early) if steps.reverse else (early, late)
-        else:
-            self.all_before = empty(xp, (*steps.lead, H), dtype)
-            self.all_after = empty(xp, (*steps.lead, H), dtype)
+    def empty(self, width: int) -> Array:
+        """A new array of all steps with `width` columns, not filled."""
+        return empty(self.xp, (*self.lead, width), self.dtype)
 
-    def before(self) -> list[Array]:
-        """The state before each step."""
-        return self.steps.of(self.all_before)
+    def scratch(self, width: int) -> Array:
+        """A new array of shape (N, width), not filled."""
+        return self.xp.empty((self.N, width), self.dtype)
 
-    def after(self) -> list[Array]:
-        """The state after each step."""
-        return self.steps.of(self.all_after)
+    def states(self, start: Array) -> tuple[Array, Array]:
+        """The arrays of a state before and after each step; `start` is the one before step 0."""
+        if self.sizes is not None:
+            return self.empty(self.H), self.empty(self.H)
+        # the state after a step is the state before the next, in the same place
+        T, N = self.lead
+        room = empty(self.xp, (T + 1, N, self.H), self.dtype)
+        room[-1 if self.reverse else 0] = start
+        return (room[1:], room[:-1]) if self.reverse else (room[:-1], room[1:])
 
-    def moves(self) -> list[Any]:
-        """For each step what to copy, from where, when the step before it has been done."""
-        moves: list[Any] = [None] * self.steps.count
-        if self.steps.sizes is None:
-            return moves
-        known, after_all = 0, self.after()
-        for i, before in enumerate(self.before()):
-            m, n = min(known, len(before)), len(before)
-            if m < n:
-                before[m:] = self.start[m:n]
-            if m:
-                moves[i] = (before[:m], after_all[i - 1][:m])
-            known = n
-        return moves
+    def carry(self, t: int, h: list[Array], h_next: list[Array], start: Array) -> None:
+        """Copies the states before step t to `h[t]`; only packed sequences need it.
 
-    def last(self) -> Array:
-        """The state of each sequence after the last step that it has, in memory of its own."""
-        if self.steps.sizes is None:
-            return self.all_after[0 if self.steps.reverse else -1].copy()
-        last = self.start.astype(self.all_after.dtype)
-        for after in self.after():
-            last[: len(after)] = after
+        They come from `h_next[t - 1]`, or from `start` if the sequence begins at step t.
+        """
+        n, known = len(h[t]), len(h_next[t - 1]) if t else 0
+        if known < n:
+            h[t][known:] = start[known:n]
+        if known:
+            h[t][:known] = h_next[t - 1][:n]
+
+    def last(self, h_next: list[Array], start: Array) -> Array:
+        """Each sequence's state after its own last step, in memory of its own."""
+        if self.sizes is None:
+            return h_next[-1].copy()
+        last = start.astype(self.dtype)
+        for state in h_next:
+            last[: len(state)] = state
         return last
+
+    def last_gradient(self, g: Any) -> Array:
+        """The gradient `g` of the last state, in memory of its own; zeros if it is None."""
+        if g is None:
+            return self.xp.zeros((self.N, self.H), self.dtype)
+        gradient = self.scratch(self.H)
+        gradient[...] = g
+        return gradient
+
+
+# ------------------------------------------------------- products of all time steps at once
+
+
+def by_gate(array: Array, count: int) -> list[Array]:
+    """The columns of each of `count` gates, which are side by side in `array`."""
+    H = array.shape[-1] // count
+    return [array[..., k * H : (k + 1) * H] for k in range(count)]
+
+
+def empty_like(array: Array) -> Array:
+    """A new array of the shape and dtype of `array`, not filled."""
+    return empty(array_module(array), array.shape, array.dtype)
 
 
 def flat(sequence: Array) -> Array:
@@ -109,13 +220,8 @@ def flat(sequence: Array) -> Array:
     return sequence if sequence.ndim == 2 else sequence.reshape(-1, sequence.shape[-1])
 
 
-def room_for(sequence: Array) -> Array:
-    """An array of the shape and dtype of `sequence`, with whatever is in it."""
-    return empty(array_module(sequence), sequence.shape, sequence.dtype)
-
-
-def products(x: Array, W: Any, bias: Any, dtype: Any, scale: Any = None) -> Array:
-    """(W x + b) scale of all time steps at once; `x` is W x already if W is None."""
+def input_products(x: Array, W: Any, bias: Any, dtype: Any, scale: Any = None) -> Array:
+    """scale (W x + b) of all time steps; `x` is W x already if W is None."""
     xp = array_module(x)
     result = empty(xp, (*x.shape[:-1], x.shape[-1] if W is None else len(W)), dtype)
     if W is None:
@@ -129,41 +235,39 @@ def products(x: Array, W: Any, bias: Any, dtype: Any, scale: Any = None) -> Arra
 
 
 def common_dtype(*inputs: Any) -> Any:
-    """What `inputs`, some of which may be None, are computed in."""
+    """The dtype that `inputs` have together; some of them may be None."""
     dtypes = {x.dtype for x in inputs if x is not None}
     return dtypes.pop() if len(dtypes) == 1 else array_module(inputs[0]).result_type(*dtypes)
 
 
-def both(b_ih: Any, b_hh: Any) -> Any:
-    """The sum of two biases, each of which may be None."""
+def sum_of_biases(b_ih: Any, b_hh: Any) -> Any:
+    """b = b_ih + b_hh, each of which may be None."""
     return b_ih if b_hh is None else b_hh if b_ih is None else b_ih + b_hh
 
 
-def final_gradient(g: Any, states: States) -> Array:
-    """The gradient of the final state, in an array of its own; zeros if `g` is None."""
-    xp, dtype = array_module(states.start), states.all_after.dtype
-    if g is None:
-        return xp.zeros(states.start.shape, dtype)
-    start = xp.empty(g.shape, dtype)
-    start[...] = g
-    return start
-
-
-def of_parameters(
-    needs: Sequence[bool], x: Array, h: Array, W_ih: Any, dx: Array, dh: Array
+def parameter_gradients(
+    needs: Sequence[bool], x: Array, h: Array, W_ih: Any, delta_x: Array, delta_h: Array
 ) -> list[Any]:
-    """The gradients of x, W_ih, W_hh, b_ih and b_hh, those that are needed.
+    """The gradients of x, W_ih, W_hh, b_ih and b_hh, if they are needed.
 
-    `dx` and `dh` are the gradients of W_ih x + b_ih and of W_hh h + b_hh at all time steps.
+    `h` is the state before each step. `delta_x` is the gradient of W_ih x + b_ih at all time steps,
+    and `delta_h` is that of W_hh h + b_hh. In the RNN and the LSTM they are the same array::
+
+        dx    = W_ih^T delta_x
+        dW_ih = sum of delta_x x^T over all steps of all sequences       db_ih = sum of delta_x
+        dW_hh = sum of delta_h h^T                                       db_hh = sum of delta_h
     """
-    wx, *_, wW_ih, wW_hh, wb_ih, wb_hh = needs
-    flat_x, flat_h = flat(dx), flat(dh)
-    db = total(flat_x, 0) if wb_ih or (wb_hh and dh is dx) else None
-    of_x = dx if W_ih is None else products(dx, W_ih.T, None, dx.dtype) if wx else None
+    needs_x, *_, needs_W_ih, needs_W_hh, needs_b_ih, needs_b_hh = needs
+    same = delta_h is delta_x
+    dx = delta_x  # without a W_ih, x is W_ih x
+    if W_ih is not None:
+        dx = input_products(delta_x, W_ih.T, None, delta_x.dtype) if needs_x else None
+    rows_x, rows_h = flat(delta_x), flat(delta_h)
+    db_ih = total(rows_x, 0) if needs_b_ih or (needs_b_hh and same) else None
     return [
-        of_x,
-        flat_x.T @ flat(x) if wW_ih else None,
-        flat_h.T @ flat(h) if wW_hh else None,
-        db,
-        db if dh is dx else total(flat_h, 0) if wb_hh else None,
+        dx,
+        rows_x.T @ flat(x) if needs_W_ih else None,
+        rows_h.T @ flat(h) if needs_W_hh else None,
+        db_ih,
+        db_ih if same else total(rows_h, 0) if needs_b_hh else None,
     ]

@@ -1,11 +1,11 @@
-"""What the layers share: parameters to be initialised, and checks of what they are given.
+"""Checks of what a layer is given: its settings when it is made, its input when it is called.
 
-Numbers may be NumPy's, and are kept as Python's.
+A check returns what it was given, as the layer keeps it: Python's numbers for NumPy's, an array for
+a list. Its error names the layer, the argument, what was expected and what came.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,21 +13,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.devices import gpus
-from minigrad.arrays.library import ArrayLike, DType, zeros
+from minigrad.arrays.library import ArrayLike, zeros
 from minigrad.autograd.record import operand
-from minigrad.nn import init
+from minigrad.errors.values import told
 from minigrad.nn.module import Module
-from minigrad.nn.parameter import Parameter
-from minigrad.nn.recurrent.equations import ACTIVATIONS, State
 from minigrad.tensor import Tensor, wrap
 
-
-def new_parameter(shape: tuple[int, ...], dtype: DType) -> Parameter:
-    """A Parameter of zeros; float32 if `dtype` is None; a TypeError unless it is for floats."""
-    dtype = np.dtype(np.float32 if dtype is None else dtype)
-    if dtype.kind != "f":
-        raise TypeError(f'dtype must be a floating-point one, such as "float64", not {dtype}')
-    return Parameter(np.zeros(shape, dtype))
+# ------------------------------------------------------------------ when it is made
 
 
 def check_sizes(layer: Module, **sizes: Any) -> list[int]:
@@ -36,7 +28,7 @@ def check_sizes(layer: Module, **sizes: Any) -> list[int]:
     if wrong:
         raise ValueError(
             f"{type(layer).__name__}: {wrong[0]} must be an integer of at least 1, not "
-            f"{_told(sizes[wrong[0]])}"
+            f"{told(sizes[wrong[0]])}"
         )
     return [operator.index(size) for size in sizes.values()]
 
@@ -45,7 +37,7 @@ def check_whole(layer: Module, **number: Any) -> int:
     """The one `number` as Python's integer; a TypeError unless it is an integer."""
     ((name, value),) = number.items()
     if not _is_whole(value):
-        raise TypeError(f"{type(layer).__name__}: {name} must be an integer, not {_told(value)}")
+        raise TypeError(f"{type(layer).__name__}: {name} must be an integer, not {told(value)}")
     return operator.index(value)
 
 
@@ -54,7 +46,7 @@ def check_number(layer: Module, **number: Any) -> float:
     ((name, value),) = number.items()
     plain = value.item() if getattr(value, "shape", None) == () else value
     if isinstance(plain, bool) or not isinstance(plain, int | float):
-        raise TypeError(f"{type(layer).__name__}: {name} must be a number, not {_told(value)}")
+        raise TypeError(f"{type(layer).__name__}: {name} must be a number, not {told(value)}")
     return float(plain)
 
 
@@ -71,7 +63,7 @@ def check_flag(layer: Module, **flag: Any) -> bool:
     """The one `flag` as Python's bool; a TypeError unless it is True or False."""
     ((name, value),) = flag.items()
     if not isinstance(value, bool | np.bool):
-        raise TypeError(f"{type(layer).__name__}: {name} must be True or False, not {_told(value)}")
+        raise TypeError(f"{type(layer).__name__}: {name} must be True or False, not {told(value)}")
     return bool(value)
 
 
@@ -82,7 +74,7 @@ def check_choice(layer: Module, choices: Sequence[str], **choice: Any) -> str:
         *others, last = [f'"{one}"' for one in choices]
         raise ValueError(
             f"{type(layer).__name__}: {name} must be {', '.join(others)} or {last}, not "
-            f"{_told(value)}"
+            f"{told(value)}"
         )
     return value
 
@@ -92,7 +84,7 @@ def check_rng(layer: Module, rng: Any) -> np.random.Generator | None:
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise TypeError(
             f"{type(layer).__name__}: rng must be a numpy.random.Generator or None, not "
-            f"{_told(rng)}; write rng=np.random.default_rng(0)"
+            f"{told(rng)}; write rng=np.random.default_rng(0)"
         )
     return rng
 
@@ -105,8 +97,7 @@ def _is_whole(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
-def _told(value: Any) -> str:
-    return f"{value!r:.60}"
+# ------------------------------------------------------------------ when it is called
 
 
 def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
@@ -120,7 +111,7 @@ def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
 
 
 def as_input(layer: Module, x: ArrayLike) -> Any:
-    """What `layer` is called with: a Tensor as it is, an array or a list where it belongs."""
+    """The input of `layer`: a Tensor as it is, an array or a list on the layer's device."""
     if not isinstance(x, Tensor):
         x = check_one(layer, x)
         if gpus:
@@ -129,13 +120,13 @@ def as_input(layer: Module, x: ArrayLike) -> Any:
 
 
 def as_tensor(layer: Module, x: ArrayLike) -> Tensor:
-    """As `as_input`, and an array as a Tensor: for layers that have no parameters."""
+    """The input of `layer` as a Tensor: for layers that have no parameters."""
     x = as_input(layer, x)
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
 def check_one(layer: Callable[..., Any], x: ArrayLike) -> ArrayLike:
-    """`x`; a TypeError for no numbers, or several Tensors, such as a recurrent layer returns."""
+    """`x`; a TypeError if it is no numbers, or a tuple or list of several Tensors."""
     if type(x) is np.ndarray:
         return x
     if x is None or isinstance(x, str | bytes | dict | set):
@@ -158,47 +149,30 @@ def _name(layer: Callable[..., Any]) -> str:
     return getattr(layer, "__name__", type(layer).__name__)
 
 
-# ------------------------------------------------------------------ of recurrent layers
-
-
-def recurrent_parameters(
-    rows: int, input_size: int, hidden_size: int, bias: bool, rng: Any, dtype: DType
-) -> list[Parameter | None]:
-    """weight_ih, weight_hh, bias_ih and bias_hh, drawn evenly from [-k, k], k = hidden^-0.5."""
-    shapes = [(rows, input_size), (rows, hidden_size), *([(rows,), (rows,)] if bias else [])]
-    k = 1 / math.sqrt(hidden_size)
-    made = [init.uniform_(new_parameter(shape, dtype), -k, k, rng) for shape in shapes]
-    return [*made, *([] if bias else [None, None])]
-
-
-def check_nonlinearity(layer: Module, nonlinearity: str) -> str:
-    """`nonlinearity`, if it is one."""
-    return check_choice(layer, list(ACTIVATIONS), nonlinearity=nonlinearity)
-
-
 def check_floats(layer: Module, x: Any) -> Any:
-    """`x`, if it consists of floating-point numbers."""
+    """`x`; a TypeError unless it is floating-point."""
     if x.dtype.kind != "f":
         raise TypeError(
-            f"{type(layer).__name__}: x must be floating-point, not {x.dtype}; ids are first made "
-            "vectors, by nn.Embedding"
+            f"{type(layer).__name__}: x must be floating-point, not {x.dtype}; nn.Embedding "
+            "makes vectors of ids"
         )
     return x
 
 
 def checked_state(
     layer: Module, like: Any, state: Any, names: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
-) -> State:
-    """`state` as a tuple of parts of the given shapes; zeros of `like`'s dtype if it is None."""
-    name, expected = type(layer).__name__, f"({', '.join(names)})" if len(names) > 1 else names[0]
+) -> tuple[Any, ...]:
+    """`state` as a tuple of parts, checked against their `shapes`; zeros like `like` for None."""
     if state is None:
         return tuple(wrap(zeros(shape, like)) for shape in shapes)
     is_pair = isinstance(state, tuple | list)
     if is_pair != (len(names) > 1) or (is_pair and len(state) != len(names)):
-        got = f"a {type(state).__name__}" + (f" of {len(state)}" if is_pair else "")
-        raise TypeError(f"{name}: the state must be {expected}, not {got}")
+        expected = f"({', '.join(names)})" if len(names) > 1 else names[0]
+        raise TypeError(f"{type(layer).__name__}: the state must be {expected}, not {told(state)}")
     parts = tuple([as_input(layer, part) for part in (state if is_pair else (state,))])
-    for part_name, part, shape in zip(names, parts, shapes, strict=True):
+    for name, part, shape in zip(names, parts, shapes, strict=True):
         if part.shape != shape:
-            raise ValueError(f"{name}: {part_name} has shape {part.shape}, expected {shape}")
+            raise ValueError(
+                f"{type(layer).__name__}: {name} has shape {part.shape}, expected {shape}"
+            )
     return parts
