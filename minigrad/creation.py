@@ -25,7 +25,7 @@ def tensor(
 
     Python numbers become float32, integers too: pass ``dtype=int`` for ids and indices.
     """
-    array = Tensor(data, dtype, device)._data
+    array = Tensor(data, dtype, device)._array
     if array is bare(data) or array_module(array) is np:
         array = array.copy()
     return Tensor(array, None, device_of(array), requires_grad)
@@ -215,7 +215,7 @@ def ones_like(a: Tensor) -> Tensor:
 
 
 def _like(maker: str, a: Any) -> Tensor:
-    array = Tensor(a)._data
+    array = Tensor(a)._array
     return Tensor(getattr(array_module(array), maker)(array), None, device_of(array))
 
 

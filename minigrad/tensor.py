@@ -179,10 +179,10 @@ class Tensor(Given):
         if `data` is not numeric, or a gradient is asked for numbers that are not floats.
     """
 
-    __slots__ = ("__weakref__", "_data", "_memory", "_node", "grad")
+    __slots__ = ("__weakref__", "_array", "_memory", "_node", "grad")
     __hash__ = object.__hash__
 
-    _data: Array
+    _array: Array
     _node: Node | None  # the place on the tape; None for a constant
     _memory: Memory | None  # shared with every view of the same memory; None: not needed so far
     grad: Any  # a Tensor, or a RowSparse; None: no walk back has come here
@@ -195,42 +195,42 @@ class Tensor(Given):
         requires_grad: bool = False,
     ) -> None:
         if isinstance(data, Tensor) and device is None:
-            device = device_of(data._data)
-        self._data = place(bare(data), dtype, device)
+            device = device_of(data._array)
+        self._array = place(bare(data), dtype, device)
         self._node = self._memory = self.grad = None
-        if isinstance(data, Tensor) and self._data is data._data:
+        if isinstance(data, Tensor) and self._array is data._array:
             self._memory = memory_of(data)
         self.requires_grad_(requires_grad)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._array.shape  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self._data.ndim  # type: ignore[no-any-return]
+        return self._array.ndim  # type: ignore[no-any-return]
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self._data.size  # type: ignore[no-any-return]
+        return self._array.size  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The NumPy dtype of the elements."""
-        return self._data.dtype  # type: ignore[no-any-return]
+        return self._array.dtype  # type: ignore[no-any-return]
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory the elements take."""
-        return self._data.nbytes  # type: ignore[no-any-return]
+        return self._array.nbytes  # type: ignore[no-any-return]
 
     @property
     def device(self) -> Device:
         """Where the elements are: ``"cpu"``, ``"cuda:0"`` ..."""
-        return device_of(self._data)
+        return device_of(self._array)
 
     @property
     def is_leaf(self) -> bool:
@@ -240,16 +240,16 @@ class Tensor(Given):
     @property
     def data(self) -> Array:
         """The array itself, off the  Assigning to it counts as a change in place."""
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, value: ArrayLike) -> None:
         array = place(bare(value), self.dtype, self.device)
         if array.shape != self.shape:
             raise ValueError(f"data: assigned shape {array.shape} to a tensor of {self.shape}")
-        if array is not self._data:
-            shared = isinstance(value, Tensor) and array is value._data
-            self._data, self._memory = array, memory_of(value) if shared else Memory()
+        if array is not self._array:
+            shared = isinstance(value, Tensor) and array is value._array
+            self._array, self._memory = array, memory_of(value) if shared else Memory()
         mark_changed(self)
 
     @property
@@ -314,23 +314,23 @@ class Tensor(Given):
 
     def detach(self) -> Tensor:
         """The same array (shared, not copied) as a constant, cut off from the tape."""
-        result: Tensor = wrap(self._data)
+        result: Tensor = wrap(self._array)
         result._memory = memory_of(self)
         return result
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a NumPy array of their own, copied from wherever they are."""
-        return np.array(to_device(self._data, "cpu"))
+        return np.array(to_device(self._array, "cpu"))
 
     def item(self) -> Any:
         """The only element as a Python number."""
         if self.size != 1:
             raise ValueError(f"item: a tensor of shape {self.shape} is not a single number")
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._array.tolist()
 
     def __array__(self, dtype: DType = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.requires_grad:
@@ -350,12 +350,12 @@ class Tensor(Given):
                 "a Tensor that requires a gradient is not handed to another library, which the "
                 "tape cannot follow; hand over x.detach()"
             )
-        if any(step < 0 for step in self._data.strides):  # PyTorch aborts the process
+        if any(step < 0 for step in self._array.strides):  # PyTorch aborts the process
             raise BufferError("a Tensor that runs backwards is not handed over; use x.copy()")
-        return self._data.__dlpack__(**options)
+        return self._array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        kind, index = self._data.__dlpack_device__()
+        kind, index = self._array.__dlpack_device__()
         return int(kind), int(index)
 
     def __bool__(self) -> bool:
@@ -363,7 +363,7 @@ class Tensor(Given):
             raise ValueError(
                 f"the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all()"
             )
-        return bool(self._data)
+        return bool(self._array)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -419,13 +419,13 @@ class Tensor(Given):
                 "a tensor that an op made cannot be pickled or deep-copied with its place on the "
                 "tape; use detach() first, or copy() to stay on the tape"
             )
-        return type(self), (self._data, None, self.device, self.requires_grad)
+        return type(self), (self._array, None, self.device, self.requires_grad)
 
 
 def wrap(data: Array, node: Node | None = None) -> Tensor:
     """A Tensor around the array `data`, at the place `node` of the tape (None: a constant)."""
     tensor = object.__new__(Tensor)
-    tensor._data = data
+    tensor._array = data
     tensor._node = node
     tensor._memory = tensor.grad = None
     return tensor

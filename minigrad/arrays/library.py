@@ -40,9 +40,9 @@ def array_module(*arrays: Any) -> Any:
 def bare(x: Any) -> Any:
     """The array that a Tensor holds; whatever else as it is.
 
-    A Tensor is known by its place on the tape: masked arrays and pandas have a `_data`, too.
+    A Tensor is known by its place on the tape: others may have an `_array`, too.
     """
-    return x._data if hasattr(x, "_node") else x
+    return x._array if hasattr(x, "_node") else x
 
 
 def is_array(x: Any) -> bool:

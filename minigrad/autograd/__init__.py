@@ -1,12 +1,13 @@
 """The tape: what happens when an op is called, and on the way back.
 
-The reading order, some 1,300 lines in all:
+The reading order:
 
-1. `tape`: nodes, the walk back along them, `backward` and `grad`.
-2. `record`: how an op is declared, and what a call of it leaves on the tape.
-3. `fused`: ops with one backward, written by hand, for all inputs, and their composed twins.
+1. `node`: what the tape is made of; then `minigrad.tensor`: a Tensor and its node.
+2. `tape`: the walk back along the nodes, `backward` and `grad`.
+3. `record`: how an op is declared, called, and left on the tape; `operands`: its arguments.
 4. `modes`: `no_grad`, `enable_grad`, `detect_anomaly`.
-5. `sparse`: gradients of few rows.
+5. `fused`: ops with one backward, written by hand, for all inputs, and their composed twins.
+6. `sparse`: gradients of few rows.
 """
 
 from minigrad.errors.words import AUTOGRAD, unknown

@@ -28,20 +28,8 @@ from minigrad.arrays.library import FLOAT32, Array, array_module, as_array, is_a
 from minigrad.autograd import tape
 from minigrad.autograd.modes import enable_grad
 from minigrad.autograd.node import Memory, Node, Useful, changed_error
-from minigrad.autograd.record import (
-    Op,
-    P,
-    Rule,
-    called,
-    differentiable,
-    float_dtype,
-    in_dtype,
-    load,
-    names_wanted,
-    number,
-    operand,
-    own,
-)
+from minigrad.autograd.operands import float_dtype, number, operand, own, with_floats
+from minigrad.autograd.record import Op, P, Rule, called, differentiable, load, names_wanted
 from minigrad.tensor import Tensor, wrap
 
 
@@ -181,7 +169,7 @@ class JointOp(Op):
             target = float_dtype(dtypes)
             if not self.numbers:
                 inputs = [self._with_shape(a, target, others) for a in inputs]
-            inputs = [in_dtype(a, target) for a in inputs]
+            inputs = [with_floats(a, target) for a in inputs]
         rest = iter(inputs)
         return tuple(
             next(rest) if is_input else a for a, is_input in zip(args, self.inputs, strict=True)

@@ -29,10 +29,11 @@ from typing import Any, NoReturn, ParamSpec
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, check_together, gpus, place, strays
-from minigrad.arrays.library import FLOAT32, Array, array_module, as_array, bare, is_array
+from minigrad.arrays.devices import check_together, gpus, strays
+from minigrad.arrays.library import FLOAT32, Array, bare, is_array
 from minigrad.autograd.modes import check_forward, modes, watchers
 from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
+from minigrad.autograd.operands import float_dtype, number, operand, own, with_floats
 from minigrad.errors.values import told
 from minigrad.errors.words import refuse_keywords
 from minigrad.tensor import Tensor, memory_of, wrap
@@ -70,7 +71,7 @@ def called(op: Op) -> Any:
 
     At heart it is this::
 
-        values = [a._data for a in args]
+        values = [a._array for a in args]
         result = wrap(forward(*values))
         result._node = Node(plan, parents=[a._node for a in args])
     """
@@ -120,9 +121,9 @@ def record(
     if type(outputs) is tuple:
         node = Node(plan, parents, [y.shape for y in outputs], [y.dtype for y in outputs])
         for i, y in enumerate(outputs):
-            y._node = Output(node, i, y._data)
+            y._node = Output(node, i, y._array)
     else:
-        data = outputs._data
+        data = outputs._array
         if data.dtype.kind != "f":
             return None
         node = outputs._node = Node(plan, parents, data.shape, data.dtype)
@@ -136,7 +137,9 @@ def _wrapped(result: Any, args: Sequence[Any]) -> Tensor:
     tensor = wrap(data)
     base = data if data.base is None else data.base
     for a in args:
-        if isinstance(a, Tensor) and (a._data is base or a._data is data or a._data.base is base):
+        if isinstance(a, Tensor) and (
+            a._array is base or a._array is data or a._array.base is base
+        ):
             tensor._memory = memory_of(a)
             break
     return tensor
@@ -203,7 +206,7 @@ class Op:
                 if a._node is not None:
                     parents.append(a._node)
                     needs |= 1 << i
-                a = a._data
+                a = a._array
             elif type(a) not in NUMBERS:
                 usual = False
             values.append(a)
@@ -287,53 +290,6 @@ NUMBERS = frozenset({float, int, bool, type(None), str, slice})
 _REPEATABLE = (ValueError, TypeError, IndexError, np.exceptions.AxisError)
 
 
-def operand(a: Any, others: Iterable[Any] = ()) -> Any:
-    """What `a` is to an op: a Tensor, an array or, beside `others`, a Python number.
-
-    Tensors and arrays stay what they are. A number or a list alone becomes a float32 Tensor. Beside
-    others, Tensors and arrays, a number stays one, and a list goes where they are; a NumPy array
-    beside a Tensor on the GPU goes to the default device. Raises as `as_array`.
-    """
-    if isinstance(a, Tensor | None):
-        return a
-    others = [x for x in others if isinstance(x, Tensor) or is_array(x)]
-    if not others:
-        return a if is_array(a) else wrap(place(a))
-    if type(a) in (int, float, bool):
-        return a
-    if not is_array(a):
-        return beside(as_array(a), others[0])
-    if gpus and array_module(a) is np:
-        for x in others:
-            if isinstance(x, Tensor):
-                return as_array(a) if type(x._data) is np.ndarray else place(a)
-    return as_array(a)
-
-
-def number(a: Any) -> Any:
-    """The Python number that a NumPy scalar or an array without axes is; all else as it is.
-
-    Beside a Tensor it does not decide on the dtype, just as a Python number does not.
-    """
-    if (type(a) is np.ndarray or isinstance(a, np.generic)) and a.ndim == 0:
-        return a.item() if a.dtype.kind in "fiub" else as_array(a)
-    if isinstance(a, int | float) and type(a) is not bool:  # perhaps of a class of its own
-        return float(a) if isinstance(a, float) else int(a)
-    return a
-
-
-def float_dtype(dtypes: Iterable[Any]) -> Any:
-    """The dtype that the floats among `dtypes` make together; float32 if there are none."""
-    return np.result_type(*[dtype for dtype in dtypes if dtype.kind == "f"] or [FLOAT32])
-
-
-def in_dtype(a: Any, dtype: Any) -> Any:
-    """A Tensor or array of integers as a constant in another dtype; all else as it is."""
-    if hasattr(a, "dtype") and a.dtype.kind in "iub":
-        return wrap(bare(a).astype(dtype))
-    return a
-
-
 # ------------------------------------------------------------------- one rule for each input
 
 
@@ -361,7 +317,7 @@ class RuleOp(Op):
         if result == target or known.get("dtype"):
             return None
         return [
-            in_dtype(a, target) if is_input else a
+            with_floats(a, target) if is_input else a
             for a, is_input in zip(args, self.inputs, strict=True)
         ]
 
@@ -393,7 +349,7 @@ class RulePlan:
 
     def keep(self, args: Sequence[Any], kept: Any, output: Tensor) -> tuple[Any, Memory | None]:
         """What to save in the node, and the memory to watch."""
-        known = (output._data, *args)
+        known = (output._array, *args)
         if self.shapes:
             known += tuple([args[i].shape for i in self.shapes])
         return self.pick(known), None if self.out_at is None else memory_of(output)
@@ -447,21 +403,6 @@ def load(saved: Iterable[Any], node: Node, create_graph: bool) -> list[Any]:
             if value._memory is not None and value._memory.changed > node.stamp:
                 raise changed_error(node, f"a tensor of shape {value.shape}")
             if not create_graph:
-                value = value._data
+                value = value._array
         loaded.append(value)
     return loaded
-
-
-def own(value: Any) -> Any:
-    """A copy of a plain array, or of those in a list or tuple; whatever else is not copied.
-
-    Who hands in an array may fill it anew before the walk back, and it has no clock that would
-    tell. So what the tape keeps of it is a copy of its own.
-    """
-    if isinstance(value, Tensor):
-        return value
-    if type(value) in (list, tuple):
-        return type(value)([own(item) for item in value])
-    if is_array(value):
-        return value.copy()
-    return np.array(value) if hasattr(value, "__array__") else value

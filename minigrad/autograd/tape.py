@@ -21,7 +21,7 @@ from minigrad.arrays.library import Array, array_module, as_array
 from minigrad.arrays.sums import total
 from minigrad.autograd.modes import check_backward, modes, switched, watchers
 from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError, Useful
-from minigrad.autograd.record import operand
+from minigrad.autograd.operands import operand
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
 from minigrad.tensor import Tensor, wrap
@@ -150,7 +150,7 @@ def _run_hooks(node: Node, g: Any) -> Any:
                     f"{node.dtype} Tensor of shape {node.shape}"
                 )
             tensor = result
-    return tensor._data if is_array else tensor
+    return tensor._array if is_array else tensor
 
 
 def _fitted(d: Any, parent: Node, node: Node) -> Any:
@@ -299,7 +299,7 @@ def _as_sequence(x: Any) -> Sequence[Any]:
 
 def _seed(caller: str, tensor: Tensor, gradient: Any, create_graph: bool) -> Any:
     """The gradient to start from at `tensor`: 1 for a single number, else what was given."""
-    data = tensor._data
+    data = tensor._array
     if gradient is None:
         if data.size != 1:
             raise TapeError(
@@ -309,7 +309,7 @@ def _seed(caller: str, tensor: Tensor, gradient: Any, create_graph: bool) -> Any
             )
         return wrap(unit(data).copy()) if create_graph else unit(data)  # a hook may change it
     given = isinstance(gradient, Tensor)
-    g = gradient._data if given else as_array(operand(gradient, [tensor]), data.dtype)
+    g = gradient._array if given else as_array(operand(gradient, [tensor]), data.dtype)
     if g.shape != data.shape or g.dtype != data.dtype:
         raise TapeError(
             f"{caller}: the gradient is {told(gradient)}; expected an array or Tensor of "
@@ -334,7 +334,7 @@ def _own(g: Array, tensor: Tensor) -> Any:
     """`g` as the gradient of `tensor`, in memory that nobody else can see."""
     base = getattr(g, "base", None)  # a RowSparse has memory of its own
     alone = base is None and sys.getrefcount(g) <= _ALONE
-    if (on := device_of(elements(g))) != (expected := device_of(tensor._data)):
+    if (on := device_of(elements(g))) != (expected := device_of(tensor._array)):
         raise TapeError(f"backward: a rule gave a gradient on {on} for a tensor on {expected}")
     g = g if alone else g.copy()
     return g if type(g) is RowSparse else wrap(array_module(g).asarray(g))

@@ -14,7 +14,7 @@ from minigrad.arrays.library import ArrayLike, DType, array_module, bare
 from minigrad.autograd import tape
 from minigrad.autograd.modes import modes
 from minigrad.autograd.node import TapeError
-from minigrad.autograd.record import operand
+from minigrad.autograd.operands import operand
 from minigrad.ops import discrete
 from minigrad.ops.indexing import At, as_index
 from minigrad.tensor import Tensor, mark_changed
@@ -89,7 +89,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
             "x[i] = v with a v that requires a gradient: write x = x.at[i].set(v), which the "
             "tape can follow, or x[i] = v.detach() for its values alone"
         )
-    values = self._data, as_index(index, self), bare(operand(value, [self]))
+    values = self._array, as_index(index, self), bare(operand(value, [self]))
     if gpus:
         check_together("setitem", ("self", "index", "value"), values)
     operator.setitem(*values)
@@ -124,7 +124,7 @@ def _in_place(op: Callable[..., Any], sign: str) -> Callable[[Tensor, Any], Any]
                 f"x {sign}= v: the result is {result.dtype}, x itself {self.dtype}; write "
                 f"x = x {sign} v for a new tensor"
             )
-        self._data[...] = result._data
+        self._array[...] = result._array
         mark_changed(self)
         return self
 

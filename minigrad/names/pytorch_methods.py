@@ -30,8 +30,8 @@ def permute(self: Tensor, *axes: Any) -> Tensor:
 
 def t(self: Tensor) -> Tensor:
     """PyTorch's name for the transpose of a matrix."""
-    if self._data.ndim > 2:
-        raise ValueError(f"t: expected a matrix, got the shape {self._data.shape}; use x.mT")
+    if self._array.ndim > 2:
+        raise ValueError(f"t: expected a matrix, got the shape {self._array.shape}; use x.mT")
     return ops.transpose(self)
 
 
@@ -52,12 +52,12 @@ def clone(self: Tensor) -> Tensor:
 
 def contiguous(self: Tensor) -> Tensor:
     """The tensor if its elements lie in memory in order, else a copy in which they do."""
-    return self if self._data.flags.c_contiguous else ops.copy(self)
+    return self if self._array.flags.c_contiguous else ops.copy(self)
 
 
 def flatten(self: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
     """The elements in order as a vector; with arguments, as in PyTorch, those axes as one."""
-    shape = self._data.shape or (1,)
+    shape = self._array.shape or (1,)
     first, last = range(len(shape))[start_dim], range(len(shape))[end_dim]
     joined = math.prod(shape[first : last + 1])
     return ops.reshape(self, (*shape[:first], joined, *shape[last + 1 :]))
@@ -65,12 +65,12 @@ def flatten(self: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = -
 
 def numel(self: Tensor) -> builtins.int:
     """PyTorch's name for `size`."""
-    return builtins.int(self._data.size)
+    return builtins.int(self._array.size)
 
 
 def dim(self: Tensor) -> builtins.int:
     """PyTorch's name for `ndim`."""
-    return builtins.int(self._data.ndim)
+    return builtins.int(self._array.ndim)
 
 
 def cpu(self: Tensor) -> Tensor:

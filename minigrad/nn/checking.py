@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.arrays.devices import gpus
 from minigrad.arrays.library import ArrayLike, zeros
-from minigrad.autograd.record import operand
+from minigrad.autograd.operands import operand
 from minigrad.errors.values import told
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor, wrap

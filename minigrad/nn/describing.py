@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from minigrad.nn.module import Module
+
+class Module(Protocol):
+    """What is asked of a `minigrad.nn.Module` here."""
+
+    def extra_repr(self) -> str: ...
+    def parameters(self, recurse: bool = True) -> list[Any]: ...
+    def num_parameters(self) -> int: ...
+    def _members(self, kind: Any) -> Any: ...
 
 
 def plain_attributes(module: Module) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 
 from minigrad.arrays.library import Array, ArrayLike, array_module
 from minigrad.arrays.sums import wide
-from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.operands import operand
+from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import clip, exp, in_dtype, minimum, where
 from minigrad.tensor import Tensor
 

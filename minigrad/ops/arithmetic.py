@@ -24,7 +24,8 @@ from minigrad.arrays.library import (
     is_array,
 )
 from minigrad.arrays.sums import wide
-from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.operands import operand
+from minigrad.autograd.record import differentiable
 from minigrad.tensor import Tensor
 
 # --------------------------------------------------------------------- two operands

@@ -16,7 +16,7 @@ from minigrad.arrays.kernel import THREADS, usable
 from minigrad.arrays.library import Array, ArrayLike, array_module
 from minigrad.arrays.sums import total, wide
 from minigrad.autograd.fused import fused
-from minigrad.autograd.record import operand
+from minigrad.autograd.operands import operand
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.kernels import cross_entropy_rows

@@ -26,7 +26,7 @@ from minigrad.arrays.library import (
     bare,
     is_array,
 )
-from minigrad.autograd.record import number, operand
+from minigrad.autograd.operands import number, operand
 from minigrad.errors.words import refuse_keywords
 from minigrad.tensor import Tensor, wrap
 
@@ -66,7 +66,7 @@ def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]
             if not tensors and not builtins.any(map(is_array, given)):
                 given[:1], tensors = map(operand, given[:1]), True
             if tensors:
-                given = [a._data if isinstance(a, Tensor) else _beside(a, given) for a in given]
+                given = [a._array if isinstance(a, Tensor) else _beside(a, given) for a in given]
             if gpus:
                 check_together(function.__name__, names, given)
             result = function(*given, *args[count:], **kwargs)
@@ -81,7 +81,7 @@ def _beside(a: Any, inputs: list[Any]) -> Any:
     """`a` as it is to be compared with the Tensors in `inputs`; what is no number as it is."""
     if isinstance(a, list | tuple):
         others = [x for x in inputs if isinstance(x, Tensor)]
-        floats = [x._data.dtype for x in others if x._data.dtype.kind == "f"]
+        floats = [x._array.dtype for x in others if x._array.dtype.kind == "f"]
         return beside(as_array(np.array(a), floats[0] if floats else None), others[0])
     return operand(number(a), inputs) if hasattr(a, "__array__") else a
 

@@ -14,7 +14,8 @@ from minigrad.arrays.axes import one_axis
 from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, ArrayLike, array_module, bare, is_array
 from minigrad.arrays.sums import wide
-from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.operands import operand
+from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import where
 from minigrad.ops.shape import Shape, ravel
 from minigrad.tensor import Tensor, wrap
@@ -39,10 +40,10 @@ def as_index(index: Any, a: Any) -> Index:
     if isinstance(index, tuple):
         return tuple([as_index(i, a) for i in index])
     if isinstance(index, list):
-        items = [i._data.tolist() if isinstance(i, Tensor) else i for i in index]
+        items = [i._array.tolist() if isinstance(i, Tensor) else i for i in index]
         return beside(np.asarray(items, None if items else np.intp), a)
     if isinstance(index, Tensor):
-        return index._data
+        return index._array
     if isinstance(index, int | slice | str | np.generic | None) or index is ...:
         return index  # a str is refused where it is used
     return operand(index if is_array(index) else np.array(index), [a])

@@ -12,7 +12,8 @@ from minigrad.arrays.axes import kept_shape, one_axis
 from minigrad.arrays.library import Array, ArrayLike, Axis, array_module
 from minigrad.arrays.sums import total, wide
 from minigrad.autograd.fused import joint
-from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.operands import operand
+from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import abs, multiply, power, selected, where
 from minigrad.ops.reduction import max, min, sum
 from minigrad.ops.shape import broadcast_to, expand_dims, ravel, reshape, squeeze, transpose

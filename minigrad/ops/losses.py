@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.arrays.library import Array, ArrayLike, array_module, bare
 from minigrad.arrays.sums import wide
-from minigrad.autograd.record import float_dtype, operand
+from minigrad.autograd.operands import float_dtype, operand
 from minigrad.ops.activations import softplus
 from minigrad.ops.arithmetic import in_dtype, multiply, square, subtract, where
 from minigrad.ops.targets import as_floats, constant_array

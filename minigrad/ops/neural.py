@@ -16,7 +16,8 @@ from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_
 from minigrad.arrays.sums import summed_rows, total, wide
 from minigrad.autograd.fused import fused
 from minigrad.autograd.node import Leaf
-from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.operands import operand
+from minigrad.autograd.record import differentiable
 from minigrad.autograd.sparse import RowSparse
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import all_below

@@ -6,7 +6,8 @@ from typing import Any
 
 from minigrad.arrays.axes import one_axis
 from minigrad.arrays.library import Array, ArrayLike, DType, bare, zeros
-from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.operands import operand
+from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import selected
 from minigrad.ops.discrete import argsort
 from minigrad.ops.indexing import take_along_axis

@@ -21,7 +21,8 @@ from minigrad.arrays.library import (
     bare,
 )
 from minigrad.autograd.fused import joint
-from minigrad.autograd.record import differentiable, operand
+from minigrad.autograd.operands import operand
+from minigrad.autograd.record import differentiable
 from minigrad.tensor import Tensor, wrap
 
 Shape = int | Sequence[int]
@@ -105,7 +106,7 @@ def astype(x: ArrayLike, dtype: DType) -> Tensor:
     """
     x = operand(x)
     if np.dtype(dtype).kind != "f" and isinstance(x, Tensor):
-        return wrap(x._data.astype(dtype))
+        return wrap(x._array.astype(dtype))
     return _astype(x, dtype)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, array_module, as_array, bare, is_array
-from minigrad.autograd.record import operand
+from minigrad.autograd.operands import operand
 from minigrad.ops.indexing import all_below
 from minigrad.tensor import Tensor
 

@@ -159,9 +159,9 @@ class ASGD(Optimizer):
 
 
 def _copied(p: Tensor) -> Array:
-    return p._data.copy()
+    return p._array.copy()
 
 
 def _put(p: Tensor, values: Array) -> None:
-    p._data[...] = values
+    p._array[...] = values
     mark_changed(p)

@@ -190,7 +190,7 @@ class ParameterGroups:
                 if not fits:
                     wanted = "a whole number" if name == "step" else f"{wide(p.dtype)} {p.shape}"
                     raise ValueError(f"{here}: {name} is {told(value)}; expected {wanted}")
-            device = device_of(p._data)
+            device = device_of(p._array)
             yield p, {name: _loaded(value, device) for name, value in entries.items()}
 
 

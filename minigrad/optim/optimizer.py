@@ -82,7 +82,7 @@ class Optimizer(ParameterGroups):
             elif isinstance(g := p.grad, RowSparse):
                 p.grad = RowSparse(g.rows[:0], g.values[:0], g.shape)
             elif g is not None:
-                p.grad = wrap(zeros(p.shape, like=p._data))
+                p.grad = wrap(zeros(p.shape, like=p._array))
 
     def step(
         self, closure: Callable[[], Any] | None = None, *, if_finite: Tensor | None = None
@@ -141,8 +141,8 @@ class Optimizer(ParameterGroups):
                 for p, gradient in parameters:
                     state = dict(self.state.get(p, ()))
                     if gpus:
-                        _bring_along(state, p._data)
-                    prepared = o if own else self._prepare(p._data, state, o)
+                        _bring_along(state, p._array)
+                    prepared = o if own else self._prepare(p._array, state, o)
                     planned.append((p, gradient, state, prepared))
             # All is checked, and has its memory: nothing fails from here on.
             updates = Updates(finite) if gpus else None
@@ -150,9 +150,9 @@ class Optimizer(ParameterGroups):
                 self.state.setdefault(p, {}).update(state)
                 if not own:
                     states, numbers = prepared
-                    self._change_one(p._data, gradient, states, numbers, updates)
-                elif type(p._data) is np.ndarray or updates is None or updates.is_finite():
-                    self._update(p._data, gradient, self.state[p], prepared)
+                    self._change_one(p._array, gradient, states, numbers, updates)
+                elif type(p._array) is np.ndarray or updates is None or updates.is_finite():
+                    self._update(p._array, gradient, self.state[p], prepared)
                 mark_changed(p)
             if updates is not None:
                 updates.launch()
@@ -170,7 +170,7 @@ class Optimizer(ParameterGroups):
 
     def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
         g: Any = bare(p.grad)  # a Tensor's array; a RowSparse as it is
-        data = p._data
+        data = p._array
         if type(data) is np.ndarray and not data.flags.writeable:
             raise ValueError(
                 f"step: a parameter, {told(p)}, is in read-only memory; make it from a copy: "
@@ -207,7 +207,7 @@ class Optimizer(ParameterGroups):
                     f"{where} is on {if_finite.device}, but a parameter of shape {p.shape} is on "
                     f"{p.device}"
                 )
-        number: Array = if_finite._data
+        number: Array = if_finite._array
         return number
 
     def _update(

@@ -364,8 +364,8 @@ def _gradients(
 
 def _elsewhere(x: Tensor) -> Tensor:
     """An equal tensor that lies differently in memory: with reversed axes, and with gaps."""
-    memory = array_module(x._data).full((*x.shape[::-1], 2), np.nan)
-    memory[..., 0] = x._data.T
+    memory = array_module(x._array).full((*x.shape[::-1], 2), np.nan)
+    memory[..., 0] = x._array.T
     return Tensor(memory[..., 0].T, None, x.device, requires_grad=True)
 
 

@@ -68,7 +68,7 @@ def _check_derivatives(layer: Module, inputs: tuple[Any, ...], name: str, **opti
 
     def run(*values: Any) -> Any:
         for p, value in zip(parameters.values(), values, strict=False):
-            p._data, p._node = value._data, value._node
+            p._array, p._node = value._array, value._node
         return call(*_put_together(skeleton, iter(values[len(parameters) :])))
 
     run.__name__ = name

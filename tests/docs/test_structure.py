@@ -34,7 +34,7 @@ FLOORS = {
         {"__main__"},
     ],
     "models": [
-        {"corpus", "devices", "regularisation", "rnnlm"},
+        {"corpus", "devices", "initial_values", "regularisation", "rnnlm"},
         {"measuring"},
         {"writing"},
         {"showing"},

@@ -271,7 +271,7 @@ class TestErrors:
         [
             ("Sell", ["there is no Sell in", "is Cell meant?"]),
             ("number", ["number must be a class or function that makes cells", "not a int"]),
-            ("nothing", ["cell must make an nn.Module", "shape (3,)"]),
+            ("nothing", ["cell must make an nn.Module", "a ndarray: float64 (3,)"]),
             ("Thin", ["Thin.__init__() takes 2 positional arguments but 3 were given"]),
             ("Alone", ["cell_l0 (Alone) must return (output, state)"]),
             ("Narrow", ["cell_l0 (Narrow) returned a Tensor of shape (4, 5) as its state"]),

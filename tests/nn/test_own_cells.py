@@ -475,7 +475,11 @@ TWO = (2, 3)
             r"one Tensor as its state, not \[float32 \(2, 2\), float32 \(2, 2\)\]; .*state_sizes",
         ),
         (lambda x, h: (h, (h,)), None, r"one Tensor as its state, not \[float32 \(2, 2\)\]"),
-        (lambda x, h: (h.numpy(), h), None, r"a Tensor as its output, not a ndarray"),
+        (
+            lambda x, h: (h.numpy(), h),
+            None,
+            r"a Tensor as its output, not a ndarray: float32 \(2, 2\)",
+        ),
         (lambda x, h: (h, None), None, "a Tensor as its state, not a NoneType"),
         (
             lambda x, s: (s[0], s[0]),

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.autograd.sparse import LONG
+from minigrad.arrays.sums import LONG
 
 
 def leaf(x):

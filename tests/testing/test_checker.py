@@ -78,7 +78,7 @@ def test_a_wrong_rule_is_caught_in_a_large_argument_too():
 
 def test_a_wrong_second_derivative_is_caught():
     """The first derivative is right, but hides a factor from the tape."""
-    hidden = op_with_rule(lambda g, x: g * (3 * getattr(x, "_data", x) ** 2))
+    hidden = op_with_rule(lambda g, x: g * (3 * getattr(x, "_array", x) ** 2))
     check_gradients(hidden, X)
     with pytest.raises(GradientError, match=r"the derivative of wrong: argument 'x'.*zero"):
         check_gradients(hidden, X, order=2)

@@ -292,7 +292,7 @@ def hidden(rule):
 
 
 def bare(x):
-    return getattr(x, "_data", x)
+    return getattr(x, "_array", x)
 
 
 def forward(f, wrong):

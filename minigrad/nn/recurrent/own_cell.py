@@ -119,7 +119,9 @@ class Recurrent(Layers):
         """The sizes of a cell's state; a TypeError or ValueError if it is no cell."""
         name = type(self).__name__
         if not isinstance(cell, Module):
-            raise TypeError(f"{name}: cell must make an nn.Module, not a {type(cell).__name__}")
+            raise TypeError(
+                f"{name}: cell must make an nn.Module, not a {type(cell).__name__}: {told(cell)}"
+            )
         if isinstance(cell, Layers):
             raise TypeError(
                 f"{name}: {type(cell).__name__} runs over whole sequences: it is a layer, "
@@ -180,7 +182,7 @@ class Recurrent(Layers):
             if not isinstance(part, Tensor):
                 raise TypeError(
                     f"{self._cell_told(name)} must return a Tensor as its {what}, not a "
-                    f"{type(part).__name__}"
+                    f"{type(part).__name__}: {told(part)}"
                 )
             if part.shape != (n, size):
                 raise ValueError(

@@ -99,7 +99,7 @@ def test_what_must_not_happen_is_counted():
         mg.tensor(np.ones(3), device="cuda")
     assert counts.host_to_device == 1
     with count() as counts:
-        x._data[cupy.asarray([True, False, True])]
+        x._array[cupy.asarray([True, False, True])]
     assert counts.device_to_host == 1
 
 
