@@ -2,6 +2,7 @@
 
     python benchmarks/compare.py
     python benchmarks/compare.py --configs C3,C5 --peers pytorch:layer,minigrad:fused --rounds 21
+    python benchmarks/compare.py --peers minigrad:fused --before ../another-checkout
 
 The peers take turns, each in a process of its own. For each configuration it prints tokens per
 second, the speed over that of the first peer that takes part (the median over the rounds, with
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from configurations import CONFIGURATIONS, Configuration, batches
-from contest import Contestant, contest, prepare, speed
+from contest import BEFORE, Contestant, contest, prepare, speed
 from machine import describe
 from report import table
 from steps import PEERS, installed
@@ -110,20 +111,29 @@ def main() -> None:
         "--configs", default=",".join(CONFIGURATIONS), help="(default: %(default)s)"
     )
     parser.add_argument("--peers", default=",".join(PEERS), help="(default: %(default)s)")
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another checkout of minigrad, which comes first: before:fused and before:unrolled",
+    )
     args = parser.parse_args()
     names = chosen(parser, args.configs, list(CONFIGURATIONS))
     peers = installed(chosen(parser, args.peers, PEERS))
+    if args.before:
+        earlier = [peer.replace("minigrad", BEFORE) for peer in peers if "minigrad" in peer]
+        peers = [*earlier, *peers]
     rounds, seconds = args.rounds or 11, args.seconds
     if args.quick:
         rounds, seconds = args.rounds or 1, 0.001
     prepare(args.threads)
-    machine = describe(peers, args.threads)
+    machine = describe([p for p in peers if not p.startswith(BEFORE)], args.threads)
     print(f"{machine}\n", flush=True)
     results = {"what": "steps", "machine": machine, "configurations": {}}
     for name in names:
         c = CONFIGURATIONS[name]
         c = c.tiny() if args.quick else c
-        contestants = contest(c, peers, rounds, seconds, args.threads)
+        contestants = contest(c, peers, rounds, seconds, args.threads, args.before)
         if contestants:
             results["configurations"][name] = summary(c, contestants)
             show(name, results["configurations"][name])

@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,9 +22,7 @@ import steps
 from configurations import Configuration, batches, initial_parameters
 from turns import left_out, turn
 
-from minigrad import cpu
-from minigrad.arrays.threads import VARIABLES
-
+BEFORE = "before"  # stands for minigrad in the name of a peer that is of another checkout
 CHECKED = 4  # training steps, whose losses are compared
 LIMIT = 180  # seconds: who takes longer to start, or for a turn, is left out
 SPAWN = multiprocessing.get_context("spawn")  # forks would not load their libraries anew
@@ -31,6 +30,9 @@ SPAWN = multiprocessing.get_context("spawn")  # forks would not load their libra
 
 def prepare(threads: int) -> None:
     """For processes that start from now on: that many threads, and the better kernels."""
+    from minigrad import cpu  # not in those processes, which may have another minigrad
+    from minigrad.arrays.threads import VARIABLES
+
     os.environ.update(dict.fromkeys((*VARIABLES, "NPROC"), str(threads)))  # the last is XLA's
     os.environ.update(cpu.better_environment())
 
@@ -79,6 +81,7 @@ class Contestant:
     peer: str
     c: Configuration
     clock: str
+    checkout: Path | None = None  # whose minigrad it runs; None: this one
     losses: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # of a training step, by rounds
     memory: float = math.nan  # MB
@@ -86,9 +89,14 @@ class Contestant:
     def start(self) -> None:
         """Start the process, and have it do the first training steps."""
         self.connection, its_end = SPAWN.Pipe()
-        task = (its_end, self.peer, self.c, self.clock)
-        self.process = SPAWN.Process(target=serve, args=task, daemon=True)
+        peer = self.peer.replace(BEFORE, "minigrad")
+        self.process = SPAWN.Process(
+            target=serve, args=(its_end, peer, self.c, self.clock), daemon=True
+        )
+        first = [] if self.checkout is None else [str(self.checkout)]
+        sys.path[:0] = first  # a process begins with the path of the one that starts it
         self.process.start()
+        del sys.path[: len(first)]
         its_end.close()
         self.losses = self._answer()
 
@@ -118,15 +126,24 @@ class Contestant:
 
 
 def contest(
-    c: Configuration, peers: Sequence[str], rounds: int, seconds: float, threads: int
+    c: Configuration,
+    peers: Sequence[str],
+    rounds: int,
+    seconds: float,
+    threads: int,
+    before: Path | None = None,
 ) -> list[Contestant]:
     """Let `peers` train `c`, in turns of `seconds`; those that cannot are left out by name.
+
+    ``"before:fused"`` is minigrad as it is in the checkout `before`.
 
     Times are CPU time with one thread, which holds whatever else the machine does; with more, wall
     time, as threads that wait for each other count as busy.
     """
     clock = "process_time" if threads == 1 else "perf_counter"
-    contestants = [Contestant(peer, c, clock) for peer in peers]
+    contestants = [
+        Contestant(peer, c, clock, before if peer.startswith(BEFORE) else None) for peer in peers
+    ]
 
     def all_do(what: str, *args: float) -> None:
         for contestant in contestants.copy():

@@ -204,11 +204,11 @@ def _refuse(op: str, one: str, a: Array, other: str, b: Array) -> NoReturn:
     )
 
 
-def strays(made: Iterable[Any], like: Any) -> bool:
-    """Whether one of the arrays that were `made` is not on the device of `like`."""
+def strays(made: Iterable[Any], like: Any) -> Device:
+    """The device of the first array `made` that is not where `like` is; empty if all are there."""
     xp = array_module(like)
     arrays = [x.values if getattr(x, "is_sparse", False) else x for x in made if x is not None]
-    return any(array_module(x) is not xp for x in arrays)
+    return next((device_of(x) for x in arrays if array_module(x) is not xp), "")
 
 
 # ---------------------------------------------------------------------------------- a single number

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.devices import beside, gpus, place
+from minigrad.arrays.devices import beside, check_current, gpus, place
 from minigrad.arrays.library import FLOAT32, array_module, as_array, bare, is_array
 from minigrad.tensor import Tensor, wrap
 
@@ -28,7 +28,9 @@ def operand(a: Any, others: Iterable[Any] = ()) -> Any:
         return a
     if not is_array(a):
         return beside(as_array(a), others[0])
-    if gpus and array_module(a) is np:
+    if gpus and array_module(a) is not np:
+        check_current(a.device.id)
+    elif gpus:
         for x in others:
             if isinstance(x, Tensor):
                 return as_array(a) if type(x._array) is np.ndarray else place(a)

@@ -91,11 +91,11 @@ def _pulled(
     if watchers and modes.anomaly:
         check_backward(node.plan.name, node, gradients)
     if gpus and node.plan.name != "to_device":
-        like = next(x for x in g if x is not None) if isinstance(g, list) else g
-        if strays(gradients, elements(like)):
+        like = elements(next(x for x in g if x is not None) if isinstance(g, list) else g)
+        if strayed := strays(gradients, like):
             raise TapeError(
-                f"{node.plan.name}: a rule gave a gradient on another device than its op is on; a "
-                "rule asks minigrad.array_module(g) for the library to use"
+                f"{node.plan.name}: a rule gave a gradient on {strayed}, but its op is on "
+                f"{device_of(like)}; it asks minigrad.array_module(g) for the library to use"
             )
     if create_graph:
         return [d if isinstance(d, Tensor | None) else wrap(as_array(d)) for d in gradients]

@@ -57,10 +57,12 @@ def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]
     count = len(names)
 
     def decorate(function: Callable[P, Array]) -> Callable[P, Tensor]:
+        name = function.__name__.strip("_")
+
         @wraps(function)
         def apply(*args: Any, **kwargs: Any) -> Any:
             if kwargs:
-                refuse_keywords(function.__name__, kwargs)
+                refuse_keywords(name, kwargs)
             given = list(args[:count])
             tensors = True in [isinstance(a, Tensor) for a in given]
             if not tensors and not builtins.any(map(is_array, given)):
@@ -68,7 +70,7 @@ def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]
             if tensors:
                 given = [a._array if isinstance(a, Tensor) else _beside(a, given) for a in given]
             if gpus:
-                check_together(function.__name__, names, given)
+                check_together(name, names, given)
             result = function(*given, *args[count:], **kwargs)
             return wrap(as_array(result)) if tensors and hasattr(result, "dtype") else result
 
@@ -146,7 +148,13 @@ def allclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether all pairs of elements are as good as equal; see `isclose`."""
-    return bool(isclose(a, b, rtol, atol, equal_nan).all())
+    return bool(_allclose(a, b, rtol, atol, equal_nan))
+
+
+@constant("a", "b")
+def _allclose(a: ArrayLike, b: ArrayLike, rtol: float, atol: float, equal_nan: bool) -> Array:
+    xp = array_module(a, b)
+    return xp.asarray(xp.allclose(a, b, rtol, atol, equal_nan))
 
 
 def array_equal(a1: ArrayLike, a2: ArrayLike) -> bool:
