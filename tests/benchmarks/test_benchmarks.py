@@ -106,6 +106,18 @@ def test_compare_its_report_and_its_picture(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_against_another_checkout(tmp_path):
+    chosen = ["--configs", "C1", "--peers", "minigrad:fused", "--before"]
+    told = output("compare.py", "--quick", *chosen, BENCHMARKS.parent)
+    assert "| before:fused |" in told
+    assert "| minigrad:fused |" in told
+    (tmp_path / "minigrad.py").write_text("raise ImportError('it is this one')")
+    finished = run("compare.py", "--quick", *chosen, tmp_path)
+    assert "it is this one" in finished.stderr
+    assert "| before:fused |" not in finished.stdout
+    assert "| minigrad:fused |" in finished.stdout
+
+
 def test_growth_its_report_and_its_picture(tmp_path):
     results, picture = tmp_path / "growth.json", tmp_path / "growth.png"
     table = output("growth.py", "--quick", "--peers", "minigrad:fused", "--json", results)
