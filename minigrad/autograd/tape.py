@@ -52,6 +52,7 @@ def walk(
     useful = None if wanted is None else _leading_to(wanted, gradients)
     start = {node.parents[0] if isinstance(node, Output) else node for node in gradients}
     pending, found, heap = gradients, {}, sorted((-node.stamp, node) for node in gradients)
+    # `heap` is sorted, and so a heap already; the youngest node has the least of -stamp
     mine: set[Node] = set()  # the nodes whose pending gradient is an array made here, by adding
     while heap:
         node = heappop(heap)[1]
