@@ -265,6 +265,7 @@ class Op:
         outputs = result if type(result) is tuple else (result,)
         like = next((x for x in values if is_array(x) and not isinstance(x, np.generic)), None)
         if like is not None and self.name != "to_device" and strays(outputs, like):
+            self.check_result(result)
             raise ValueError(
                 f"{self.name}: its arrays are on the GPU, but it gave one on the CPU; an op asks "
                 "minigrad.array_module(x) for the library to use"

@@ -97,6 +97,9 @@ def _pulled(
     if gpus and node.plan.name != "to_device":
         like = next(x for x in g if x is not None) if isinstance(g, list) else g
         if strays(gradients, elements(like)):
+            for d in gradients:
+                if isinstance(d, int | float):
+                    raise _no_array(d, node)
             raise TapeError(
                 f"{node.plan.name}: a rule gave a gradient on another device than its op is on; a "
                 "rule asks minigrad.array_module(g) for the library to use"
