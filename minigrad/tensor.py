@@ -30,7 +30,7 @@ float_: TypeAlias = float
 
 
 class Given:
-    """What `minigrad.names` gives to Tensor, which is an op each: declared for type checkers."""
+    """The operators and methods that `minigrad.names` gives to Tensor, for type checkers alone."""
 
     __slots__ = ()
 
@@ -239,7 +239,7 @@ class Tensor(Given):
 
     @property
     def data(self) -> Array:
-        """The array itself, off the  Assigning to it counts as a change in place."""
+        """The array itself, off the tape. Assigning to it counts as a change in place."""
         return self._array
 
     @data.setter

@@ -3,13 +3,17 @@
 Their forward returns two things: the result (a tuple, if there are several outputs) and whatever
 their backward needs of what it has computed::
 
-    @fused(twin=composed_softplus, backward=softplus_backward, inputs=["x"])
-    def softplus(x):
-        tail = np.exp(-np.abs(x))
-        return np.maximum(x, 0) + np.log1p(tail), tail
+    def composed_softplus(x):
+        return log(1 + exp(x))
 
     def softplus_backward(g, kept, x):
-        return [g * np.where(x > 0, 1, kept) / (1 + kept)]
+        return [g * where(x > 0, 1, kept) / (1 + kept)]
+
+    @fused(twin=composed_softplus, backward=softplus_backward, inputs=["x"])
+    def softplus(x):
+        xp = array_module(x)
+        tail = xp.exp(-xp.abs(x))
+        return xp.maximum(x, 0) + xp.log1p(tail), tail
 
 `backward` is called with `g`, the gradient of the output (a list, if there are several), and what
 it names after it: arguments of the op, `kept` (the second thing that the forward returned), and

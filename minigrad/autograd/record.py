@@ -42,7 +42,9 @@ P = ParamSpec("P")
 Rule = Callable[..., Any]
 
 
-def differentiable(**rules: Rule) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]:
+def differentiable(
+    *wrong: Any, **rules: Rule
+) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]:
     """Make a function on arrays a differentiable op, with one rule for each input.
 
     Parameters
@@ -61,8 +63,14 @@ def differentiable(**rules: Rule) -> Callable[[Callable[P, Array]], Callable[P, 
     Raises
     ------
     TypeError
-        where the op is declared, if a rule is for, or names, something that does not exist.
+        where the op is declared, if there is no rule, or one is for, or names, something that does
+        not exist.
     """
+    if wrong or not rules:
+        raise TypeError(
+            "differentiable: it takes a rule for each input, by its name; write "
+            "@differentiable(a=lambda g, b: g * b, b=lambda g, a: g * a)"
+        )
     return lambda forward: called(RuleOp(forward, rules))
 
 
@@ -102,12 +110,16 @@ def run(op: Op, args: Sequence[Any]) -> Any:
         result, kept = op.on_one_device(values) if gpus else op.call(values)
     except Exception as error:
         op.fail(error, args)
-    if type(result) is tuple:
-        outputs: Any = tuple([_wrapped(x, args) for x in result])
-    elif result.dtype is not FLOAT32 and (floats := op.in_floats(args, result.dtype)):
-        return run(op, floats)
-    else:
-        outputs = _wrapped(result, args)
+    try:
+        if type(result) is tuple:
+            outputs: Any = tuple([_wrapped(x, args) for x in result])
+        elif result.dtype is not FLOAT32 and (floats := op.in_floats(args, result.dtype)):
+            return run(op, floats)
+        else:
+            outputs = _wrapped(result, args)
+    except AttributeError:
+        op.check_result(result)
+        raise
     node = None if plan is None else record(plan, parents, args, kept, outputs)
     if watchers and modes.anomaly:
         check_forward(op.name, values, [outputs], node)
@@ -253,6 +265,7 @@ class Op:
         outputs = result if type(result) is tuple else (result,)
         like = next((x for x in values if is_array(x) and not isinstance(x, np.generic)), None)
         if like is not None and self.name != "to_device" and strays(outputs, like):
+            self.check_result(result)
             raise ValueError(
                 f"{self.name}: its arrays are on the GPU, but it gave one on the CPU; an op asks "
                 "minigrad.array_module(x) for the library to use"
@@ -275,6 +288,15 @@ class Op:
             raise error
         text = str(error).removeprefix(f"{self.name}: ")
         raise type(error)(f"{self.name}: {text} (called with {shown})") from error
+
+    def check_result(self, result: Any) -> None:
+        """Raise a TypeError unless the plain function has given an array, or a tuple of them."""
+        for x in result if type(result) is tuple else (result,):
+            if not is_array(x):
+                raise TypeError(
+                    f"{self.name}: the function gave {type(x).__name__} {told(x)}; an op is a "
+                    "function on arrays that gives an array, or with joint or fused a tuple of them"
+                )
 
     def refuse(self, name: str) -> NoReturn:
         """Raise the error for a tensor that requires a gradient where there is no derivative."""

@@ -33,15 +33,15 @@ def walk(
     create_graph: bool,
     wanted: frozenset[Node] | None = None,
 ) -> dict[Node, Any]:
-    """Walk back from the nodes in `gradients`; return those of the `wanted` nodes (None: leaves).
+    """Walk back from the nodes in `gradients`; return the gradients of `wanted` (None: of leaves).
 
     With `keep` what the nodes saved is kept for another walk; with `create_graph` the gradients are
     Tensors instead of arrays, and the walk itself is recorded.
 
-    At heart it is this::
+    At heart it is this, where `pending` is at first `gradients`, and a heap finds the youngest::
 
-        while heap:
-            node = youngest(heap)
+        while pending:
+            node = youngest(pending)
             g = pending.pop(node)
             if isinstance(node, Leaf):
                 found[node] = g
@@ -52,6 +52,7 @@ def walk(
     useful = None if wanted is None else _leading_to(wanted, gradients)
     start = {node.parents[0] if isinstance(node, Output) else node for node in gradients}
     pending, found, heap = gradients, {}, sorted((-node.stamp, node) for node in gradients)
+    # `heap` is sorted, and so a heap already; the youngest node has the least of -stamp
     mine: set[Node] = set()  # the nodes whose pending gradient is an array made here, by adding
     while heap:
         node = heappop(heap)[1]
@@ -69,8 +70,11 @@ def walk(
         for parent, d in zip(parents, _pulled(node, g, useful, create_graph, start), strict=True):
             if d is None:
                 continue
-            if d.shape != parent.shape or d.dtype is not parent.dtype:
-                d = _fitted(d, parent, node)
+            try:
+                if d.shape != parent.shape or d.dtype is not parent.dtype:
+                    d = _fitted(d, parent, node)
+            except AttributeError:
+                raise _no_array(d, node) from None
             if parent in pending:
                 pending[parent] = _sum(parent, pending[parent], d, mine)
             else:
@@ -93,6 +97,9 @@ def _pulled(
     if gpus and node.plan.name != "to_device":
         like = elements(next(x for x in g if x is not None) if isinstance(g, list) else g)
         if strayed := strays(gradients, like):
+            for d in gradients:
+                if isinstance(d, int | float):
+                    raise _no_array(d, node)
             raise TapeError(
                 f"{node.plan.name}: a rule gave a gradient on {strayed}, but its op is on "
                 f"{device_of(like)}; it asks minigrad.array_module(g) for the library to use"
@@ -172,10 +179,18 @@ def _fitted(d: Any, parent: Node, node: Node) -> Any:
         if node.dtype == parent.dtype:
             raise TapeError(
                 f"{node.plan.name}: a rule gave a {d.dtype} gradient for a {parent.dtype} input; "
-                "a NumPy scalar or array of another dtype in the rule is the usual cause"
+                "a NumPy scalar or array of another dtype in the rule is the usual cause, or an op "
+                "of Python numbers alone, which gives float32"
             )
         d = d.astype(parent.dtype)  # the op itself mixed dtypes; each input gets its own back
     return d
+
+
+def _no_array(d: Any, node: Node) -> TapeError:
+    return TapeError(
+        f"{node.plan.name}: a rule gave {told(d)} as a gradient; expected an array, which it is if "
+        "the rule uses g, as in g * 2"
+    )
 
 
 def _freed_error(name: str, at_start: bool) -> TapeError:

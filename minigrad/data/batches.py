@@ -107,6 +107,7 @@ def batchify(
         raise ValueError(
             f"batchify: {len(sequence)} tokens are too few for batch_size={batch_size}: at least "
             f"{2 * batch_size} are needed, an input and a target for each stream"
+            + (f"; a longer text, or batch_size={len(sequence) // 2}" if len(sequence) > 1 else "")
         )
     streams = sequence[: length * batch_size].reshape(batch_size, length).T
     if isinstance(ids, np.ndarray) and ids.itemsize < 8:

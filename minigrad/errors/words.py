@@ -300,6 +300,8 @@ def unknown(
     else:
         from difflib import get_close_matches
 
-        if near := get_close_matches(name, known, n=1, cutoff=0.75):
+        near = get_close_matches(name, known, cutoff=0.75)
+        near.sort(key=lambda other: sorted(other) != sorted(name))  # tahn: tanh before tan
+        if near:
             message += f"; did you mean {near[0]!r}?"
     return AttributeError(message, name=name)

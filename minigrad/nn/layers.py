@@ -92,7 +92,7 @@ class Embedding(Module):
     """One vector for each of the ids 0 to num_embeddings - 1, the row of `weight` with that number.
 
     It is the product of one-hot vectors with the weight matrix, without the multiplications. The
-    `weight` is the E (or W_e, W_x) of lecture notes, with a word's vector as a row.
+    `weight` is the E (or W_e) of lecture notes, with a word's vector as a row.
 
     Parameters
     ----------

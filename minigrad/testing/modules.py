@@ -12,6 +12,7 @@ from minigrad.arrays import random
 from minigrad.arrays.library import bare
 from minigrad.autograd.node import Leaf
 from minigrad.creation import tensor
+from minigrad.errors.values import told
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
 from minigrad.testing.differences import GradientError
@@ -49,6 +50,11 @@ def check_layer(
     order, step, rtol, atol
         as in `check_gradients`.
     """
+    if not isinstance(layer, Module):
+        raise TypeError(
+            f"check_layer: layer must be an nn.Module, not {told(layer)}; write "
+            "check_layer(MyLayer(3, 4), x)"
+        )
     name = type(layer).__name__
     state = random.generator().bit_generator.state
     try:

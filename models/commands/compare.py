@@ -229,11 +229,13 @@ def _rows(runs: Sequence[Summary]) -> list[list[Text]]:
         return value.replace(run.unit.short, "").strip() if short else value
 
     varied = differences([run.settings for run in runs])
-    headings = [
-        *("run", *(name.replace("_", " ") for name in varied)),
+    results = [
         *("parameters", "steps", "epochs", "time", "tokens/s"),
         *(f"train{short}", f"best valid{short}", "at step", f"test{short}"),
     ]
+    # how many steps were to be done is a setting, how many were done a result
+    settings = [f"--{name}" if name in results else name.replace("_", " ") for name in varied]
+    headings = ["run", *settings, *results]
     rows = [[Text(heading, "bold") for heading in headings]]
     best = _lowest(runs, "best_valid_loss") if short else None
     best_test = _lowest(runs, "test_loss") if short else None

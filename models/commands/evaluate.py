@@ -284,9 +284,7 @@ def _told_method(method: str, options: dict[str, Any]) -> str:
 
 
 def _told(figures: dict[str, Any]) -> str:
-    special = [
-        f"{figures[name]:,} <{name}>" for name in ("unk", "eos") if figures[name] is not None
-    ]
+    special = [f"{figures[name]:,} <{name}>" for name in ("unk", "eos") if figures[name]]
     among = f", {' and '.join(special)} among them counted as in the papers" if special else ""
     spelled = ", <unk> not spelled out" if figures["unk"] else ""
     speed = figures["tokens"] / max(figures["seconds"], 1e-3)

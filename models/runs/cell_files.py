@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad import nn
+from minigrad import Tensor, nn
 from minigrad.training import evaluating
 from models.devices import device_of, moved, using
 from models.rnnlm import RNNLM
@@ -61,7 +61,8 @@ def cell_of(s: Settings, given: str | None, command: str, sha256: str = "") -> O
         command to give.
     """
     if given is not None and kept("cell", given) != kept("cell", s.cell):
-        raise ValueError(f"--cell {given}: the cell of the run is {s.cell_name}")
+        right = "leave out --cell" if s.own_cell is None else f"write --cell FILE.py:{s.cell_name}"
+        raise ValueError(f"--cell {given}: the cell of the run is {s.cell_name}; {right}")
     if s.own_cell is None:
         return None
     file, name = s.own_cell
@@ -88,6 +89,8 @@ def load_cell(text: str) -> OwnCell:
     """
     file, _, name = text.rpartition(":")
     path = Path(file)
+    if not file:
+        raise ValueError(f"--cell {text}: a cell of your own is given as FILE.py:{name}")
     if not path.is_file():
         raise FileNotFoundError(f"--cell {text}: there is no file {file!r}")
     source, module, folder = path.read_bytes(), ModuleType(MODULE), str(path.absolute().parent)
@@ -118,28 +121,46 @@ def try_cell(cell: OwnCell, s: Settings) -> None:
     Raises
     ------
     ValueError
-        if that can't be done. If a second model from the same seed is another one, a warning says
-        that the seed does not decide all.
+        if that can't be done. A warning tells of parameters that no gradient reaches, of float64
+        where float32 went in, and if a second model from the same seed is another one.
     """
     with np.errstate(all="ignore"), using(s.device), _told(s.cell):
-        first, second = (_trained(cell, s) for _ in range(2))
-    if first != second:
+        (model, loss), again = (_trained(cell, s) for _ in range(2))
+    if _bits(model, loss) != _bits(*again):
         warn(
             f"{s.cell_name} draws from elsewhere than the run, so the same --seed does not give "
             "the same run. nn.init, nn.Dropout, or an argument rng of the cell draw from the run"
         )
+    parameters = model.recurrent[0].named_parameters()
+    lost = [name for name, p in parameters if p.requires_grad and p.grad is None]
+    if lost:
+        warn(
+            f"{s.cell_name}: no gradient reaches {', '.join(lost)}, so training leaves them as "
+            "they are. Either the cell does not use them, or it computes with .data or .numpy(), "
+            "which are off the tape"
+        )
+    if loss.dtype != model.output.weight.dtype:
+        warn(
+            f"{s.cell_name} makes {loss.dtype} of {model.output.weight.dtype}, which takes twice "
+            "the time. The usual cause is an array that NumPy made: write np.ones(n, x.dtype)"
+        )
 
 
-def _trained(cell: OwnCell, s: Settings) -> list[bytes]:
-    """The parameters and gradients of a model of two tokens after two time steps."""
+def _trained(cell: OwnCell, s: Settings) -> tuple[RNNLM, Tensor]:
+    """A model of two tokens after two time steps, there and back; and its loss."""
     model = RNNLM(**model_arguments(s, 2, cell.make), rng=np.random.default_rng(s.seed))
     ids = moved(np.zeros((2, s.batch_size), int), device_of(model.to(s.device)))
     objective = model.objective(ids, ids)
     objective.total.backward()
     with evaluating(model):
         model(ids[:, :1])
+    return model, objective.loss
+
+
+def _bits(model: RNNLM, loss: Tensor) -> list[bytes]:
+    """A loss, the parameters and their gradients."""
     values = [each for p in model.parameters() for each in (p, p.grad) if each is not None]
-    return [value.numpy().tobytes() for value in (objective.loss, *values)]
+    return [value.numpy().tobytes() for value in (loss, *values)]
 
 
 @contextmanager

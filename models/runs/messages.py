@@ -92,8 +92,8 @@ def results(
     minutes, rest = divmod(round(seconds), 60)
     lines = [
         f"Trained in {minutes} min {rest} s.",
-        f"validation loss {best['loss']:.3f} · {unit.told(best['loss'])}, after step "
-        f"{best['step']:,}: those weights are kept as the best",
+        f"best validation loss {best['loss']:.3f} · {unit.told(best['loss'])}, after step "
+        f"{best['step']:,}; its weights are kept",
     ]
     if test is not None:
         told = f"test loss {test:.3f} · {unit.told(test)}"

@@ -442,6 +442,32 @@ def test_a_rule_for_nothing_or_that_names_nothing_fails_where_it_is_declared():
         mg.joint(backward=lambda g, z: [g], inputs=["x"])(lambda x: (x, None))
 
 
+def test_an_op_without_any_rule_is_refused_where_it_is_declared():
+    with pytest.raises(TypeError, match="differentiable: it takes a rule for each input"):
+        mg.differentiable(lambda a, b: a * b)
+    with pytest.raises(TypeError, match="differentiable: it takes a rule for each input"):
+        mg.differentiable()
+
+
+@pytest.mark.parametrize("result", [None, 1, mg.ones(2), (np.ones(2), None)], ids=repr)
+def test_an_op_whose_function_gives_no_array_is_named(result):
+    @mg.differentiable(x=lambda g: g)
+    def forgetful(x):
+        return result
+
+    with pytest.raises(TypeError, match=r"forgetful: the function gave .*on arrays"):
+        forgetful(leaf(1.0, 2.0))
+
+
+def test_a_rule_that_gives_a_number_is_named():
+    @mg.differentiable(x=lambda g: 3.0)
+    def steep(x):
+        return x * 3
+
+    with raises(r"steep: a rule gave 3\.0 as a gradient; .* uses g"):
+        steep(leaf(1.0)).backward()
+
+
 def test_an_op_of_ones_own_is_recorded_named_and_differentiable_twice():
     @mg.differentiable(x=lambda g, x: g * 3 * x**2)
     def cube(x):

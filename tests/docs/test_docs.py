@@ -51,6 +51,38 @@ def test_links_between_pages_and_to_files_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+FILES = {
+    path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+    for room in ("minigrad", "models", "examples", "tests", "benchmarks")
+    for path in (ROOT / room).rglob("*.py")
+}
+
+
+def files_called(name):
+    return [file for file in FILES if f"/{file}".endswith(f"/{name}")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_files_and_rooms_that_a_page_names_are_there(page):
+    text = page.read_text("utf-8")
+    for name in re.findall(r"`([\w/]+\.py)`", text):
+        assert name == "mgu.py" or files_called(name), name  # the reader's own
+    for room in re.findall(r"`((?:minigrad|models|examples|tests|benchmarks)/[\w/]*)`", text):
+        assert (ROOT / room).is_dir(), room
+    for name, file in re.findall(r"`(\w+)` in\s+`([\w/]+\.py)`", text):
+        made = re.compile(rf"(def |class |^){name}\b", re.M)
+        assert any(made.search(FILES[path]) for path in files_called(file)), name
+
+
+def test_the_reading_order_says_how_long_a_file_is():
+    """Nearly: it need not be changed with every line."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\S+\.py)` \| (\d+) \|", page, re.M)
+    assert len(rows) > 10
+    for file, told in rows:
+        assert int(told) == pytest.approx(FILES[file].count("\n"), rel=0.2, abs=10), file
+
+
 def test_the_docstring_of_the_package_runs():
     code = "\n".join(line[4:] for line in mg.__doc__.splitlines() if line.startswith("    "))
     namespace = {}

@@ -80,6 +80,8 @@ def test_near_misses_and_what_nobody_knows():
         mg.concatenat
     with pytest.raises(AttributeError, match=r"minigrad.optim.*'Adan'; did you mean 'Adam'\?"):
         optim.Adan
+    with pytest.raises(AttributeError, match=r"'tahn'; did you mean 'tanh'\?"):  # not 'tan'
+        mg.tahn
     with pytest.raises(AttributeError, match=r"module 'minigrad' has no attribute 'qqqq'$"):
         mg.qqqq
 

@@ -8,6 +8,7 @@ import double
 import numpy as np
 import pytest
 from double import cupy as xp
+from double.names import NAMES
 from double.semantics import outcome, table
 
 host = pytest.mark.host("it asks the double itself")
@@ -33,6 +34,12 @@ def test_the_installed_cupy_does_so(expression, expected):
     from cupyx.scipy import special
 
     assert outcome(expression, cupy, cupyx, special) == expected
+
+
+@host
+def test_it_has_all_elementwise_functions_of_cupy(x):
+    assert all(isinstance(getattr(xp, name), xp.ufunc) for name in NAMES["ufuncs"])
+    np.testing.assert_array_equal(xp.sinc(x).get(), np.sinc(x.get()))  # no ufunc of NumPy's
 
 
 REFUSED = [

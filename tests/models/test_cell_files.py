@@ -262,10 +262,40 @@ class Late(Cell):
         if Late.calls > 300:
             raise RuntimeError("enough\\nof this")
         return super().forward(x, h)
+
+class OffTheTape(Cell):
+    def forward(self, x, h):
+        h = mg.tensor(super().forward(x, h)[0].numpy())
+        return h, h
+
+class Wide(Cell):
+    def forward(self, x, h):
+        h = super().forward(x, h)[0] * mg.tensor(np.ones(1))
+        return h, h
 """
 
 
 class TestErrors:
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("Cell", ""),
+            ("OffTheTape", "no gradient reaches cell_l0.W.weight, cell_l0.W.bias"),
+            ("Wide", "Wide makes float64 of float32"),
+        ],
+    )
+    def test_what_a_cell_should_not_do_is_told_of(self, text, tmp_path, name, told):
+        (tmp_path / "cell.py").write_text(CELL)
+        result = succeeds(begin(text, tmp_path / "out", cell=f"{tmp_path / 'cell.py'}:{name}"))
+        assert ("Warning" in result.stderr) == bool(told)
+        assert told in " ".join(result.stderr.split())
+
+    def test_the_commands_say_what_to_write(self, run, text, tmp_path):
+        fails(call("sample", run, "--cell", "DrawingCell"), "is given as FILE.py:DrawingCell")
+        fails(call("sample", run, "--cell", FILE), "is DrawingCell; write --cell FILE.py:Drawing")
+        succeeds(begin(text, tmp_path / "gru", cell="gru"))
+        fails(call("sample", tmp_path / "gru", "--cell", OWN), "is GRU; leave out --cell")
+
     @pytest.mark.parametrize(
         ("name", "told"),
         [

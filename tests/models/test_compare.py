@@ -77,6 +77,12 @@ class TestTable:
         assert result.stdout.splitlines()[-1] == "--out FILE.png draws the losses"
         assert sorted(path.name for path in runs.parent.iterdir()) == ["runs"]
 
+    def test_a_setting_and_a_result_of_one_name(self, runs):
+        make(runs / "long", config='cell = "lstm"\nlr = 0.002\nsteps = 40\n')
+        assert [
+            (row["--steps"], row["steps"]) for row in table(call("runs/lstm", "runs/long").stdout)
+        ] == [("–", "30"), ("40", "30")]
+
     def test_a_picture_on_demand(self, runs):
         result = call("runs/lstm", "runs/gru", "--out", "both.png")
         assert result.stdout.splitlines()[-1] == "picture: both.png"

@@ -27,6 +27,7 @@ thorough = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow
 
 
 def draw_case(data, name):
+    assert name in CASES, f"{name} has no case: write one in cases.py, or beside it"
     return data.draw(CASES[name], label=name)
 
 

@@ -228,3 +228,8 @@ def test_a_wrong_layer(fault, training):
     check_layer(Right().train(training), X, order=2)
     with pytest.raises(CAUGHT, match=FAULTS[fault]):
         check_layer(fault().train(training), X)
+
+
+def test_a_class_is_no_layer():
+    with pytest.raises(TypeError, match=r"check_layer: layer must be .*write check_layer\(MyLayer"):
+        check_layer(Right, X)

@@ -125,9 +125,9 @@ def at_hand(source: str | os.PathLike[str]) -> bool:
 
 
 def load_text(source: str | os.PathLike[str] = PYTHON_DOCS) -> str:
-    """The whole text that `source` means, as in `find_text`.
+    """The whole text that `source` means: a file, or what else `find_text` takes.
 
-    If it is a corpus with parts, they are joined.
+    If it is a corpus with parts, they are joined. The default is Python's own documentation.
 
     Raises
     ------

@@ -201,7 +201,8 @@ def _lstm_backward(
     # fmt: on
     by_dc = all_delta[..., : 3 * H].reshape(*steps.lead, 3, H)
     delta, delta_ifg, delta_o, dc_dh, f = map(steps.each, (all_delta, by_dc, delta_o, dc_dh, f))
-    # dh[t] and dc[t]: first dh and dc of the next step, then dh' and dc', in the end dh and dc
+    # dh[t] and dc[t]: first dh and dc of the next step, then dh' and dc', in the end dh and dc;
+    # dc_ifg[t] is dc[t] itself, seen so that it stands beside three gates
     dh, dc, dc_ifg = map(steps.running, (dh_0, dc_0, dc_0[:, None]))
     change = steps.running(steps.scratch(H))
     # fmt: off

@@ -17,7 +17,7 @@ W_xh                    ``weight_ih_l0``
 W_hh                    ``weight_hh_l0``
 b                       ``bias_ih_l0 + bias_hh_l0``
 W_hy                    the ``weight`` of the output layer, an `nn.Linear`
-E (or W_e, W_x)         the ``weight`` of an `nn.Embedding`
+E (or W_e)              the ``weight`` of an `nn.Embedding`
 ======================  ===================================
 
 Each layer and direction is one op for the whole sequence (`fused.py`). With ``unroll=True`` its

@@ -14,7 +14,7 @@ def missing(module, name):
     if name in NAMES[module] or (module == "cupy" and name in NAMES["ufuncs"]):
         return NotImplementedError(
             f"CuPy has {module}.{name}, but the strict double does not model it: "
-            "add it to tests/gpu/double"
+            "add it to tests/gpu/double/catalogue.py (docs/architecture.md, How to add an op)"
         )
     return AttributeError(f"CuPy {NAMES['version']} has no {module}.{name}")
 
@@ -42,8 +42,11 @@ def parameters(owner, name):
 
     It raises TypeError for those that CuPy's does not take. A method's array is no argument.
     """
-    words = NAMES[owner][name]
-    assert words is not None, f"{owner}.{name} is no function"
+    words = NAMES[owner].get(name)
+    assert words is not None, (
+        f"CuPy has no function {owner}.{name} with names for its arguments; if it is elementwise, "
+        "the double has it already"
+    )
     expected, is_method = signature(words), owner in ("ndarray", "Generator", "ufunc")
 
     def given(args, kwargs):

@@ -119,11 +119,13 @@ def _special(function):
     return each
 
 
-UFUNCS = {
-    name: _make(name, getattr(np, name))
-    for name in NAMES["ufuncs"]
-    if isinstance(getattr(np, name, None), np.ufunc)
-}
+def _numpys(name):
+    """NumPy's function of that name, which is not always a ufunc where CuPy's is."""
+    function = getattr(np, name)
+    return function if isinstance(function, np.ufunc) else arithmetic.as_ufunc(function)
+
+
+UFUNCS = {name: _make(name, _numpys(name)) for name in NAMES["ufuncs"]}
 SPECIAL = {name: _make(name, _special(getattr(math, name)), "special") for name in ("erf", "erfc")}
 
 # ----------------------------------------------------------------------------- operators
