@@ -239,7 +239,7 @@ class Tensor(Given):
 
     @property
     def data(self) -> Array:
-        """The array itself, off the  Assigning to it counts as a change in place."""
+        """The array itself, off the tape. Assigning to it counts as a change in place."""
         return self._array
 
     @data.setter
