@@ -55,8 +55,8 @@ def joint(*, backward: Rule, inputs: Sequence[str], several: bool = False) -> An
     """Declare an op with several outputs, or with a list of inputs, and one backward for all.
 
     `backward` is written with minigrad's ops, so it serves every order of derivative. It is given
-    zeros for an output that nobody used. `several` says in the op's signature, and to type checkers,
-    that the result is a tuple.
+    zeros for an output that nobody used. `several` says in the op's signature, and to type
+    checkers, that the result is a tuple.
     """
     return lambda forward: called(JointOp(forward, inputs, backward, None, (), several))
 
@@ -185,10 +185,13 @@ class JointOp(Op):
         return None  # `operands` has seen to it
 
     def plan(self, needs: int) -> JointPlan:
-        for i, (name, is_input) in enumerate(zip(self.parameters, self.inputs, strict=True)):
-            if needs >> i & 1 and not is_input:
-                self.refuse(name)
-        return JointPlan(self, [bool(needs >> i & 1) for i, a in enumerate(self.inputs) if a])
+        active = []
+        for i, is_input in enumerate(self.inputs):
+            if is_input:
+                active.append(needs >> i & 1 == 1)
+            elif needs >> i & 1:
+                self.refuse(self.parameters[i])
+        return JointPlan(self, active)
 
 
 class FlatOp(JointOp):

@@ -30,7 +30,7 @@ from typing import Any, NoReturn, ParamSpec
 import numpy as np
 
 from minigrad.arrays.devices import check_together, gpus, strays
-from minigrad.arrays.library import FLOAT32, Array, bare, is_array
+from minigrad.arrays.library import FLOAT32, Array, as_array, bare, is_array
 from minigrad.autograd.modes import check_forward, modes, watchers
 from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
 from minigrad.autograd.operands import float_dtype, number, operand, own, with_floats
@@ -99,16 +99,21 @@ def run(op: Op, args: Sequence[Any]) -> Any:
         values = [bare(a) for a in args]
     try:
         result, kept = op.on_one_device(values) if gpus else op.call(values)
+        if runs_bare:
+            return result
+        outputs: Any = (
+            tuple([_wrapped(x, args) for x in result])
+            if type(result) is tuple
+            else _wrapped(result, args)
+        )
     except Exception as error:
         op.fail(error, args)
-    if runs_bare:
-        return result
-    if type(result) is tuple:
-        outputs: Any = tuple([_wrapped(x, args) for x in result])
-    elif result.dtype is not FLOAT32 and (floats := op.in_floats(args, result.dtype)):
+    if (
+        type(outputs) is Tensor
+        and outputs._array.dtype is not FLOAT32
+        and (floats := op.in_floats(args, outputs._array.dtype))
+    ):
         return run(op, floats)
-    else:
-        outputs = _wrapped(result, args)
     node = None if plan is None else record(plan, parents, args, kept, outputs)
     if watchers and modes.anomaly:
         check_forward(op.name, values, [outputs], node)
@@ -134,7 +139,11 @@ def record(
 
 def _wrapped(result: Any, args: Sequence[Any]) -> Tensor:
     """A Tensor around a result; if that is a view of an input, they share one memory, one clock."""
-    data = np.asarray(result) if isinstance(result, np.generic) else result
+    if type(result) is np.float32:
+        data = np.asarray(result)
+    else:
+        is_usual = type(result) is np.ndarray and result.dtype is FLOAT32
+        data = result if is_usual else as_array(result)
     tensor = wrap(data)
     base = data if data.base is None else data.base
     for a in args:

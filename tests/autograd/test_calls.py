@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -113,3 +114,34 @@ def test_an_op_that_is_declared_anew_at_each_step_leaves_nothing_behind():
         assert gc.collect() < 50
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda f: mg.differentiable(x=lambda g: g)(f),
+        lambda f: mg.joint(backward=lambda g: [g], inputs=["x"])(wraps(f)(lambda x: (f(x), None))),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_an_op_gives_is_made_a_tensor_of_real_numbers_or_refused(declare, dtype):
+    """Whatever its plain function gives: a number, a list, an array of another kind."""
+    x = mg.tensor([1.0, 2.0, 3.0], dtype=dtype, requires_grad=True)
+
+    def call(f):
+        return declare(f)(x)
+
+    for good in (lambda x: 3.0, lambda x: x.sum(), lambda x: [x, x], lambda x: x.astype(">f4")):
+        y = call(good)
+        assert type(y._array) is np.ndarray
+        assert y.dtype.isnative
+        np.testing.assert_array_equal(y.numpy(), good(x.numpy()))
+    for bad in (
+        lambda x: None,
+        lambda x: x * 1j,
+        lambda x: x.astype(object),
+        lambda x: np.ma.array(x),
+    ):
+        with pytest.raises(TypeError, match=r"called with x: float\d\d \(3,\)"):
+            call(bad)
+    assert not call(lambda x: x > 0).requires_grad
