@@ -24,7 +24,7 @@ None, for each input; the items of an input that is a list count one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Literal, Protocol, overload
 
 from minigrad.arrays.devices import beside
@@ -59,9 +59,10 @@ def joint(*, backward: Rule, inputs: Sequence[str], several: bool = False) -> An
     """Declare an op with several outputs, or with a list of inputs, and one backward for all.
 
     `backward` is written with minigrad's ops, so it serves every order of derivative. It is given
-    zeros for an output that nobody used. `several` tells type checkers that the result is a tuple.
+    zeros for an output that nobody used. `several` says in the op's signature, and to type
+    checkers, that the result is a tuple.
     """
-    return lambda forward: called(JointOp(forward, inputs, backward, None, ()))
+    return lambda forward: called(JointOp(forward, inputs, backward, None, (), several))
 
 
 @overload
@@ -100,7 +101,7 @@ def fused(
     """
 
     def decorate(forward: Callable[..., Any]) -> Any:
-        op = called(JointOp(forward, inputs, backward, twin, kept_outputs))
+        op = called(JointOp(forward, inputs, backward, twin, kept_outputs, several))
         op.twin = twin
         return op
 
@@ -121,8 +122,9 @@ class JointOp(Op):
         backward: Rule,
         twin: Callable[..., Any] | None,
         kept_outputs: Sequence[int] | None,
+        several: bool,
     ) -> None:
-        super().__init__(forward, inputs)
+        super().__init__(forward, inputs, "tuple[Tensor, ...]" if several else "Tensor")
         self.backward, self.twin, self.kept_outputs = backward, twin, kept_outputs
         self.numbers = True  # whether an input may stay a Python number
         self.lists = [
@@ -137,15 +139,11 @@ class JointOp(Op):
         self.wants = [known.index(name) for name in names_wanted(backward, self)]
         self.wanted = [i in self.wants for i in range(self.arity)]
         self.keeps = [twin is not None or wanted for wanted in self.wanted]
-        self.of_lengths = lru_cache(maxsize=64)(self._of_lengths)
 
     def flattened(self, args: Sequence[Any]) -> tuple[Op, Sequence[Any]]:
         """The op whose inputs are the items of the lists in `args`, and its arguments."""
         items = [list(a) if is_list else [a] for a, is_list in zip(args, self.lists, strict=True)]
-        return self.of_lengths(tuple(map(len, items))), [a for part in items for a in part]
-
-    def _of_lengths(self, lengths: tuple[int, ...]) -> FlatOp:
-        return FlatOp(self, lengths)
+        return flat_op(self, tuple(map(len, items))), [a for part in items for a in part]
 
     def grouped(self, args: Sequence[Any]) -> Sequence[Any]:
         """The arguments of the plain function: the reverse of `flattened`."""
@@ -164,10 +162,10 @@ class JointOp(Op):
 
     def operands(self, args: Sequence[Any]) -> tuple[Any, ...]:
         inputs = self.inputs_of(args)
+        if not any(isinstance(a, Tensor) for a in inputs):
+            inputs = self.first_tensors(inputs)
         others = [a for a in inputs if isinstance(a, Tensor) or is_array(a)]
-        if not any(isinstance(a, Tensor) for a in others):
-            others = []
-        inputs = [operand(number(a) if others else a, others) for a in inputs]
+        inputs = [operand(number(a), others) for a in inputs]
         dtypes = [a.dtype for a in inputs if hasattr(a, "dtype")]
         if any(dtype.kind == "f" for dtype in dtypes):  # integers take the dtype of the floats
             target = float_dtype(dtypes)
@@ -190,11 +188,14 @@ class JointOp(Op):
     def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
         return None  # `operands` has seen to it
 
-    def planned(self, needs: int) -> JointPlan:
-        for i, (name, is_input) in enumerate(zip(self.parameters, self.inputs, strict=True)):
-            if needs >> i & 1 and not is_input:
-                self.refuse(name)
-        return JointPlan(self, [bool(needs >> i & 1) for i, a in enumerate(self.inputs) if a])
+    def plan(self, needs: int) -> JointPlan:
+        active = []
+        for i, is_input in enumerate(self.inputs):
+            if is_input:
+                active.append(needs >> i & 1 == 1)
+            elif needs >> i & 1:
+                self.refuse(self.parameters[i])
+        return JointPlan(self, active)
 
 
 class FlatOp(JointOp):
@@ -213,7 +214,6 @@ class FlatOp(JointOp):
             self.inputs += [op.inputs[i]] * len(names)
             self.wanted += [op.wanted[i]] * len(names)
             self.keeps += [op.keeps[i]] * len(names)
-        self.plan = cache(self.planned)
 
     def grouped(self, args: Sequence[Any]) -> Sequence[Any]:
         rest = iter(args)
@@ -224,6 +224,10 @@ class FlatOp(JointOp):
 
     def fail(self, error: Exception, args: Sequence[Any]) -> Any:
         self.whole.fail(error, self.grouped(args))
+
+
+flat_op = lru_cache(maxsize=64)(FlatOp)
+"""Not kept by the op itself: an op and what it keeps would make a cycle."""
 
 
 class JointPlan:

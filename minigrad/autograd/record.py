@@ -23,14 +23,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, wraps
+from functools import wraps
 from operator import itemgetter
 from typing import Any, NoReturn, ParamSpec
 
 import numpy as np
 
 from minigrad.arrays.devices import check_together, gpus, strays
-from minigrad.arrays.library import FLOAT32, Array, bare, is_array
+from minigrad.arrays.library import FLOAT32, Array, as_array, bare, is_array
 from minigrad.autograd.modes import check_forward, modes, watchers
 from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
 from minigrad.autograd.operands import float_dtype, number, operand, own, with_floats
@@ -90,16 +90,15 @@ def called(op: Op) -> Any:
             args = op.bind(args, kwargs)
         return run(*op.flattened(args)) if op.nested else run(op, args)
 
-    apply.op = op  # type: ignore[attr-defined]
+    apply.op, apply.__signature__ = op, op.signature  # type: ignore[attr-defined]
     return apply
 
 
 def run(op: Op, args: Sequence[Any]) -> Any:
     """Call `op` with all its arguments, by position."""
     values, parents, needs, usual = op.read(args)
-    if not usual:
-        if op.is_bare(args):
-            return op.call(values)[0]
+    runs_bare = not usual and op.is_bare(args)
+    if not usual and not runs_bare:
         args = op.operands(args)
         values, parents, needs, _ = op.read(args)
     plan = op.plan(needs) if parents and modes.recording else None
@@ -108,18 +107,21 @@ def run(op: Op, args: Sequence[Any]) -> Any:
         values = [bare(a) for a in args]
     try:
         result, kept = op.on_one_device(values) if gpus else op.call(values)
+        if runs_bare:
+            return result
+        outputs: Any = (
+            tuple([_wrapped(x, args) for x in result])
+            if type(result) is tuple
+            else _wrapped(result, args)
+        )
     except Exception as error:
         op.fail(error, args)
-    try:
-        if type(result) is tuple:
-            outputs: Any = tuple([_wrapped(x, args) for x in result])
-        elif result.dtype is not FLOAT32 and (floats := op.in_floats(args, result.dtype)):
-            return run(op, floats)
-        else:
-            outputs = _wrapped(result, args)
-    except AttributeError:
-        op.check_result(result)
-        raise
+    if (
+        type(outputs) is Tensor
+        and outputs._array.dtype is not FLOAT32
+        and (floats := op.in_floats(args, outputs._array.dtype))
+    ):
+        return run(op, floats)
     node = None if plan is None else record(plan, parents, args, kept, outputs)
     if watchers and modes.anomaly:
         check_forward(op.name, values, [outputs], node)
@@ -145,7 +147,15 @@ def record(
 
 def _wrapped(result: Any, args: Sequence[Any]) -> Tensor:
     """A Tensor around a result; if that is a view of an input, they share one memory, one clock."""
-    data = np.asarray(result) if isinstance(result, np.generic) else result
+    if type(result) is np.ndarray and result.dtype is FLOAT32:
+        data = result
+    elif is_array(result) or isinstance(result, int | float | list):
+        data = as_array(result)
+    else:
+        raise TypeError(
+            f"the function gave {told(result)}; an op is a function on arrays that gives an array, "
+            "or with joint or fused a tuple of arrays"
+        )
     tensor = wrap(data)
     base = data if data.base is None else data.base
     for a in args:
@@ -165,10 +175,12 @@ class Op:
 
     nested = False  # whether an input is a list of Tensors
 
-    def __init__(self, forward: Callable[..., Any], inputs: Iterable[str]) -> None:
+    def __init__(
+        self, forward: Callable[..., Any], inputs: Iterable[str], result: str = "Tensor"
+    ) -> None:
         self.forward = forward
         self.name = forward.__name__.strip("_")
-        self.signature = inspect.signature(forward)
+        self.signature = inspect.signature(forward).replace(return_annotation=result)
         self.parameters = list(self.signature.parameters)
         self.arity = len(self.parameters)
         self.known = set(self.parameters)
@@ -181,7 +193,6 @@ class Op:
             if name not in self.parameters:
                 raise TypeError(f"{self.name}: a rule for {name!r}, which is no parameter")
         self.inputs = [name in inputs for name in self.parameters]
-        self.plan = cache(self.planned)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """All arguments by position, defaults filled in; TypeError as a call would raise."""
@@ -236,15 +247,29 @@ class Op:
 
     def operands(self, args: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments with each input, and each NumPy array, as what it means beside the rest."""
+        if not any(isinstance(a, Tensor) for a in args):
+            inputs = iter(self.first_tensors(self.inputs_of(args)))
+            pairs = zip(args, self.inputs, strict=True)
+            args = [next(inputs) if is_input else a for a, is_input in pairs]
         others = [a for a in args if isinstance(a, Tensor) or is_array(a)]
-        if not any(isinstance(a, Tensor) for a in others):
-            others = []  # numbers and lists, of which the first Tensors are made
         return tuple(
-            operand(number(a) if others else a, others) if is_input or is_array(a) else a
+            operand(number(a), others) if is_input or is_array(a) else a
             for a, is_input in zip(args, self.inputs, strict=True)
         )
 
-    def planned(self, needs: int) -> Any:
+    def first_tensors(self, inputs: Sequence[Any]) -> list[Any]:
+        """Tensors made of numbers and lists, where there is neither Tensor nor array yet.
+
+        Raises
+        ------
+        TypeError
+            if there are no numbers either, but None alone.
+        """
+        if inputs and all(a is None for a in inputs):
+            raise TypeError(f"{self.name}: expected a Tensor, an array or numbers, got None")
+        return [operand(a) for a in inputs]
+
+    def plan(self, needs: int) -> Any:
         """How to walk back, if the arguments whose bits `needs` has need a gradient.
 
         Raises
@@ -265,7 +290,6 @@ class Op:
         outputs = result if type(result) is tuple else (result,)
         like = next((x for x in values if is_array(x) and not isinstance(x, np.generic)), None)
         if like is not None and self.name != "to_device" and strays(outputs, like):
-            self.check_result(result)
             raise ValueError(
                 f"{self.name}: its arrays are on the GPU, but it gave one on the CPU; an op asks "
                 "minigrad.array_module(x) for the library to use"
@@ -288,15 +312,6 @@ class Op:
             raise error
         text = str(error).removeprefix(f"{self.name}: ")
         raise type(error)(f"{self.name}: {text} (called with {shown})") from error
-
-    def check_result(self, result: Any) -> None:
-        """Raise a TypeError unless the plain function has given an array, or a tuple of them."""
-        for x in result if type(result) is tuple else (result,):
-            if not is_array(x):
-                raise TypeError(
-                    f"{self.name}: the function gave {type(x).__name__} {told(x)}; an op is a "
-                    "function on arrays that gives an array, or with joint or fused a tuple of them"
-                )
 
     def refuse(self, name: str) -> NoReturn:
         """Raise the error for a tensor that requires a gradient where there is no derivative."""
@@ -321,14 +336,17 @@ class RuleOp(Op):
     def __init__(self, forward: Callable[..., Any], rules: dict[str, Rule]) -> None:
         super().__init__(forward, rules)
         self.rules = rules
+        self.plans: dict[int, RulePlan] = {}
         self.plan(sum(1 << i for i, is_input in enumerate(self.inputs) if is_input))  # or raises
 
-    def planned(self, needs: int) -> RulePlan:
-        active = [p for i, p in enumerate(self.parameters) if needs >> i & 1]
-        for name in active:
-            if name not in self.rules:
-                self.refuse(name)
-        return RulePlan(self, active)
+    def plan(self, needs: int) -> RulePlan:
+        if needs not in self.plans:
+            active = [p for i, p in enumerate(self.parameters) if needs >> i & 1]
+            for name in active:
+                if name not in self.rules:
+                    self.refuse(name)
+            self.plans[needs] = RulePlan(self, active)
+        return self.plans[needs]
 
     def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
         arrays = [x for x in self.inputs_of(args) if hasattr(x, "dtype")]

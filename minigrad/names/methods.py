@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.arrays.devices import check_together, gpus, library_of
-from minigrad.arrays.library import ArrayLike, DType, array_module, bare
+from minigrad.arrays.devices import beside, check_together, gpus, library_of
+from minigrad.arrays.library import ArrayLike, DType, array_module, bare, is_array
 from minigrad.autograd import tape
 from minigrad.autograd.modes import modes
 from minigrad.autograd.node import TapeError
@@ -89,7 +89,11 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
             "x[i] = v with a v that requires a gradient: write x = x.at[i].set(v), which the "
             "tape can follow, or x[i] = v.detach() for its values alone"
         )
-    values = self._array, as_index(index, self), bare(operand(value, [self]))
+    if isinstance(value, Tensor) or is_array(value):
+        value = bare(operand(value, [self]))
+    else:  # as NumPy does it: exactly, in the dtype of `self`
+        value = beside(np.asarray(value, self.dtype), self)
+    values = self._array, as_index(index, self), value
     if gpus:
         check_together("setitem", ("self", "index", "value"), values)
     operator.setitem(*values)

@@ -18,6 +18,20 @@ from minigrad.arrays.random import generator
 from minigrad.errors.values import told
 from minigrad.tensor import Tensor
 
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator
 

@@ -7,6 +7,7 @@ for arrays. Beside a Tensor, lists and NumPy's numbers mean what they mean to an
 from __future__ import annotations
 
 import builtins
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
@@ -74,6 +75,9 @@ def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]
             result = function(*given, *args[count:], **kwargs)
             return wrap(as_array(result)) if tensors and hasattr(result, "dtype") else result
 
+        if getattr(function, "__annotations__", {}).get("return") == "Array":
+            signature = inspect.signature(function).replace(return_annotation="Tensor")
+            apply.__signature__ = signature  # type: ignore[attr-defined]
         return apply
 
     return decorate

@@ -99,7 +99,7 @@ class TestLoader:
             (
                 lambda: DataLoader(iter([1, 2])),
                 TypeError,
-                r"does not have; list\(",
+                r"which a list_iterator does not have; list\(",
             ),
             (lambda: DataLoader([1], 0), ValueError, "batch_size must be at least 1, got 0"),
             (lambda: DataLoader([1], 1.5), TypeError, "batch_size must be an int, got 1.5"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from contextlib import suppress
 from graphlib import TopologicalSorter
@@ -61,6 +62,8 @@ def imports(path, known):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise AssertionError(f"{path}: a relative import, which hides where it goes")
         elif isinstance(node, ast.ImportFrom) and node.module in known:
             for alias in node.names:
                 deep = f"{node.module}.{alias.name}"
@@ -114,22 +117,33 @@ def names_of_minigrad(path):
                 yield node.module, alias.name
                 called[alias.asname or alias.name] = f"{node.module}.{alias.name}"
     for node in ast.walk(tree):
-        name = getattr(getattr(node, "value", None), "id", None)
-        if isinstance(node, ast.Attribute) and name in called:
-            yield called[name], node.attr
+        if isinstance(node, ast.Attribute):
+            name, *inner = ast.unparse(node.value).split(".")
+            if name in called and all(map(str.isidentifier, inner)):
+                yield ".".join([called[name], *inner]), node.attr
 
 
 def test_models_take_from_minigrad_what_is_public_alone():
-    """That is what `__all__` lists: of minigrad itself, and of the modules that it lists."""
-    public = {"minigrad": {*minigrad.__all__, "__version__"}}
-    for name in minigrad.__all__:
-        if isinstance(module := getattr(minigrad, name), ModuleType):
-            public[f"minigrad.{name}"] = module.__all__
+    """That is what `__all__` lists: of minigrad itself, and of the modules that it lists.
+
+    And of its objects nothing that begins with an underscore.
+    """
+    public, rooms = {}, {"minigrad": minigrad}
+    while rooms:
+        room, module = rooms.popitem()
+        public[room] = module.__all__
+        values = {f"{room}.{name}": getattr(module, name) for name in module.__all__}
+        rooms |= {name: value for name, value in values.items() if isinstance(value, ModuleType)}
+    public["minigrad"] = [*minigrad.__all__, "__version__"]
     for path in modules("models").values():
         for module, name in names_of_minigrad(path):
             if isinstance(_found(module), ModuleType):
                 assert module in public, f"{path}: {module} is not public"
                 assert name in public[module], f"{path}: {module} has no public {name}"
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and re.match("_(?!_|asdict|replace)", node.attr):
+                owner = ast.unparse(node.value)
+                assert owner in ("self", "cls"), f"{path}: {owner}.{node.attr} is private"
 
 
 def _found(module):
@@ -137,7 +151,7 @@ def _found(module):
     with suppress(ImportError):
         return import_module(module)
     outer, _, name = module.rpartition(".")
-    return getattr(_found(outer), name)
+    return getattr(_found(outer), name, None)
 
 
 def test_few_files_lie_at_the_root():

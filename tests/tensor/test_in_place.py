@@ -157,3 +157,12 @@ def test_without_a_tape_a_sum_goes_on_as_in_numpy():
         total += mg.ones(2, requires_grad=True).sum()
     assert total.requires_grad
     assert total.item() == 6
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_an_assigned_list_is_not_rounded(dtype, kind):
+    values = [0.1, 0.3] if dtype is np.float64 else [2**40 + 1, 2**53 + 1]
+    x = mg.zeros(2, 2, dtype=dtype)
+    x[1] = kind(values)
+    assert x.tolist() == [[0, 0], values]
