@@ -19,62 +19,7 @@ from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import clip, exp, in_dtype, minimum, where
 from minigrad.tensor import Tensor
 
-# ------------------------------------------------------------------------ the logistic function
-
-
-_LOWEST_FOR_EXP = {
-    np.dtype(t).char: -0.99 * math.log(np.finfo(t).max) for t in (np.float32, np.float64)
-}
-
-
-@differentiable(x=lambda g, out: g * (out * (1 - out)))
-def sigmoid(x: ArrayLike) -> Array:
-    """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
-    xp, x = array_module(x), _floats(x)
-    if x.dtype == np.float16:  # whose exp overflows long before the result is 0
-        return sigmoid(x.astype(np.float32)).astype(np.float16)
-    if xp is np and np.minimum.reduce(x, None, initial=0.0) > _LOWEST_FOR_EXP[x.dtype.char]:
-        e = np.exp(-x)
-        e += 1
-        return np.divide(1, e, out=e if e.ndim else None)
-    e = xp.exp(-xp.abs(x))  # exp(-x) itself might overflow
-    return xp.where(x < 0, e, 1) / (e + 1)
-
-
-@differentiable(x=lambda g, x: g * sigmoid(x))
-def softplus(x: ArrayLike) -> Array:
-    """log(1 + exp(x)) of each element, for arguments of any size."""
-    xp = array_module(x)
-    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
-
-
-def _floats(x: Array) -> Array:
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
-
-
-def _times(x: Array, share: Array) -> Array:
-    """The product, and 0 for -infinity, whose share is 0."""
-    return array_module(x).maximum(x, float(np.finfo(x.dtype).min)) * share
-
-
-def _silu_gradient(g: Any, x: Any) -> Any:
-    wider = in_dtype(x, wide(x.dtype))
-    s = sigmoid(wider)
-    return g * in_dtype(s + clip(wider, -_FAR, _FAR) * (s * (1 - s)), x.dtype)
-
-
-_FAR = 1e3  # the slopes below are as good as constant from there on, in any dtype
-
-
-@differentiable(x=_silu_gradient)
-def silu(x: ArrayLike) -> Array:
-    """X times sigmoid(x), also known as swish (Elfwing, Uchibe and Doya 2018); 0 at -infinity."""
-    x = _floats(x)
-    wider = x.astype(wide(x.dtype), copy=False)
-    return _times(wider, sigmoid(wider)).astype(x.dtype, copy=False)
-
-
-# ------------------------------------------------------------------------------------ rectifiers
+# -------------------------------------------------------------------------------------- rectifiers
 
 
 @differentiable(x=lambda g, out: where(out <= 0, 0.0, g))
@@ -104,7 +49,56 @@ def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
     return xp.where(x > 0, x, xp.expm1(xp.minimum(x, 0)) * alpha)
 
 
-# ------------------------------------------------------------------- the normal distribution
+# --------------------------------------------------------------------------- the logistic function
+
+
+_LOWEST_FOR_EXP = {
+    np.dtype(t).char: -0.99 * math.log(np.finfo(t).max) for t in (np.float32, np.float64)
+}
+
+
+@differentiable(x=lambda g, out: g * (out * (1 - out)))
+def sigmoid(x: ArrayLike) -> Array:
+    """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
+    xp, x = array_module(x), _floats(x)
+    if x.dtype == np.float16:  # whose exp overflows long before the result is 0
+        return sigmoid(x.astype(np.float32)).astype(np.float16)
+    if xp is np and np.minimum.reduce(x, None, initial=0.0) > _LOWEST_FOR_EXP[x.dtype.char]:
+        e = np.exp(-x)
+        e += 1
+        return np.divide(1, e, out=e if e.ndim else None)
+    e = xp.exp(-xp.abs(x))  # exp(-x) itself might overflow
+    return xp.where(x < 0, e, 1) / (e + 1)
+
+
+@differentiable(x=lambda g, x: g * sigmoid(x))
+def softplus(x: ArrayLike) -> Array:
+    """log(1 + exp(x)) of each element, for arguments of any size."""
+    xp = array_module(x)
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+def _silu_gradient(g: Any, x: Any) -> Any:
+    wider = in_dtype(x, wide(x.dtype))
+    s = sigmoid(wider)
+    return g * in_dtype(s + clip(wider, -_FAR, _FAR) * (s * (1 - s)), x.dtype)
+
+
+@differentiable(x=_silu_gradient)
+def silu(x: ArrayLike) -> Array:
+    """X times sigmoid(x), also known as swish (Elfwing, Uchibe and Doya 2018); 0 at -infinity."""
+    x = _floats(x)
+    wider = x.astype(wide(x.dtype), copy=False)
+    return _times(wider, sigmoid(wider)).astype(x.dtype, copy=False)
+
+
+# ------------------------------------------------------------------------- the normal distribution
+
+
+@differentiable(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * _bell(x))
+def erf(x: ArrayLike) -> Array:
+    """Error function of each element (NumPy has none: on the CPU Python's, element by element)."""
+    return _each(math.erf, "erf", x)
 
 
 def _each(function: Any, name: str, x: Array) -> Array:
@@ -117,16 +111,16 @@ def _each(function: Any, name: str, x: Array) -> Array:
     return getattr(special, name)(x).astype(x.dtype, copy=False)
 
 
-@differentiable(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * _bell(x))
-def erf(x: ArrayLike) -> Array:
-    """Error function of each element (NumPy has none: on the CPU Python's, element by element)."""
-    return _each(math.erf, "erf", x)
-
-
 def _bell(x: Any) -> Any:
     """exp(-x^2), without an overflow on the way."""
     x = clip(x, -30.0, 30.0)  # float64's is 0 from 28 on
     return exp(-x * x)
+
+
+@differentiable(x=lambda g, x: g * (_bell(x * math.sqrt(0.5)) * (1 / math.sqrt(2 * math.pi))))
+def _normal_share(x: Array) -> Array:
+    """The standard normal distribution function, exact in its left tail."""
+    return _each(math.erfc, "erfc", x * -math.sqrt(0.5)) * 0.5
 
 
 def _gelu_gradient(g: Any, x: Any, approximate: str) -> Any:
@@ -139,21 +133,6 @@ def _gelu_gradient(g: Any, x: Any, approximate: str) -> Any:
         share = sigmoid(_doubled_angle(x))
         slope = share + near * (share * (1 - share)) * (near * near * (6 * _CUBIC) + 2) * _SCALE
     return g * in_dtype(slope, dtype)
-
-
-_SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715  # of Hendrycks and Gimpel
-
-
-def _doubled_angle(x: Any) -> Any:
-    """2 u of gelu's approximation x (1 + tanh(u)) / 2, which is x sigmoid(2 u)."""
-    x = clip(x, -_FAR, _FAR)
-    return (x + x * x * x * _CUBIC) * (2 * _SCALE)
-
-
-@differentiable(x=lambda g, x: g * (_bell(x * math.sqrt(0.5)) * (1 / math.sqrt(2 * math.pi))))
-def _normal_share(x: Array) -> Array:
-    """The standard normal distribution function, exact in its left tail."""
-    return _each(math.erfc, "erfc", x * -math.sqrt(0.5)) * 0.5
 
 
 @differentiable(x=_gelu_gradient)
@@ -178,3 +157,27 @@ def gelu(x: ArrayLike, approximate: str = "none") -> Tensor:
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate must be "none" or "tanh", not {approximate!r}')
     return _gelu(operand(x), approximate)
+
+
+_SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715  # of Hendrycks and Gimpel
+
+
+def _doubled_angle(x: Any) -> Any:
+    """2 u of gelu's approximation x (1 + tanh(u)) / 2, which is x sigmoid(2 u)."""
+    x = clip(x, -_FAR, _FAR)
+    return (x + x * x * x * _CUBIC) * (2 * _SCALE)
+
+
+# ---------------------------------------------------------------------------- float16 and infinity
+
+
+_FAR = 1e3  # the slopes below are as good as constant from there on, in any dtype
+
+
+def _floats(x: Array) -> Array:
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
+def _times(x: Array, share: Array) -> Array:
+    """The product, and 0 for -infinity, whose share is 0."""
+    return array_module(x).maximum(x, float(np.finfo(x.dtype).min)) * share

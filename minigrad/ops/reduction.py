@@ -19,16 +19,6 @@ from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, ravel,
 from minigrad.tensor import Tensor
 
 
-def _spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
-    """The gradient of a reduction, handed to every element that went into it."""
-    return broadcast_to(g.reshape(kept_shape(shape, axis)), shape)
-
-
-def _no_out(op: str, out: None) -> None:
-    if out is not None:
-        raise TypeError(f"{op}: out must be None; minigrad's ops make new tensors")
-
-
 @differentiable(a=lambda g, a_shape, axis: _spread(g, a_shape, axis))
 def sum(
     a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
@@ -36,6 +26,17 @@ def sum(
     """Sum over `axis`."""
     _no_out("sum", out)
     return total(a, axis, keepdims, dtype)
+
+
+@differentiable(
+    a=lambda g, a_shape, axis: _spread(_over(g, reduced_count(a_shape, axis) or 1), a_shape, axis),
+)
+def mean(
+    a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
+) -> Array:
+    """Mean over `axis`; of nothing it is NaN."""
+    _no_out("mean", out)
+    return _average(a, axis, keepdims, _float_dtype(a, dtype))
 
 
 def _average(a: Any, axis: Axis, keepdims: bool, dtype: DType, ddof: float = 0) -> Any:
@@ -58,50 +59,19 @@ def _float_dtype(a: Any, dtype: DType) -> DType:
     return np.dtype(dtype or (a.dtype if a.dtype.kind == "f" else np.float64))
 
 
-@differentiable(
-    a=lambda g, a_shape, axis: _spread(_over(g, reduced_count(a_shape, axis) or 1), a_shape, axis),
-)
-def mean(
-    a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
-) -> Array:
-    """Mean over `axis`; of nothing it is NaN."""
-    _no_out("mean", out)
-    return _average(a, axis, keepdims, _float_dtype(a, dtype))
+def _cumsum_gradient(g: Any, axis: Any) -> Any:
+    return flip(_cumsum(flip(g, axis), axis), axis)
 
 
-@differentiable(
-    a=lambda g, a, axis: selected(
-        g.reshape(kept_shape(a.shape, axis)), _products_of_others(a, axis)
-    ),
-)
-def prod(
-    a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
-) -> Array:
-    """Product over `axis`. The derivative is exact where elements are 0, too."""
-    _no_out("prod", out)
-    return a.prod(axis, dtype=dtype, keepdims=keepdims)
+@differentiable(a=_cumsum_gradient)
+def _cumsum(a: Array, axis: int, dtype: DType = None) -> Array:
+    return running(a, axis, dtype)
 
 
-def _products_of_others(a: Any, axis: Axis) -> Any:
-    """For each element, the product of all others that are reduced with it; without a division."""
-    axes = reduced_axes(a.ndim, axis)
-    last = tuple(range(-len(axes), 0))
-    a = moveaxis(a, axes, last)
-    flat = a.reshape(*a.shape[: a.ndim - len(axes)], reduced_count(a.shape, last))
-    return moveaxis(_others(flat).reshape(a.shape), last, axes)
-
-
-def _others(a: Any) -> Any:
-    """The same along the last axis: the partner's value, times the product of all other pairs."""
-    xp, n = array_module(a), a.shape[-1]
-    if n < 2:
-        return xp.ones(a.shape, a.dtype)
-    if n % 2:
-        one = xp.ones((*a.shape[:-1], 1), a.dtype)
-        return _others(concatenate([a, one], -1))[..., :n]
-    even, odd = a[..., 0::2], a[..., 1::2]
-    rest = _others(even * odd)
-    return stack([odd * rest, even * rest], -1).reshape(a.shape)
+def cumsum(a: ArrayLike, axis: int | None = None, dtype: DType = None, out: None = None) -> Tensor:
+    """Running sum along `axis`; None: of all elements in order, as a vector."""
+    _no_out("cumsum", out)
+    return _cumsum(ravel(a), 0, dtype) if axis is None else _cumsum(a, axis, dtype)
 
 
 def _share_of_ties(g: Any, a: Any, out: Any, axis: Axis) -> Any:
@@ -135,10 +105,10 @@ def min(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = Fals
     return a.min(axis, keepdims=keepdims)
 
 
-def _variance(a: Any, axis: Axis, keepdims: bool, dtype: DType, ddof: float) -> Any:
-    a = a.astype(wide(dtype), copy=False)
-    deviations = a - _average(a, axis, True, a.dtype)
-    return _average(deviations * deviations, axis, keepdims, a.dtype, ddof)
+def _spread_gradient(g: Any, a: Any, axis: Axis, ddof: float) -> Any:
+    """The gradient of half the variance."""
+    g = g.reshape(kept_shape(a.shape, axis))
+    return in_dtype(selected(g, _centred(a, axis, ddof)), a.dtype)
 
 
 def _centred(a: Any, axis: Axis, ddof: float) -> Any:
@@ -147,10 +117,10 @@ def _centred(a: Any, axis: Axis, ddof: float) -> Any:
     return _over(a - mean(a, axis, keepdims=True), reduced_count(a.shape, axis) - ddof)
 
 
-def _spread_gradient(g: Any, a: Any, axis: Axis, ddof: float) -> Any:
-    """The gradient of half the variance."""
-    g = g.reshape(kept_shape(a.shape, axis))
-    return in_dtype(selected(g, _centred(a, axis, ddof)), a.dtype)
+def _variance(a: Any, axis: Axis, keepdims: bool, dtype: DType, ddof: float) -> Any:
+    a = a.astype(wide(dtype), copy=False)
+    deviations = a - _average(a, axis, True, a.dtype)
+    return _average(deviations * deviations, axis, keepdims, a.dtype, ddof)
 
 
 @differentiable(a=lambda g, a, axis, ddof: _spread_gradient(g * 2, a, axis, ddof))
@@ -189,10 +159,6 @@ def std(
     return array_module(a).sqrt(variance).astype(dtype, copy=False)
 
 
-def _largest(dtype: DType) -> float:
-    return float(np.finfo(dtype).max)
-
-
 def _softmax_gradient(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     shape, dtype = kept_shape(a.shape, axis), a.dtype
     if dtype == np.float16:  # whose `out` has lost too much
@@ -218,16 +184,50 @@ def logsumexp(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
     return y if keepdims else y.squeeze(reduced_axes(a.ndim, axis))
 
 
-def _cumsum_gradient(g: Any, axis: Any) -> Any:
-    return flip(_cumsum(flip(g, axis), axis), axis)
+def _largest(dtype: DType) -> float:
+    return float(np.finfo(dtype).max)
 
 
-@differentiable(a=_cumsum_gradient)
-def _cumsum(a: Array, axis: int, dtype: DType = None) -> Array:
-    return running(a, axis, dtype)
+@differentiable(
+    a=lambda g, a, axis: selected(
+        g.reshape(kept_shape(a.shape, axis)), _products_of_others(a, axis)
+    ),
+)
+def prod(
+    a: ArrayLike, axis: Axis = None, dtype: DType = None, out: None = None, keepdims: bool = False
+) -> Array:
+    """Product over `axis`. The derivative is exact where elements are 0, too."""
+    _no_out("prod", out)
+    return a.prod(axis, dtype=dtype, keepdims=keepdims)
 
 
-def cumsum(a: ArrayLike, axis: int | None = None, dtype: DType = None, out: None = None) -> Tensor:
-    """Running sum along `axis`; None: of all elements in order, as a vector."""
-    _no_out("cumsum", out)
-    return _cumsum(ravel(a), 0, dtype) if axis is None else _cumsum(a, axis, dtype)
+def _products_of_others(a: Any, axis: Axis) -> Any:
+    """For each element, the product of all others that are reduced with it; without a division."""
+    axes = reduced_axes(a.ndim, axis)
+    last = tuple(range(-len(axes), 0))
+    a = moveaxis(a, axes, last)
+    flat = a.reshape(*a.shape[: a.ndim - len(axes)], reduced_count(a.shape, last))
+    return moveaxis(_others(flat).reshape(a.shape), last, axes)
+
+
+def _others(a: Any) -> Any:
+    """The same along the last axis: the partner's value, times the product of all other pairs."""
+    xp, n = array_module(a), a.shape[-1]
+    if n < 2:
+        return xp.ones(a.shape, a.dtype)
+    if n % 2:
+        one = xp.ones((*a.shape[:-1], 1), a.dtype)
+        return _others(concatenate([a, one], -1))[..., :n]
+    even, odd = a[..., 0::2], a[..., 1::2]
+    rest = _others(even * odd)
+    return stack([odd * rest, even * rest], -1).reshape(a.shape)
+
+
+def _spread(g: Any, shape: tuple[int, ...], axis: Axis) -> Any:
+    """The gradient of a reduction, handed to every element that went into it."""
+    return broadcast_to(g.reshape(kept_shape(shape, axis)), shape)
+
+
+def _no_out(op: str, out: None) -> None:
+    if out is not None:
+        raise TypeError(f"{op}: out must be None; minigrad's ops make new tensors")

@@ -28,6 +28,9 @@ from minigrad.tensor import Tensor, wrap
 Shape = int | Sequence[int]
 
 
+# ------------------------------------------------------------------------------------- a new shape
+
+
 @differentiable(a=lambda g, a_shape: g.reshape(a_shape))
 def reshape(a: ArrayLike, shape: Shape) -> Array:
     """The elements of `a`, in order, in a new shape; one length may be -1."""
@@ -50,6 +53,9 @@ def expand_dims(a: ArrayLike, axis: Axis) -> Array:
 def squeeze(a: ArrayLike, axis: Axis = None) -> Array:
     """`a` without the axes of length 1 (or without those at `axis`)."""
     return a.squeeze(axis)
+
+
+# ------------------------------------------------------------------------------------- a new order
 
 
 def _transpose_gradient(g: Any, axes: Any) -> Any:
@@ -88,10 +94,35 @@ def moveaxis(a: ArrayLike, source: Axis, destination: Axis) -> Array:
     return array_module(a).moveaxis(a, source, destination)
 
 
-@differentiable(array=lambda g: g)
-def broadcast_to(array: ArrayLike, shape: Shape) -> Array:
-    """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, without a copy."""
-    return array_module(array).broadcast_to(array, shape)
+def _flip_gradient(g: Any, axis: Any) -> Any:
+    return flip(g, axis)
+
+
+@differentiable(m=_flip_gradient)
+def flip(m: ArrayLike, axis: Axis = None) -> Array:
+    """`m` with the order of its elements along `axis` reversed."""
+    return array_module(m).flip(m, axis)
+
+
+def _roll_gradient(g: Any, shift: Any, axis: Any) -> Any:
+    return roll(g, tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift, axis)
+
+
+@differentiable(
+    a=_roll_gradient,
+)
+def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Array:
+    """`a` with its elements moved on by `shift` along `axis`, those at the end to the front."""
+    return array_module(a).roll(a, shift, axis)
+
+
+# ------------------------------------------------------------------------------------------ copies
+
+
+@differentiable(a=lambda g: g)
+def copy(a: ArrayLike) -> Array:
+    """A copy of `a` in memory of its own, on the tape."""
+    return a.copy()
 
 
 @differentiable(x=lambda g: g)
@@ -120,10 +151,25 @@ def to_device(x: ArrayLike, device: Device) -> Array:
     return array_to_device(x, device)
 
 
-@differentiable(a=lambda g: g)
-def copy(a: ArrayLike) -> Array:
-    """A copy of `a` in memory of its own, on the tape."""
-    return a.copy()
+@differentiable(array=lambda g: g)
+def broadcast_to(array: ArrayLike, shape: Shape) -> Array:
+    """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, without a copy."""
+    return array_module(array).broadcast_to(array, shape)
+
+
+def tile(A: ArrayLike, reps: Shape) -> Tensor:
+    """`A` laid side by side `reps` times along each axis."""
+    A = operand(A)
+    counts = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
+    shape = (1,) * (len(counts) - A.ndim) + A.shape
+    counts = (1,) * (len(shape) - len(counts)) + counts
+    pairs = [n for pair in zip(counts, shape, strict=True) for n in pair]
+    single = [n for length in shape for n in (1, length)]
+    blocks = broadcast_to(reshape(A, single), pairs)
+    return reshape(blocks, [n * length for n, length in zip(counts, shape, strict=True)])
+
+
+# ----------------------------------------------------------------------------- joining and cutting
 
 
 def _split_like(g: Any, kept: list[int], axis: int) -> Any:
@@ -204,37 +250,3 @@ def split(
             raise ValueError(f"indices {indices_or_sections} do not rise within axis {axis}")
     before = (slice(None),) * axis
     return tuple([ary[(*before, slice(i, k))] for i, k in pairwise(edges)]), None
-
-
-def _flip_gradient(g: Any, axis: Any) -> Any:
-    return flip(g, axis)
-
-
-@differentiable(m=_flip_gradient)
-def flip(m: ArrayLike, axis: Axis = None) -> Array:
-    """`m` with the order of its elements along `axis` reversed."""
-    return array_module(m).flip(m, axis)
-
-
-def _roll_gradient(g: Any, shift: Any, axis: Any) -> Any:
-    return roll(g, tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift, axis)
-
-
-@differentiable(
-    a=_roll_gradient,
-)
-def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Array:
-    """`a` with its elements moved on by `shift` along `axis`, those at the end to the front."""
-    return array_module(a).roll(a, shift, axis)
-
-
-def tile(A: ArrayLike, reps: Shape) -> Tensor:
-    """`A` laid side by side `reps` times along each axis."""
-    A = operand(A)
-    counts = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
-    shape = (1,) * (len(counts) - A.ndim) + A.shape
-    counts = (1,) * (len(shape) - len(counts)) + counts
-    pairs = [n for pair in zip(counts, shape, strict=True) for n in pair]
-    single = [n for length in shape for n in (1, length)]
-    blocks = broadcast_to(reshape(A, single), pairs)
-    return reshape(blocks, [n * length for n, length in zip(counts, shape, strict=True)])
