@@ -1,8 +1,8 @@
-"""Elementwise ops: each function of a number, with its derivative under its name.
+"""Elementwise ops: each function beside its derivative.
 
-In a rule `g` is the gradient of the result; a rule may give a gradient that its input broadcasts
-to, and the engine sums it down. Where a function has a kink or a jump, the derivative there is a
-choice, and the docstring says which.
+In a rule `g` is the gradient of the result, and `out` is the result. If an input was broadcast, the
+engine sums the gradient down to the input's shape. Where a function has a kink or a jump, its
+derivative there is a choice, and the docstring says which.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def multiply(x1: ArrayLike, x2: ArrayLike) -> Array:
 
 @differentiable(
     x1=lambda g, x2: g / x2,
-    x2=lambda g, x2, out: -g * out / x2,
+    x2=lambda g, x2, out: -g * out / x2,  # d (x1 / x2) / d x2 = -x1 / x2^2
 )
 def divide(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Quotient of each pair of elements, broadcast together."""
@@ -82,7 +82,7 @@ def square(x: ArrayLike) -> Array:
     return x * x
 
 
-@differentiable(x=lambda g, out: g * 0.5 / out)
+@differentiable(x=lambda g, out: g * 0.5 / out)  # sqrt' = 1 / (2 sqrt)
 def sqrt(x: ArrayLike) -> Array:
     """Square root of each element. The derivative at 0 is infinite."""
     return array_module(x).sqrt(x)
@@ -90,7 +90,7 @@ def sqrt(x: ArrayLike) -> Array:
 
 @differentiable(x=lambda g, out: g * out)
 def exp(x: ArrayLike) -> Array:
-    """E to the power of each element."""
+    """e^x for each element x."""
     return array_module(x).exp(x)
 
 
@@ -131,13 +131,13 @@ def cos(x: ArrayLike) -> Array:
     return array_module(x).cos(x)
 
 
-@differentiable(x=lambda g, out: g * (out * out + 1))
+@differentiable(x=lambda g, out: g * (out * out + 1))  # tan' = 1 + tan^2
 def tan(x: ArrayLike) -> Array:
     """Tangent of each element (radians)."""
     return array_module(x).tan(x)
 
 
-@differentiable(x=lambda g, x: g / sqrt((1 - x) * (x + 1)))
+@differentiable(x=lambda g, x: g / sqrt((1 - x) * (x + 1)))  # arcsin'(x) = 1 / sqrt(1 - x^2)
 def arcsin(x: ArrayLike) -> Array:
     """Inverse sine of each element, in [-pi/2, pi/2]."""
     return array_module(x).arcsin(x)
@@ -150,6 +150,7 @@ def arccos(x: ArrayLike) -> Array:
 
 
 def _arctan_gradient(g: Any, x: Any) -> Any:
+    """arctan'(x) = 1 / (1 + x^2)."""
     wider = in_dtype(x, wide(x.dtype))  # the square of 256 is infinite in float16
     with np.errstate(over="ignore"):
         return in_dtype(g / (wider * wider + 1), x.dtype)
@@ -180,13 +181,13 @@ def cosh(x: ArrayLike) -> Array:
     return array_module(x).cosh(x)
 
 
-@differentiable(x=lambda g, out: g * (1 - out * out))
+@differentiable(x=lambda g, out: g * (1 - out * out))  # tanh' = 1 - tanh^2
 def tanh(x: ArrayLike) -> Array:
     """Hyperbolic tangent of each element."""
     return array_module(x).tanh(x)
 
 
-@differentiable(x=lambda g, x: g / ((1 - x) * (x + 1)))
+@differentiable(x=lambda g, x: g / ((1 - x) * (x + 1)))  # arctanh'(x) = 1 / (1 - x^2)
 def arctanh(x: ArrayLike) -> Array:
     """Inverse hyperbolic tangent of each element."""
     return array_module(x).arctanh(x)
@@ -195,20 +196,21 @@ def arctanh(x: ArrayLike) -> Array:
 # ---------------------------------------------------------------------------------------- choosing
 
 
-def _where_chosen(g: Any, condition: Any) -> Any:
+def _gradient_if_chosen(g: Any, condition: Any) -> Any:
     return where(condition, g, 0.0)
 
 
-def _where_not_chosen(g: Any, condition: Any) -> Any:
+def _gradient_if_not_chosen(g: Any, condition: Any) -> Any:
     return where(condition, 0.0, g)
 
 
-@differentiable(x=_where_chosen, y=_where_not_chosen)
+@differentiable(x=_gradient_if_chosen, y=_gradient_if_not_chosen)
 def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
     """`x` where `condition` holds, `y` elsewhere; all three broadcast together.
 
-    An element that is not chosen gets the gradient 0. If the other branch's own derivative is
-    infinite there, 0 times infinity is NaN all the same: keep its argument in its domain.
+    An element that is not chosen gets the gradient 0. But if it was computed by a function with an
+    infinite derivative there, the result is 0 times infinity, which is NaN. To avoid this, keep the
+    argument of that function in its domain.
     """
     if not is_array(condition) and not isinstance(condition, Tensor):
         condition = beside(np.array(condition), x if is_array(x) else y)
@@ -220,11 +222,12 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
 
 
 def _is_zero(x: Any) -> bool:
+    """Whether `x` is the Python number 0.0, not -0.0."""
     return type(x) is float and x == 0 and math.copysign(1, x) > 0
 
 
 def _kept(x: Array, condition: Array) -> Array:
-    """np.where(condition, x, 0.0) by the bits, several times as fast where there is no pattern."""
+    """np.where(condition, x, 0.0) on the bits: much faster if the condition has no pattern."""
     if x.dtype.char not in "efd" or condition.dtype != np.bool_:
         return np.where(condition, x, 0.0)
     bits = np.dtype(f"i{x.itemsize}")
@@ -236,9 +239,10 @@ def _kept(x: Array, condition: Array) -> Array:
     x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
 )
 def maximum(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """The larger of each pair of elements; NaN if either is, and both then have the gradient.
+    """The larger of each pair of elements; NaN if one is NaN.
 
-    Ties share it equally.
+    The gradient goes to the larger element. Equal elements get half of it each; if one is NaN, both
+    get all of it.
     """
     return array_module(x1, x2).maximum(x1, x2)
 
@@ -248,9 +252,10 @@ def maximum(x1: ArrayLike, x2: ArrayLike) -> Array:
     x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
 )
 def minimum(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """The smaller of each pair of elements; NaN if either is, and both then have the gradient.
+    """The smaller of each pair of elements; NaN if one is NaN.
 
-    Ties share it equally.
+    The gradient goes to the smaller element. Equal elements get half of it each; if one is NaN,
+    both get all of it.
     """
     return array_module(x1, x2).minimum(x1, x2)
 
@@ -271,8 +276,8 @@ def _clip(a: Any, a_min: Any, a_max: Any) -> Array:
 def clip(a: ArrayLike, a_min: ArrayLike = None, a_max: ArrayLike = None) -> Tensor:
     """`a` limited to [`a_min`, `a_max`] (None: no limit); NaN stays NaN.
 
-    The derivative is 1 inside and on the limits, 0 outside. The limits are constants: where they
-    need a gradient themselves, write ``minimum(maximum(a, a_min), a_max)``.
+    The derivative is 1 between the limits and on them, 0 outside. The limits are constants; if they
+    need a gradient too, write ``minimum(maximum(a, a_min), a_max)``.
     """
     a = operand(a)
     limits = []
@@ -304,7 +309,7 @@ def abs(x: ArrayLike) -> Array:
     x2=lambda g: where(False, g, 0.0),
 )
 def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Largest integer not above x1 / x2. The derivatives are 0 everywhere, also at the jumps."""
+    """The largest integer not above x1 / x2. The derivatives are 0 everywhere, also at jumps."""
     quotient = x1 // x2
     return _exact(x1, x2, quotient)[0] if _rounded(quotient) else quotient
 
@@ -320,17 +325,17 @@ def remainder(x1: ArrayLike, x2: ArrayLike) -> Array:
 
 
 def _rounded(result: Any) -> bool:
-    """Whether it is CuPy's of floats: floor of a rounded quotient, so that 1 // 0.1 is 10."""
+    """Whether `result` is CuPy's, of floats: the floor of a rounded quotient, so 1 // 0.1 is 10."""
     return array_module(result) is not np and bool(result.dtype.kind == "f")
 
 
 def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, ...]:
-    """``x1 // x2`` and ``x1 % x2`` on a GPU as NumPy has them: fmod makes no error of rounding."""
+    """``x1 // x2`` and ``x1 % x2`` on a GPU, as in NumPy: fmod makes no rounding error."""
     xp = array_module(like)
     x1, x2 = (xp.asarray(x, np.result_type(like.dtype, FLOAT32)) for x in (x1, x2))
     rest = xp.fmod(x1, x2)
     other_sign = (rest != 0) & ((rest < 0) != (x2 < 0))
-    quotient = (x1 - rest) / x2 - other_sign  # an integer, but for rounding
+    quotient = (x1 - rest) / x2 - other_sign  # an integer, except for rounding errors
     quotient = xp.floor(quotient) + (quotient - xp.floor(quotient) > 0.5)
     results = xp.where(x2 == 0, x1 / x2, quotient), xp.where(other_sign, rest + x2, rest)
     return tuple(result.astype(like.dtype, copy=False) for result in results)
@@ -340,20 +345,22 @@ def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, ...]:
 
 
 def _log_or_zero(x: Any) -> Any:
-    """log(x), and 0 in the place of log(0)."""
+    """log(x), but 0 for log(0)."""
     if isinstance(x, int | float):
         return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
     return log(where(x == 0, 1.0, x))
 
 
 def _base_gradient(g: Any, x1: Any, x2: Any) -> Any:
-    flat = x2 == 0  # where x1**x2 is 1, whatever x1 is
+    """d x1^x2 / d x1 = x2 x1^(x2 - 1)."""
+    flat = x2 == 0  # x1^0 is 1 for all x1
     if flat is not False:
         g = where(flat, 0.0, g)
-    return g * (x2 * power(x1, x2 - (x2 != 0)))  # there x2 - 0, not x2 - 1: 0 * 0**0 is 0
+    return g * (x2 * power(x1, x2 - (x2 != 0)))  # where x2 is 0: not 0 * 0^-1, which is NaN
 
 
 def _exponent_gradient(g: Any, x1: Any, out: Any) -> Any:
+    """d x1^x2 / d x2 = x1^x2 log(x1)."""
     zero = x1 == 0
     return where(zero, 0.0, g) * where(zero, 0.0, out) * _log_or_zero(x1)
 
@@ -362,7 +369,7 @@ def _exponent_gradient(g: Any, x1: Any, out: Any) -> Any:
 def power(x1: ArrayLike, x2: ArrayLike) -> Array:
     """`x1` to the power `x2`, elementwise.
 
-    The derivative with respect to `x2` is taken as 0 where `x1` is 0; for negative `x1` it is NaN.
+    The derivative with respect to `x2` is taken as 0 where `x1` is 0; it is NaN for negative `x1`.
     """
     return x1**x2
 
@@ -371,7 +378,7 @@ def power(x1: ArrayLike, x2: ArrayLike) -> Array:
 
 
 def selected(g: Any, factor: Any) -> Any:
-    """``g * factor``, but 0, not NaN, where `g` is infinite and the factor is 0."""
+    """``g * factor``, but 0 instead of NaN where `g` is infinite and the factor is 0."""
     bare_g, bare_factor = (bare(x) for x in (g, factor))
     infinite = array_module(bare_g).isinf(bare_g)
     if array_module(bare_g) is np and not infinite.any():
@@ -380,5 +387,5 @@ def selected(g: Any, factor: Any) -> Any:
 
 
 def in_dtype(x: Any, dtype: DType) -> Any:
-    """`x`, an array or a Tensor, in `dtype`: itself if it is so already."""
+    """The array or Tensor `x` in `dtype`; `x` itself if it has it already."""
     return x if x.dtype == dtype else x.astype(dtype)

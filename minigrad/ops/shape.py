@@ -1,4 +1,4 @@
-"""Ops that move elements about: their derivatives move the gradient back."""
+"""Ops that move elements to other places: their derivatives move the gradient back."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from minigrad.autograd.record import differentiable
 from minigrad.tensor import Tensor, wrap
 
 Shape = int | Sequence[int]
+"""One length, or several."""
 
 
 # ------------------------------------------------------------------------------------- a new shape
@@ -112,7 +113,7 @@ def _roll_gradient(g: Any, shift: Any, axis: Any) -> Any:
     a=_roll_gradient,
 )
 def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Array:
-    """`a` with its elements moved on by `shift` along `axis`, those at the end to the front."""
+    """`a` with its elements moved by `shift` places along `axis`; the last come to the front."""
     return array_module(a).roll(a, shift, axis)
 
 
@@ -131,9 +132,9 @@ def _astype(x: Array, dtype: DType) -> Array:
 
 
 def astype(x: ArrayLike, dtype: DType) -> Tensor:
-    """A copy of `x` in another dtype. The gradient comes back in that of `x`.
+    """A copy of `x` in another dtype. The gradient comes back in the dtype of `x`.
 
-    A tensor made integer or bool is a constant.
+    A result of integers or bools is a constant.
     """
     x = operand(x)
     if np.dtype(dtype).kind != "f" and isinstance(x, Tensor):
@@ -147,18 +148,18 @@ def _to_device_gradient(g: Any, x: Any) -> Any:
 
 @differentiable(x=_to_device_gradient)
 def to_device(x: ArrayLike, device: Device) -> Array:
-    """`x` on another device; the gradient comes back to that of `x`."""
+    """`x` on another device; the gradient comes back to the device of `x`."""
     return array_to_device(x, device)
 
 
 @differentiable(array=lambda g: g)
 def broadcast_to(array: ArrayLike, shape: Shape) -> Array:
-    """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, without a copy."""
+    """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, not a copy."""
     return array_module(array).broadcast_to(array, shape)
 
 
 def tile(A: ArrayLike, reps: Shape) -> Tensor:
-    """`A` laid side by side `reps` times along each axis."""
+    """`A` repeated `reps` times along each axis."""
     A = operand(A)
     counts = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
     shape = (1,) * (len(counts) - A.ndim) + A.shape
@@ -172,11 +173,11 @@ def tile(A: ArrayLike, reps: Shape) -> Tensor:
 # ----------------------------------------------------------------------------- joining and cutting
 
 
-def _split_like(g: Any, kept: list[int], axis: int) -> Any:
+def _concatenate_backward(g: Any, kept: list[int], axis: int) -> Any:
     return split(g, kept, axis)
 
 
-@joint(backward=_split_like, inputs=["arrays"])
+@joint(backward=_concatenate_backward, inputs=["arrays"])
 def _concatenate(arrays: Sequence[Array], axis: int) -> tuple[Any, Any]:
     xp = array_module(*arrays)
     axis = one_axis(arrays[0].ndim, axis)
@@ -185,14 +186,14 @@ def _concatenate(arrays: Sequence[Array], axis: int) -> tuple[Any, Any]:
 
 
 def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
-    """Arrays of equal shape but for `axis`, joined along it; None: all elements, as a vector."""
+    """Arrays joined along `axis`; all other axes must be equal. None: all elements, as a vector."""
     if axis is None:
         return _concatenate([ravel(a) for a in arrays], 0)
     return _concatenate(arrays, axis)
 
 
 def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
-    """Concatenate; on a GPU eight at a time, since more would be copied by way of the host."""
+    """Concatenate; on a GPU eight at a time, since CuPy would copy more through the host."""
     if xp is np:
         return np.concatenate(arrays, axis)
     while len(arrays) > 8:
@@ -200,11 +201,11 @@ def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
     return xp.concatenate(arrays, axis)
 
 
-def _unstacked(g: Any, axis: int) -> list[Any]:
+def _stack_backward(g: Any, axis: int) -> list[Any]:
     return list(unstack(g, axis))
 
 
-@joint(backward=_unstacked, inputs=["arrays"])
+@joint(backward=_stack_backward, inputs=["arrays"])
 def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> tuple[Array, Any]:
     """Arrays of one shape, side by side along a new axis."""
     xp = array_module(*arrays)
@@ -217,22 +218,22 @@ def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> tuple[Array, Any]:
 
 @joint(backward=lambda g, axis: [stack(g, axis)], inputs=["x"], several=True)
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[tuple[Array, ...], Any]:
-    """The parts of `x` along `axis`, without that axis: the reverse of `stack`. They are views."""
+    """The parts of `x` along `axis`, without that axis, as views: the reverse of `stack`."""
     axis = one_axis(x.ndim, axis)
     if x.shape[axis] == 0:
         raise ValueError(f"there is nothing to unstack along axis {axis} of shape {x.shape}")
     return tuple(array_module(x).moveaxis(x, axis, 0)), None
 
 
-def _joined(g: list[Any], axis: int) -> list[Any]:
+def _split_backward(g: list[Any], axis: int) -> list[Any]:
     return [_concatenate(g, axis)]
 
 
-@joint(backward=_joined, inputs=["ary"], several=True)
+@joint(backward=_split_backward, inputs=["ary"], several=True)
 def split(
     ary: ArrayLike, indices_or_sections: int | Sequence[int], axis: int = 0
 ) -> tuple[tuple[Array, ...], Any]:
-    """`ary` cut along `axis`: into so many equal parts, or before each of the given indices.
+    """`ary` cut along `axis`, into a number of equal parts, or before each of the given indices.
 
     The parts are views of `ary`.
     """
