@@ -30,7 +30,7 @@ float_: TypeAlias = float
 
 
 class Given:
-    """The operators and methods that `minigrad.names` gives to Tensor, for type checkers."""
+    """The operators and methods that `minigrad.names` gives to Tensor, for type checkers alone."""
 
     __slots__ = ()
 
@@ -240,7 +240,7 @@ class Tensor(Given):
 
     @property
     def data(self) -> Array:
-        """The array itself, without the tape. To assign to it is an in-place change."""
+        """The array itself, off the tape. Assigning to it counts as a change in place."""
         return self._array
 
     @data.setter
