@@ -135,7 +135,7 @@ def with_weights(
     expected = shapes(**arguments)
     if is_own := arguments["cell"] == OWN:  # its shapes are not known before it is made
         if cell is None:
-            raise ValueError("its cell is not one of minigrad's, and must be given")
+            raise ValueError("its cell is not one of minigrad's, and has to be given")
         arguments["cell"] = cell
         found = {name: shape for name, shape in found.items() if not name.startswith("recurrent.")}
     for name in (*expected, *found):
