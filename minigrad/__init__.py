@@ -9,10 +9,10 @@
     y.backward()
     x.grad                      # Tensor([2., 4., 6.], dtype=float32)
 
-Ops are here by their NumPy names (``mg.tanh``, ``mg.matmul``, ...: `minigrad.ops` lists them),
-layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``, gradient
-checks in ``mg.testing``, backpropagation through time in ``mg.training``. What there is to know of
-the machine is in ``mg.cpu`` and ``mg.cuda``; what a program's output needs, in ``mg.files``.
+The ops are here under their NumPy names (``mg.tanh``, ``mg.matmul``, ...: `minigrad.ops` lists
+them). Layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``,
+gradient checks in ``mg.testing``, and backpropagation through time in ``mg.training``. ``mg.cpu``
+and ``mg.cuda`` tell about the machine. ``mg.files`` writes a file as a whole or not at all.
 """
 
 import signal
@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if sys.argv[:1] == ["-m"] and "minigrad" in sys.orig_argv:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # `python -m minigrad` begins; Ctrl-C ends it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # so Ctrl-C ends `python -m minigrad` at once
 
 from numpy import float16, float32, float64, int8, int16, int32, int64, uint8
 
@@ -126,10 +126,10 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
 
-if not TYPE_CHECKING:  # or a misspelt name would be none to a type checker
+if not TYPE_CHECKING:  # else type checkers would accept every misspelt name
 
     def __getattr__(name: str) -> object:
-        """``mg.nn`` and the other floors above the engine, imported when first asked for."""
+        """``mg.nn`` and the other rooms above the engine, imported when they are first used."""
         if name in ("cpu", "cuda"):
             return import_module(f"minigrad.arrays.{name}")
         if name in ("data", "files", "nn", "optim", "testing", "training"):

@@ -1,4 +1,4 @@
-"""Making tensors out of nothing, or out of other data."""
+"""Functions that make tensors: from data, filled with a number, or drawn by chance."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def full(
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A Tensor of `shape` with every element equal to `fill_value`; float32 unless told."""
+    """A Tensor of `shape` with every element equal to `fill_value`; by default float32."""
     device = get_default_device() if device is None else device
     value = fill_value
     if not isinstance(value, int | float):
@@ -56,7 +56,7 @@ def zeros(
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A Tensor of zeros, float32 unless told: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    """A Tensor of zeros, by default float32: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
     lengths, dtype = _lengths("zeros", shape, dtype)
     return full(lengths, 0, dtype, device, requires_grad)
 
@@ -68,15 +68,15 @@ def ones(
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A Tensor of ones, float32 unless told: ``ones(2, 3)`` or ``ones((2, 3))``."""
+    """A Tensor of ones, by default float32: ``ones(2, 3)`` or ``ones((2, 3))``."""
     lengths, dtype = _lengths("ones", shape, dtype)
     return full(lengths, 1, dtype, device, requires_grad)
 
 
 def _lengths(maker: str, shape: tuple[Any, ...], dtype: DType) -> tuple[tuple[int, ...], DType]:
-    """The shape that was given, in one piece or length by length, and the dtype.
+    """The shape, which was given whole or length by length, and the dtype.
 
-    As in NumPy, a dtype may stand behind the shape: ``zeros((2, 3), "float64")``.
+    As in NumPy, a dtype may come after the shape: ``zeros((2, 3), "float64")``.
     """
     if len(shape) > 1 and isinstance(shape[-1], type | str | np.dtype):
         *shape, dtype = shape  # type: ignore[assignment]
@@ -111,9 +111,9 @@ def arange(
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers from `start` (alone: from 0 to it) up to but not including `stop`.
+    """Numbers from `start` up to but not including `stop`; with one number, from 0 up to it.
 
-    Integers make int64, as ids and indices are to be; floats make float32; unless told.
+    By default, integers give int64, which suits ids and indices, and floats give float32.
     """
     array = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
     if dtype is None and array.dtype.kind == "f":
@@ -130,7 +130,7 @@ def linspace(
     device: Device | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`num` numbers at equal distances, from `start` to `stop`, which is among them."""
+    """`num` numbers at equal distances, from `start` up to and including `stop`."""
     return _made(np.linspace(start, stop, num, dtype=dtype), device, requires_grad)
 
 
@@ -142,10 +142,10 @@ def rand(
     requires_grad: bool = False,
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """Numbers drawn evenly from [0, 1), on the CPU, the same for every device; see `manual_seed`.
+    """Numbers drawn evenly from [0, 1); see `manual_seed`.
 
-    ``rand(2, 3)`` or ``rand((2, 3))``; float32 unless told; from the generator `rng`, or the
-    library's own.
+    ``rand(2, 3)`` or ``rand((2, 3))``; by default float32. They are drawn on the CPU by the
+    generator `rng` (None: minigrad's own), so they are the same on every device.
     """
     lengths, dtype = _lengths("rand", shape, dtype)
     return _made(generator(rng).random(lengths).astype(dtype), device, requires_grad)
@@ -159,7 +159,7 @@ def randn(
     requires_grad: bool = False,
     rng: np.random.Generator | None = None,
 ) -> Tensor:
-    """Numbers drawn from the standard normal distribution; the arguments are those of `rand`."""
+    """Numbers drawn from the standard normal distribution; the arguments are as in `rand`."""
     lengths, dtype = _lengths("randn", shape, dtype)
     return _made(generator(rng).standard_normal(lengths).astype(dtype), device, requires_grad)
 
@@ -174,7 +174,7 @@ def randint(
 ) -> Tensor:
     """Integers drawn evenly from `low` to `high` - 1: ``randint(0, 10, (2, 3))``.
 
-    With one limit it is `high`, and `low` is 0: ``randint(10, (2, 3))``.
+    If only one limit is given, it is `high`, and `low` is 0: ``randint(10, (2, 3))``.
     """
     if size is None and isinstance(high, tuple | list):
         high, size = None, high
@@ -185,19 +185,19 @@ def randint(
 def randperm(
     n: int, device: Device | None = None, rng: np.random.Generator | None = None
 ) -> Tensor:
-    """The integers from 0 to `n` - 1 in an order drawn by chance: ``x[randperm(n)]`` shuffles."""
+    """The integers from 0 to `n` - 1 in random order: ``x[randperm(n)]`` shuffles."""
     return _made(generator(rng).permutation(n), device, False)
 
 
 def _made(array: Any, device: Device | None, requires_grad: bool) -> Tensor:
-    """A Tensor of what was made on the CPU."""
+    """A Tensor of an array that was made on the CPU."""
     return Tensor(array, None, get_default_device() if device is None else device, requires_grad)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """A Tensor of `array` itself, without a copy (on the CPU): a change of one is one of both.
+    """A Tensor that shares its memory with `array`: what is changed in one changes in the other.
 
-    The tape does not notice such a change; `tensor` copies.
+    The tape does not notice such a change. On a GPU it is a copy; `tensor` always copies.
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
@@ -220,7 +220,7 @@ def _like(maker: str, a: Any) -> Tensor:
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """The array of another library as a Tensor, on the device where it is, without a copy.
+    """The array of another library as a Tensor, on the same device, without a copy.
 
     ``minigrad.from_dlpack(torch_tensor)``, and back ``torch.from_dlpack(tensor)``, by the DLPack
     protocol of the Python array API standard.
@@ -228,23 +228,21 @@ def from_dlpack(x: Any) -> Tensor:
     Parameters
     ----------
     x
-        what has ``__dlpack__``: arrays of PyTorch, JAX, CuPy, NumPy ..., on the CPU or an NVIDIA
-        GPU.
+        an array with ``__dlpack__``, of PyTorch, JAX, CuPy, NumPy ..., on the CPU or an NVIDIA GPU.
 
     Returns
     -------
-    Tensor
-        a constant. The two share their memory: what is changed in one changes in the other, and
-        the tape does not notice.
+    Tensor, a constant. The two share their memory: what is changed in one changes in the other, and
+    the tape does not notice it.
 
     Raises
     ------
     TypeError
-        if `x` cannot be handed over so, or has a dtype that minigrad has not.
+        if `x` cannot be passed on like this, or has a dtype that minigrad does not have.
     RuntimeError
-        if it is on a GPU that CuPy cannot reach.
+        if it is on a GPU that CuPy cannot use.
     ValueError
-        for another kind of device.
+        if it is on another kind of device.
     """
     if not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         raise TypeError(f"from_dlpack: expected an array with __dlpack__, got {type(x).__name__}")
@@ -263,4 +261,4 @@ def from_dlpack(x: Any) -> Tensor:
     return Tensor(array, None, device_of(array))
 
 
-_CPU, _CUDA = 1, 2  # kinds of devices, as DLPack numbers them
+_CPU, _CUDA = 1, 2  # DLPack's numbers for the kinds of devices

@@ -1,4 +1,4 @@
-"""All first or second derivatives of a function at once: the Jacobian and the Hessian."""
+"""All first, or all second derivatives of a function: the Jacobian and the Hessian."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from minigrad.tensor import Tensor
 
 
 def jacobian(f: Callable[..., Any], *inputs: ArrayLike, create_graph: bool = False) -> Any:
-    """The derivatives of each element of ``f(*inputs)`` by each element of the inputs.
+    """The derivatives of each element of ``f(*inputs)`` with respect to each element of the inputs.
 
     Parameters
     ----------
     f
-        a function of Tensors that gives one Tensor; it is walked back once for each element of it.
+        a function of Tensors that returns one Tensor; there is a backward pass for each element of
+        it.
     *inputs
-        where to take the derivatives: floats, any shapes.
+        the point at which to take the derivatives: floats, any shapes.
     create_graph
         keep the result on the tape, so that it can be differentiated again.
 
     Returns
     -------
     For one input a Tensor of shape output.shape + input.shape, where ``J[i, k]`` is
-    d output[i] / d input[k]; for several inputs a tuple with one for each. What the output does
-    not depend on has derivatives 0.
+    d output[i] / d input[k]; for several inputs a tuple with a Tensor for each. The derivatives
+    with respect to an input that the output does not depend on are 0.
 
     Raises
     ------
     TypeError
-        if an input has no floats, or `f` gives something else than a Tensor of floats.
+        if an input is not made of floats, or `f` returns something else than a Tensor of floats.
     """
     if not inputs:
         raise TypeError("jacobian: expected f and its inputs, jacobian(f, x); got f alone")
@@ -57,14 +58,14 @@ def hessian(f: Callable[..., Any], *inputs: ArrayLike, create_graph: bool = Fals
     Returns
     -------
     For one input a Tensor of shape input.shape + input.shape; for several a tuple of tuples, where
-    ``H[a][b]`` has the derivatives by input a, then by input b.
+    ``H[a][b]`` has the derivatives with respect to input a, then input b.
 
     Raises
     ------
     TypeError
         as `jacobian`.
     ValueError
-        if `f` gives more than one number.
+        if `f` returns more than one number.
     """
 
     def gradient(which: int) -> Callable[..., Tensor]:
@@ -89,14 +90,14 @@ def hessian(f: Callable[..., Any], *inputs: ArrayLike, create_graph: bool = Fals
 
 
 def _variable(x: ArrayLike, create_graph: bool) -> Tensor:
-    """What to differentiate by: `x` at a place of its own on the tape."""
+    """The variable of the derivative: `x` with a place of its own on the tape."""
     if create_graph and getattr(x, "requires_grad", False) and isinstance(x, Tensor):
         return ops.copy(x)
     return tensor(x, requires_grad=True)
 
 
 def _gradients(y: Tensor, i: int, xs: list[Tensor], create_graph: bool) -> list[Tensor]:
-    """The gradient of element `i` of `y` by each of `xs`."""
+    """The gradient of element `i` of `y` with respect to each of `xs`."""
     if not y.requires_grad:
         return [zeros_like(x) for x in xs]
     element = y.reshape(-1)[i]
@@ -108,7 +109,7 @@ def _gradients(y: Tensor, i: int, xs: list[Tensor], create_graph: bool) -> list[
 
 
 def _block(rows: list[Tensor], shape: tuple[int, ...], x: Tensor) -> Tensor:
-    """The gradients by `x`, of each element of an output of that shape, in one Tensor."""
+    """The gradients with respect to `x` of all elements of an output of `shape`, in one Tensor."""
     if not rows:
         return zeros(shape + x.shape, dtype=x.dtype, device=x.device)
     return ops.stack(rows).reshape(shape + x.shape)

@@ -17,14 +17,14 @@ Self = TypeVar("Self", bound="Tensor")
 
 
 class At(Protocol):
-    """``x.at[i].set(v)``, ``x.at[i].add(v)``: a changed copy, on the tape."""
+    """The type of ``x.at``: ``x.at[i].set(v)`` is a changed copy, on the tape."""
 
     def __getitem__(self, index: Any) -> At: ...
     def set(self, values: ArrayLike) -> Tensor: ...
     def add(self, values: ArrayLike) -> Tensor: ...
 
 
-bool_: TypeAlias = bool  # for `Given`, which has methods of these names
+bool_: TypeAlias = bool  # for `Given`, which has methods with the names of types
 int_: TypeAlias = int
 float_: TypeAlias = float
 
@@ -156,17 +156,18 @@ class Given:
 
 
 class Tensor(Given):
-    """An array that can be differentiated with respect to.
+    """An array, its gradient, and its place on the tape.
 
-    Its operators and methods that are ops, ``x + y`` and ``x.sum()``, are in `minigrad.names`.
+    The operators and methods that are ops, such as ``x + y`` and ``x.sum()``, are in
+    `minigrad.names`.
 
     Parameters
     ----------
     data
-        an array, which is used as it is, without a copy (`minigrad.tensor` copies); a Tensor, whose
-        array is used; or a Python number or nested list of numbers, which becomes float32.
+        an array or a Tensor, whose array is used without a copy (`minigrad.tensor` copies); or a
+        Python number or nested list of numbers, which becomes float32.
     dtype
-        the dtype to convert to; None: an array's own.
+        the dtype to convert to; None: the dtype of the array.
     device
         ``"cpu"`` or ``"cuda"``; None: where the array is, and for data from the host the default
         device (`minigrad.set_default_device`), which at first is the CPU.
@@ -176,7 +177,7 @@ class Tensor(Given):
     Raises
     ------
     TypeError
-        if `data` is not numeric, or a gradient is asked for numbers that are not floats.
+        if `data` is not numeric, or `requires_grad` is True and the numbers are not floats.
     """
 
     __slots__ = ("__weakref__", "_array", "_memory", "_node", "grad")
@@ -184,8 +185,8 @@ class Tensor(Given):
 
     _array: Array
     _node: Node | None  # the place on the tape; None for a constant
-    _memory: Memory | None  # shared with every view of the same memory; None: not needed so far
-    grad: Any  # a Tensor, or a RowSparse; None: no walk back has come here
+    _memory: Memory | None  # shared with all views of the same memory; None: not needed so far
+    grad: Any  # a Tensor or a RowSparse; None: no backward pass has reached this tensor
 
     def __init__(
         self,
@@ -229,12 +230,12 @@ class Tensor(Given):
 
     @property
     def device(self) -> Device:
-        """Where the elements are: ``"cpu"``, ``"cuda:0"`` ..."""
+        """Where the elements are: ``"cpu"`` or ``"cuda:0"``, with the number of the GPU."""
         return device_of(self._array)
 
     @property
     def is_leaf(self) -> bool:
-        """Whether this is no result of a recorded op: a constant, or where the tape begins."""
+        """Whether no recorded op made this tensor: it is a constant, or the tape begins at it."""
         return self._node is None or isinstance(self._node, Leaf)
 
     @property
@@ -262,7 +263,7 @@ class Tensor(Given):
         self.requires_grad_(value)
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
-        """Ask for gradients of this tensor (or no longer); returns the tensor."""
+        """Say whether to compute gradients for this tensor; returns the tensor."""
         if not self.is_leaf:
             if not requires_grad:
                 raise TapeError(
@@ -281,9 +282,9 @@ class Tensor(Given):
         return self
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
-        """Call `hook` with the gradient of this tensor whenever a walk back has all of it.
+        """Call `hook` with the gradient of this tensor, whenever a backward pass has computed it.
 
-        A Tensor that the hook returns takes the gradient's place. Returns a function that removes
+        If the hook returns a Tensor, this replaces the gradient. Returns a function that removes
         the hook.
         """
         node = self._node
@@ -295,7 +296,7 @@ class Tensor(Given):
         hooks = node.hooks = {} if node.hooks is None else node.hooks
         key, keeping = next_stamp(), hooks.pop(0, None)
         hooks[key] = hook
-        if keeping is not None:  # retain_grad's, which sees what the others have made of it
+        if keeping is not None:  # that of retain_grad comes last
             hooks[0] = keeping
         return lambda: hooks.pop(key, None) and None
 
@@ -313,13 +314,13 @@ class Tensor(Given):
         self._node.hooks = (self._node.hooks or {}) | {0: hook}
 
     def detach(self) -> Tensor:
-        """The same array (shared, not copied) as a constant, cut off from the tape."""
+        """A constant with the same array (shared, not copied), cut off from the tape."""
         result: Tensor = wrap(self._array)
         result._memory = memory_of(self)
         return result
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array of their own, copied from wherever they are."""
+        """A copy of the values as a NumPy array, from any device."""
         return np.array(to_device(self._array, "cpu"))
 
     def item(self) -> Any:
@@ -423,7 +424,7 @@ class Tensor(Given):
 
 
 def wrap(data: Array, node: Node | None = None) -> Tensor:
-    """A Tensor around the array `data`, at the place `node` of the tape (None: a constant)."""
+    """A Tensor around the array `data`, with its place `node` on the tape (None: a constant)."""
     tensor = object.__new__(Tensor)
     tensor._array = data
     tensor._node = node
@@ -432,12 +433,12 @@ def wrap(data: Array, node: Node | None = None) -> Tensor:
 
 
 def memory_of(tensor: Tensor) -> Memory:
-    """The Memory of `tensor`, made now if it has none yet."""
+    """The `Memory` of `tensor`; it is made now if there is none yet."""
     if tensor._memory is None:
         tensor._memory = Memory()
     return tensor._memory
 
 
 def mark_changed(tensor: Tensor) -> None:
-    """Note an in-place change of `tensor`, for all nodes that saved it or a view of it."""
+    """Note an in-place change of `tensor`, for the nodes that have saved it or a view of it."""
     memory_of(tensor).changed = next_stamp()

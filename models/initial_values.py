@@ -1,4 +1,4 @@
-"""With what weights a language model starts."""
+"""The initial values of a language model's parameters."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def initialise(
     scale: float | None,
     rng: np.random.Generator | None,
 ) -> None:
-    """Draw the parameters of an `RNNLM` anew.
+    """Draw the initial values of an `RNNLM`.
 
     Parameters
     ----------
     embedding, layers, output
-        what has them. `layers` has none of a cell of one's own, which draws its own.
+        the parts of the model. Layers of your own cell are not in `layers`: they draw their own.
     init, scale
         ``"pytorch"``: as `minigrad.nn` has drawn them; with a `scale`, E and W_hy evenly from
-        [-scale, scale] and b_y = 0, as in PyTorch's word_language_model and Merity et al. (2018).
+        [-scale, scale], and b_y = 0, as in PyTorch's word_language_model and Merity et al. (2018).
         ``"uniform"``: all evenly from [-scale, scale]: Zaremba et al. (2014), char-rnn.
-        ``"normal"``: weights from a normal distribution with the standard deviation `scale`, biases
-        0: min-char-rnn.
-        ``"scaled-normal"``: likewise with 0.01 for E, and for the others 1 / √(number of inputs):
-        Saito, "Deep learning from scratch 2" (2018).
+        ``"normal"``: weights from a normal distribution with the standard deviation `scale`, and
+        biases 0: min-char-rnn.
+        ``"scaled-normal"``: likewise, with the standard deviation 0.01 for E, and
+        1 / √(number of inputs) for the other weights: Saito, "Deep learning from scratch 2" (2018).
     rng
-        where they are drawn from.
+        the generator to draw from.
     """
     if init == "pytorch":
         if scale is None:
@@ -59,7 +59,7 @@ def initialise(
 
 
 def open_forget_gates(layers: Sequence[Any], bias: float) -> None:
-    """Give the forget gates of LSTMs a bias, so that they remember from the beginning.
+    """Set the bias of the forget gates of LSTMs, so that they remember from the beginning.
 
     Gers, Schmidhuber and Cummins (2000); Jozefowicz, Zaremba and Sutskever, "An empirical
     exploration of recurrent network architectures" (2015).

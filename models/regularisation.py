@@ -1,4 +1,4 @@
-"""What keeps a language model from learning its text by heart: dropout, and two penalties."""
+"""What keeps a language model from overfitting: dropout, and two penalties."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from minigrad import Tensor
 
 @dataclass(frozen=True)
 class Regularisation:
-    """How an `RNNLM` is regularised; nothing is, unless it is asked for.
+    """How an `RNNLM` is regularised; by default not at all.
 
     Parameters
     ----------
     dropout
-        in training, the part of x_t, and of each layer's output, that is set to 0. Nothing is
-        dropped on the way from one time step to the next: Zaremba, Sutskever and Vinyals,
+        the probability with which, in training, an element of x_t or of a layer's output is set
+        to 0. Nothing is dropped between one time step and the next: Zaremba, Sutskever and Vinyals,
         "Recurrent neural network regularization" (2014).
     input_dropout, hidden_dropout, output_dropout
-        the three places of `dropout` one by one: x_t, between the layers, and the output of the top
-        layer. None: `dropout`. One-hot vectors have no input dropout.
+        `dropout` for each place: of x_t, between the layers, and of the output of the top layer.
+        None: `dropout`. One-hot vectors have no input dropout.
     variational
-        one mask for all time steps of a sequence, in place of one for each: Gal and Ghahramani, "A
+        one mask for all time steps of a sequence, instead of one for each: Gal and Ghahramani, "A
         theoretically grounded application of dropout in recurrent neural networks" (2016); the
         "locked dropout" of Merity et al. (2018).
     embedding_dropout
-        the part of the tokens whose vectors are 0 throughout a call: Gal and Ghahramani (2016). The
-        others are scaled. A tied W_hy is not touched.
+        the probability with which the vector of a token is 0 throughout a call: Gal and Ghahramani
+        (2016). The other vectors are scaled. A tied W_hy does not change.
     weight_drop
-        the part of the elements of each layer's W_hh that are 0 throughout a call: DropConnect of
-        Wan, Zeiler, Zhang, LeCun and Fergus (2013), as in Merity, Keskar and Socher, "Regularizing
-        and optimizing LSTM language models" (2018).
+        the probability with which an element of a layer's W_hh is 0 throughout a call: DropConnect
+        of Wan, Zeiler, Zhang, LeCun and Fergus (2013), as in Merity, Keskar and Socher,
+        "Regularizing and optimizing LSTM language models" (2018).
     activation_penalty, temporal_penalty
-        AR and TAR of Merity et al. (2018), first in Merity, McCann and Socher, "Revisiting
-        activation regularization for language RNNs" (2017): see `penalties`.
+        the factors of AR and TAR in Merity et al. (2018), first in Merity, McCann and Socher,
+        "Revisiting activation regularization for language RNNs" (2017): see `penalties`.
 
     Raises
     ------
     ValueError
-        for a share that is not from 0 to 1, a penalty below 0, or a `variational` that is neither
-        True nor False.
+        for a probability that is not from 0 to 1, a penalty below 0, or a `variational` that is
+        neither True nor False.
     """
 
     dropout: float = 0.0
@@ -69,25 +69,25 @@ class Regularisation:
         check_number("temporal_penalty", self.temporal_penalty, 0, math.inf)
 
     def places(self) -> tuple[float, ...]:
-        """The part to drop of x_t, between the layers, and of the output of the top layer."""
+        """The dropout of x_t, between the layers, and of the output of the top layer."""
         own = (self.input_dropout, self.hidden_dropout, self.output_dropout)
-        return tuple(self.dropout if share is None else share for share in own)
+        return tuple(self.dropout if p is None else p for p in own)
 
     def penalties(self, raw: Tensor, h: Tensor) -> Iterator[Tensor]:
-        """What is added to the loss: for large outputs, and for outputs that jump.
+        """What is added to the loss for large outputs, and for large changes of the outputs.
 
         ::
 
             activation_penalty mean(m_t² h_t²)
             temporal_penalty   mean((h_{t+1} - h_t)²)
 
-        m_t are the masks of dropout; the means are over all elements, as in the program that Merity
+        m_t is the mask of dropout. The means are over all elements, as in the program that Merity
         et al. (2018) have published.
 
         Parameters
         ----------
         raw, h
-            the outputs h_t of the top layer, shape (T, N, H) or (T, H), and the same after dropout.
+            the outputs h_t of the top layer, shape (T, N, H) or (T, H); and these after dropout.
         """
         if self.activation_penalty:
             yield self.activation_penalty * (h * h).mean()

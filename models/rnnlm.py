@@ -1,7 +1,7 @@
-"""A recurrent language model: from the tokens so far, how likely each token is to come next.
+"""A recurrent language model: it reads tokens and gives the probability of each next token.
 
-`LanguageModel` is the model of the textbooks. `RNNLM` is the same one with what has made it better
-since, as options.
+`LanguageModel` is the model of the textbooks. `RNNLM` is the same model, with later improvements as
+options.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ class LanguageModel(nn.Module):
         self.output = nn.Linear(hidden_size, vocab_size, rng=rng)
 
     def hidden(self, ids: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """What is remembered of the tokens up to each time step, shape (T, N, H); and the state."""
+        """The hidden states h_t after each time step, shape (T, N, H); and the last state."""
         x = self.embedding(ids)  # x_t = E[w_t]
         h, state = self.recurrent(x, state)  # h_t = LSTM(x_t, h_{t-1})
         return h, state
 
     def forward(self, ids: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """The logits y_t of the token after each of `ids`, shape (T, N, V); and the state.
+        """The logits y_t of the token after each of `ids`, shape (T, N, V); and the last state.
 
-        `ids` w_t has the shape (T, N), T time steps of N texts side by side. `state` is what an
-        earlier call gave, which read what comes before them; None: nothing does.
+        `ids` w_t has the shape (T, N): T time steps of N texts side by side. `state` is the state
+        that an earlier call gave for the text before `ids`; None: the texts begin here.
         """
         h, state = self.hidden(ids, state)
         return self.output(h), state  # y_t = W_hy h_t + b_y
 
     def loss(self, ids: Any, targets: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """The mean of -log p(w_{t+1}), in nats, with p = softmax(y_t); and the state.
+        """The mean of -log p(w_{t+1}), in nats, with p = softmax(y_t); and the last state.
 
-        `targets` w_{t+1} has the shape of `ids`; where it is -100, nothing is asked.
+        `targets` w_{t+1} has the shape of `ids`; targets of -100 do not count.
         """
         h, state = self.hidden(ids, state)
         return linear_cross_entropy(h, self.output.weight, self.output.bias, targets), state
@@ -65,14 +65,14 @@ class LanguageModel(nn.Module):
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 Cell = str | Callable[[int, int], nn.Module]
-"""One of `CELLS` by its name, or what makes a cell of one's own: see `minigrad.nn.Recurrent`."""
+"""The name of one of `CELLS`, or a class of your own cell: see `minigrad.nn.Recurrent`."""
 
 
 class Objective(NamedTuple):
     """What `RNNLM.objective` gives.
 
-    `total` is what training goes down: `loss`, the cross-entropy, and the penalties; both are
-    single numbers. `state` is that after the last time step.
+    `total` is what training minimises: `loss`, the cross-entropy, plus the penalties. Both are
+    single numbers. `state` is the state after the last time step.
     """
 
     total: Tensor
@@ -81,50 +81,50 @@ class Objective(NamedTuple):
 
 
 class RNNLM(LanguageModel):
-    """A `LanguageModel` with any cell, any number of layers, and what the papers have added.
+    """A `LanguageModel` with any cell, any number of layers, and the improvements of later papers.
 
     ::
 
         x_t = E[w_t]                    the vector of the token at time t
-        h_t = cell(x_t, h_{t-1})        what is remembered of all tokens up to t, in each layer
-        y_t = W_hy h_t + b_y            the logits of the token to come next
+        h_t = cell(x_t, h_{t-1})        the hidden state of each layer
+        y_t = W_hy h_t + b_y            the logits of the next token
 
     Parameters
     ----------
     vocab_size
         the number V of tokens.
     embedding_size
-        length of the vectors x_t. None: no embedding, x_t is the one-hot vector of the token, as in
+        the length of x_t. None: no embedding, x_t is the one-hot vector of the token, as in
         min-char-rnn and char-rnn (Karpathy 2015).
     hidden_size
-        length of h_t in each layer (but see `tied`).
+        the length of h_t in each layer (but see `tied`).
     cell
-        ``"rnn"``, ``"lstm"`` or ``"gru"``, which have two biases, of the input and of h, as in
-        PyTorch (where a paper's model has one, it is the sum of these two); or the class of a cell
-        of your own, as `minigrad.nn.Recurrent` takes it (docs/cells.md).
+        ``"rnn"``, ``"lstm"`` or ``"gru"``. They have two biases, one of the input and one of h, as
+        in PyTorch; a paper's single bias is the sum of the two. Or the class of your own cell, for
+        `minigrad.nn.Recurrent` (docs/cells.md).
     num_layers
-        how many recurrent layers on top of each other.
+        the number of recurrent layers, one on top of the other.
     dropout, input_dropout, hidden_dropout, output_dropout, variational, embedding_dropout, \
 weight_drop, activation_penalty, temporal_penalty
-        what keeps it from learning the text by heart: see `models.regularisation.Regularisation`.
+        what keeps it from overfitting: see `models.regularisation.Regularisation`.
     tied
         one matrix for E and W_hy: Press and Wolf, "Using the output embedding to improve language
         models" (2017). The last layer then has embedding_size units, the others hidden_size, as in
-        Merity et al. (2018); with one layer the two must be equal.
+        Merity et al. (2018). With one layer, the two sizes must be equal.
     forget_bias
-        the bias of an LSTM's forget gate at the start; None: like the other biases. With 1 it
-        remembers from the beginning: Gers, Schmidhuber and Cummins (2000); Jozefowicz, Zaremba and
-        Sutskever, "An empirical exploration of recurrent network architectures" (2015).
+        the bias of an LSTM's forget gate at the start; None: like the other biases. With 1, the
+        LSTM remembers from the beginning: Gers, Schmidhuber and Cummins (2000); Jozefowicz, Zaremba
+        and Sutskever, "An empirical exploration of recurrent network architectures" (2015).
     init, init_scale
         how the parameters are drawn, one of `models.initial_values.INITS`: see `initialise` there.
-        A cell of your own draws its own.
+        Your own cell draws its own parameters.
     rng
-        where the initial values, and all dropout, are drawn from; None: minigrad's own generator.
+        the generator for the initial values and for dropout; None: minigrad's own.
 
-    On a GPU (``model.to("cuda")``) it takes ids that are there, ``Tensor(ids, device="cuda")``, and
-    nothing looks whether they are in the vocabulary: check them before (`minigrad.data.batchify`
-    does, with a `vocab_size`). NumPy arrays it refuses, unless `minigrad.set_default_device` says
-    that host data goes there.
+    On a GPU (``model.to("cuda")``) the ids must be there, too: ``Tensor(ids, device="cuda")``. The
+    model then does not check that they are in the vocabulary: check them before, as
+    `minigrad.data.batchify` does with a `vocab_size`. NumPy arrays are refused, unless
+    `minigrad.set_default_device` sends host data to the GPU.
 
     Attributes
     ----------
@@ -132,20 +132,21 @@ weight_drop, activation_penalty, temporal_penalty
         the number of tokens.
     embedding, recurrent, output
         nn.Embedding (None for one-hot vectors), nn.ModuleList of layers, nn.Linear. Set
-        ``embedding.sparse`` for row-sparse gradients of a large vocabulary, on the CPU: a GPU would
-        have to be waited for to know the rows.
+        ``embedding.sparse`` for row-sparse gradients of a large vocabulary, on the CPU (on a GPU
+        the CPU would have to wait for it to know the rows).
 
     Raises
     ------
     ValueError
-        for sizes below 1, shares that are not from 0 to 1, an unknown cell or `init`, tied weights
-        of two sizes, or options that exclude each other.
+        for sizes below 1, probabilities that are not from 0 to 1, an unknown cell or `init`, tied
+        weights of two sizes, or options that exclude each other.
 
     Notes
     -----
-    A call takes ids of shape (T, N) or (T,). Its state is a tuple with the state of each layer,
-    whose tensors have N on their axis -2. It raises a TypeError, ValueError or IndexError for ids
-    that are not integers, of another shape, or outside the vocabulary, and for other states.
+    A call takes ids of shape (T, N) or (T,). Its state is a tuple with the state of each layer; the
+    tensors of a state have N on axis -2. A call raises a TypeError, ValueError or IndexError for
+    ids that are not integers, have another shape, or are outside the vocabulary, and for a state
+    that does not fit.
     """
 
     embedding: nn.Embedding | None  # type: ignore[assignment]
@@ -218,7 +219,7 @@ weight_drop, activation_penalty, temporal_penalty
         )
         self.output = nn.Linear(sizes[-1], vocab_size, rng=rng)
         if tied and self.embedding is not None:
-            # the smaller values of an output layer, since large ones would make large logits
+            # the output layer's values, which are smaller: large ones would make large logits
             self.embedding.weight = self.output.weight
         layers = list(self.recurrent) if isinstance(cell, str) else []
         initialise(self.embedding, layers, self.output, init, init_scale, rng)
@@ -232,7 +233,7 @@ weight_drop, activation_penalty, temporal_penalty
 
     @property
     def own_cell(self) -> Callable[[int, int], nn.Module] | None:
-        """What makes its cells, if they are not of minigrad's."""
+        """The class of its cells, if it is not one of minigrad's; else None."""
         cell = self._settings["cell"]
         return None if isinstance(cell, str) else cell
 
@@ -244,7 +245,7 @@ weight_drop, activation_penalty, temporal_penalty
         }
 
     def _run(self, ids: Any, state: Any) -> tuple[Tensor, Tensor, Any]:
-        """The outputs of the top layer, the same after dropout, and the state."""
+        """The outputs of the top layer, these after dropout, and the last state."""
         layers = list(self.recurrent)
         if state is not None and (not isinstance(state, tuple | list) or len(state) != len(layers)):
             got = type(state).__name__ + (f" of {len(state)}" if hasattr(state, "__len__") else "")
@@ -266,34 +267,34 @@ weight_drop, activation_penalty, temporal_penalty
         return x, self.output_dropout(x), tuple(states)
 
     def hidden(self, ids: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """What the logits are made from: the outputs of the top layer, after dropout.
+        """The outputs of the top layer after dropout, from which the logits are made.
 
         Parameters and exceptions are those of a call.
 
         Returns
         -------
         hidden, state
-            shape (T, N, H), or (T, H); and what is remembered after the last time step.
+            shape (T, N, H), or (T, H); and the state after the last time step.
         """
         _, h, state = self._run(ids, state)
         return h, state
 
     def objective(self, ids: Any, targets: Any, state: Any = None) -> Objective:
-        """What training goes down: the cross-entropy, and the penalties of its `Regularisation`.
+        """What training minimises: the cross-entropy, plus the penalties of its `Regularisation`.
 
         Parameters
         ----------
         ids, state
-            as in a call: teacher forcing, the model is given the text's own token at each time
-            step, not the one that it would have written itself.
+            as in a call. This is teacher forcing: at each time step the model gets the token of the
+            text, not the one that it would have written itself.
         targets
-            the token that comes next after each of `ids`, in the same shape; -100: none is asked.
+            the token after each of `ids`, in the same shape; targets of -100 do not count.
 
         Returns
         -------
         Objective
-            whose loss is the mean over all targets but those of -100, in nats. The state is still
-            on the tape: cut it off before the next window of truncated BPTT.
+            its loss is the mean over all targets that are not -100, in nats. Its state is still on
+            the tape: detach it before the next window of truncated BPTT.
         """
         raw, h, state = self._run(ids, state)
         total = loss = linear_cross_entropy(h, self.output.weight, self.output.bias, targets)
@@ -320,7 +321,7 @@ def _layer(
     weight_drop: float,
     rng: np.random.Generator | None,
 ) -> nn.Module:
-    """A recurrent layer that takes vectors of length `below`, and gives those of length `above`."""
+    """A recurrent layer from vectors of length `below` to vectors of length `above`."""
     if not isinstance(cell, str):
         return nn.Recurrent(cell, below, above, rng=rng)
     options: dict[str, Any] = {"weight_dropout": weight_drop} if weight_drop else {}
@@ -330,7 +331,7 @@ def _layer(
     return layer
 
 
-# ---------------------------------------------------------------------- what does not go
+# ----------------------------------------------------------------------------------- checks
 
 
 def _check_sizes(

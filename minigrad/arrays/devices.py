@@ -1,9 +1,9 @@
-"""Where arrays are: on the CPU or on the GPU; moving them, and never mixing the two.
+"""Where arrays are, on the CPU or on the GPU, and how they are moved.
 
-A device is named ``"cpu"`` or ``"cuda"``: a process works with one GPU, the current one. Several
-GPUs are several processes. What is on the GPU is computed there, by CuPy and by the kernels;
-nothing moves unless somebody says so: by ``Tensor.to``, ``device=``, or a default device for data
-that comes from the host.
+A device is named ``"cpu"`` or ``"cuda"``. A process works with one GPU, the current one; to use
+several GPUs, start several processes. What is on the GPU is computed there, by CuPy and by the
+kernels. Nothing moves unless the user says so: by ``Tensor.to``, by ``device=``, or by a default
+device for data from the host (the CPU's memory).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ import numpy as np
 from minigrad.arrays.library import Array, Device, DType, array_module, as_array, bare
 
 gpus: list[int] = []
-"""The GPUs of this machine by number, once one has been asked for; while it is empty, no array can
-be on one, and nobody needs to look."""
+"""The numbers of this machine's GPUs; empty until a GPU is used for the first time. While it is
+empty, no array can be on a GPU, and no op needs to check."""
 
 
-# -------------------------------------------------------------------------------- names, and moving
+# ------------------------------------------------------------------------------- names, and copying
 
 
 def device_of(x: Array) -> Device:
-    """Where an array, or a Tensor's array, is: ``"cpu"`` or ``"cuda:0"``."""
+    """The device of an array or a Tensor: ``"cpu"`` or ``"cuda:0"``."""
     return "cpu" if array_module(x) is np else f"cuda:{bare(x).device.id}"
 
 
 def checked_device(device: Device) -> tuple[str, int | None]:
-    """A device's kind, ``"cpu"`` or ``"cuda"``, and its number if it names one.
+    """The kind of a device, ``"cpu"`` or ``"cuda"``, and its number if the name has one.
 
     Raises
     ------
     ValueError
-        if it is no name of a device.
+        if it is not the name of a device.
     """
     name, colon, index = str(device).partition(":")
     if name not in ("cpu", "cuda") or (colon and (name == "cpu" or not index.isdecimal())):
@@ -44,7 +44,7 @@ def checked_device(device: Device) -> tuple[str, int | None]:
 
 
 def library_of(device: Device) -> Any:
-    """The array library of `device`: the module ``numpy`` or ``cupy``; raises as `to_device`."""
+    """The array library of `device`, ``numpy`` or ``cupy``; raises what `to_device` raises."""
     name, index = checked_device(device)
     if name == "cpu":
         return np
@@ -55,7 +55,7 @@ def library_of(device: Device) -> Any:
 
 
 def check_current(index: int) -> None:
-    """Raise a ValueError unless `index` is the number of the GPU that this process works with."""
+    """Raise a ValueError unless `index` is the number of the GPU of this process."""
     current = require_cupy().cuda.Device().id
     if index not in gpus:
         here = ", ".join(f'"cuda:{i}"' for i in gpus)
@@ -70,14 +70,14 @@ def check_current(index: int) -> None:
 
 
 def to_device(x: Array, device: Device) -> Array:
-    """`x` on `device`: itself when it is there already, else a copy.
+    """`x` itself if it is on `device` already, else a copy there.
 
     Raises
     ------
     ValueError
-        for a device that has no such name, or a GPU that is not the one of this process.
+        if there is no device of this name, or it is a GPU that is not the one of this process.
     RuntimeError
-        if there is no GPU, no driver, or no CuPy to reach it by.
+        if there is no GPU, no driver, or no CuPy.
     """
     xp = library_of(device)
     if array_module(x) is xp:
@@ -91,7 +91,7 @@ def beside(x: Array, other: Any) -> Array:
 
 
 def require_cupy() -> Any:
-    """The module ``cupy``; a RuntimeError that says what is missing if no GPU can be used."""
+    """The module ``cupy``; if no GPU can be used, a RuntimeError says what is missing."""
     try:
         import cupy
     except ImportError as error:
@@ -107,7 +107,7 @@ def require_cupy() -> Any:
 
 
 def _why_unavailable(cupy: Any) -> str:
-    """What keeps CuPy from using a GPU."""
+    """The error message for a CuPy that cannot use a GPU."""
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # of CUDA's own types; a wheel for another CUDA raises ImportError
@@ -126,21 +126,21 @@ def _why_unavailable(cupy: Any) -> str:
 
 
 VARIABLE = "MINIGRAD_DEVICE"
-"""Of the environment: the default device to begin with."""
+"""The environment variable with the default device at the start."""
 
 _default: Device = os.environ.get(VARIABLE) or "cpu"
 checked_device(_default)
 
 
 def set_default_device(device: Device) -> None:
-    """Say where data from the host goes that is given no device.
+    """Set the device for data from the host for which no device is given.
 
-    At first that is the CPU, or what the environment variable MINIGRAD_DEVICE says:
+    At first it is the CPU, or the value of the environment variable MINIGRAD_DEVICE:
     ``MINIGRAD_DEVICE=cuda python program.py``.
 
-    It holds for Tensors made of numbers, lists and NumPy arrays, for new layers, and for NumPy
-    arrays beside a Tensor that is on a GPU (each of which is then copied, each time). What is on a
-    GPU stays there, and so does a Tensor on the CPU.
+    It is used for Tensors made of numbers, lists and NumPy arrays, for new layers, and for NumPy
+    arrays beside a Tensor on a GPU (such an array is copied each time). What is on a GPU stays
+    there, and so does a Tensor on the CPU.
 
     Parameters
     ----------
@@ -150,20 +150,20 @@ def set_default_device(device: Device) -> None:
     Raises
     ------
     ValueError, RuntimeError
-        for a device that does not exist, or is not to be had here.
+        if there is no such device, or it cannot be used here.
     """
     global _default
-    to_device(np.zeros(0), device)  # raises if it is not to be had
+    to_device(np.zeros(0), device)  # raises if it cannot be used
     _default = device
 
 
 def get_default_device() -> Device:
-    """Where data from the host goes that is given no device; see `set_default_device`."""
+    """The device for data from the host for which none is given; see `set_default_device`."""
     return _default
 
 
 def place(value: Any, dtype: DType = None, device: Device | None = None) -> Array:
-    """`value` as an array on `device`; None: host data on the default device, others where it is.
+    """`value` as an array on `device`; None: on the default device, or on the GPU if it is there.
 
     Raises what `as_array` and `to_device` raise.
     """
@@ -177,11 +177,11 @@ def place(value: Any, dtype: DType = None, device: Device | None = None) -> Arra
     return array if device is None else to_device(array, device)
 
 
-# ---------------------------------------------------------------------------------------- no mixing
+# ----------------------------------------------------------------------------- never mixing devices
 
 
 def check_together(op: str, names: Sequence[str], values: Sequence[Any]) -> None:
-    """Raise a ValueError, which names two, if the arrays among `values` are not on one device."""
+    """Raise a ValueError that names two arrays, if those among `values` are on two devices."""
     first: Any = None
     for name, value in zip(names, values, strict=False):
         several = type(value) in (tuple, list)
@@ -219,8 +219,8 @@ _units: dict[Any, Array] = {}
 def unit(like: Array) -> Array:
     """Ones of the shape, dtype and device of `like`.
 
-    For a single number on a GPU it is the same array each time, not to be changed, which is known
-    as 1 (by `is_unit`) without a look at it.
+    For a single number on a GPU it is the same array each time, which must not be changed. So
+    `is_unit` knows that it is 1 without waiting for the GPU.
     """
     xp = array_module(like)
     if xp is np or like.ndim:
@@ -231,5 +231,5 @@ def unit(like: Array) -> Array:
 
 
 def is_unit(g: Array) -> bool:
-    """Whether the array `g`, a single number, is known to be 1, without waiting for a GPU."""
+    """Whether the single number `g` is 1; on a GPU, whether it is known to be 1 without waiting."""
     return bool(g == 1) if array_module(g) is np else g is _units.get(g.dtype)

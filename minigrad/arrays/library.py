@@ -1,8 +1,8 @@
-"""Which array library an array belongs to, and the few places where the libraries differ.
+"""The array library to which an array belongs, and what minigrad takes as an array.
 
-An op calls ``array_module(x)`` and gets NumPy for an array in the computer's memory, CuPy for one
-on a GPU; nothing else in minigrad asks. CuPy is imported only when somebody asks for a GPU, or
-hands over an array that is on one. Where arrays are, and moving them: `minigrad.arrays.devices`.
+An op calls ``array_module(x)`` and gets NumPy for an array in the computer's memory, and CuPy for
+an array on a GPU. CuPy is imported only when a program asks for a GPU, or uses an array that is on
+one. Devices, and moving arrays, are in `minigrad.arrays.devices`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
 ArrayLike: TypeAlias = Any  # a Tensor, an array, a Python number, or nested lists of numbers
-DType: TypeAlias = Any  # what NumPy takes as one: np.float32, "float64", float ...
+DType: TypeAlias = Any  # what NumPy takes as a dtype: np.float32, "float64", float ...
 Axis: TypeAlias = int | Sequence[int] | None  # one axis, several, or None for all
 Device: TypeAlias = str  # "cpu", or "cuda": the current GPU
 
@@ -25,8 +25,8 @@ FLOAT32 = np.dtype(np.float32)
 def array_module(*arrays: Any) -> Any:
     """The array library (the module ``numpy`` or ``cupy``) that the given arrays belong to.
 
-    Tensors count by the array that they hold; Python numbers and None belong anywhere. With no
-    array among the arguments the answer is NumPy.
+    Of a Tensor it is the library of its array. Python numbers and None belong to any library. If
+    there is no array among the arguments, it is NumPy.
     """
     for x in arrays:
         if type(x) is np.ndarray:
@@ -38,28 +38,28 @@ def array_module(*arrays: Any) -> Any:
 
 
 def bare(x: Any) -> Any:
-    """The array that a Tensor holds; whatever else as it is.
+    """The array of a Tensor; all else as it is.
 
-    A Tensor is known by its place on the tape: others may have an `_array`, too.
+    A Tensor is known by its `_node`: other classes may have an `_array`, too.
     """
     return x._array if hasattr(x, "_node") else x
 
 
 def is_array(x: Any) -> bool:
-    """Whether `x` is an array of a known library (a NumPy scalar counts as one)."""
+    """Whether `x` is an array of NumPy or CuPy (a NumPy scalar counts as one)."""
     return isinstance(x, np.ndarray | np.generic) or type(x).__module__.partition(".")[0] == "cupy"
 
 
 def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:
-    """Zeros of the dtype (unless told) and on the device of `like`."""
+    """Zeros on the device of `like`; `dtype` None: in its dtype."""
     return array_module(like).zeros(shape, like.dtype if dtype is None else dtype)
 
 
 def as_array(value: Any, dtype: DType = None) -> Array:
-    """`value` as an array where it is, copied only if that is needed.
+    """`value` as an array, on the device where it is, copied only if needed.
 
-    Python numbers, and lists of them, become float32 (lists of bools stay bool); arrays, and what
-    has ``__array__`` (of pandas, PyTorch ...), keep their dtype unless `dtype` says otherwise.
+    Python numbers and lists of them become float32 (lists of bools stay bool). Arrays, and what has
+    ``__array__`` (of pandas, PyTorch ...), keep their dtype, unless a `dtype` is given.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def as_array(value: Any, dtype: DType = None) -> Array:
         if np.dtype(dtype).kind not in "biuf":
             _refuse_dtype(np.dtype(dtype))
         value = value.astype(dtype)
-    # big-endian numbers are slow everywhere, and float16 is not known by its dtype then
+    # big-endian numbers are slow, and big-endian float16 is not equal to the dtype float16
     return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
 
 
@@ -105,7 +105,7 @@ def _from_python(value: Any, dtype: DType) -> Array:
         refuse_mask(item)
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # the last two of another library
+    except (ValueError, TypeError, RuntimeError) as error:  # the last two from other libraries
         raise TypeError(
             f"tensor: cannot make an array of a {type(value).__name__}: {error}"
         ) from None

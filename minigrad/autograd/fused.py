@@ -1,7 +1,7 @@
 """Ops whose backward pass is one function for all inputs: `joint` and `fused`.
 
-Their forward returns two things: the result (a tuple, if there are several outputs) and whatever
-their backward needs of what it has computed::
+Their forward returns two things: the result (a tuple if there are several outputs), and what their
+backward needs besides::
 
     def composed_softplus(x):
         return log(1 + exp(x))
@@ -15,10 +15,10 @@ their backward needs of what it has computed::
         tail = xp.exp(-xp.abs(x))
         return xp.maximum(x, 0) + xp.log1p(tail), tail
 
-`backward` is called with `g`, the gradient of the output (a list, if there are several), and what
-it names after it: arguments of the op, `kept` (the second thing that the forward returned), and
-`needs` (for each input, whether its gradient is asked for). It returns a list with a gradient, or
-None, for each input; the items of an input that is a list count one by one.
+`backward` is called with `g`, the gradient of the output (a list if there are several outputs), and
+what it names after `g`: arguments of the op, `kept` (the second thing that the forward returned),
+and `needs` (a list that says for each input whether its gradient is needed). It returns a list with
+a gradient, or None, for each input. Where an input is a list, each of its items counts as an input.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from minigrad.tensor import Tensor, wrap
 
 
 class One(Protocol):
-    """A decorator of functions that give an array, and what their backward needs."""
+    """The type of a decorator for a function that returns an array, and what its backward needs."""
 
     def __call__(self, forward: Callable[P, tuple[Array, Any]]) -> Callable[P, Tensor]: ...
 
 
 class Several(Protocol):
-    """The same of functions that give several arrays."""
+    """The same for a function with several arrays as its result."""
 
     def __call__(
         self, forward: Callable[P, tuple[tuple[Array, ...], Any]]
@@ -56,11 +56,17 @@ def joint(*, backward: Rule, inputs: Sequence[str]) -> One: ...
 @overload
 def joint(*, backward: Rule, inputs: Sequence[str], several: Literal[True]) -> Several: ...
 def joint(*, backward: Rule, inputs: Sequence[str], several: bool = False) -> Any:
-    """Declare an op with several outputs, or with a list of inputs, and one backward for all.
+    """Declare an op that has several outputs or a list of inputs, with one backward for all inputs.
 
-    `backward` is written with minigrad's ops, so it serves every order of derivative. It is given
-    zeros for an output that nobody used. `several` says in the op's signature, and to type
-    checkers, that the result is a tuple.
+    Parameters
+    ----------
+    backward
+        gives a list of gradients: see `minigrad.autograd.fused`. It is written with minigrad's ops,
+        so it serves every order of derivative. It gets zeros for an output that nobody used.
+    inputs
+        the names of the parameters that are inputs; the others are options.
+    several
+        tells type checkers, and the op's signature, that the result is a tuple.
     """
     return lambda forward: called(JointOp(forward, inputs, backward, None, (), several))
 
@@ -92,12 +98,19 @@ def fused(
 ) -> Any:
     """Declare an op with a backward pass written by hand, on arrays, for all inputs at once.
 
-    `kept_outputs` are the outputs that are among what is kept, or share memory with it (None: all):
-    if one of them is changed in place before the way back, that raises.
-
-    `twin` is the same function, with the same parameters, composed of plain ops. It is the oracle
-    of the op's tests, and is differentiated in the op's place under ``create_graph=True``.
-    `backward` is given None for an output that nobody used. `several`: see `joint`.
+    Parameters
+    ----------
+    twin
+        the same function, with the same parameters, composed of plain ops. It is the oracle of the
+        op's tests, and is differentiated in place of the op under ``create_graph=True``.
+    backward
+        gives a list of gradients: see `minigrad.autograd.fused`. It gets None for an output that
+        nobody used.
+    kept_outputs
+        the numbers of the outputs that are part of `kept`, or share memory with it; None: all. To
+        change one of them in place before the backward pass is an error.
+    inputs, several
+        as in `joint`.
     """
 
     def decorate(forward: Callable[..., Any]) -> Any:
@@ -109,10 +122,10 @@ def fused(
 
 
 class JointOp(Op):
-    """An op of `joint` or `fused`. Its forward gives the result, and what its backward needs.
+    """An op of `joint` or `fused`.
 
     The inputs that are annotated as ``Sequence`` are lists. For each choice of their lengths there
-    is an op whose inputs are the items of the lists, one by one: see `flattened`.
+    is a `FlatOp`, whose inputs are the items of the lists, one by one.
     """
 
     def __init__(
@@ -133,10 +146,11 @@ class JointOp(Op):
         ]
         self.nested = any(self.lists)
         known = [*self.parameters, "kept", "needs"]
-        for name in names_wanted(backward, self):
+        names = names_wanted(backward, self)
+        for name in names:
             if name not in known:
                 raise TypeError(f"{self.name}: backward names {name!r}, which is no parameter")
-        self.wants = [known.index(name) for name in names_wanted(backward, self)]
+        self.wants = [known.index(name) for name in names]
         self.wanted = [i in self.wants for i in range(self.arity)]
         self.keeps = [twin is not None or wanted for wanted in self.wanted]
 
@@ -157,7 +171,7 @@ class JointOp(Op):
         return values, parents, needs, usual
 
     def is_bare(self, args: Sequence[Any]) -> bool:
-        inputs = self.inputs_of(args)  # an option that is a Tensor says nothing
+        inputs = self.inputs_of(args)  # an option that is a Tensor does not count
         return any(map(is_array, inputs)) and not any(isinstance(a, Tensor) for a in inputs)
 
     def operands(self, args: Sequence[Any]) -> tuple[Any, ...]:
@@ -186,7 +200,7 @@ class JointOp(Op):
         return result, kept
 
     def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
-        return None  # `operands` has seen to it
+        return None  # `operands` has done it
 
     def plan(self, needs: int) -> JointPlan:
         active = []
@@ -199,7 +213,7 @@ class JointOp(Op):
 
 
 class FlatOp(JointOp):
-    """An op with lists as inputs, for lists of certain `lengths` (1 for what is no list)."""
+    """An op with lists as inputs, for lists of these `lengths` (1 for an argument that is none)."""
 
     nested = False
 
@@ -231,7 +245,7 @@ flat_op = lru_cache(maxsize=64)(FlatOp)
 
 
 class JointPlan:
-    """What to keep, and the function that gives the gradients of all inputs at once."""
+    """What to save, and how to get the gradients of all inputs at once."""
 
     def __init__(self, op: JointOp, active: list[bool]) -> None:
         self.name, self.op, self.twin, self.active = op.name, op, op.twin, active
@@ -276,10 +290,10 @@ class JointPlan:
         ]
 
     def _pull_through_twin(self, g: Any, args: list[Any]) -> list[Any]:
-        """The gradients by running the twin on the tape and differentiating that.
+        """The gradients that come from running the twin on the tape and differentiating it.
 
-        The twin is given stand-ins for the inputs, so that the derivative with respect to one does
-        not run on into the history of another.
+        The twin gets stand-ins for the inputs, so the walk ends at them and does not go on to what
+        they were computed from.
         """
         assert self.twin is not None
         active, stand_ins = iter(self.active), []
@@ -303,6 +317,7 @@ class JointPlan:
 
 
 def _with_zeros(g: list[Any], node: Node) -> list[Any]:
+    """The gradients of all outputs, zeros for those that nobody used."""
     xp = array_module(*g)
     return [
         xp.zeros(shape, dtype) if d is None else d
@@ -311,7 +326,7 @@ def _with_zeros(g: list[Any], node: Node) -> list[Any]:
 
 
 def _stand_in(x: Any) -> Any:
-    """An alias of `x`; where `x` was frozen since it was recorded, one that begins a tape."""
+    """An alias of `x` that requires a gradient, also if `x` no longer does."""
     with enable_grad():
         alias = _alias(x)
     return alias if alias.requires_grad else alias.requires_grad_()
@@ -319,5 +334,5 @@ def _stand_in(x: Any) -> Any:
 
 @differentiable(x=lambda g: g)
 def _alias(x: Any) -> Any:
-    """The same value at a place of its own on the tape."""
+    """The same value with a node of its own."""
     return x[...]

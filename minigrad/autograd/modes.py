@@ -1,6 +1,7 @@
 """The switches of the tape: whether it records, and whether it looks for NaN and infinity.
 
-At the end stands what `detect_anomaly` does: it finds the op that made the first NaN or infinity.
+The last part of the file is what `detect_anomaly` does: it finds the op that made the first NaN or
+infinity. Read next: `minigrad.autograd.fused`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from types import FrameType
 from typing import Any
@@ -21,14 +22,14 @@ from minigrad.arrays.library import array_module, is_array
 from minigrad.autograd.sparse import elements
 
 Entry = tuple[bool, FrameType | None]
-"""Where a switch stands since somebody entered `switched`, and his frame if it can be suspended."""
+"""The value of a switch within one `switched`, and the caller's frame if it can be suspended."""
 
 
 class Modes(threading.local):
     """The switches of the tape; each thread has its own."""
 
     def __init__(self) -> None:
-        self.recording: Any = True  # true or false; a bool, unless a generator has a say
+        self.recording: Any = True  # a bool; or, where a generator has entered, a `_Now`
         self.anomaly: Any = False
         self.entered: dict[str, list[Entry]] = {
             "recording": [(True, None)],
@@ -36,14 +37,14 @@ class Modes(threading.local):
         }
 
     def settle(self, mode: str) -> None:
-        """Put the switch `mode` where the last of those who entered wants it."""
+        """Give the switch `mode` the value of the last `switched` that was entered."""
         entries = self.entered[mode]
         value, frame = entries[-1]
         setattr(self, mode, value if frame is None else _Now(entries))
 
 
 class _Now:
-    """Where a switch stands at this moment: those that are suspended have no say."""
+    """The value of a switch at this moment; a suspended frame's `switched` does not count."""
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
@@ -58,15 +59,15 @@ class _Now:
 modes = Modes()
 
 watchers: list[int] = []
-"""The threads that are inside `detect_anomaly`: a glance at a list is cheaper than at `modes`."""
+"""The threads that are inside `detect_anomaly`: to look at a list costs less than at `modes`."""
 
 
 class switched(contextlib.ContextDecorator):  # noqa: N801 (used like a function)
-    """Within it, the switch `mode` stands at `value` in this thread; restored on any exit.
+    """Within it, the switch `mode` has this `value` in this thread; restored on any exit.
 
     It works with ``with``, and as a decorator of functions, generator functions and coroutines. In
-    a generator or coroutine it holds while that runs, not while that is suspended. A context
-    manager made with `contextlib.contextmanager` hands it on to the block that it is used for.
+    a generator or coroutine it holds while this runs, not while it is suspended; in a generator of
+    `contextlib.contextmanager` it also holds in the ``with`` block.
     """
 
     def __init__(self, mode: str, value: bool) -> None:
@@ -83,7 +84,7 @@ class switched(contextlib.ContextDecorator):  # noqa: N801 (used like a function
         return super().__call__(function)
 
     def __enter__(self) -> None:
-        # a tuple of its own, by which it is found again
+        # a new tuple, which `__exit__` finds again by identity
         entry = (self._value, _suspendable(sys._getframe(1)))
         self._entries.append(entry)
         modes.entered[self._mode].append(entry)
@@ -151,29 +152,29 @@ _SUSPENDABLE = (
 )
 
 
-# --------------------------------------------------------------------------------- by their names
+# ------------------------------------------------------------------------------ the public names
 
 
 def no_grad() -> switched:
     """Within ``with no_grad():`` (or a function decorated with it) nothing is recorded.
 
-    There ``p -= 0.1 * p.grad`` and ``p[i] = v`` change a tensor in place.
+    Within it ``p -= 0.1 * p.grad`` and ``p[i] = v`` change a tensor in place.
     """
     return switched("recording", False)
 
 
 def enable_grad() -> switched:
-    """Within ``with enable_grad():`` ops are recorded again, also inside `no_grad`."""
+    """Within ``with enable_grad():`` ops are recorded, also inside `no_grad`."""
     return switched("recording", True)
 
 
 def detect_anomaly() -> switched:
-    """Within ``with detect_anomaly():`` the first NaN or infinity that an op makes raises.
+    """Within ``with detect_anomaly():`` the first NaN or infinity that an op makes is an error.
 
-    The error (an `AnomalyError`) names the op, the shapes of its inputs and the line of the forward
-    pass, whether the value appeared in the forward or in the backward pass. An infinity that was
-    put in, as a mask of -inf, is none. Every result is looked at, which costs time and, on a GPU, a
-    transfer for each op: it is for finding a fault.
+    The `AnomalyError` names the op, the shapes of its inputs and the line of the forward pass that
+    called it, also if the value appeared in the backward pass. An infinity that was put in, such as
+    a mask of -inf, is not an error. Every result is checked. This costs time, and on a GPU a
+    transfer for each op, so use it only to find a fault.
     """
     return switched("anomaly", True)
 
@@ -190,9 +191,8 @@ class AnomalyError(FloatingPointError):
     """An op made a NaN or an infinity out of finite numbers."""
 
 
-def check_forward(name: str, inputs: Iterable[Any], outputs: Iterable[Any], node: Any) -> None:
-    """Raise if an output is worse than every input; else remember where `node` comes from."""
-    inputs = list(inputs)
+def check_forward(name: str, inputs: Sequence[Any], outputs: Iterable[Any], node: Any) -> None:
+    """Raise if outputs have a NaN or infinity that no input has; else note where `node` is from."""
     arrays = [x for x in inputs if is_array(x)]
     shapes = ", ".join(f"{x.dtype} {x.shape}" for x in arrays) or "no arrays"
     origin = f"{name} of {shapes}, called at {_calling_line()}"
@@ -212,7 +212,7 @@ def check_backward(name: str, node: Any, gradients: Iterable[Any]) -> None:
 
 
 def _trouble(inputs: Iterable[Any], outputs: Iterable[Any]) -> str:
-    """Which of "a NaN" and "an infinity" the outputs have and the inputs lack; "" for neither."""
+    """What the outputs have and the inputs lack: "a NaN" or "an infinity"; empty if neither."""
     nan, inf = _has(outputs)
     nan_before, inf_before = _has(inputs)
     if nan and not nan_before:
@@ -221,10 +221,7 @@ def _trouble(inputs: Iterable[Any], outputs: Iterable[Any]) -> str:
 
 
 def _has(values: Iterable[Any]) -> tuple[bool, bool]:
-    """Whether there is a NaN, and an infinity, among numbers, arrays, gradients and lists of them.
-
-    An infinity that an op was given as a number, as a mask of -inf, was put in and not made.
-    """
+    """Whether there is a NaN, and an infinity, in numbers, arrays, gradients and lists of them."""
     nan = inf = False
     for value in values:
         x = elements(value)

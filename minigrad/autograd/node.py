@@ -1,9 +1,9 @@
 """What the tape is made of: nodes, each stamped with the time at which it was made.
 
-Each op that runs on Tensors leaves a `Node`: whom its inputs came from, how to walk back through
-it, and the values that this will need. A tensor that was asked to have a gradient is a `Leaf`,
-where the tape begins. `minigrad.tensor` shows how a Tensor holds its node, and
-`minigrad.autograd.tape` how a walk goes back along them.
+Each op that runs on Tensors leaves a `Node`: the nodes of its inputs, how to walk back through it,
+and the values that this needs. A tensor for which a gradient was asked has a `Leaf`: there the tape
+begins. Read next: `minigrad.tensor` shows how a Tensor holds its node, then
+`minigrad.autograd.tape` how a walk goes back along the nodes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TapeError(RuntimeError):
 
 
 class Memory:
-    """When a piece of memory was last changed in place, on the clock of the tape."""
+    """The time, on the clock of the tape, of the last in-place change of a piece of memory."""
 
     __slots__ = ("changed",)
 
@@ -38,9 +38,9 @@ class Plan(Protocol):
     name: str
 
     def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> Sequence[Any]:
-        """From the output's gradient, one gradient (or None) for each of ``node.parents``.
+        """One gradient (or None) for each of ``node.parents``, from `g`, the output's gradient.
 
-        Only the parents that are `useful` need one (None: all are).
+        Only the parents in `useful` need one (None: all parents).
         """
 
 
@@ -56,8 +56,8 @@ class Node:
     plan: Any  # a Plan; None where the tape begins
     parents: Sequence[Any]  # the nodes of the inputs that need a gradient
     saved: Any  # what the plan asked to keep; FREED once a walk has used it
-    memory: Memory | None  # the output's, where it is among what is saved
-    shape: Any  # of the output (of all outputs, if there are several)
+    memory: Memory | None  # the output's, if the output is saved
+    shape: Any  # of the output; a list if there are several outputs
     dtype: Any
     hooks: dict[int, Callable[[Any], Any]] | None
 
@@ -74,7 +74,7 @@ class Leaf(Node):
 
     def __init__(self, tensor: Any) -> None:
         super().__init__(None, (), tensor.shape, tensor.dtype)
-        self.tensor = weakref.ref(tensor)  # weak, or tensor and leaf would make a cycle
+        self.tensor = weakref.ref(tensor)  # weak: else tensor and leaf would be a cycle
 
 
 class Output(Node):
@@ -88,14 +88,14 @@ class Output(Node):
 
 
 Useful = set[Any] | None
-"""The nodes that a walk is to reach; None: all."""
+"""The nodes that a walk has to visit; None: all."""
 
 FREED: Any = object()
-"""Stands in `Node.saved` when a walk has used the node up."""
+"""What `Node.saved` is after a walk has used the node."""
 
 
 def changed_error(node: Node, what: str) -> TapeError:
-    """The error for a saved value that was changed in place before the walk back came to it."""
+    """The error for a saved value that was changed in place before the backward pass used it."""
     return TapeError(
         f"backward: {what}, which {node.plan.name} saved for its derivative, was changed in place "
         "since (by optimizer.step(), an assignment to .data, or x += v within no_grad); call "

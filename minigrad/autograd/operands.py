@@ -1,4 +1,8 @@
-"""What an argument of an op means: a Tensor, an array or a number."""
+"""What an argument of an op means: a Tensor, an array or a number.
+
+`minigrad.autograd.record` calls these functions where an op has something else than Tensors and
+Python numbers as arguments.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ from minigrad.tensor import Tensor, wrap
 
 
 def operand(a: Any, others: Iterable[Any] = ()) -> Any:
-    """What `a` is to an op: a Tensor, an array or, beside `others`, a Python number.
+    """The argument `a` as an op uses it, where `others` are the op's other arguments.
 
-    Tensors and arrays stay what they are. A number or a list alone becomes a float32 Tensor. Beside
-    others, Tensors and arrays, a number stays one, and a list goes where they are; a NumPy array
-    beside a Tensor on the GPU goes to the default device. Raises as `as_array`.
+    Tensors and arrays stay what they are. If there is no Tensor or array among the `others`, a
+    number or a list becomes a float32 Tensor. If there is one, a Python number stays a number, and
+    a list becomes an array on the same device. A NumPy array beside a Tensor on the GPU goes to the
+    default device. Raises what `as_array` raises.
     """
     if isinstance(a, Tensor | None):
         return a
@@ -38,34 +43,34 @@ def operand(a: Any, others: Iterable[Any] = ()) -> Any:
 
 
 def number(a: Any) -> Any:
-    """The Python number that a NumPy scalar or an array without axes is; all else as it is.
+    """A NumPy scalar, or an array without axes, as a Python number; all else as it is.
 
-    Beside a Tensor it does not decide on the dtype, just as a Python number does not.
+    So it does not decide the dtype beside a Tensor, as a Python number does not.
     """
     if (type(a) is np.ndarray or isinstance(a, np.generic)) and a.ndim == 0:
         return a.item() if a.dtype.kind in "fiub" else as_array(a)
-    if isinstance(a, int | float) and type(a) is not bool:  # perhaps of a class of its own
+    if isinstance(a, int | float) and type(a) is not bool:  # perhaps of a subclass
         return float(a) if isinstance(a, float) else int(a)
     return a
 
 
 def float_dtype(dtypes: Iterable[Any]) -> Any:
-    """The dtype that the floats among `dtypes` make together; float32 if there are none."""
+    """The dtype to which the floats among `dtypes` promote; float32 if there are none."""
     return np.result_type(*[dtype for dtype in dtypes if dtype.kind == "f"] or [FLOAT32])
 
 
 def with_floats(a: Any, dtype: Any) -> Any:
-    """A Tensor or array of integers as a constant in another dtype; all else as it is."""
+    """A Tensor or array of integers or bools as a constant of `dtype`; all else as it is."""
     if hasattr(a, "dtype") and a.dtype.kind in "iub":
         return wrap(bare(a).astype(dtype))
     return a
 
 
 def own(value: Any) -> Any:
-    """A copy of a plain array, or of those in a list or tuple; whatever else is not copied.
+    """`value`, with a copy in place of a plain array, also in a list or tuple.
 
-    Who hands in an array may fill it anew before the walk back, and it has no clock that would
-    tell. So what the tape keeps of it is a copy of its own.
+    The caller may fill an array with new numbers before the backward pass, and an array has no
+    clock that would show it. So the tape keeps a copy of its own.
     """
     if isinstance(value, Tensor):
         return value

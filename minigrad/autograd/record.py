@@ -10,13 +10,12 @@ An op is a plain function on arrays, with a rule for each input beside it::
         return a * b
 
 Called with Tensors, it runs on their arrays, wraps the result, and leaves a node on the tape: see
-`called` and `record`. Called with arrays alone, as the rules themselves call it on the first-order
-walk, it runs bare. What a rule names is what the tape keeps: `g` is the gradient of the output, and
-after it come, by name, any argument of the op, `out`, or ``NAME_shape`` where only the shape of an
-input is needed.
+`called`, `run` and `record`. Called with arrays alone, it is just the plain function; the rules
+call ops so in an ordinary backward pass. What a rule names after `g` is what the tape keeps.
 
-Ops with several outputs, with lists of inputs, or with a backward pass written by hand for all
-inputs at once are declared with what `minigrad.autograd.fused` has.
+An op with several outputs, a list of inputs, or a backward pass written by hand for all inputs at
+once is declared with the functions of `minigrad.autograd.fused`. Read next: some ops in
+`minigrad/ops/arithmetic.py`, then `minigrad.autograd.operands`.
 """
 
 from __future__ import annotations
@@ -51,10 +50,10 @@ def differentiable(
     ----------
     **rules
         for each parameter of the function that is an input, a function that gives the gradient of
-        that input from `g`, the gradient of the output, and whatever it names after `g`: arguments
-        of the op, `out` (the result), or ``NAME_shape``. It is written with operators, methods and
-        minigrad's ops, and may give a gradient that the input broadcasts to. The parameters
-        without a rule are options.
+        that input. Its first parameter is `g`, the gradient of the output. After it, the rule names
+        what it needs: arguments of the op, `out` (the result), or ``NAME_shape``. It is written
+        with operators, methods and minigrad's ops, and may give a gradient of a shape to which the
+        input broadcasts. The parameters without a rule are options.
 
     Returns
     -------
@@ -75,7 +74,7 @@ def differentiable(
 
 
 def called(op: Op) -> Any:
-    """The function that takes the place of the plain one: it runs that one, and records it.
+    """The function that users call: it runs the plain function of `op`, and records the call.
 
     At heart it is this::
 
@@ -131,7 +130,7 @@ def run(op: Op, args: Sequence[Any]) -> Any:
 def record(
     plan: Any, parents: list[Node], args: Sequence[Any], kept: Any, outputs: Any
 ) -> Node | None:
-    """Leave a node on the tape, where `outputs`, a Tensor or a tuple of them, have their place."""
+    """Leave a node on the tape for `outputs`, a Tensor or a tuple of Tensors."""
     if type(outputs) is tuple:
         node = Node(plan, parents, [y.shape for y in outputs], [y.dtype for y in outputs])
         for i, y in enumerate(outputs):
@@ -146,7 +145,7 @@ def record(
 
 
 def _wrapped(result: Any, args: Sequence[Any]) -> Tensor:
-    """A Tensor around a result; if that is a view of an input, they share one memory, one clock."""
+    """A Tensor around a result; if this is a view of an input, the two share one `Memory`."""
     if type(result) is np.ndarray and result.dtype is FLOAT32:
         data = result
     elif is_array(result) or isinstance(result, int | float | list):
@@ -171,7 +170,7 @@ def _wrapped(result: Any, args: Sequence[Any]) -> Tensor:
 
 
 class Op:
-    """A declared op: its plain function, and what is known of its parameters."""
+    """A declared op: its plain function, and which of its parameters are inputs."""
 
     nested = False  # whether an input is a list of Tensors
 
@@ -184,6 +183,7 @@ class Op:
         self.parameters = list(self.signature.parameters)
         self.arity = len(self.parameters)
         self.known = set(self.parameters)
+
         self.defaults = {
             name: p.default
             for name, p in self.signature.parameters.items()
@@ -209,7 +209,7 @@ class Op:
         raise AssertionError("what bind accepts was accepted above")
 
     def flattened(self, args: Sequence[Any]) -> tuple[Op, Sequence[Any]]:
-        """For an op with lists: see `minigrad.autograd.fused`."""
+        """See `minigrad.autograd.fused`: only an op with lists is flattened."""
         raise NotImplementedError
 
     def read(self, args: Sequence[Any]) -> tuple[list[Any], list[Node], int, bool]:
@@ -280,11 +280,11 @@ class Op:
         raise NotImplementedError
 
     def call(self, values: Sequence[Any]) -> tuple[Any, Any]:
-        """What the plain function gives for arrays, and what the way back needs of it."""
+        """The result of the plain function for arrays, and what its backward needs besides."""
         return self.forward(*values), None
 
     def on_one_device(self, values: Sequence[Any]) -> tuple[Any, Any]:
-        """As `call`; a ValueError if the arrays are not on one device, or the result not on it."""
+        """As `call`; a ValueError if the arrays are on two devices, or the result on another."""
         check_together(self.name, self.parameters, values)
         result, kept = self.call(values)
         outputs = result if type(result) is tuple else (result,)
@@ -297,15 +297,15 @@ class Op:
         return result, kept
 
     def in_floats(self, args: Sequence[Any], result: Any) -> list[Any] | None:
-        """The arguments with integer inputs made floats, if they decided on a floating `result`.
+        """The arguments with floats for integer inputs, if these made the dtype of a `result`.
 
         Integers take the dtype of the floats beside them, and a function of integers alone gives
-        float32. None if there is nothing to convert, or a dtype was asked for.
+        float32. None if there is nothing to convert, or a dtype was given.
         """
         raise NotImplementedError
 
     def fail(self, error: Exception, args: Sequence[Any]) -> NoReturn:
-        """Raise `error` again with the op, and what it was called with, in its message."""
+        """Raise `error` again; the message then shows the op and its arguments."""
         shown = ", ".join(f"{n}: {told(a)}" for n, a in zip(self.parameters, args, strict=False))
         if type(error) not in _REPEATABLE:
             error.add_note(f"in minigrad's {self.name}, called with {shown}")
@@ -322,7 +322,7 @@ class Op:
 
 
 NUMBERS = frozenset({float, int, bool, type(None), str, slice})
-"""The types of arguments that mean the same beside a Tensor as anywhere else."""
+"""The types of arguments that need no conversion beside a Tensor."""
 
 _REPEATABLE = (ValueError, TypeError, IndexError, np.exceptions.AxisError)
 
@@ -363,14 +363,14 @@ class RuleOp(Op):
 
 
 class RulePlan:
-    """What to keep and which rules to run, for one choice of inputs that need a gradient."""
+    """What to save and which rules to run, for one choice of inputs that need a gradient."""
 
     def __init__(self, op: RuleOp, active: list[str]) -> None:
         self.name = op.name
         wants = {p: names_wanted(op.rules[p], op) for p in active}
         names = list(dict.fromkeys(name for want in wants.values() for name in want))
         known = ["out", *op.parameters]  # first, since NumPy has an option of that name
-        self.shapes = []  # the positions of the arguments whose shapes are to be kept
+        self.shapes = []  # the positions of the arguments whose shapes are saved
         for name in names:
             if name not in known:
                 base = name.removesuffix("_shape")
@@ -410,13 +410,14 @@ class RulePlan:
 
 
 def names_wanted(rule: Rule, op: Op) -> list[str]:
-    """The parameters of a rule after `g` (`inspect.signature` would be a third of the import).
+    """The parameters of a rule after `g`.
 
     Raises
     ------
     TypeError
-        if it begins with an argument of the op: it has forgotten `g`.
+        if the first is an argument of the op: then `g` was forgotten.
     """
+    # inspect.signature would take a third of the time of `import minigrad`
     names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
     first = names[0] if names else ""
     if first != "g" and first.removesuffix("_shape") in ("", "out", *op.parameters):
@@ -428,15 +429,21 @@ def names_wanted(rule: Rule, op: Op) -> list[str]:
 
 
 def _picker(positions: list[int]) -> Callable[[Any], Sequence[Any]]:
-    """A fast function that takes the items at `positions` out of a sequence."""
+    """A function that takes the items at `positions` out of a sequence; each op calls one."""
     if len(positions) > 1:
         return itemgetter(*positions)
-    start = positions[0] if positions else 0
+    start = positions[0] if positions else 0  # one position or none: a slice also gives a sequence
     return itemgetter(slice(start, start + len(positions)))
 
 
 def load(saved: Iterable[Any], node: Node, create_graph: bool) -> list[Any]:
-    """Saved values for a rule: arrays, or Tensors under `create_graph`; unchanged since then."""
+    """The saved values for a rule: arrays, or Tensors under `create_graph`.
+
+    Raises
+    ------
+    TapeError
+        if one was changed in place since the op was recorded.
+    """
     loaded = []
     for value in saved:
         if isinstance(value, Tensor):

@@ -1,7 +1,8 @@
-"""The gradient of a matrix of which few rows were looked up: those rows, and nothing for the rest.
+"""The gradient of a matrix of which only some rows were used: it holds these rows alone.
 
-A batch of 700 words looks up 700 rows at most of an embedding matrix that has 10,000. Made dense,
-its gradient is zeros for the others, and to make it, to clip it and to step by it is work on all.
+A batch of 700 words uses at most 700 rows of an embedding matrix that has 10,000. In the dense
+gradient the other rows are zeros, and making it, clipping it and the optimiser's step are work on
+all rows.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ def _dense(x: Any) -> Any:
 
 
 def _in_full(function: Callable[[Any, Any], Any]) -> Any:
-    """The operator `function`, on whole matrices."""
+    """An operator that is applied to the dense matrices."""
     return lambda self, other: function(_dense(self), _dense(other))
 
 
 class RowSparse:
-    """A matrix that is zero but for a few rows: `values[i]` is its row `rows[i]`.
+    """A matrix in which only a few rows are not zero: `values[i]` is its row `rows[i]`.
 
-    It is what ``embedding(ids, weight, sparse=True)`` leaves in ``weight.grad``. Sums and
-    differences of two are again row-sparse, and so are its product and quotient with a number
-    (nothing is computed for the other rows: they are 0 also after a division by 0), its negative
-    and its absolute values. In all other operators, in every op of minigrad, and in NumPy's
-    elementwise functions it is the dense matrix that it stands for; what else NumPy has refuses it.
+    ``embedding(ids, weight, sparse=True)`` leaves one in ``weight.grad``. The sum and the
+    difference of two are row-sparse too, and so are its product and quotient with a number, its
+    negative and its absolute values. (Nothing is computed for the other rows: they are 0 even after
+    a division by 0.) All other operators, every op of minigrad, and NumPy's elementwise functions
+    use the dense matrix that it stands for; the rest of NumPy's functions refuse it.
 
     Parameters
     ----------
     rows
-        integers from 0 to shape[0] - 1, any shape; in any order, and those that are there several
-        times are summed.
+        integers from 0 to shape[0] - 1, in any shape and order; where one occurs several times, its
+        values are summed.
     values
         a row of length shape[1] for each of them: shape rows.shape + (shape[1],).
     shape
@@ -50,7 +51,7 @@ class RowSparse:
     rows
         shape (k,), rising, each row once.
     values
-        shape (k, shape[1]); memory of its own, which clipping changes in place.
+        shape (k, shape[1]), in memory of its own; clipping changes it in place.
 
     Raises
     ------
@@ -64,7 +65,7 @@ class RowSparse:
 
     __slots__ = ("rows", "shape", "values")
     __hash__ = object.__hash__
-    is_sparse: ClassVar[bool] = True  # by which what is further down knows it
+    is_sparse: ClassVar[bool] = True  # `minigrad.arrays`, which cannot import this, asks for it
     ndim: ClassVar[int] = 2
 
     def __init__(self, rows: Array, values: Array, shape: tuple[int, int]) -> None:
@@ -79,7 +80,7 @@ class RowSparse:
         self.shape = shape
         self.rows, self.values = summed_rows(flat, values.reshape(rows.size, shape[1]))
         if array_module(rows) is not np:
-            return  # looking would fetch from the GPU
+            return  # to check them, the CPU would have to wait for the GPU
         if rows.size and not 0 <= self.rows[0] <= self.rows[-1] < shape[0]:
             raise IndexError(
                 f"RowSparse: rows {self.rows[0]} to {self.rows[-1]} in a matrix of shape {shape}"
@@ -97,11 +98,11 @@ class RowSparse:
         return dense
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The whole matrix as a NumPy array, as of a Tensor."""
+        """The whole matrix as a NumPy array."""
         return np.asarray(to_device(self.to_dense(), "cpu"))
 
     def copy(self) -> RowSparse:
-        """The same in memory of its own."""
+        """A copy in memory of its own."""
         return RowSparse(self.rows, self.values, self.shape)
 
     def __add__(self, other: Any) -> Any:
@@ -151,7 +152,7 @@ class RowSparse:
     __gt__, __ge__ = _in_full(operator.gt), _in_full(operator.ge)
 
     def _number(self, x: Any) -> Array | None:
-        """`x` in the dtype of the elements, if it is a single number and off the tape."""
+        """`x` in the dtype of the elements, if it is a single number and a constant; else None."""
         if isinstance(x, RowSparse) or getattr(x, "requires_grad", False):
             return None
         if not (isinstance(x, int | float) or getattr(x, "ndim", None) == 0):
@@ -160,7 +161,7 @@ class RowSparse:
         return number
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """``np.isfinite(gradient)``, ``array + gradient``: of the dense matrix."""
+        """``np.isfinite(gradient)``, ``array + gradient``: applied to the dense matrix."""
         if any(isinstance(out, RowSparse) for out in options.get("out", ())):
             raise TypeError(
                 f"{ufunc.__name__}: nothing is written into a RowSparse; use what it returns"
@@ -178,7 +179,7 @@ class RowSparse:
 
 
 def elements(gradient: Any) -> Array:
-    """The array with the numbers of a gradient: of a Tensor or RowSparse, or the array itself."""
+    """The array that holds the numbers of a gradient: a Tensor, a RowSparse or an array."""
     if isinstance(gradient, RowSparse):
         return gradient.values
     array: Array = bare(gradient)

@@ -1,11 +1,13 @@
 """Walking back along the tape: reverse-mode differentiation.
 
-Nodes are stamped with a rising number, so a node is always younger than those it came from. Walking
-back is then simple: of all nodes that have a gradient waiting, take the youngest; nothing that is
-still to come can add to it. No recursion, no topological sort, each node once, and a gradient is
-dropped as soon as it has been passed on.
+Nodes are stamped with a rising number, so a node is always younger than its parents. Walking back
+is then simple: of all nodes that have a gradient waiting, take the youngest. Its gradient is
+complete, since only younger nodes could add to it. So there is no recursion and no topological
+sort, each node is visited once, and a gradient is dropped as soon as it has been passed on.
 
-Under ``create_graph=True`` it runs on Tensors, not arrays, so that the rules are recorded too.
+Under ``create_graph=True`` the walk runs on Tensors, not arrays, so the rules are recorded too.
+
+Read next: `minigrad.autograd.record`, how the nodes come onto the tape.
 """
 
 from __future__ import annotations
@@ -29,14 +31,15 @@ from minigrad.tensor import Tensor, wrap
 
 def walk(
     gradients: dict[Node, Any],
-    keep: bool,
+    retain_graph: bool,
     create_graph: bool,
     wanted: frozenset[Node] | None = None,
 ) -> dict[Node, Any]:
-    """Walk back from the nodes in `gradients`; return the gradients of `wanted` (None: of leaves).
+    """Walk back from the nodes in `gradients`; return the gradients of the `wanted` nodes.
 
-    With `keep` what the nodes saved is kept for another walk; with `create_graph` the gradients are
-    Tensors instead of arrays, and the walk itself is recorded.
+    If `wanted` is None, these are the leaves. With `retain_graph` the nodes keep what they saved,
+    for another walk. With `create_graph` the gradients are Tensors instead of arrays, and the walk
+    itself is recorded.
 
     At heart it is this, where `pending` is at first `gradients`, and a heap finds the youngest::
 
@@ -53,13 +56,13 @@ def walk(
     start = {node.parents[0] if isinstance(node, Output) else node for node in gradients}
     pending, found, heap = gradients, {}, sorted((-node.stamp, node) for node in gradients)
     # `heap` is sorted, and so a heap already; the youngest node has the least of -stamp
-    mine: set[Node] = set()  # the nodes whose pending gradient is an array made here, by adding
+    mine: set[Node] = set()  # the nodes whose pending gradient is an array that the walk has made
     while heap:
         node = heappop(heap)[1]
         g = pending.pop(node)
         if node.hooks:
             g = _run_hooks(node, g)
-        if node.plan is None if wanted is None else node in wanted:
+        if (node.plan is None) if wanted is None else (node in wanted):
             found[node] = g
         if node.plan is None or (useful is not None and useful.isdisjoint(node.parents)):
             continue
@@ -80,7 +83,7 @@ def walk(
             else:
                 pending[parent] = d
                 heappush(heap, (-parent.stamp, parent))
-        if not keep:
+        if not retain_graph:
             node.saved, node.parents = FREED, ()
     return found
 
@@ -110,7 +113,7 @@ def _pulled(
 
 
 def _sum(parent: Node, there: Any, d: Any, mine: set[Node]) -> Any:
-    """Two gradients of `parent`; added in place only into an array that was made here."""
+    """The sum of two gradients of `parent`; in place only in an array that the walk has made."""
     if parent in mine and type(d) is not RowSparse:
         there += d
         return there
@@ -120,7 +123,7 @@ def _sum(parent: Node, there: Any, d: Any, mine: set[Node]) -> Any:
 
 
 def _fill_slot(output: Output, g: Any, pending: dict[Node, Any], heap: list[Any]) -> None:
-    """Leave the gradient of one of several outputs with the node of the op."""
+    """Put the gradient of one of several outputs into the list that waits at the op's node."""
     op = output.parents[0]
     if op not in pending:
         pending[op] = [None] * len(op.shape)
@@ -129,7 +132,7 @@ def _fill_slot(output: Output, g: Any, pending: dict[Node, Any], heap: list[Any]
 
 
 def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
-    """The nodes from `start` on back that are wanted, or come from one that is."""
+    """The `wanted` nodes behind those of `start`, and the nodes on the way to them."""
     oldest = min((node.stamp for node in wanted), default=0)
     seen, stack = set(start), list(start)
     while stack:
@@ -144,6 +147,7 @@ def _leading_to(wanted: frozenset[Node], start: Iterable[Node]) -> set[Node]:
 
 
 def _run_hooks(node: Node, g: Any) -> Any:
+    """The gradient of `node` as its hooks leave it."""
     assert node.hooks is not None
     is_array = not isinstance(g, Tensor)
     tensor = wrap(as_array(g).copy()) if is_array else g  # a hook may change it in place
@@ -161,7 +165,7 @@ def _run_hooks(node: Node, g: Any) -> Any:
 
 
 def _fitted(d: Any, parent: Node, node: Node) -> Any:
-    """Gradient `d`, summed down to its tensor's shape where the op broadcast it; same dtype."""
+    """The gradient `d` with the shape and dtype of its tensor: summed where the op broadcast it."""
     shape, lead = parent.shape, d.ndim - len(parent.shape)
     if lead < 0 and set(shape[:-lead]) == {1}:
         d, lead = d.reshape((1,) * -lead + d.shape), 0
@@ -182,7 +186,7 @@ def _fitted(d: Any, parent: Node, node: Node) -> Any:
                 "a NumPy scalar or array of another dtype in the rule is the usual cause, or an op "
                 "of Python numbers alone, which gives float32"
             )
-        d = d.astype(parent.dtype)  # the op itself mixed dtypes; each input gets its own back
+        d = d.astype(parent.dtype)  # the op mixed dtypes; each input's gradient has its own
     return d
 
 
@@ -207,7 +211,7 @@ def _freed_error(name: str, at_start: bool) -> TapeError:
     )
 
 
-_adding = threading.Lock()  # held while adding to a ``.grad``: threads may walk back at once
+_adding = threading.Lock()  # held while adding to a ``.grad``, as several threads may
 
 
 def backward(
@@ -216,23 +220,23 @@ def backward(
     retain_graph: bool | None = None,
     create_graph: bool = False,
 ) -> None:
-    """Add d tensor / d leaf to the ``.grad`` of every leaf; see `Tensor.backward`."""
+    """Add d `tensor` / d leaf to the ``.grad`` of every leaf; see `Tensor.backward`."""
     if tensor._node is None:
         raise TapeError(
             "backward: this tensor is a constant, nothing on the tape leads to it; make an input "
-            "with x = mg.tensor(..., requires_grad=True), or ask with x.requires_grad_(), before "
+            "with x = mg.tensor(..., requires_grad=True), or call x.requires_grad_(), before "
             "computing, and compute outside no_grad()"
         )
     start = {tensor._node: _seed("backward", tensor, gradient, create_graph)}
-    keep = create_graph if retain_graph is None else retain_graph
+    retain_graph = create_graph if retain_graph is None else retain_graph
     with switched("recording", create_graph):
-        found = walk(start, keep, create_graph)
+        found = walk(start, retain_graph, create_graph)
         start.clear()
         while found:
             leaf, g = found.popitem()
             owner = leaf.tensor() if isinstance(leaf, Leaf) else None
-            if owner is not None and owner._node is leaf:  # not frozen since
-                g = g.copy() if create_graph else _own(g, owner)
+            if owner is not None and owner._node is leaf:  # it still asks for gradients
+                g = g.copy() if create_graph else _unshared(g, owner)
                 with _adding:
                     owner.grad = g if owner.grad is None else owner.grad + g
 
@@ -250,19 +254,20 @@ def grad(
     Parameters
     ----------
     outputs, inputs
-        a Tensor or a sequence of them; the inputs may be leaves or not, but require a gradient.
+        a Tensor or a sequence of Tensors; the inputs require a gradient, but need not be leaves.
     grad_outputs
-        what to weight each output with, like it; None for a single number: 1.
+        the gradient to start from at each output, of its shape and dtype; None for an output that
+        is a single number: 1.
     create_graph
         record the walk, so that the gradients can be differentiated again.
     retain_graph
-        keep the tape for another walk; as `create_graph` if None.
+        keep the tape for another walk; None: as `create_graph`.
     allow_unused
-        give None for an input that the outputs do not depend on, where otherwise it is an error.
+        give None for an input that the outputs do not depend on; else that is an error.
 
     Returns
     -------
-    tuple with a Tensor (or `minigrad.RowSparse`) for each input, of its shape, dtype and device.
+    tuple of a Tensor (or `minigrad.RowSparse`) for each input, of its shape, dtype and device.
 
     Raises
     ------
@@ -288,9 +293,9 @@ def grad(
         for tensor, weight in zip(outputs, weights, strict=True):
             g = _seed("grad", tensor, weight, create_graph)
             start[tensor._node] = start[tensor._node] + g if tensor._node in start else g
-        keep = create_graph if retain_graph is None else retain_graph
+        retain_graph = create_graph if retain_graph is None else retain_graph
         nodes = [tensor._node for tensor in inputs]
-        found = walk(start, keep, create_graph, frozenset(nodes))
+        found = walk(start, retain_graph, create_graph, frozenset(nodes))
         start.clear()
         results: list[Any] = []
         for i, tensor in enumerate(inputs):
@@ -304,7 +309,7 @@ def grad(
                 results.append(None)
             else:
                 g = found[node] if node in nodes[i + 1 :] else found.pop(node)
-                results.append(g.copy() if create_graph else _own(g, tensor))
+                results.append(g.copy() if create_graph else _unshared(g, tensor))
     return tuple(results)
 
 
@@ -313,7 +318,7 @@ def _as_sequence(x: Any) -> Sequence[Any]:
 
 
 def _seed(caller: str, tensor: Tensor, gradient: Any, create_graph: bool) -> Any:
-    """The gradient to start from at `tensor`: 1 for a single number, else what was given."""
+    """The gradient to start from at `tensor`: what was given, or 1 for a single number."""
     data = tensor._array
     if gradient is None:
         if data.size != 1:
@@ -338,16 +343,16 @@ def _seed(caller: str, tensor: Tensor, gradient: Any, create_graph: bool) -> Any
         )
     if not create_graph:
         return g
-    return gradient if given else wrap(g.copy())  # it comes to be on the tape
+    return gradient if given else wrap(g.copy())  # the tape will keep it
 
 
-# How many references `_own` counts if nobody but its caller has `g`.
+# How many references `_unshared` counts if only its caller has `g`.
 _ALONE: int = (lambda g: (lambda g: sys.getrefcount(g))(g))(object())
 
 
-def _own(g: Array, tensor: Tensor) -> Any:
+def _unshared(g: Array, tensor: Tensor) -> Any:
     """`g` as the gradient of `tensor`, in memory that nobody else can see."""
-    base = getattr(g, "base", None)  # a RowSparse has memory of its own
+    base = getattr(g, "base", None)  # a RowSparse has none
     alone = base is None and sys.getrefcount(g) <= _ALONE
     if (on := device_of(elements(g))) != (expected := device_of(tensor._array)):
         raise TapeError(f"backward: a rule gave a gradient on {on} for a tensor on {expected}")

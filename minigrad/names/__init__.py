@@ -1,8 +1,8 @@
-"""What a Tensor answers to: its operators and methods, and the names that people bring along.
+"""The operators and methods of a Tensor, and the names that users know from NumPy and PyTorch.
 
-`methods` has the operators and methods that are ops, by NumPy's names; `pytorch_methods` PyTorch's
-names for them; `numpy_functions` what ``np.tanh(tensor)`` does. They are given to `Tensor` here, as
-the ops are made of Tensors, and so lie above it.
+`methods` has the operators and methods that are ops, with NumPy's names. `pytorch_methods` has
+PyTorch's names for them. `numpy_functions` says what ``np.tanh(tensor)`` does. They are given to
+`Tensor` here and not in its own file, since they are ops, and ops are made of Tensors.
 """
 
 from minigrad.names.methods import METHODS

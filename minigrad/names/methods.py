@@ -1,4 +1,4 @@
-"""The operators and methods of a Tensor that are ops: what ``x + y`` and ``x.sum()`` call."""
+"""The operators and methods of a Tensor that are ops: which op ``x + y`` and ``x.sum()`` call."""
 
 from __future__ import annotations
 
@@ -26,30 +26,31 @@ def backward(
     retain_graph: bool | None = None,
     create_graph: bool = False,
 ) -> None:
-    """Add the derivatives of this tensor to the ``.grad`` of every leaf it depends on.
+    """Add the derivatives of this tensor to the ``.grad`` of every leaf that it depends on.
 
     Parameters
     ----------
     gradient
-        what to start from, an array or Tensor like this one; None for a single number: 1.
+        the gradient to start from, an array or Tensor of the shape and dtype of this one; None for
+        a single number: 1.
     retain_graph
         keep the tape for another backward; None: as `create_graph`.
     create_graph
-        record this walk too, so that the gradients can be differentiated again.
+        record the backward pass, too, so that the gradients can be differentiated again.
 
     Raises
     ------
     TapeError
-        if this is a constant, or no single number and no gradient is given; if the tape was freed,
-        or a value on it changed in place since.
+        if this is a constant; if it has several elements and no gradient is given; if the tape was
+        freed, or a value on it was changed in place since.
     """
     tape.backward(self, gradient, retain_graph, create_graph)
 
 
 def to(self: Tensor, device: Any = None, dtype: DType = None) -> Tensor:
-    """The tensor on another device, or in another dtype; itself if it is so already.
+    """The tensor on another device or in another dtype; the tensor itself if nothing changes.
 
-    As in PyTorch, a dtype alone may come first: ``x.to(mg.float64)``.
+    As in PyTorch, a dtype may be the only argument: ``x.to(mg.float64)``.
     """
     if device is not None and not isinstance(device, str):
         device, dtype = None, device
@@ -65,7 +66,7 @@ def reshape(self: Tensor, *shape: Any) -> Tensor:
 
 
 def transpose(self: Tensor, *axes: Any) -> Tensor:
-    """See `minigrad.transpose`; the axes may be given one by one. All axes, as in NumPy."""
+    """See `minigrad.transpose`; the axes may be given one by one: all axes, as in NumPy."""
     if len(axes) == 2 != self.ndim:
         raise ValueError(
             f"transpose: got 2 axes for the shape {self.shape}, but as in NumPy it takes all; "
@@ -77,7 +78,7 @@ def transpose(self: Tensor, *axes: Any) -> Tensor:
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
-    """``x[i] = v``: within `no_grad`, or for a constant."""
+    """``x[i] = v``, which is allowed within `no_grad`, or for a constant."""
     if self._node is not None and (modes.recording or not self.is_leaf):
         raise TapeError(
             "x[i] = v would change a value that is on the tape; write x = x.at[i].set(v), or "
@@ -101,7 +102,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
 
 
 def _in_place(op: Callable[..., Any], sign: str) -> Callable[[Tensor, Any], Any]:
-    """``x += v``: under `no_grad` a change of `x` itself, otherwise a new tensor on the tape."""
+    """``x += v``: within `no_grad` a change of `x` itself, else a new tensor on the tape."""
 
     def method(self: Tensor, other: Any) -> Any:
         recording = bool(modes.recording)
@@ -186,4 +187,4 @@ METHODS: dict[str, Any] = {
         )
     },
 }
-"""By the name of an operator or method: the op that it calls."""
+"""The op of each operator and method, by its name."""

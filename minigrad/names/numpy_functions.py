@@ -1,8 +1,8 @@
-"""What NumPy's own functions do when they are handed a Tensor.
+"""What NumPy's own functions do with a Tensor.
 
-``np.tanh(tensor)``, ``np.concatenate([tensor, ...])`` and ``array * tensor`` become minigrad's ops
-and stay on the tape. What minigrad has no op for raises a TypeError that says what to use instead;
-nothing turns a Tensor into an array behind the user's back.
+``np.tanh(tensor)``, ``np.concatenate([tensor, ...])`` and ``array * tensor`` call minigrad's ops
+and stay on the tape. If minigrad has no such op, a TypeError says what to use instead. A Tensor
+never becomes an array unless the user asks for it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ _SAME_OP = {
     "amax": "max",
     "amin": "min",
 }
-"""NumPy's names for ops that have another name here."""
+"""NumPy's second names for ops: the name in minigrad."""
 
 
 def _constant(name: str, count: int) -> Callable[..., Any]:
+    """NumPy's or CuPy's function of this name, with `count` arguments, for Tensors."""
+
     def call(*arrays: Any) -> Any:
         return getattr(array_module(*arrays), name)(*arrays)
 
@@ -48,7 +50,7 @@ _CONSTANT: dict[str, Callable[..., Any]] = {
     "ndim": lambda a: a.ndim,
     "size": lambda a: a.size,
 }
-"""NumPy functions with bools or integers as results that have no name in minigrad."""
+"""NumPy functions that have no name in minigrad, with bools or integers as results."""
 
 
 def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -66,7 +68,7 @@ def call_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **options: Any)
 
 
 def _into(name: str, ufunc: Any, inputs: Any, outs: Any) -> Any:
-    """``array -= tensor``, as in ``w.data -= 0.1 * w.grad``: off the tape, into an array."""
+    """``array -= tensor``, as in ``w.data -= 0.1 * w.grad``: into the array, without the tape."""
     for x in inputs:
         if isinstance(x, Tensor) and x._node is not None:
             _refuse(

@@ -1,6 +1,6 @@
-"""PyTorch's names for what a Tensor has under NumPy's; and for the rest, which word to write.
+"""PyTorch's names for methods of a Tensor, and errors that say what to write for other names.
 
-The names here mean just the same in PyTorch, with the same arguments.
+Each method here does the same as in PyTorch, with the same arguments.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def clone(self: Tensor) -> Tensor:
 
 
 def contiguous(self: Tensor) -> Tensor:
-    """The tensor if its elements lie in memory in order, else a copy in which they do."""
+    """The tensor itself if its elements are in order in memory, else a copy in order."""
     return self if self._array.flags.c_contiguous else ops.copy(self)
 
 
 def flatten(self: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
-    """The elements in order as a vector; with arguments, as in PyTorch, those axes as one."""
+    """The elements in order, as a vector; with arguments, as in PyTorch, only those axes joined."""
     shape = self._array.shape or (1,)
     first, last = range(len(shape))[start_dim], range(len(shape))[end_dim]
     joined = math.prod(shape[first : last + 1])
@@ -114,7 +114,7 @@ def bool(self: Tensor) -> Tensor:
 
 
 def zero_(self: Tensor) -> Tensor:
-    """PyTorch's name for ``x[...] = 0``; the tensor."""
+    """PyTorch's name for ``x[...] = 0``; returns the tensor."""
     self[...] = 0
     return self
 
@@ -125,33 +125,16 @@ SECOND_NAMES: dict[str, Any] = {
     **{
         function.__name__: function
         for function in (
-            view,
-            permute,
-            t,
-            unsqueeze,
-            masked_fill,
-            clone,
-            contiguous,
-            flatten,
-            numel,
-            dim,
-            cpu,
-            cuda,
-            half,
-            float,
-            double,
-            int,
-            long,
-            bool,
-            zero_,
+            *(view, permute, t, unsqueeze, masked_fill, clone, contiguous, flatten, numel, dim),
+            *(cpu, cuda, half, float, double, int, long, bool, zero_),
         )
     },
 }
-"""By PyTorch's name: the method."""
+"""The method, by PyTorch's name."""
 
 
-class Told:
-    """An attribute that is not there: whoever asks for it is told the word to write."""
+class MissingName:
+    """An attribute that Tensor does not have: the error says what to write instead."""
 
     def __init__(self, name: str, word: str) -> None:
         self._name, self._word = name, word
@@ -161,13 +144,13 @@ class Told:
 
 
 def words(cls: type) -> dict[str, Any]:
-    """What `cls`, Tensor, is to tell of the names that it does not have.
+    """A `MissingName` for each known name that `cls`, which is Tensor, does not have.
 
-    Not by ``__getattr__``, which would make each look at an attribute slower.
+    (``__getattr__`` would do the same, but make each access to an attribute slower.)
     """
     functions = {name: f"mg.{name}(x, ...)" for name in (*ops.__all__, *discrete.__all__)}
     return {
-        name: Told(name, word)
+        name: MissingName(name, word)
         for name, word in (METHODS | functions).items()
         if not hasattr(cls, name)
     }

@@ -1,8 +1,7 @@
-"""Activation functions: what a layer puts behind its sums, exact from one tail to the other.
+"""Activation functions, exact for arguments of any size; tanh is in `minigrad.ops.arithmetic`.
 
-Infinities have their limits here, and float16 is computed in float32 where it would overflow on
-the way, or lose too much. At NaN the gradient is passed on, or is NaN itself, so that NaN can be
-traced. For the hyperbolic tangent see `minigrad.ops.arithmetic`.
+At an infinity each function gives its limit. float16 is computed in float32 where it would overflow
+or lose too many digits. At NaN the gradient is passed on, or is NaN itself, so NaN can be traced.
 """
 
 from __future__ import annotations
@@ -19,7 +18,37 @@ from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import clip, exp, in_dtype, minimum, where
 from minigrad.tensor import Tensor
 
-# ------------------------------------------------------------------------ the logistic function
+# -------------------------------------------------------------------------------------- rectifiers
+
+
+@differentiable(x=lambda g, out: where(out <= 0, 0.0, g))
+def relu(x: ArrayLike) -> Array:
+    """max(x, 0) of each element; NaN stays NaN. The derivative at 0 is taken as 0."""
+    return array_module(x).maximum(x, 0)
+
+
+def _leaky_relu_gradient(g: Any, x: Any, negative_slope: float) -> Any:
+    return where(x <= 0, g * negative_slope if negative_slope else 0.0, g)
+
+
+@differentiable(x=_leaky_relu_gradient)
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Array:
+    """x where it is positive, else `negative_slope` x; the derivative at 0 is `negative_slope`."""
+    return array_module(x).where(x <= 0, x * negative_slope if negative_slope else 0, x)
+
+
+@differentiable(x=lambda g, x, alpha: where(x > 0, g, g * alpha * exp(minimum(x, 0.0))))
+def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
+    """x where it is positive, else alpha (exp(x) - 1); the derivative at 0 is `alpha`.
+
+    Clevert, Unterthiner and Hochreiter (2016), Fast and accurate deep network learning by
+    exponential linear units.
+    """
+    xp = array_module(x)
+    return xp.where(x > 0, x, xp.expm1(xp.minimum(x, 0)) * alpha)
+
+
+# --------------------------------------------------------------------------- the logistic function
 
 
 _LOWEST_FOR_EXP = {
@@ -27,11 +56,11 @@ _LOWEST_FOR_EXP = {
 }
 
 
-@differentiable(x=lambda g, out: g * (out * (1 - out)))
+@differentiable(x=lambda g, out: g * (out * (1 - out)))  # s' = s (1 - s)
 def sigmoid(x: ArrayLike) -> Array:
     """Logistic function 1 / (1 + exp(-x)) of each element, exact in both tails."""
     xp, x = array_module(x), _floats(x)
-    if x.dtype == np.float16:  # whose exp overflows long before the result is 0
+    if x.dtype == np.float16:  # its exp overflows long before the result is 0
         return sigmoid(x.astype(np.float32)).astype(np.float16)
     if xp is np and np.minimum.reduce(x, None, initial=0.0) > _LOWEST_FOR_EXP[x.dtype.char]:
         e = np.exp(-x)
@@ -48,67 +77,32 @@ def softplus(x: ArrayLike) -> Array:
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-def _floats(x: Array) -> Array:
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
-
-
-def _times(x: Array, share: Array) -> Array:
-    """The product, and 0 for -infinity, whose share is 0."""
-    return array_module(x).maximum(x, float(np.finfo(x.dtype).min)) * share
-
-
 def _silu_gradient(g: Any, x: Any) -> Any:
+    """(x s)' = s + x s (1 - s), with s = sigmoid(x)."""
     wider = in_dtype(x, wide(x.dtype))
     s = sigmoid(wider)
     return g * in_dtype(s + clip(wider, -_FAR, _FAR) * (s * (1 - s)), x.dtype)
 
 
-_FAR = 1e3  # the slopes below are as good as constant from there on, in any dtype
-
-
 @differentiable(x=_silu_gradient)
 def silu(x: ArrayLike) -> Array:
-    """X times sigmoid(x), also known as swish (Elfwing, Uchibe and Doya 2018); 0 at -infinity."""
+    """x sigmoid(x), also known as swish (Elfwing, Uchibe and Doya 2018); 0 at -infinity."""
     x = _floats(x)
     wider = x.astype(wide(x.dtype), copy=False)
     return _times(wider, sigmoid(wider)).astype(x.dtype, copy=False)
 
 
-# ------------------------------------------------------------------------------------ rectifiers
+# ------------------------------------------------------------------------- the normal distribution
 
 
-@differentiable(x=lambda g, out: where(out <= 0, 0.0, g))
-def relu(x: ArrayLike) -> Array:
-    """max(x, 0) of each element; NaN stays NaN. The derivative at 0 is taken as 0."""
-    return array_module(x).maximum(x, 0)
-
-
-def _leaky_gradient(g: Any, x: Any, negative_slope: float) -> Any:
-    return where(x <= 0, g * negative_slope if negative_slope else 0.0, g)
-
-
-@differentiable(x=_leaky_gradient)
-def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Array:
-    """X where it is positive, `negative_slope` * x elsewhere, which is the derivative at 0 too."""
-    return array_module(x).where(x <= 0, x * negative_slope if negative_slope else 0, x)
-
-
-@differentiable(x=lambda g, x, alpha: where(x > 0, g, g * alpha * exp(minimum(x, 0.0))))
-def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
-    """X where it is positive, alpha (exp(x) - 1) elsewhere; the derivative at 0 is `alpha`.
-
-    Clevert, Unterthiner and Hochreiter (2016), Fast and accurate deep network learning by
-    exponential linear units.
-    """
-    xp = array_module(x)
-    return xp.where(x > 0, x, xp.expm1(xp.minimum(x, 0)) * alpha)
-
-
-# ------------------------------------------------------------------- the normal distribution
+@differentiable(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * _bell(x))  # 2 / sqrt(pi) exp(-x^2)
+def erf(x: ArrayLike) -> Array:
+    """Error function of each element; NumPy has none, so on the CPU it is Python's `math.erf`."""
+    return _each(math.erf, "erf", x)
 
 
 def _each(function: Any, name: str, x: Array) -> Array:
-    """A function of Python's `math` of each element; on a GPU that of CuPy's of that `name`."""
+    """A function of Python's `math` for each element; on a GPU CuPy's function of this `name`."""
     x = _floats(x)
     if array_module(x) is np:
         return np.asarray(np.frompyfunc(function, 1, 1)(x)).astype(x.dtype)
@@ -117,64 +111,75 @@ def _each(function: Any, name: str, x: Array) -> Array:
     return getattr(special, name)(x).astype(x.dtype, copy=False)
 
 
-@differentiable(x=lambda g, x: g * (2 / math.sqrt(math.pi)) * _bell(x))
-def erf(x: ArrayLike) -> Array:
-    """Error function of each element (NumPy has none: on the CPU Python's, element by element)."""
-    return _each(math.erf, "erf", x)
-
-
 def _bell(x: Any) -> Any:
-    """exp(-x^2), without an overflow on the way."""
-    x = clip(x, -30.0, 30.0)  # float64's is 0 from 28 on
+    """exp(-x^2), without an overflow of x^2."""
+    x = clip(x, -30.0, 30.0)  # from 28 on it is 0 in float64
     return exp(-x * x)
 
 
+@differentiable(x=lambda g, x: g * (_bell(x * math.sqrt(0.5)) * (1 / math.sqrt(2 * math.pi))))
+def _normal_cdf(x: Array) -> Array:
+    """Phi(x), the standard normal distribution function, exact in its left tail."""
+    return _each(math.erfc, "erfc", x * -math.sqrt(0.5)) * 0.5
+
+
 def _gelu_gradient(g: Any, x: Any, approximate: str) -> Any:
+    """(x Phi(x))' = Phi(x) + x Phi'(x), with Phi'(x) = exp(-x^2 / 2) / sqrt(2 pi)."""
     dtype = x.dtype
     x = in_dtype(x, wide(dtype))
     near = clip(x, -_FAR, _FAR)
     if approximate == "none":
-        slope = _normal_share(x) + near * (_bell(x * math.sqrt(0.5)) * (1 / math.sqrt(2 * math.pi)))
+        slope = _normal_cdf(x) + near * (_bell(x * math.sqrt(0.5)) * (1 / math.sqrt(2 * math.pi)))
     else:
         share = sigmoid(_doubled_angle(x))
         slope = share + near * (share * (1 - share)) * (near * near * (6 * _CUBIC) + 2) * _SCALE
     return g * in_dtype(slope, dtype)
 
 
-_SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715  # of Hendrycks and Gimpel
-
-
-def _doubled_angle(x: Any) -> Any:
-    """2 u of gelu's approximation x (1 + tanh(u)) / 2, which is x sigmoid(2 u)."""
-    x = clip(x, -_FAR, _FAR)
-    return (x + x * x * x * _CUBIC) * (2 * _SCALE)
-
-
-@differentiable(x=lambda g, x: g * (_bell(x * math.sqrt(0.5)) * (1 / math.sqrt(2 * math.pi))))
-def _normal_share(x: Array) -> Array:
-    """The standard normal distribution function, exact in its left tail."""
-    return _each(math.erfc, "erfc", x * -math.sqrt(0.5)) * 0.5
-
-
 @differentiable(x=_gelu_gradient)
 def _gelu(x: Array, approximate: str) -> Array:
     x = _floats(x)
     wider = x.astype(wide(x.dtype), copy=False)
-    share = _normal_share(wider) if approximate == "none" else sigmoid(_doubled_angle(wider))
+    share = _normal_cdf(wider) if approximate == "none" else sigmoid(_doubled_angle(wider))
     return _times(wider, share).astype(x.dtype, copy=False)
 
 
 def gelu(x: ArrayLike, approximate: str = "none") -> Tensor:
-    """X times the standard normal distribution function of x; 0 at -infinity.
+    """x Phi(x), with the standard normal distribution function Phi; 0 at -infinity.
 
     Parameters
     ----------
     x
         any shape.
     approximate
-        ``"none"``: with the error function; ``"tanh"``: with the approximation of Hendrycks and
-        Gimpel (2016), Gaussian error linear units, which is faster.
+        ``"none"``: the error function; ``"tanh"``: the approximation of Hendrycks and Gimpel
+        (2016), Gaussian error linear units, which is faster.
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate must be "none" or "tanh", not {approximate!r}')
     return _gelu(operand(x), approximate)
+
+
+_SCALE, _CUBIC = math.sqrt(2 / math.pi), 0.044715  # of Hendrycks and Gimpel
+
+
+def _doubled_angle(x: Any) -> Any:
+    """2 u in gelu's approximation x (1 + tanh(u)) / 2, which is x sigmoid(2 u)."""
+    x = clip(x, -_FAR, _FAR)
+    return (x + x * x * x * _CUBIC) * (2 * _SCALE)
+
+
+# ---------------------------------------------------------------------------- float16 and infinity
+
+
+_FAR = 1e3  # from here on the slopes of silu and gelu are constant in any dtype
+
+
+def _floats(x: Array) -> Array:
+    """`x`, or integers as float64."""
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
+def _times(x: Array, share: Array) -> Array:
+    """x times its share, but 0 where x is -infinity and the share is 0."""
+    return array_module(x).maximum(x, float(np.finfo(x.dtype).min)) * share

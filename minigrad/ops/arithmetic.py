@@ -1,8 +1,8 @@
-"""Elementwise ops: each function of a number, with its derivative under its name.
+"""Elementwise ops: each function beside its derivative.
 
-In a rule `g` is the gradient of the result; a rule may give a gradient that its input broadcasts
-to, and the engine sums it down. Where a function has a kink or a jump, the derivative there is a
-choice, and the docstring says which.
+In a rule `g` is the gradient of the result, and `out` is the result. If an input was broadcast, the
+engine sums the gradient down to the input's shape. Where a function has a kink or a jump, its
+derivative there is a choice, and the docstring says which.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from minigrad.autograd.operands import operand
 from minigrad.autograd.record import differentiable
 from minigrad.tensor import Tensor
 
-# --------------------------------------------------------------------- two operands
+# ----------------------------------------------------------------------- sums, products, quotients
 
 
 @differentiable(
@@ -49,6 +49,12 @@ def subtract(x1: ArrayLike, x2: ArrayLike) -> Array:
     return x1 - x2
 
 
+@differentiable(x=lambda g: -g)
+def negative(x: ArrayLike) -> Array:
+    """Each element with its sign changed."""
+    return -x
+
+
 @differentiable(
     x1=lambda g, x2: g * x2,
     x2=lambda g, x1: g * x1,
@@ -60,171 +66,14 @@ def multiply(x1: ArrayLike, x2: ArrayLike) -> Array:
 
 @differentiable(
     x1=lambda g, x2: g / x2,
-    x2=lambda g, x2, out: -g * out / x2,
+    x2=lambda g, x2, out: -g * out / x2,  # d (x1 / x2) / d x2 = -x1 / x2^2
 )
 def divide(x1: ArrayLike, x2: ArrayLike) -> Array:
     """Quotient of each pair of elements, broadcast together."""
     return x1 / x2
 
 
-def _log_or_zero(x: Any) -> Any:
-    """log(x), and 0 in the place of log(0)."""
-    if isinstance(x, int | float):
-        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
-    return log(where(x == 0, 1.0, x))
-
-
-def _base_gradient(g: Any, x1: Any, x2: Any) -> Any:
-    flat = x2 == 0  # where x1**x2 is 1, whatever x1 is
-    if flat is not False:
-        g = where(flat, 0.0, g)
-    return g * (x2 * power(x1, x2 - (x2 != 0)))  # there x2 - 0, not x2 - 1: 0 * 0**0 is 0
-
-
-def _exponent_gradient(g: Any, x1: Any, out: Any) -> Any:
-    zero = x1 == 0
-    return where(zero, 0.0, g) * where(zero, 0.0, out) * _log_or_zero(x1)
-
-
-@differentiable(x1=_base_gradient, x2=_exponent_gradient)
-def power(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """`x1` to the power `x2`, elementwise.
-
-    The derivative with respect to `x2` is taken as 0 where `x1` is 0; for negative `x1` it is NaN.
-    """
-    return x1**x2
-
-
-def _where_chosen(g: Any, condition: Any) -> Any:
-    return where(condition, g, 0.0)
-
-
-def _where_not_chosen(g: Any, condition: Any) -> Any:
-    return where(condition, 0.0, g)
-
-
-@differentiable(x=_where_chosen, y=_where_not_chosen)
-def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
-    """`x` where `condition` holds, `y` elsewhere; all three broadcast together.
-
-    An element that is not chosen gets the gradient 0. If the other branch's own derivative is
-    infinite there, 0 times infinity is NaN all the same: keep its argument in its domain.
-    """
-    if not is_array(condition) and not isinstance(condition, Tensor):
-        condition = beside(np.array(condition), x if is_array(x) else y)
-    if type(x) is np.ndarray and _is_zero(y):
-        return _kept(x, condition)
-    if type(y) is np.ndarray and _is_zero(x):
-        return _kept(y, condition == 0)
-    return array_module(condition, x, y).where(condition, x, y)
-
-
-@differentiable(
-    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
-    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
-)
-def maximum(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """The larger of each pair of elements; NaN if either is, and both then have the gradient.
-
-    Ties share it equally.
-    """
-    return array_module(x1, x2).maximum(x1, x2)
-
-
-@differentiable(
-    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
-    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
-)
-def minimum(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """The smaller of each pair of elements; NaN if either is, and both then have the gradient.
-
-    Ties share it equally.
-    """
-    return array_module(x1, x2).minimum(x1, x2)
-
-
-def _is_zero(x: Any) -> bool:
-    return type(x) is float and x == 0 and math.copysign(1, x) > 0
-
-
-def _kept(x: Array, condition: Array) -> Array:
-    """np.where(condition, x, 0.0) by the bits: faster by far where `condition` is irregular."""
-    if x.dtype.char not in "efd" or condition.dtype != np.bool_:
-        return np.where(condition, x, 0.0)
-    bits = np.dtype(f"i{x.itemsize}")
-    return (x.view(bits) & -condition.astype(bits)).view(x.dtype)
-
-
-def selected(g: Any, factor: Any) -> Any:
-    """``g * factor``, but 0, not NaN, where `g` is infinite and the factor is 0."""
-    bare_g, bare_factor = (bare(x) for x in (g, factor))
-    infinite = array_module(bare_g).isinf(bare_g)
-    if array_module(bare_g) is np and not infinite.any():
-        return g * factor
-    return where(infinite & (bare_factor == 0), 0.0, g) * factor
-
-
-def in_dtype(x: Any, dtype: DType) -> Any:
-    """`x`, an array or a Tensor, in `dtype`: itself if it is so already."""
-    return x if x.dtype == dtype else x.astype(dtype)
-
-
-@differentiable(
-    x1=lambda g: where(False, g, 0.0),
-    x2=lambda g: where(False, g, 0.0),
-)
-def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Largest integer not above x1 / x2. The derivatives are 0 everywhere, also at the jumps."""
-    quotient = x1 // x2
-    return _exact(x1, x2, quotient)[0] if _rounded(quotient) else quotient
-
-
-@differentiable(
-    x1=lambda g: g,
-    x2=lambda g, x1, x2: -selected(g, floor_divide(x1, x2)),
-)
-def remainder(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """x1 - floor(x1 / x2) x2 for each pair of elements, with the sign of `x2`."""
-    rest = x1 % x2
-    return _exact(x1, x2, rest)[1] if _rounded(rest) else rest
-
-
-def _rounded(result: Any) -> bool:
-    """Whether it is CuPy's of floats: floor of a rounded quotient, so that 1 // 0.1 is 10."""
-    return array_module(result) is not np and bool(result.dtype.kind == "f")
-
-
-def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, ...]:
-    """``x1 // x2`` and ``x1 % x2`` on a GPU as NumPy has them: fmod makes no error of rounding."""
-    xp = array_module(like)
-    x1, x2 = (xp.asarray(x, np.result_type(like.dtype, FLOAT32)) for x in (x1, x2))
-    rest = xp.fmod(x1, x2)
-    other_sign = (rest != 0) & ((rest < 0) != (x2 < 0))
-    quotient = (x1 - rest) / x2 - other_sign  # an integer, but for rounding
-    quotient = xp.floor(quotient) + (quotient - xp.floor(quotient) > 0.5)
-    results = xp.where(x2 == 0, x1 / x2, quotient), xp.where(other_sign, rest + x2, rest)
-    return tuple(result.astype(like.dtype, copy=False) for result in results)
-
-
-# ------------------------------------------------------------- sign, powers, exponentials
-
-
-@differentiable(x=lambda g: -g)
-def negative(x: ArrayLike) -> Array:
-    """Each element with its sign changed."""
-    return -x
-
-
-@differentiable(x=lambda g: where(False, g, 0.0))
-def sign(x: ArrayLike) -> Array:
-    """-1, 0 or 1 for each element, NaN for NaN. The derivative is 0 everywhere."""
-    return array_module(x).sign(x)
-
-
-@differentiable(x=lambda g, x: selected(g, sign(x)))
-def abs(x: ArrayLike) -> Array:
-    """Absolute value of each element. The derivative at 0 is taken as 0."""
-    return array_module(x).abs(x)
+# ------------------------------------------------------------------------- powers and exponentials
 
 
 @differentiable(x=lambda g, x: g * (x * 2))
@@ -233,7 +82,7 @@ def square(x: ArrayLike) -> Array:
     return x * x
 
 
-@differentiable(x=lambda g, out: g * 0.5 / out)
+@differentiable(x=lambda g, out: g * 0.5 / out)  # sqrt' = 1 / (2 sqrt)
 def sqrt(x: ArrayLike) -> Array:
     """Square root of each element. The derivative at 0 is infinite."""
     return array_module(x).sqrt(x)
@@ -241,7 +90,7 @@ def sqrt(x: ArrayLike) -> Array:
 
 @differentiable(x=lambda g, out: g * out)
 def exp(x: ArrayLike) -> Array:
-    """The exponential function of each element, whose derivative is itself."""
+    """e^x for each element x."""
     return array_module(x).exp(x)
 
 
@@ -263,7 +112,7 @@ def log1p(x: ArrayLike) -> Array:
     return array_module(x).log1p(x)
 
 
-# --------------------------------------------------------------------- circular functions
+# ------------------------------------------------------------------------------ circular functions
 
 
 def _sin_gradient(g: Any, x: Any) -> Any:
@@ -282,13 +131,13 @@ def cos(x: ArrayLike) -> Array:
     return array_module(x).cos(x)
 
 
-@differentiable(x=lambda g, out: g * (out * out + 1))
+@differentiable(x=lambda g, out: g * (out * out + 1))  # tan' = 1 + tan^2
 def tan(x: ArrayLike) -> Array:
     """Tangent of each element (radians)."""
     return array_module(x).tan(x)
 
 
-@differentiable(x=lambda g, x: g / sqrt((1 - x) * (x + 1)))
+@differentiable(x=lambda g, x: g / sqrt((1 - x) * (x + 1)))  # arcsin'(x) = 1 / sqrt(1 - x^2)
 def arcsin(x: ArrayLike) -> Array:
     """Inverse sine of each element, in [-pi/2, pi/2]."""
     return array_module(x).arcsin(x)
@@ -301,6 +150,7 @@ def arccos(x: ArrayLike) -> Array:
 
 
 def _arctan_gradient(g: Any, x: Any) -> Any:
+    """arctan'(x) = 1 / (1 + x^2)."""
     wider = in_dtype(x, wide(x.dtype))  # the square of 256 is infinite in float16
     with np.errstate(over="ignore"):
         return in_dtype(g / (wider * wider + 1), x.dtype)
@@ -312,7 +162,7 @@ def arctan(x: ArrayLike) -> Array:
     return array_module(x).arctan(x)
 
 
-# -------------------------------------------------------------------- hyperbolic functions
+# ---------------------------------------------------------------------------- hyperbolic functions
 
 
 def _sinh_gradient(g: Any, x: Any) -> Any:
@@ -331,19 +181,83 @@ def cosh(x: ArrayLike) -> Array:
     return array_module(x).cosh(x)
 
 
-@differentiable(x=lambda g, out: g * (1 - out * out))
+@differentiable(x=lambda g, out: g * (1 - out * out))  # tanh' = 1 - tanh^2
 def tanh(x: ArrayLike) -> Array:
     """Hyperbolic tangent of each element."""
     return array_module(x).tanh(x)
 
 
-@differentiable(x=lambda g, x: g / ((1 - x) * (x + 1)))
+@differentiable(x=lambda g, x: g / ((1 - x) * (x + 1)))  # arctanh'(x) = 1 / (1 - x^2)
 def arctanh(x: ArrayLike) -> Array:
     """Inverse hyperbolic tangent of each element."""
     return array_module(x).arctanh(x)
 
 
-# ------------------------------------------------------------------------------------- limits
+# ---------------------------------------------------------------------------------------- choosing
+
+
+def _gradient_if_chosen(g: Any, condition: Any) -> Any:
+    return where(condition, g, 0.0)
+
+
+def _gradient_if_not_chosen(g: Any, condition: Any) -> Any:
+    return where(condition, 0.0, g)
+
+
+@differentiable(x=_gradient_if_chosen, y=_gradient_if_not_chosen)
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
+    """`x` where `condition` holds, `y` elsewhere; all three broadcast together.
+
+    An element that is not chosen gets the gradient 0. But if it was computed by a function with an
+    infinite derivative there, the result is 0 times infinity, which is NaN. To avoid this, keep the
+    argument of that function in its domain.
+    """
+    if not is_array(condition) and not isinstance(condition, Tensor):
+        condition = beside(np.array(condition), x if is_array(x) else y)
+    if type(x) is np.ndarray and _is_zero(y):
+        return _kept(x, condition)
+    if type(y) is np.ndarray and _is_zero(x):
+        return _kept(y, condition == 0)
+    return array_module(condition, x, y).where(condition, x, y)
+
+
+def _is_zero(x: Any) -> bool:
+    """Whether `x` is the Python number 0.0, not -0.0."""
+    return type(x) is float and x == 0 and math.copysign(1, x) > 0
+
+
+def _kept(x: Array, condition: Array) -> Array:
+    """np.where(condition, x, 0.0) on the bits: much faster if the condition has no pattern."""
+    if x.dtype.char not in "efd" or condition.dtype != np.bool_:
+        return np.where(condition, x, 0.0)
+    bits = np.dtype(f"i{x.itemsize}")
+    return (x.view(bits) & -condition.astype(bits)).view(x.dtype)
+
+
+@differentiable(
+    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
+    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
+)
+def maximum(x1: ArrayLike, x2: ArrayLike) -> Array:
+    """The larger of each pair of elements; NaN if one is NaN.
+
+    The gradient goes to the larger element. Equal elements get half of it each; if one is NaN, both
+    get all of it.
+    """
+    return array_module(x1, x2).maximum(x1, x2)
+
+
+@differentiable(
+    x1=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 > x2, 0.0, g)),
+    x2=lambda g, x1, x2: where(x1 == x2, g * 0.5, where(x1 < x2, 0.0, g)),
+)
+def minimum(x1: ArrayLike, x2: ArrayLike) -> Array:
+    """The smaller of each pair of elements; NaN if one is NaN.
+
+    The gradient goes to the smaller element. Equal elements get half of it each; if one is NaN,
+    both get all of it.
+    """
+    return array_module(x1, x2).minimum(x1, x2)
 
 
 def _clip_gradient(g: Any, a: Any, a_min: Any, a_max: Any) -> Any:
@@ -362,8 +276,8 @@ def _clip(a: Any, a_min: Any, a_max: Any) -> Array:
 def clip(a: ArrayLike, a_min: ArrayLike = None, a_max: ArrayLike = None) -> Tensor:
     """`a` limited to [`a_min`, `a_max`] (None: no limit); NaN stays NaN.
 
-    The derivative is 1 inside and on the limits, 0 outside. The limits are constants: where they
-    need a gradient themselves, write ``minimum(maximum(a, a_min), a_max)``.
+    The derivative is 1 between the limits and on them, 0 outside. The limits are constants; if they
+    need a gradient too, write ``minimum(maximum(a, a_min), a_max)``.
     """
     a = operand(a)
     limits = []
@@ -373,3 +287,105 @@ def clip(a: ArrayLike, a_min: ArrayLike = None, a_max: ArrayLike = None) -> Tens
             limit = operand(limit, [a])
         limits.append(limit if is_number or a.dtype.kind != "f" else as_array(limit, a.dtype))
     return _clip(a, *limits)
+
+
+# --------------------------------------------------------------------------------- kinks and jumps
+
+
+@differentiable(x=lambda g: where(False, g, 0.0))
+def sign(x: ArrayLike) -> Array:
+    """-1, 0 or 1 for each element, NaN for NaN. The derivative is 0 everywhere."""
+    return array_module(x).sign(x)
+
+
+@differentiable(x=lambda g, x: selected(g, sign(x)))
+def abs(x: ArrayLike) -> Array:
+    """Absolute value of each element. The derivative at 0 is taken as 0."""
+    return array_module(x).abs(x)
+
+
+@differentiable(
+    x1=lambda g: where(False, g, 0.0),
+    x2=lambda g: where(False, g, 0.0),
+)
+def floor_divide(x1: ArrayLike, x2: ArrayLike) -> Array:
+    """The largest integer not above x1 / x2. The derivatives are 0 everywhere, also at jumps."""
+    quotient = x1 // x2
+    return _exact(x1, x2, quotient)[0] if _rounded(quotient) else quotient
+
+
+@differentiable(
+    x1=lambda g: g,
+    x2=lambda g, x1, x2: -selected(g, floor_divide(x1, x2)),
+)
+def remainder(x1: ArrayLike, x2: ArrayLike) -> Array:
+    """x1 - floor(x1 / x2) x2 for each pair of elements, with the sign of `x2`."""
+    rest = x1 % x2
+    return _exact(x1, x2, rest)[1] if _rounded(rest) else rest
+
+
+def _rounded(result: Any) -> bool:
+    """Whether `result` is CuPy's, of floats: the floor of a rounded quotient, so 1 // 0.1 is 10."""
+    return array_module(result) is not np and bool(result.dtype.kind == "f")
+
+
+def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, ...]:
+    """``x1 // x2`` and ``x1 % x2`` on a GPU, as in NumPy: fmod makes no rounding error."""
+    xp = array_module(like)
+    x1, x2 = (xp.asarray(x, np.result_type(like.dtype, FLOAT32)) for x in (x1, x2))
+    rest = xp.fmod(x1, x2)
+    other_sign = (rest != 0) & ((rest < 0) != (x2 < 0))
+    quotient = (x1 - rest) / x2 - other_sign  # an integer, except for rounding errors
+    quotient = xp.floor(quotient) + (quotient - xp.floor(quotient) > 0.5)
+    results = xp.where(x2 == 0, x1 / x2, quotient), xp.where(other_sign, rest + x2, rest)
+    return tuple(result.astype(like.dtype, copy=False) for result in results)
+
+
+# ------------------------------------------------------------------------------ powers of any base
+
+
+def _log_or_zero(x: Any) -> Any:
+    """log(x), but 0 for log(0)."""
+    if isinstance(x, int | float):
+        return math.log(x) if x > 0 else 0.0 if x == 0 else math.nan
+    return log(where(x == 0, 1.0, x))
+
+
+def _base_gradient(g: Any, x1: Any, x2: Any) -> Any:
+    """d x1^x2 / d x1 = x2 x1^(x2 - 1)."""
+    flat = x2 == 0  # x1^0 is 1 for all x1
+    if flat is not False:
+        g = where(flat, 0.0, g)
+    return g * (x2 * power(x1, x2 - (x2 != 0)))  # where x2 is 0: not 0 * 0^-1, which is NaN
+
+
+def _exponent_gradient(g: Any, x1: Any, out: Any) -> Any:
+    """d x1^x2 / d x2 = x1^x2 log(x1)."""
+    zero = x1 == 0
+    return where(zero, 0.0, g) * where(zero, 0.0, out) * _log_or_zero(x1)
+
+
+@differentiable(x1=_base_gradient, x2=_exponent_gradient)
+def power(x1: ArrayLike, x2: ArrayLike) -> Array:
+    """`x1` to the power `x2`, elementwise.
+
+    The derivative with respect to `x2` is taken as 0 where `x1` is 0; it is NaN for negative `x1`.
+    """
+    return x1**x2
+
+
+# ---------------------------------------------------------------------- for the rules of other ops
+
+
+def selected(g: Any, factor: Any) -> Any:
+    """``g * factor``, but 0 instead of NaN where `g` is infinite and the factor is 0."""
+    bare_g, bare_factor = (bare(x) for x in (g, factor))
+    infinite = array_module(bare_g).isinf(bare_g)
+    if array_module(bare_g) is np and not infinite.any():
+        return g * factor
+    return where(infinite & (bare_factor == 0), 0.0, g) * factor
+
+
+def in_dtype(x: Any, dtype: DType) -> Any:
+    """The array or Tensor `x` in `dtype`; `x` itself if it has it already."""
+    return x if x.dtype == dtype else x.astype(dtype)

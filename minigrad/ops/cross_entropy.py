@@ -1,8 +1,8 @@
-"""Cross-entropy: how far predicted probabilities of classes are from the classes that came.
+"""Cross-entropy: how far the predicted probabilities of classes are from the true classes.
 
-What counts for nothing is left out by selecting it, not by a factor of 0, which infinity and NaN
-survive: rows whose target is ignored or of a class of weight 0 may hold anything, and a class of
-probability 0 may have the logit -infinity. All is computed in float32 at least.
+What does not count is left out by a selection, not by a factor of 0, as 0 times infinity is NaN. So
+rows whose target is ignored, or has a class of weight 0, may hold anything, and a class of
+probability 0 may have the logit -infinity. All is computed at least in float32.
 """
 
 from __future__ import annotations
@@ -46,26 +46,27 @@ def cross_entropy(
 ) -> Tensor:
     """Cross-entropy of the softmax of `logits` against `targets`, in nats.
 
-    Of a target class y with logits z: -log softmax(z)[y] = log(sum(exp(z))) - z[y].
+    For a target class y and logits z it is -log softmax(z)[y] = log(sum(exp(z))) - z[y].
 
     Parameters
     ----------
     logits
         floats with C classes along `axis`: shape (..., C), or for one example (C,).
     targets
-        integer class indices, of the shape of `logits` without `axis`; or floating probabilities of
-        the shape of `logits`.
+        integer class indices, of the shape of `logits` without `axis`; or class probabilities,
+        floats of the shape of `logits`.
     weight
-        shape (C,): what each class counts; None: all 1.
+        shape (C,): a factor for the loss of each class; None: all 1.
     ignore_index
-        targets that are this index count for nothing (class indices only).
+        a target that is this index does not count (class indices only).
     label_smoothing
         from 0 to 1: this part of each target goes to all C classes equally (Szegedy et al. 2016).
     reduction
-        ``"mean"``: over all targets that are not ignored, weighted by the weights of their classes
-        (with class probabilities: over all examples); ``"sum"``; ``"none"``: one loss a target.
+        ``"mean"``: the mean over all targets that are not ignored, weighted by the weights of their
+        classes (for class probabilities: over all examples); ``"sum"``; or ``"none"``: one loss for
+        each target.
     axis
-        where the classes lie; the last axis, unlike in PyTorch, where it is the second.
+        the axis of the classes: the last one; in PyTorch it is the second.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def cross_entropy(
     ------
     TypeError, ValueError, IndexError
         for logits that are not floats, shapes that do not fit, class indices outside [0, C).
-        On a GPU nobody looks at class indices: the loss of such a target is NaN.
+        On a GPU class indices are not checked: the loss of such a target is NaN.
     """
     logits = as_floats("cross_entropy", "logits", logits)
     targets = as_class_ids(targets, logits)
@@ -101,7 +102,7 @@ def cross_entropy(
 def _soft_cross_entropy(
     logits: Any, probabilities: Any, weight: Array | None, label_smoothing: float, reduction: str
 ) -> Any:
-    """Against probabilities, for which composition is fast enough; differentiable in both."""
+    """Against probabilities, composed of ops, which is fast enough; differentiable in both."""
     if probabilities.shape != logits.shape:
         raise ValueError(
             f"cross_entropy: targets are probabilities of shape {probabilities.shape}, expected "
@@ -118,16 +119,16 @@ def _soft_cross_entropy(
 
 
 def _nan(xp: Any, dtype: Any) -> Array:
-    """An array of no axes, since a Python float would not keep to float16."""
+    """NaN as an array without axes: a Python float would not keep float16."""
     return xp.full((), np.nan, dtype)
 
 
 def _target_weights(
     targets: Array, classes: int, dtype: Any, weight: Array | None, ignore_index: int
 ) -> tuple[Array, Array]:
-    """Class indices that are safe to use, and what each target counts: 0 where it is ignored.
+    """Class indices that are safe to use, and the weight of each target: 0 where it is ignored.
 
-    On a GPU, where nobody has looked, what is no class counts NaN.
+    On a GPU, where indices were not checked, the weight is NaN for an index that is no class.
     """
     xp, ignored = array_module(targets), targets == ignore_index
     safe = xp.where(ignored, 0, targets)
@@ -141,12 +142,12 @@ def _target_weights(
 
 
 def _unseen(targets: Array, counts: Array, ignore_index: int, label_smoothing: float) -> Array:
-    """Which targets' logits nothing depends on: the loss is 0 there, and the gradient."""
+    """The targets whose logits do not matter: loss and gradient are 0 there."""
     return targets == ignore_index if label_smoothing else counts == 0
 
 
 def _reduce(losses: Any, counts: Array, reduction: str) -> Any:
-    """The sum, or the mean weighted by `counts`: 0 if nothing counts, NaN if there is nothing."""
+    """The sum, or the mean weighted by `counts`: 0 if all counts are 0, NaN if there are none."""
     if reduction == "none":
         return losses
     summed = losses.sum()
@@ -189,7 +190,7 @@ def _cross_entropy_backward(
     label_smoothing: float,
     reduction: str,
 ) -> list[Any]:
-    """Of the loss of one target y with weight w: w (softmax(z) - onehot(y)), smoothed likewise."""
+    """For a target y of weight w, dz = w (softmax(z) - onehot(y)), with onehot(y) smoothed."""
     probs, safe, counts, nothing = kept
     xp, given = array_module(probs), g.dtype
     if reduction == "mean":
@@ -212,7 +213,7 @@ def _cross_entropy_backward(
 def _rows_by_kernel(
     logits: Array, targets: Array, ignore_index: int, label_smoothing: float
 ) -> tuple[Array, Array]:
-    """The softmax, and the loss of each target: 0 where it is ignored, NaN where it is no class."""
+    """The softmax, and the loss of each target: 0 if it is ignored, NaN if it is no class."""
     xp, dtype = array_module(logits), logits.dtype
     probs, losses = logits.copy(order="C"), xp.empty(targets.shape, dtype)
     targets = targets.astype(np.int64, order="C", copy=False)
@@ -232,12 +233,12 @@ def _cross_entropy(
     label_smoothing: float,
     reduction: str,
 ) -> tuple[Any, Any]:
-    """Cross-entropy against class indices in one pass; keeps the softmax for the way back."""
+    """Cross-entropy against class indices in one pass; it keeps the softmax for the backward."""
     xp, classes, given = array_module(logits), logits.shape[-1], logits.dtype
     logits = logits.astype(wide(given), "C", copy=False)  # so sums over classes keep their digits
     safe, counts = _target_weights(targets, classes, logits.dtype, weight, ignore_index)
-    nothing = None  # where a target's own class counts for nothing
-    if xp is not np or label_smoothing == 1 or not counts.all():  # (a GPU would be waited for)
+    nothing = None  # where the factor of a target's own class is 0; None: nowhere
+    if xp is not np or label_smoothing == 1 or not counts.all():  # do not wait for a GPU to know
         nothing = counts * (1 - label_smoothing) == 0
     kept = (safe, counts, nothing)
     if usable(logits) and weight is None:
@@ -272,7 +273,7 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """Negative log likelihood: minus the log probability, from `log_softmax`, of each target.
+    """Negative log likelihood: minus the log probability of each target, given by `log_softmax`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Functions whose results are bools, or integers that count or name: constants, off the tape.
+"""Functions whose results are bools or indices: constants, which are not on the tape.
 
-They go by their NumPy names and, like the ops, give a Tensor for Tensors and lists, an array
-for arrays. Beside a Tensor, lists and NumPy's numbers mean what they mean to an op.
+They have their NumPy names. Like the ops, they give a Tensor for Tensors and lists, and an array
+for arrays; lists and NumPy's numbers beside a Tensor mean what they mean to an op.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 
 
 def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]:
-    """Let a function on arrays, its parameters `names`, take Tensors and lists there too."""
+    """Let a function on arrays take Tensors and lists, too, for its first parameters, `names`."""
     count = len(names)
 
     def decorate(function: Callable[P, Array]) -> Callable[P, Tensor]:
@@ -84,7 +84,7 @@ def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]
 
 
 def _beside(a: Any, inputs: list[Any]) -> Any:
-    """`a` as it is to be compared with the Tensors in `inputs`; what is no number as it is."""
+    """`a` as an array or a number to compare with the Tensors in `inputs`; all else as it is."""
     if isinstance(a, list | tuple):
         others = [x for x in inputs if isinstance(x, Tensor)]
         floats = [x._array.dtype for x in others if x._array.dtype.kind == "f"]
@@ -127,13 +127,13 @@ def logical_and(x1: ArrayLike, x2: ArrayLike) -> Array:
 
 @constant("x1", "x2")
 def logical_or(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Whether one of each pair of elements is not 0."""
+    """Whether at least one of each pair of elements is not 0."""
     return array_module(x1, x2).logical_or(x1, x2)
 
 
 @constant("x1", "x2")
 def logical_xor(x1: ArrayLike, x2: ArrayLike) -> Array:
-    """Whether just one of each pair of elements is not 0."""
+    """Whether exactly one of each pair of elements is not 0."""
     return array_module(x1, x2).logical_xor(x1, x2)
 
 
@@ -141,7 +141,7 @@ def logical_xor(x1: ArrayLike, x2: ArrayLike) -> Array:
 def isclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Array:
-    """Whether each pair of elements is as good as equal: abs(a - b) <= atol + rtol abs(b)."""
+    """Whether each pair of elements is almost equal: abs(a - b) <= atol + rtol abs(b)."""
     return array_module(a, b).isclose(a, b, rtol, atol, equal_nan)
 
 
@@ -151,7 +151,7 @@ def isclose(
 def allclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
-    """Whether all pairs of elements are as good as equal; see `isclose`."""
+    """Whether all pairs of elements are almost equal; see `isclose`."""
     return bool(_allclose(a, b, rtol, atol, equal_nan))
 
 
@@ -174,7 +174,7 @@ def _array_equal(a1: ArrayLike, a2: ArrayLike) -> Array:
 
 @constant("a")
 def any(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
-    """Whether some element over `axis` is not 0."""
+    """Whether at least one element over `axis` is not 0."""
     return array_module(a).any(a, axis, keepdims=keepdims)
 
 
@@ -184,26 +184,26 @@ def all(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
     return array_module(a).all(a, axis, keepdims=keepdims)
 
 
-# ----------------------------------------------------------------------------------------- places
+# ---------------------------------------------------------------------------------------- indices
 
 
 @constant("a")
 def argmax(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Where along `axis` the largest element is, the first of several; None: of all, in order."""
+    """The index of the largest element along `axis`, or of all; the first if there are several."""
     axis = None if axis is None else one_axis(a.ndim, axis, "argmax")
     return array_module(a).argmax(a, axis, keepdims=keepdims)
 
 
 @constant("a")
 def argmin(a: ArrayLike, axis: int | None = None, keepdims: bool = False) -> Array:
-    """Where along `axis` the smallest element is, the first of several; None: of all, in order."""
+    """The index of the smallest element along `axis`, or of all; the first if there are several."""
     axis = None if axis is None else one_axis(a.ndim, axis, "argmin")
     return array_module(a).argmin(a, axis, keepdims=keepdims)
 
 
 @constant("a")
 def argsort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Array:
-    """The places of the elements along `axis` in rising (or falling) order; None: of all.
+    """The indices of the elements along `axis` in rising (or falling) order; None: of all.
 
     Equal elements keep their order, and NaN counts as the largest.
     """
@@ -216,7 +216,7 @@ def argsort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Ar
 
 
 def one_hot(ids: ArrayLike, num_classes: int, dtype: DType = FLOAT32) -> Tensor:
-    """For each id a vector with 1 at that place and 0 elsewhere; float32 unless told.
+    """For each id a vector with 1 at that index and 0 elsewhere; by default float32.
 
     Parameters
     ----------
@@ -234,8 +234,8 @@ def one_hot(ids: ArrayLike, num_classes: int, dtype: DType = FLOAT32) -> Tensor:
     Raises
     ------
     TypeError, IndexError
-        if ids are not integers, or one is outside the classes. On a GPU nobody looks: the vector
-        of such an id is 0.
+        if ids are not integers, or one is outside the classes. On a GPU ids are not checked: the
+        vector of such an id is 0.
     """
     if isinstance(ids, list | tuple | int):
         ids = np.array(ids, None if np.size(ids) else np.int64)

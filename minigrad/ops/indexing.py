@@ -1,7 +1,7 @@
-"""Ops that pick elements by index, and those that put them back.
+"""Ops that pick elements by index, and ops that put elements at an index.
 
-The derivative of picking is adding to the places that were picked from, and the other way round.
-An index that occurs several times adds up.
+The derivative of picking elements is to add at the places where they were, and the other way round.
+Where an index occurs several times, all its gradients are summed.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Index = Any
 
 
 FEW = 256
-"""Up to so many values are added up in their own dtype."""
+"""Up to this number, values are summed in their own dtype."""
 
 
 def all_below(ids: Array, limit: int) -> bool:
-    """Whether all of NumPy's integers `ids` are from 0 to `limit` - 1."""
+    """Whether all `ids`, a NumPy array, are from 0 to `limit` - 1."""
     if not ids.size:
         return True
     return bool(np.minimum.reduce(ids, None) >= 0 and np.maximum.reduce(ids, None) < limit)
 
 
 def as_index(index: Any, a: Any) -> Index:
-    """`index`, of `a`, with arrays in the place of Tensors and lists."""
+    """The `index` for `a`, with arrays in place of Tensors and lists."""
     if isinstance(index, tuple):
         return tuple([as_index(i, a) for i in index])
     if isinstance(index, list):
@@ -50,26 +50,26 @@ def as_index(index: Any, a: Any) -> Index:
 
 
 def _is_basic(index: Index) -> bool:
-    """Whether no element can be picked twice: integers, slices, None and ... only."""
+    """Whether the index has only integers, slices, None and ...: it picks no element twice."""
     parts = index if type(index) is tuple else (index,)
     return all(type(part) in (int, slice, type(None), type(...)) for part in parts)
 
 
 def _add_at(target: Array, index: Index, values: ArrayLike) -> None:
-    """``target[index] += values`` in place, where an index that is repeated adds up.
+    """``target[index] += values`` in place; where an index repeats, all its values are added.
 
-    `values` is a number, or of the shape of what is indexed: of less, NumPy's add.at reads past the
-    end.
+    `values` is a number, or has the shape of ``target[index]``: NumPy's add.at reads past the end
+    of a smaller array.
     """
     if _is_basic(index):
         target[index] += values
         return
     xp, sums = array_module(target), target
     if xp is np and target.dtype.kind == "f" and np.size(values) > FEW:
-        sums = target.astype(np.float64, copy=False)  # it adds one after the other
+        sums = target.astype(np.float64, copy=False)  # add.at adds one after the other
     elif target.dtype.kind == "f":
         sums = target.astype(wide(target.dtype), copy=False)
-    elif xp is not np:  # CuPy adds up integers of 32 and 64 bits alone
+    elif xp is not np:  # CuPy's add.at knows integers of 32 and 64 bits alone
         sums = target.astype(np.int64)
         values = getattr(values, "astype", lambda _: values)(np.int64)
     xp.add.at(sums, index, values)
@@ -99,14 +99,15 @@ def _put(values: Array, index: Index, shape: tuple[int, ...]) -> Array:
 def getitem(a: ArrayLike, index: Index) -> Tensor:
     """``a[index]`` by NumPy's rules: slices, None, ..., integer and boolean arrays, mixtures.
 
-    An integer counts as an array beside arrays. Where a slice parts them, their common axes come
-    first: of shape (2, 3, 4), ``a[1, :, [0, 2]]`` has the shape (2, 3), ``a[1][:, [0, 2]]`` (3, 2).
+    Beside index arrays, an integer counts as an array. If a slice stands between them, their common
+    axes come first: for `a` of shape (2, 3, 4), ``a[1, :, [0, 2]]`` has the shape (2, 3), and
+    ``a[1][:, [0, 2]]`` has (3, 2).
     """
     return _getitem(a, as_index(index, a))
 
 
 def _changeable(a: ArrayLike, values: ArrayLike) -> Any:
-    """`a` as what a copy can be changed of: beside Tensors an array without axes is a number."""
+    """`a` as an array or Tensor; a Tensor where `values` is one."""
     a = operand(a)
     if isinstance(values, Tensor) and is_array(a):
         return wrap(operand(a, [values]).copy())
@@ -133,15 +134,15 @@ def scatter_add(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
     a
         any shape.
     index
-        as in ``a[index]``; an element that is named several times is added to several times.
+        as in ``a[index]``; where an element occurs several times, all its values are added.
     values
-        a number or an array that broadcasts to the shape of ``a[index]``.
+        a number, or an array that broadcasts to the shape of ``a[index]``.
     """
     return _scatter_add(_changeable(a, values), as_index(index, a), values)
 
 
 def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
-    """For each element of ``a[index]``, whether it is the one that assignment leaves in `a`."""
+    """For each element of ``a[index]``, whether an assignment leaves its value in `a`."""
     writer = xp.full(a_shape, -1)
     number = xp.arange(writer[index].size).reshape(writer[index].shape)
     if xp is np or _is_basic(index):
@@ -165,7 +166,7 @@ def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Array:
     result, xp = a.copy(), array_module(a)
     if xp is np or _is_basic(index):
         result[index] = values
-    else:  # a GPU writes in any order: erase, and add the value that is to stay
+    else:  # a GPU writes in any order: so set 0, and add the value that stays
         result[index] = 0
         last = _last_writers(xp, a.shape, index)
         _add_at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
@@ -173,9 +174,10 @@ def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Array:
 
 
 def scatter_set(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
-    """A copy of `a` with `values` in the places at `index`; also ``a.at[index].set(values)``.
+    """A copy of `a` with `values` at `index`; also ``a.at[index].set(values)``.
 
-    Where an element is named several times, the last value stays, and only that one has a gradient.
+    Where an element occurs several times in the index, the last value stays, and only this value
+    gets a gradient.
     """
     return _scatter_set(_changeable(a, values), as_index(index, a), values)
 
@@ -185,8 +187,9 @@ def take(
 ) -> Tensor:
     """The elements (with `axis`: the slices along it) at integer `indices`, of any shape.
 
-    `mode` says what an index outside the axis does: ``"raise"`` an IndexError (on a GPU, where
-    nobody looks, it wraps around), ``"wrap"`` around, or ``"clip"`` to the nearest.
+    `mode` says what happens to an index outside the axis: ``"raise"`` an IndexError (on a GPU,
+    where indices are not checked, it wraps around), ``"wrap"`` around, or ``"clip"`` to the
+    nearest.
     """
     a = operand(a)
     if out is not None:
@@ -208,9 +211,10 @@ def take(
 
 
 def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -> Tensor:
-    """For each position the element of `arr` that `indices` names along `axis`.
+    """For each position, the element of `arr` at the index along `axis` that `indices` gives.
 
-    `indices` is an integer array with as many axes as `arr`; the others broadcast together.
+    `indices` is an integer array with as many axes as `arr`; the axes other than `axis` broadcast
+    together.
     """
     arr = operand(arr)
     indices = as_index(indices, arr)
@@ -231,7 +235,7 @@ def take_along_axis(arr: ArrayLike, indices: ArrayLike, axis: int | None = -1) -
 
 
 def repeat(a: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
-    """Each element of `a` repeated along `axis`, all the same number of times or each its own."""
+    """Each element of `a` repeated along `axis`; `repeats` is a number, or one for each element."""
     a = operand(a)
     if axis is None:
         a, axis = ravel(a), 0
@@ -239,12 +243,13 @@ def repeat(a: ArrayLike, repeats: Shape, axis: int | None = None) -> Tensor:
     return take(a, beside(np.repeat(np.arange(a.shape[axis]), repeats), a), axis)
 
 
-def _unpadded(g: Any, a_shape: tuple[int, ...], pad_width: Any) -> Any:
+def _pad_gradient(g: Any, a_shape: tuple[int, ...], pad_width: Any) -> Any:
+    """`g` without the elements that were put around."""
     before = np.broadcast_to(pad_width, (len(a_shape), 2))[:, 0].tolist()
     return g[tuple(slice(b, b + n) for b, n in zip(before, a_shape, strict=True))]
 
 
-@differentiable(a=_unpadded)
+@differentiable(a=_pad_gradient)
 def _pad(a: Array, pad_width: Any, constant_values: float) -> Array:
     return array_module(a).pad(a, pad_width, constant_values=constant_values)
 
@@ -252,17 +257,17 @@ def _pad(a: Array, pad_width: Any, constant_values: float) -> Array:
 def pad(
     array: ArrayLike, pad_width: Any, mode: str = "constant", constant_values: float = 0.0
 ) -> Tensor:
-    """`array` with `pad_width` elements (or one pair (before, after) an axis) put around it.
+    """`array` with elements put around it: `pad_width`, or a pair (before, after) for each axis.
 
     Parameters
     ----------
     array, pad_width
         as in NumPy.
     mode
-        ``"constant"``, or those modes of NumPy that repeat elements: ``"edge"``, ``"reflect"``,
+        ``"constant"``, or one of NumPy's modes that repeat elements: ``"edge"``, ``"reflect"``,
         ``"symmetric"``, ``"wrap"``.
     constant_values
-        the number to pad with in mode ``"constant"``.
+        the number to put there in mode ``"constant"``.
 
     Raises
     ------
@@ -285,7 +290,7 @@ def pad(
 
 
 class At:
-    """``x.at[index]``: changing elements the functional way, as in JAX."""
+    """``x.at[index]``: a changed copy instead of a change in place, as in JAX."""
 
     def __init__(self, a: ArrayLike, index: Index = None) -> None:
         self._a, self._index = a, index

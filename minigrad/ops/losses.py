@@ -1,6 +1,6 @@
-"""Losses: numbers that say how far predictions are from targets, summed in float32 at least.
+"""Losses: numbers that say how far predictions are from targets, summed at least in float32.
 
-That of classes is in `minigrad.ops.cross_entropy`.
+The loss of classes is in `minigrad.ops.cross_entropy`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from minigrad.tensor import Tensor
 
 
 def known_reduction(op: str, reduction: str) -> str:
+    """The `reduction`; a ValueError if there is no such one."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{op}: reduction must be mean, sum or none, not {reduction!r}")
     return reduction
@@ -32,7 +33,7 @@ def reduced(op: str, losses: Any, reduction: str) -> Any:
 
 
 def times(share: Any, value: Any) -> Any:
-    """Share · value, where 0 · infinity is 0, as 0 log 0 is."""
+    """`share` times `value`, with 0 times infinity = 0, as 0 log 0 = 0."""
     if not may_be_infinite(value):
         return share * value
     share_, value_ = (bare(x) for x in (share, value))
@@ -41,11 +42,12 @@ def times(share: Any, value: Any) -> Any:
 
 
 def may_be_infinite(x: Any) -> bool:
-    """Whether there is an infinity in `x`; on a GPU, where a look would wait for it, True."""
+    """Whether there is an infinity in `x`; on a GPU True, as a check would have to wait for it."""
     return array_module(x) is not np or bool(np.isinf(bare(x)).any())
 
 
 def _beside_each_other(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both as operands, each beside the other."""
     return operand(operand(a, [b])), operand(operand(b, [a]))
 
 
@@ -58,7 +60,15 @@ def _same_shape(op: str, predictions: Any, targets: Any) -> None:
 
 
 def mse_loss(predictions: ArrayLike, targets: ArrayLike, reduction: str = "mean") -> Tensor:
-    """Squared difference of predictions and targets of one shape, reduced as asked."""
+    """(predictions - targets)^2, reduced by `reduction`; both have the same shape.
+
+    Parameters
+    ----------
+    predictions, targets
+        the same shape; nothing is broadcast.
+    reduction
+        ``"mean"``, ``"sum"`` or ``"none"``.
+    """
     predictions, targets = _beside_each_other(predictions, targets)
     _same_shape("mse_loss", predictions, targets)
     dtype = float_dtype([predictions.dtype, targets.dtype])
@@ -79,13 +89,13 @@ def binary_cross_entropy_with_logits(
     Parameters
     ----------
     logits, targets
-        one shape; targets from 0 to 1.
+        the same shape; targets from 0 to 1.
     weight
-        what each element counts, constants; broadcasts to that shape.
+        a constant factor for the loss of each element; broadcasts to that shape.
     reduction
         ``"mean"``, ``"sum"`` or ``"none"``.
     pos_weight
-        what a positive target counts, against 1 for a negative one; broadcasts likewise.
+        a constant factor for the part of the loss that is due to positive targets; broadcasts too.
     """
     logits, targets = _beside_each_other(logits, targets)
     _same_shape("binary_cross_entropy_with_logits", logits, targets)
@@ -97,7 +107,7 @@ def binary_cross_entropy_with_logits(
     if weight is not None:
         weight = _constant_like(logits, "weight", weight)
         nothing = weight == 0
-        logits = where(nothing, 0.0, logits)  # whatever is there
+        logits = where(nothing, 0.0, logits)  # also infinity and NaN
     # -log sigmoid(z) = softplus(-z), and -log(1 - sigmoid(z)) = softplus(z)
     positive = targets
     if pos_weight is not None:
@@ -112,7 +122,7 @@ def binary_cross_entropy_with_logits(
 
 
 def _constant_like(logits: Any, name: str, weight: Any) -> Array:
-    """A weight of binary_cross_entropy_with_logits, in the dtype of its logits."""
+    """A weight of binary_cross_entropy_with_logits, in the dtype of the logits."""
     if isinstance(weight, Tensor) and weight._node is not None:
         raise TypeError(
             f"binary_cross_entropy_with_logits: {name} requires a gradient, which it cannot have; "

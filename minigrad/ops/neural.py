@@ -29,7 +29,7 @@ DRAWS = 1 << 16
 """How many different numbers dropout draws."""
 
 
-def _rows_gradient(
+def _embedding_gradient(
     g: Any, ids: Array, weight_shape: tuple[int, int], padding_idx: int | None, sparse: bool
 ) -> Any:
     if padding_idx is not None:
@@ -43,7 +43,7 @@ def _rows_gradient(
     return _sum_rows(g, ids, weight_shape)
 
 
-@differentiable(weight=_rows_gradient)
+@differentiable(weight=_embedding_gradient)
 def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: bool) -> Array:
     if usable(weight):
         return _taken_by_kernel(ids, weight, 0)
@@ -56,7 +56,7 @@ def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: b
 
 
 def _taken_by_kernel(ids: Array, matrix: Array, axis: int) -> Array:
-    """Row (or with `axis` 1: column) `ids` of `matrix`; NaN for ids that it has not."""
+    """The row (with `axis` 1: the column) of `matrix` for each id; NaN for ids that it lacks."""
     xp = array_module(ids)
     matrix, ids = xp.ascontiguousarray(matrix), ids.astype(np.int64, order="C", copy=False)
     (by_id, along), width = ((matrix.shape[1], 1)[:: 1 - 2 * axis], matrix.shape[1 - axis])
@@ -89,7 +89,7 @@ def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Array:
 def embedding(
     ids: ArrayLike, weight: ArrayLike, padding_idx: int | None = None, sparse: bool = False
 ) -> Tensor:
-    """Row `ids` of `weight`, for each id: the product of a one-hot vector with `weight`.
+    """The row of `weight` for each of `ids`: the product of a one-hot vector with `weight`.
 
     Parameters
     ----------
@@ -100,9 +100,10 @@ def embedding(
     padding_idx
         an id whose row gets no gradient.
     sparse
-        give `weight` its gradient as a `minigrad.RowSparse` of the rows that were looked up, which
-        SGD, Adagrad and Adam step alone. It is dense all the same under ``create_graph=True``, for
-        a weight that is the result of an op, and where a dense gradient is added or a hook sees it.
+        give `weight` its gradient as a `minigrad.RowSparse` of the rows that were looked up; SGD,
+        Adagrad and Adam then update these rows alone. The gradient is dense all the same under
+        ``create_graph=True``, for a weight that is the result of an op, and where a dense gradient
+        is added to it or a hook gets it.
 
     Returns
     -------
@@ -111,8 +112,8 @@ def embedding(
     Raises
     ------
     TypeError, IndexError
-        if ids are not integers, or one is outside the rows (negative ones are). On a GPU nobody
-        looks: the row of such an id is NaN.
+        if ids are not integers, or one is outside the rows (also if it is negative). On a GPU ids
+        are not checked: the row of such an id is NaN.
     """
     weight, listed = operand(weight), isinstance(ids, list | tuple | int)
     if listed:
@@ -136,7 +137,7 @@ def embedding(
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise IndexError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows")
     padding_idx = None if padding_idx is None else int(padding_idx) % rows
-    # An op's gradient goes on into its rule, which is written for arrays.
+    # the gradient of an op's result goes into the op's rule, which is written for arrays
     sparse = sparse and isinstance(getattr(weight, "_node", None), Leaf)
     return _embedding(ids, weight, padding_idx, sparse)
 
@@ -147,7 +148,7 @@ def _columns_gradient(g: Any, ids: Any, weight_shape: Any) -> Any:
 
 @differentiable(weight=_columns_gradient)
 def columns(ids: Array, weight: ArrayLike) -> Array:
-    """Column `ids` of `weight`, for each id: the product of `weight` with a one-hot vector."""
+    """The column of `weight` for each of `ids`: the product of `weight` with a one-hot vector."""
     if usable(weight):
         return _taken_by_kernel(ids, weight, 1)
     return array_module(weight).moveaxis(weight.take(ids, 1), 0, -1)
@@ -171,7 +172,7 @@ def dropout(
     rng: np.random.Generator | None = None,
     shared_axis: int | None = None,
 ) -> Tensor:
-    """In training, each element 0 with probability `p`, the others scaled by 1 / (1 - p).
+    """In training, `x` with each element 0 with probability `p`, and the others times 1 / (1 - p).
 
     Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting.
 
@@ -184,16 +185,16 @@ def dropout(
     training
         False: `x` as it is.
     rng
-        where the draws come from; None: minigrad's own generator (see `minigrad.manual_seed`). On
-        a GPU two numbers are drawn there, and the mask is made from them on the device: another
-        one than on the CPU, but the same each time.
+        the generator to draw from; None: minigrad's own (see `minigrad.manual_seed`). On a GPU two
+        numbers are drawn from it, and the device makes the mask from them. The same generator gives
+        the same mask each time, but another one than on the CPU.
     shared_axis
-        along this axis there is one draw for all elements, which are dropped or kept together.
+        along this axis there is one draw for all elements: they are dropped or kept together.
 
     Raises
     ------
     TypeError, ValueError
-        if `x` is not floating-point, `p` not from 0 to 1, or `x` has no such axis.
+        if `x` is not floating-point, `p` is not from 0 to 1, or `x` has no such axis.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be from 0 to 1, not {p}")
@@ -217,20 +218,20 @@ def _thinned_gradient(g: Any, kept: Any, scale: Any) -> Any:
 
 @differentiable(x=_thinned_gradient)
 def thinned(x: ArrayLike, kept: Array, scale: float) -> Array:
-    """`x` times `scale` where the mask `kept` has True, else 0, whatever `x` has there."""
+    """`x` times `scale` where the mask `kept` is True, else 0, even for an infinite `x`."""
     return where(kept, x * x.dtype.type(scale), 0.0)
 
 
 def drawn(
     x: Any, shape: Sequence[int], p: float, rng: np.random.Generator | None
 ) -> tuple[Array, float]:
-    """For dropout a mask of `shape`, beside `x`, False with probability `p`; and 1 / (1 - p).
+    """A dropout mask of `shape`, on the device of `x`, False with probability `p`; and 1 / (1 - p).
 
-    On the CPU `rng` draws each number; on a GPU it draws a key, and the numbers are drawn there.
+    On the CPU `rng` draws each number. On a GPU it draws a key, from which the device makes them.
     """
     rng, drop, scale = random.generator(rng), round(p * DRAWS), 1 / (1 - p) if p < 1 else 1.0
     if array_module(x) is np:
-        # integers of 16 bits are drawn in half the time of floats, which most of it goes into
+        # drawing takes most of the time of dropout; integers of 16 bits take half that of floats
         return rng.integers(DRAWS, size=shape, dtype=np.uint16) >= drop, scale
     low, high = rng.integers(1 << 32, size=2).tolist()
     kept = array_module(x).empty(shape, bool)
@@ -259,7 +260,7 @@ def composed_layer_norm(
 def _layer_norm_backward(
     g: Any, kept: tuple[Array, Array], weight: Any, normalized_shape: tuple[int, ...]
 ) -> list[Any]:
-    """Dx = (dy - mean(dy) - y mean(dy y)) / std, with y the normalised values and dy = g weight."""
+    """dx = (dy - mean(dy) - y mean(dy y)) / std, with y the normalised values and dy = g weight."""
     y, inverse_std = kept
     axes, given = tuple(range(-len(normalized_shape), 0)), g.dtype
     g, batch = g.astype(y.dtype, "C", copy=False), y.ndim - len(normalized_shape)
@@ -278,7 +279,7 @@ def _layer_norm(
 ) -> tuple[Any, Any]:
     xp, axes = array_module(x), tuple(range(-len(normalized_shape), 0))
     given = [a.dtype for a in (x, weight, bias) if a is not None]
-    x = x.astype(wide(x.dtype), "C", copy=False)  # sums along the last axes keep their digits
+    x = x.astype(wide(x.dtype), "C", copy=False)  # so sums along the last axes are exact
     y = x - x.mean(axes, keepdims=True)
     inverse_std = 1 / xp.sqrt((y * y).mean(axes, keepdims=True) + eps)
     y *= inverse_std
@@ -303,9 +304,9 @@ def layer_norm(
     Parameters
     ----------
     x
-        shape (...) + normalized_shape, floats.
+        floats of shape (...) + normalized_shape.
     normalized_shape
-        the shape of those last axes; a number for just one.
+        the shape of those last axes; a number if there is one.
     weight, bias
         shape `normalized_shape`, or None.
     eps

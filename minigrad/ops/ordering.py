@@ -1,4 +1,4 @@
-"""Ops in which the order of the elements along an axis counts: sorting, the largest, products."""
+"""Ops for which the order of the elements along an axis counts: sort, topk, cumprod."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from minigrad.autograd.record import differentiable
 from minigrad.ops.arithmetic import selected
 from minigrad.ops.discrete import argsort
 from minigrad.ops.indexing import take_along_axis
-from minigrad.ops.reduction import _no_out
+from minigrad.ops.reduction import no_out
 from minigrad.ops.shape import concatenate, moveaxis, ravel, stack
 from minigrad.tensor import Tensor
 
 
 def sort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tensor:
-    """The elements along `axis` in rising (or falling) order; None: all of them, as a vector.
+    """The elements along `axis` in rising (or falling) order; None: all elements, as a vector.
 
-    The values alone: ``argsort`` gives the places that they come from, to which their gradients
-    go. Equal elements keep their order, and NaN counts as the largest.
+    It gives the values alone; ``argsort`` gives their places before. Equal elements keep their
+    order, and NaN counts as the largest.
     """
     a = operand(a)
     a, axis = (ravel(a), 0) if axis is None else (a, one_axis(a.ndim, axis, "sort"))
@@ -28,7 +28,7 @@ def sort(a: ArrayLike, axis: int | None = -1, descending: bool = False) -> Tenso
 
 
 def topk(a: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
-    """The `k` largest elements along `axis` (or the smallest), and their places.
+    """The `k` largest (or smallest) elements along `axis`, and their places.
 
     Parameters
     ----------
@@ -37,19 +37,19 @@ def topk(a: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> tuple[Te
     k
         how many, from 0 to the length of the axis.
     axis
-        where along to look.
+        the axis along which to look.
     largest
         False: the smallest.
 
     Returns
     -------
-    (values, indices): the values in falling (the smallest: rising) order, on the tape, and where
-    along `axis` they are, constants. Of equal elements the first are taken; NaN is the largest.
+    (values, indices): the values in falling (for the smallest: rising) order, on the tape; and
+    their places along `axis`, constants. Of equal elements the first are taken; NaN is the largest.
 
     Raises
     ------
     ValueError
-        if there are no `k` elements along the axis.
+        if the axis has fewer than `k` elements.
     """
     a = operand(a)
     axis = one_axis(a.ndim, axis, "topk")
@@ -60,24 +60,10 @@ def topk(a: ArrayLike, k: int, axis: int = -1, largest: bool = True) -> tuple[Te
     return take_along_axis(a, indices, axis), indices
 
 
-@differentiable(a=lambda g, a, axis: _summed_products(g, a, axis))
-def _cumprod(a: Array, axis: int, dtype: DType = None) -> Array:
-    return a.cumprod(axis, dtype=dtype)
-
-
-def cumprod(a: ArrayLike, axis: int | None = None, dtype: DType = None, out: None = None) -> Tensor:
-    """Running product along `axis`; None: of all elements in order, as a vector.
-
-    The derivative is exact where elements are 0, too.
-    """
-    _no_out("cumprod", out)
-    return _cumprod(ravel(a), 0, dtype) if axis is None else _cumprod(a, axis, dtype)
-
-
-def _summed_products(g: Any, a: Any, axis: int) -> Any:
+def _cumprod_gradient(g: Any, a: Any, axis: int) -> Any:
     """The gradient of a_i, (a_0 ... a_{i-1}) (g_i + a_{i+1} (g_{i+1} + a_{i+2} (...))).
 
-    No element is divided by, so that zeros do no harm.
+    It never divides by an element, so zeros do no harm.
     """
     a, g = moveaxis(a, axis, 0), moveaxis(g, axis, 0)
     if not len(a):
@@ -87,3 +73,17 @@ def _summed_products(g: Any, a: Any, axis: int) -> Any:
         after.append(g[i] + selected(a[i + 1], after[-1]))
     before = _cumprod(concatenate([zeros(a[:1].shape, a) + 1, a[:-1]]), 0)
     return moveaxis(selected(before, stack(after[::-1])), 0, axis)
+
+
+@differentiable(a=_cumprod_gradient)
+def _cumprod(a: Array, axis: int, dtype: DType = None) -> Array:
+    return a.cumprod(axis, dtype=dtype)
+
+
+def cumprod(a: ArrayLike, axis: int | None = None, dtype: DType = None, out: None = None) -> Tensor:
+    """Running product along `axis`; None: over all elements in order, as a vector.
+
+    The derivative is exact also where elements are 0.
+    """
+    no_out("cumprod", out)
+    return _cumprod(ravel(a), 0, dtype) if axis is None else _cumprod(a, axis, dtype)

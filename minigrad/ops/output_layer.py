@@ -1,9 +1,9 @@
 """The output layer of a language model, with its loss: linear and cross-entropy in one op.
 
-With a vocabulary of 10,000 the logits of all tokens are the largest array of a training step, and
-most of its time goes into making them and what follows. Here they are made block by block; a block
-becomes its own gradient in place, which goes into the gradients of the hidden states and of the
-weights at once; and the next block takes its memory.
+With a vocabulary of 10,000, the logits of all tokens are the largest array of a training step, and
+most of its time goes into them. Here they are made block by block. A block becomes its own gradient
+in place; this is used at once for the gradients of the hidden states and of the weights; and the
+next block is made in the same memory.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from minigrad.ops.targets import (
 from minigrad.tensor import Tensor
 
 BLOCK = 1 << 22
-"""Logits in a block, at most, if the weights are not many: enough rows for the matrix products to
-run at full speed. A block may have twice as many logits as there are weights, however many those
-are, since each block costs the reading of all of them."""
+"""The largest number of logits in a block, for few weights: it has enough rows for matrix products
+at full speed. A block may always have twice as many logits as there are weights, since all weights
+are read for each block."""
 
 GPU_BLOCK = 1 << 27
 """The same on a GPU, where a product takes many more rows to run at full speed."""
 
 PIECE = 160_000
-"""Logits that one thread works on at a time: in float32 they fit into a core's cache."""
+"""The number of logits that a thread works on at once: in float32 they fit into a core's cache."""
 
 
 def _added(so_far: Any, part: Any) -> Any:
-    """The sum, in place; `so_far` is None at first."""
+    """The sum, made in place; `so_far` is None at first."""
     if so_far is None:
         return part
     so_far += part
@@ -67,7 +67,7 @@ def composed_linear_cross_entropy(
 ) -> Any:
     """Cross-entropy of a linear layer, composed of plain ops: the twin of the fused one."""
     given = np.result_type(*[x.dtype for x in (hidden, weight, bias) if x is not None])
-    if any_ignored:  # those rows may hold anything, and the gradient of `weight` reads them
+    if any_ignored:  # these rows may hold NaN, and the gradient of `weight` reads them
         hidden = where((targets == ignore_index)[..., None], 0.0, hidden)
     logits = linear(in_dtype(hidden, wide(hidden.dtype)), weight, bias)
     options = (None, ignore_index, label_smoothing, reduction)
@@ -75,7 +75,7 @@ def composed_linear_cross_entropy(
 
 
 def _backward(g: Any, kept: list[Any]) -> list[Any]:
-    """The gradients were made on the way forward, for a `g` of 1."""
+    """The gradients were made in the forward pass, for a `g` of 1."""
     if is_unit(g):
         return kept
     return [None if d is None else d * g for d in kept]
@@ -86,12 +86,12 @@ class _Rows:
 
     def __init__(self, bias: Any, targets: Array, smoothing: float, logits: Array) -> None:
         self.bias, self.targets, self.smoothing = bias, targets, smoothing
-        self.logits = logits  # of the block that is worked on
+        self.logits = logits  # of the present block
         xp = array_module(logits)
         self.losses, self.sums = (xp.empty(len(targets), logits.dtype) for _ in range(2))
 
     def __call__(self, piece: tuple[int, int, int]) -> None:
-        """`piece`: where the block begins, and from where to where the piece goes, in all rows."""
+        """`piece`: the first row of its block, its own first row, and the row after its last."""
         begin, start, stop = piece
         z, targets = self.logits[start - begin : stop - begin], self.targets[start:stop]
         xp, V = array_module(z), z.shape[1]
@@ -113,7 +113,7 @@ class _Rows:
 
 
 def _blocks(M: int, weight: Array, block: int) -> list[tuple[int, int]]:
-    """Where the blocks of M rows begin and end: at least one, and about equally long."""
+    """The first row and the end of each block of M rows: at least one block, about equally long."""
     count = -(-M * len(weight) // max(block, 2 * weight.size))
     count = max(1, min(count, M))
     return list(pairwise(M * i // count for i in range(count + 1)))
@@ -141,7 +141,7 @@ def _on_cpu(
         threads.share(rows, [(start, i, min(i + step, stop)) for i in range(start, stop, step)])
         if not any(wanted):
             continue
-        # z is to be divided by the sums; what is smaller is, z or that which it is multiplied by
+        # divide z by the sums; or, if it is smaller, the factor of z in the products
         scale: Any = (share[start:stop] / rows.sums[start:stop])[:, None]
         block, weights = h[start:stop], scale[:, 0]
         if h.shape[1] >= V:
@@ -161,7 +161,7 @@ def _on_cpu(
 
 
 def _weighted(weights: Array, rows: Array) -> Array:
-    """The sum of the rows, each times its weight; 512 at a time, so that it keeps its digits."""
+    """The sum of the rows, each times its weight; 512 at a time, so it is exact."""
     if len(rows) <= 512:
         return weights @ rows
     starts = range(0, len(rows), 512)
@@ -172,7 +172,7 @@ def _on_gpu(
     h: Array, weight: Array, bias: Any, targets: Array, ignore_index: int, share: Array,
     smoothing: float, wanted: tuple[bool, ...],
 ) -> tuple[Array, list[Any]]:  # fmt: skip
-    """The same with one kernel for each block, which makes the logits their gradient."""
+    """The same with one kernel call for each block, which turns the logits into their gradient."""
     xp, V, dtype = array_module(h), len(weight), h.dtype
     of_hidden, of_weight, of_bias = wanted
     blocks = _blocks(len(h), weight, GPU_BLOCK)
@@ -215,9 +215,10 @@ def _linear_cross_entropy(
     any_ignored: bool,
     wanted: tuple[bool, ...],
 ) -> tuple[Any, Any]:
-    """Loss and gradients in one pass; `wanted` says of which inputs.
+    """Loss and gradients in one pass.
 
-    `any_ignored` says whether any target may be `ignore_index`.
+    `wanted` says which inputs need a gradient; `any_ignored`, whether a target may be
+    `ignore_index`.
     """
     xp = array_module(hidden)
     given = np.result_type(*[x.dtype for x in (hidden, weight, bias) if x is not None])
@@ -229,7 +230,7 @@ def _linear_cross_entropy(
     if ignored is None:
         share, counted = xp.ones(len(h), dtype), max(len(h), 1)
     else:
-        h = xp.where(ignored[:, None], 0, h)  # they may hold anything
+        h = xp.where(ignored[:, None], 0, h)  # these rows may hold NaN
         share = (~ignored).astype(dtype)
         counted = xp.maximum(share.sum(), 1)
     if reduction == "mean":
@@ -256,7 +257,7 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """``cross_entropy(linear(hidden, weight, bias), targets)``, the logits block by block.
+    """``cross_entropy(linear(hidden, weight, bias), targets)``, with the logits made in blocks.
 
     Parameters
     ----------
@@ -275,17 +276,16 @@ def linear_cross_entropy(
 
     Returns
     -------
-    Tensor, a single number, in nats. The logits are made in blocks of up to 4 million of them (on a
-    GPU 134 million), or
-    of twice the weights if that is more: memory grows with C and with the tokens, not with their
-    product. The gradients are made together with the loss, so where only that is wanted call it
-    within `no_grad`.
+    Tensor, a single number, in nats. A block has up to 4 million logits (on a GPU 134 million), or
+    twice as many as there are weights, if this is more. So memory grows with C and with the number
+    of tokens, not with their product. The gradients are made together with the loss: if you want
+    the loss alone, call it within `no_grad`.
 
     Raises
     ------
     TypeError, ValueError, IndexError
         for inputs that are not floats, shapes that do not fit, class indices outside [0, C).
-        On a GPU nobody looks at class indices: the loss of such a target is NaN.
+        On a GPU class indices are not checked: the loss of such a target is NaN.
     """
     name = "linear_cross_entropy"
     hidden, weight = as_floats(name, "hidden", hidden), as_floats(name, "weight", weight)

@@ -1,4 +1,4 @@
-"""Elementwise ops that come up more seldom: rounding, and the bases 2 and 10; see `arithmetic`."""
+"""Elementwise ops that are used less often: rounding, and the bases 2 and 10; see `arithmetic`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def ceil(x: ArrayLike) -> Array:
 
 @differentiable(x=lambda g: zeros(g.shape, g))
 def trunc(x: ArrayLike) -> Array:
-    """Each element without what is behind its point. The derivative is 0 everywhere."""
+    """Each element without its decimals. The derivative is 0 everywhere."""
     return array_module(x).trunc(x)
 
 
 @differentiable(a=lambda g: zeros(g.shape, g))
 def round(a: ArrayLike, decimals: int = 0) -> Array:
-    """Each element to `decimals` digits, halves to even ones. The derivative is 0 everywhere."""
+    """Each element to `decimals` decimals, halves to even. The derivative is 0 everywhere."""
     return array_module(a).round(a, decimals)
 
 

@@ -1,4 +1,4 @@
-"""Ops that move elements about: their derivatives move the gradient back."""
+"""Ops that move elements to other places: their derivatives move the gradient back."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ from minigrad.autograd.record import differentiable
 from minigrad.tensor import Tensor, wrap
 
 Shape = int | Sequence[int]
+"""One length, or several."""
+
+
+# ------------------------------------------------------------------------------------- a new shape
 
 
 @differentiable(a=lambda g, a_shape: g.reshape(a_shape))
@@ -50,6 +54,9 @@ def expand_dims(a: ArrayLike, axis: Axis) -> Array:
 def squeeze(a: ArrayLike, axis: Axis = None) -> Array:
     """`a` without the axes of length 1 (or without those at `axis`)."""
     return a.squeeze(axis)
+
+
+# ------------------------------------------------------------------------------------- a new order
 
 
 def _transpose_gradient(g: Any, axes: Any) -> Any:
@@ -88,124 +95,6 @@ def moveaxis(a: ArrayLike, source: Axis, destination: Axis) -> Array:
     return array_module(a).moveaxis(a, source, destination)
 
 
-@differentiable(array=lambda g: g)
-def broadcast_to(array: ArrayLike, shape: Shape) -> Array:
-    """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, without a copy."""
-    return array_module(array).broadcast_to(array, shape)
-
-
-@differentiable(x=lambda g: g)
-def _astype(x: Array, dtype: DType) -> Array:
-    return x.astype(dtype)
-
-
-def astype(x: ArrayLike, dtype: DType) -> Tensor:
-    """A copy of `x` in another dtype. The gradient comes back in that of `x`.
-
-    A tensor made integer or bool is a constant.
-    """
-    x = operand(x)
-    if np.dtype(dtype).kind != "f" and isinstance(x, Tensor):
-        return wrap(x._array.astype(dtype))
-    return _astype(x, dtype)
-
-
-def _to_device_gradient(g: Any, x: Any) -> Any:
-    return to_device(g, device_of(bare(x)))
-
-
-@differentiable(x=_to_device_gradient)
-def to_device(x: ArrayLike, device: Device) -> Array:
-    """`x` on another device; the gradient comes back to that of `x`."""
-    return array_to_device(x, device)
-
-
-@differentiable(a=lambda g: g)
-def copy(a: ArrayLike) -> Array:
-    """A copy of `a` in memory of its own, on the tape."""
-    return a.copy()
-
-
-def _split_like(g: Any, kept: list[int], axis: int) -> Any:
-    return split(g, kept, axis)
-
-
-@joint(backward=_split_like, inputs=["arrays"])
-def _concatenate(arrays: Sequence[Array], axis: int) -> tuple[Any, Any]:
-    xp = array_module(*arrays)
-    axis = one_axis(arrays[0].ndim, axis)
-    ends = np.cumsum([a.shape[axis] for a in arrays[:-1]]).tolist()
-    return _in_eights(xp, list(arrays), axis), ends
-
-
-def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
-    """Arrays of equal shape but for `axis`, joined along it; None: all elements, as a vector."""
-    if axis is None:
-        return _concatenate([ravel(a) for a in arrays], 0)
-    return _concatenate(arrays, axis)
-
-
-def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
-    """Concatenate; on a GPU eight at a time, since more would be copied by way of the host."""
-    if xp is np:
-        return np.concatenate(arrays, axis)
-    while len(arrays) > 8:
-        arrays = [xp.concatenate(arrays[i : i + 8], axis) for i in range(0, len(arrays), 8)]
-    return xp.concatenate(arrays, axis)
-
-
-def _unstacked(g: Any, axis: int) -> list[Any]:
-    return list(unstack(g, axis))
-
-
-@joint(backward=_unstacked, inputs=["arrays"])
-def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> tuple[Array, Any]:
-    """Arrays of one shape, side by side along a new axis."""
-    xp = array_module(*arrays)
-    if not arrays:
-        raise ValueError("need at least one array")
-    axis %= xp.expand_dims(arrays[0], axis).ndim
-    with_axis = (slice(None),) * axis + (None,)
-    return _in_eights(xp, [a[with_axis] for a in arrays], axis), None
-
-
-@joint(backward=lambda g, axis: [stack(g, axis)], inputs=["x"], several=True)
-def unstack(x: ArrayLike, axis: int = 0) -> tuple[tuple[Array, ...], Any]:
-    """The parts of `x` along `axis`, without that axis: the reverse of `stack`. They are views."""
-    axis = one_axis(x.ndim, axis)
-    if x.shape[axis] == 0:
-        raise ValueError(f"there is nothing to unstack along axis {axis} of shape {x.shape}")
-    return tuple(array_module(x).moveaxis(x, axis, 0)), None
-
-
-def _joined(g: list[Any], axis: int) -> list[Any]:
-    return [_concatenate(g, axis)]
-
-
-@joint(backward=_joined, inputs=["ary"], several=True)
-def split(
-    ary: ArrayLike, indices_or_sections: int | Sequence[int], axis: int = 0
-) -> tuple[tuple[Array, ...], Any]:
-    """`ary` cut along `axis`: into so many equal parts, or before each of the given indices.
-
-    The parts are views of `ary`.
-    """
-    axis = one_axis(ary.ndim, axis)
-    length = ary.shape[axis]
-    if isinstance(indices_or_sections, int | np.integer):
-        part, rest = divmod(length, indices_or_sections) if indices_or_sections > 0 else (0, 1)
-        if rest:
-            raise ValueError(f"cannot cut axis {axis} of length {length} into equal parts")
-        edges = [part * i for i in range(indices_or_sections + 1)]
-    else:
-        inner = [min(i + length if i < 0 else i, length) for i in indices_or_sections]
-        edges = [0, *inner, length]
-        if sorted(edges) != edges:
-            raise ValueError(f"indices {indices_or_sections} do not rise within axis {axis}")
-    before = (slice(None),) * axis
-    return tuple([ary[(*before, slice(i, k))] for i, k in pairwise(edges)]), None
-
-
 def _flip_gradient(g: Any, axis: Any) -> Any:
     return flip(g, axis)
 
@@ -224,12 +113,53 @@ def _roll_gradient(g: Any, shift: Any, axis: Any) -> Any:
     a=_roll_gradient,
 )
 def roll(a: ArrayLike, shift: Shape, axis: Axis = None) -> Array:
-    """`a` with its elements moved on by `shift` along `axis`, those at the end to the front."""
+    """`a` with its elements moved by `shift` places along `axis`; the last come to the front."""
     return array_module(a).roll(a, shift, axis)
 
 
+# ------------------------------------------------------------------------------------------ copies
+
+
+@differentiable(a=lambda g: g)
+def copy(a: ArrayLike) -> Array:
+    """A copy of `a` in memory of its own, on the tape."""
+    return a.copy()
+
+
+@differentiable(x=lambda g: g)
+def _astype(x: Array, dtype: DType) -> Array:
+    return x.astype(dtype)
+
+
+def astype(x: ArrayLike, dtype: DType) -> Tensor:
+    """A copy of `x` in another dtype. The gradient comes back in the dtype of `x`.
+
+    A result of integers or bools is a constant.
+    """
+    x = operand(x)
+    if np.dtype(dtype).kind != "f" and isinstance(x, Tensor):
+        return wrap(x._array.astype(dtype))
+    return _astype(x, dtype)
+
+
+def _to_device_gradient(g: Any, x: Any) -> Any:
+    return to_device(g, device_of(bare(x)))
+
+
+@differentiable(x=_to_device_gradient)
+def to_device(x: ArrayLike, device: Device) -> Array:
+    """`x` on another device; the gradient comes back to the device of `x`."""
+    return array_to_device(x, device)
+
+
+@differentiable(array=lambda g: g)
+def broadcast_to(array: ArrayLike, shape: Shape) -> Array:
+    """`array` repeated to `shape` by NumPy's rules of broadcasting; a view, not a copy."""
+    return array_module(array).broadcast_to(array, shape)
+
+
 def tile(A: ArrayLike, reps: Shape) -> Tensor:
-    """`A` laid side by side `reps` times along each axis."""
+    """`A` repeated `reps` times along each axis."""
     A = operand(A)
     counts = (reps,) if isinstance(reps, int | np.integer) else tuple(reps)
     shape = (1,) * (len(counts) - A.ndim) + A.shape
@@ -238,3 +168,86 @@ def tile(A: ArrayLike, reps: Shape) -> Tensor:
     single = [n for length in shape for n in (1, length)]
     blocks = broadcast_to(reshape(A, single), pairs)
     return reshape(blocks, [n * length for n, length in zip(counts, shape, strict=True)])
+
+
+# ----------------------------------------------------------------------------- joining and cutting
+
+
+def _concatenate_backward(g: Any, kept: list[int], axis: int) -> Any:
+    return split(g, kept, axis)
+
+
+@joint(backward=_concatenate_backward, inputs=["arrays"])
+def _concatenate(arrays: Sequence[Array], axis: int) -> tuple[Any, Any]:
+    xp = array_module(*arrays)
+    axis = one_axis(arrays[0].ndim, axis)
+    ends = np.cumsum([a.shape[axis] for a in arrays[:-1]]).tolist()
+    return _in_eights(xp, list(arrays), axis), ends
+
+
+def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
+    """Arrays joined along `axis`; all other axes must be equal. None: all elements, as a vector."""
+    if axis is None:
+        return _concatenate([ravel(a) for a in arrays], 0)
+    return _concatenate(arrays, axis)
+
+
+def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
+    """Concatenate; on a GPU eight at a time, since CuPy would copy more through the host."""
+    if xp is np:
+        return np.concatenate(arrays, axis)
+    while len(arrays) > 8:
+        arrays = [xp.concatenate(arrays[i : i + 8], axis) for i in range(0, len(arrays), 8)]
+    return xp.concatenate(arrays, axis)
+
+
+def _stack_backward(g: Any, axis: int) -> list[Any]:
+    return list(unstack(g, axis))
+
+
+@joint(backward=_stack_backward, inputs=["arrays"])
+def stack(arrays: Sequence[ArrayLike], axis: int = 0) -> tuple[Array, Any]:
+    """Arrays of one shape, side by side along a new axis."""
+    xp = array_module(*arrays)
+    if not arrays:
+        raise ValueError("need at least one array")
+    axis %= xp.expand_dims(arrays[0], axis).ndim
+    with_axis = (slice(None),) * axis + (None,)
+    return _in_eights(xp, [a[with_axis] for a in arrays], axis), None
+
+
+@joint(backward=lambda g, axis: [stack(g, axis)], inputs=["x"], several=True)
+def unstack(x: ArrayLike, axis: int = 0) -> tuple[tuple[Array, ...], Any]:
+    """The parts of `x` along `axis`, without that axis, as views: the reverse of `stack`."""
+    axis = one_axis(x.ndim, axis)
+    if x.shape[axis] == 0:
+        raise ValueError(f"there is nothing to unstack along axis {axis} of shape {x.shape}")
+    return tuple(array_module(x).moveaxis(x, axis, 0)), None
+
+
+def _split_backward(g: list[Any], axis: int) -> list[Any]:
+    return [_concatenate(g, axis)]
+
+
+@joint(backward=_split_backward, inputs=["ary"], several=True)
+def split(
+    ary: ArrayLike, indices_or_sections: int | Sequence[int], axis: int = 0
+) -> tuple[tuple[Array, ...], Any]:
+    """`ary` cut along `axis`, into a number of equal parts, or before each of the given indices.
+
+    The parts are views of `ary`.
+    """
+    axis = one_axis(ary.ndim, axis)
+    length = ary.shape[axis]
+    if isinstance(indices_or_sections, int | np.integer):
+        part, rest = divmod(length, indices_or_sections) if indices_or_sections > 0 else (0, 1)
+        if rest:
+            raise ValueError(f"cannot cut axis {axis} of length {length} into equal parts")
+        edges = [part * i for i in range(indices_or_sections + 1)]
+    else:
+        inner = [min(i + length if i < 0 else i, length) for i in indices_or_sections]
+        edges = [0, *inner, length]
+        if sorted(edges) != edges:
+            raise ValueError(f"indices {indices_or_sections} do not rise within axis {axis}")
+    before = (slice(None),) * axis
+    return tuple([ary[(*before, slice(i, k))] for i, k in pairwise(edges)]), None

@@ -1,7 +1,7 @@
-"""Softmax, and its logarithm.
+"""Softmax and its logarithm.
 
-A row that is masked altogether (all -infinity), or has a +infinity, has no softmax: NaN, as in
-PyTorch. Over an axis of length 0 the result is as empty as `x`.
+The softmax of a row that is masked altogether (all -infinity), or that has a +infinity, is NaN, as
+in PyTorch. Over an axis of length 0 the result is empty.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from minigrad.ops.arithmetic import exp
 from minigrad.ops.reduction import sum
 
 
+# for p = softmax(x): dx = (g - sum(g p)) p
 @differentiable(x=lambda g, out, axis: (g - sum(g * out, axis, None, None, True)) * out)
 def softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
-    """exp(x) over its sum along `axis`: positive numbers that sum to 1, for `x` of any size."""
+    """exp(x) / sum(exp(x)) along `axis`: positive numbers with the sum 1, for `x` of any size."""
     e = array_module(x).exp(shifted(x, axis))
     e /= total(e, axis, True)
     return _like(x, e)
 
 
+# for p = softmax(x): dx = g - p sum(g)
 @differentiable(x=lambda g, out, axis: g - exp(out) * sum(g, axis, None, None, True))
 def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
-    """Logarithm of the softmax of `x` along `axis`, without under- or overflow."""
+    """log(softmax(x)) along `axis`, without underflow or overflow."""
     if not x.size:
         return x.copy()
     xp, z = array_module(x), shifted(x, axis)
@@ -35,6 +37,7 @@ def log_softmax(x: ArrayLike, axis: int | tuple[int, ...] = -1) -> Array:
 
 
 def _like(x: Array, result: Array) -> Array:
+    """`result` in the dtype of `x`, if that is a float."""
     return result.astype(x.dtype, copy=False) if x.dtype.kind == "f" else result
 
 

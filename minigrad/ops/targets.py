@@ -1,4 +1,4 @@
-"""What the losses ask of their arguments: floats, class indices, weights; where they belong."""
+"""The arguments of losses: checks of floats, class indices and weights, on the right device."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def as_floats(op: str, name: str, x: Any) -> Any:
 
 
 def check_smoothing(op: str, label_smoothing: float) -> float:
-    """It as Python's number; a ValueError unless it is from 0 to 1."""
+    """`label_smoothing` as a Python number; a ValueError unless it is from 0 to 1."""
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing must be in [0, 1], not {label_smoothing}")
     return float(label_smoothing)
 
 
 def as_integer(op: str, ignore_index: Any) -> int:
-    """`ignore_index` as Python's number; a TypeError if it is no integer."""
+    """`ignore_index` as a Python number; a TypeError if it is not an integer."""
     try:
         return operator.index(ignore_index)
     except TypeError:
@@ -40,7 +40,7 @@ def as_integer(op: str, ignore_index: Any) -> int:
 
 
 def as_class_ids(targets: Any, *logits: Any) -> Any:
-    """Class indices, of `logits`, as an array beside them, or probabilities as they are."""
+    """Class indices as an array on the device of `logits`; probabilities as they are."""
     if not is_array(bare(targets)):
         return beside(np.array(targets), logits[0])
     if targets.dtype.kind == "f":
@@ -61,7 +61,7 @@ def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index:
             f"shape {shape}"
         )
     if array_module(targets) is not np:
-        return True  # looking would fetch from the GPU; ids are checked where batches are made
+        return True  # a check would wait for the GPU; ids are checked where batches are made
     if all_below(targets, shape[-1]):
         return 0 <= ignore_index < shape[-1]
     wrong = (targets != ignore_index) & ((targets < 0) | (targets >= shape[-1]))
@@ -75,7 +75,7 @@ def check_classes(op: str, targets: Array, shape: tuple[int, ...], ignore_index:
 
 
 def class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | None:
-    """What each class counts, as an array of the dtype of `like`."""
+    """The weight of each class, as an array of the dtype of `like`."""
     if weight is None:
         return None
     if isinstance(weight, Tensor) and weight._node is not None:
@@ -87,6 +87,6 @@ def class_weights(op: str, weight: Any, classes: int, like: Any) -> Array | None
 
 
 def constant_array(value: Any, like: Any) -> Array:
-    """`value` as an array of the dtype of `like`, beside which it stands."""
+    """`value` as an array with the dtype, and on the device, of `like`."""
     array = bare(operand(value, [like]))
     return as_array(array, like.dtype)

@@ -1,7 +1,7 @@
-"""A cell of one's own, which is in a Python file: ``--cell FILE.py:MyCell``.
+"""Your own cell in a Python file: ``--cell FILE.py:MyCell``.
 
-A run directory may have been made by a stranger, so no file is run because its settings name it:
-whoever goes on with the run, or uses its model, has to name the file again.
+A run directory may come from a stranger. So a file is never run because the settings of a run name
+it: whoever resumes the run, or uses its model, must name the file again.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from models.runs.settings import Settings, kept
 from models.showing.output import warn
 
 MODULE = "minigrad_cell"
-"""What the file is called while it runs; also tells which lines of a traceback are from it."""
+"""The module name of the file while it runs; it shows which lines of a traceback are from it."""
 
 
 class OwnCell(NamedTuple):
-    """A cell of one's own."""
+    """A cell from a file."""
 
     make: Callable[..., nn.Module]
-    """What makes one, for `minigrad.nn.Recurrent`."""
+    """The class, or the function that makes cells, for `minigrad.nn.Recurrent`."""
 
     sha256: str
-    """Of the file that it is in."""
+    """The hash of the file."""
 
 
 def cell_of(s: Settings, given: str | None, command: str, sha256: str = "") -> OwnCell | None:
-    """The cell of one's own that a run has, from the file that `given` names; None: it has none.
+    """The cell of a run from the file that `given` names; None if the run has one of minigrad's.
 
     Parameters
     ----------
     s
         the settings of the run.
     given
-        what whoever calls has given as --cell.
+        the user's --cell; None: there was none.
     command
-        what they have called, without --cell.
+        the user's command, without --cell.
     sha256
-        of the file when the run began; empty: it begins now.
+        the hash of the file when the run began; empty: it begins now.
 
     Raises
     ------
     OSError, ValueError
-        if another cell is given than the run has, or none, or it can't be had. The message has the
-        command to give.
+        if `given` is not the cell of the run, or is missing, or cannot be loaded. The message has
+        the command to write.
     """
     if given is not None and kept("cell", given) != kept("cell", s.cell):
         right = "leave out --cell" if s.own_cell is None else f"write --cell FILE.py:{s.cell_name}"
@@ -78,14 +78,14 @@ def cell_of(s: Settings, given: str | None, command: str, sha256: str = "") -> O
 
 
 def load_cell(text: str) -> OwnCell:
-    """Run the file of ``FILE.py:MyCell``, as Python runs a script, and take what is in it.
+    """Run the file of ``FILE.py:MyCell``, as Python runs a script, and take the cell from it.
 
     Raises
     ------
     OSError
-        if the file can't be read.
+        if the file cannot be read.
     ValueError
-        if it can't be run, or there is nothing of this name in it that can be called.
+        if it cannot be run, or has no class or function of this name.
     """
     file, _, name = text.rpartition(":")
     path = Path(file)
@@ -97,7 +97,7 @@ def load_cell(text: str) -> OwnCell:
     module.__file__, sys.modules[MODULE] = str(path.absolute()), module
     sys.path.insert(0, folder)
     try:
-        with _told(text):
+        with _one_line(text):
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
     finally:
         if folder in sys.path:
@@ -116,15 +116,17 @@ def load_cell(text: str) -> OwnCell:
 
 
 def try_cell(cell: OwnCell, s: Settings) -> None:
-    """Train a small model with `cell` for one step, before anything depends on it.
+    """Train a small model with `cell` for one step, before the run depends on it.
+
+    If a second model from the same seed is different, a warning says so.
 
     Raises
     ------
     ValueError
-        if that can't be done. A warning tells of parameters that no gradient reaches, of float64
-        where float32 went in, and if a second model from the same seed is another one.
+        if the model cannot be trained. A warning tells of parameters that no gradient reaches, of
+        float64 where float32 went in, and of a second model from the same seed that is different.
     """
-    with np.errstate(all="ignore"), using(s.device), _told(s.cell):
+    with np.errstate(all="ignore"), using(s.device), _one_line(s.cell):
         (model, loss), again = (_trained(cell, s) for _ in range(2))
     if _bits(model, loss) != _bits(*again):
         warn(
@@ -164,8 +166,8 @@ def _bits(model: RNNLM, loss: Tensor) -> list[bytes]:
 
 
 @contextmanager
-def _told(text: str) -> Iterator[None]:
-    """Within it, whatever goes wrong is told in one line."""
+def _one_line(text: str) -> Iterator[None]:
+    """Within it, any error becomes a ValueError with a message of one line."""
     try:
         yield
     except (Exception, SystemExit) as error:
@@ -173,7 +175,7 @@ def _told(text: str) -> Iterator[None]:
 
 
 def in_cell(error: BaseException) -> str:
-    """What an error says, and the line that raised it; empty if that is not in a cell's file."""
+    """The message of an error, with its line in the cell's file; empty if it is not from there."""
     lines = [
         (number, frame.f_code.co_filename)
         for frame, number in traceback.walk_tb(error.__traceback__)

@@ -18,10 +18,10 @@ from models.runs.forms import check_form, count, not_finite, number
 FORMAT, VERSION = "minigrad-rnnlm", 2
 
 OWN = "own"
-"""What a file has as the cell of a model with one of one's own: code is not kept in it."""
+"""In a file, the cell of a model with your own cell: its code is not saved."""
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-"""How many rows a cell's matrices have for each of its units."""
+"""The number of rows that a cell's matrices have for each hidden unit."""
 
 FORM = {
     "settings": dict,
@@ -32,7 +32,7 @@ FORM = {
     "saw_unknown": bool,
     "corpus": str,
 }
-"""What is said of a model besides; see `describe`."""
+"""The form of what a file holds; see `describe`."""
 
 
 def describe(
@@ -46,8 +46,8 @@ def describe(
 ) -> dict[str, Any]:
     """A model as `save_checkpoint` takes it: its weights, and what is needed to use them.
 
-    `corpus` is the fingerprint of the text that it was trained on, `run_id` the id of the run;
-    empty: that is not known.
+    `corpus` is the fingerprint of the text that it was trained on, and `run_id` the id of the run;
+    empty: not known.
     """
     return {
         "format": FORMAT,
@@ -71,16 +71,16 @@ def restore(
     rng: np.random.Generator | None = None,
     cell: Any = None,
 ) -> RNNLM:
-    """The model that was described, which drops by `rng`; `cell` makes its cells of one's own.
+    """The model that a file describes; `rng` draws its dropout, and `cell` makes your own cells.
 
-    What a file says of itself is compared with what is in it before anything is made: it takes no
-    more memory and time than the weights that are there.
+    The settings in the file are compared with the weights in it before the model is made. So a
+    wrong file does not cost more memory and time than the weights that it holds.
 
     Raises
     ------
     ValueError
-        if it is not one, not of this run, not for these tokens, or not usable. The message names
-        `path`.
+        if it does not describe a model, or one of another run or for other tokens, or if the model
+        cannot be used. The message names `path`.
     """
     name = repr(str(path))
     format = described.get("format") if isinstance(described, Mapping) else None
@@ -119,12 +119,12 @@ def with_weights(
     rng: np.random.Generator | None = None,
     cell: Any = None,
 ) -> RNNLM:
-    """The model of these settings and weights, for which nothing is drawn but by one's own `cell`.
+    """The model of these settings and weights; no initial values are drawn, except by your `cell`.
 
     Raises
     ------
     TypeError, ValueError
-        if a setting is none, or they are of another model than the weights.
+        if the settings are wrong, or do not fit the weights.
     """
     bound = inspect.signature(RNNLM).bind(**settings)
     bound.apply_defaults()
@@ -133,9 +133,9 @@ def with_weights(
     if arguments["num_layers"] > len(found):
         raise ValueError(f"its settings ask for {arguments['num_layers']!r:.20} layers")
     expected = shapes(**arguments)
-    if is_own := arguments["cell"] == OWN:  # of which nothing is known before it is made
+    if is_own := arguments["cell"] == OWN:  # its shapes are not known before it is made
         if cell is None:
-            raise ValueError("its cell is one of one's own, and has to be given")
+            raise ValueError("its cell is not one of minigrad's, and has to be given")
         arguments["cell"] = cell
         found = {name: shape for name, shape in found.items() if not name.startswith("recurrent.")}
     for name in (*expected, *found):
@@ -160,9 +160,9 @@ def shapes(
     tied: bool,
     **others: Any,
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes of the weights of an `RNNLM` with these arguments, without making one.
+    """The shapes of the weights of an `RNNLM` with these arguments, without making a model.
 
-    Without those in the layers of a cell of one's own.
+    The layers of your own cell are left out.
 
     Raises
     ------
@@ -193,13 +193,13 @@ def shapes(
 
 
 class _Undrawn(np.random.Generator):
-    """Gives zeros that take no memory, for weights that are about to be replaced."""
+    """A generator that gives zeros that take no memory, for weights that will be replaced."""
 
     def __init__(self) -> None:
         super().__init__(np.random.PCG64(0))
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
-        """No number, but 0."""
+        """Zeros instead of random numbers."""
         return np.broadcast_to(0.0, size)
 
     normal = uniform  # type: ignore[assignment]
