@@ -32,8 +32,8 @@ from minigrad.arrays.library import FLOAT32, Array, array_module, as_array, is_a
 from minigrad.autograd import tape
 from minigrad.autograd.modes import enable_grad
 from minigrad.autograd.node import Memory, Node, Useful, changed_error
-from minigrad.autograd.operands import float_dtype, number, operand, own, with_floats
-from minigrad.autograd.record import Op, P, Rule, called, differentiable, load, names_wanted
+from minigrad.autograd.operands import float_dtype, number, operand, own_copy, with_floats
+from minigrad.autograd.record import Op, P, Rule, as_function, differentiable, load, names_wanted
 from minigrad.tensor import Tensor, wrap
 
 
@@ -68,7 +68,7 @@ def joint(*, backward: Rule, inputs: Sequence[str], several: bool = False) -> An
     several
         tells type checkers, and the op's signature, that the result is a tuple.
     """
-    return lambda forward: called(JointOp(forward, inputs, backward, None, (), several))
+    return lambda forward: as_function(JointOp(forward, inputs, backward, None, (), several))
 
 
 @overload
@@ -114,7 +114,7 @@ def fused(
     """
 
     def decorate(forward: Callable[..., Any]) -> Any:
-        op = called(JointOp(forward, inputs, backward, twin, kept_outputs, several))
+        op = as_function(JointOp(forward, inputs, backward, twin, kept_outputs, several))
         op.twin = twin
         return op
 
@@ -152,7 +152,7 @@ class JointOp(Op):
                 raise TypeError(f"{self.name}: backward names {name!r}, which is no parameter")
         self.wants = [known.index(name) for name in names]
         self.wanted = [i in self.wants for i in range(self.arity)]
-        self.keeps = [twin is not None or wanted for wanted in self.wanted]
+        self.saves = [twin is not None or wanted for wanted in self.wanted]
 
     def flattened(self, args: Sequence[Any]) -> tuple[Op, Sequence[Any]]:
         """The op whose inputs are the items of the lists in `args`, and its arguments."""
@@ -164,11 +164,11 @@ class JointOp(Op):
         return args
 
     def read(self, args: Sequence[Any]) -> tuple[list[Any], list[Node], int, bool]:
-        values, parents, needs, usual = super().read(args)
-        for x in self.inputs_of(values) if usual else ():
+        values, parents, needs, ready = super().read(args)
+        for x in self.inputs_of(values) if ready else ():
             if x is not None and (not is_array(x) or x.dtype is not FLOAT32):
-                usual = False
-        return values, parents, needs, usual
+                ready = False
+        return values, parents, needs, ready
 
     def is_bare(self, args: Sequence[Any]) -> bool:
         inputs = self.inputs_of(args)  # an option that is a Tensor does not count
@@ -221,13 +221,13 @@ class FlatOp(JointOp):
         self.forward, self.name, self.whole, self.lengths = op.forward, op.name, op, lengths
         self.backward, self.twin, self.kept_outputs = op.backward, op.twin, op.kept_outputs
         self.numbers, self.wants = False, op.wants
-        self.parameters, self.inputs, self.wanted, self.keeps = [], [], [], []
+        self.parameters, self.inputs, self.wanted, self.saves = [], [], [], []
         for i, name in enumerate(op.parameters):
             names = [f"{name}[{k}]" for k in range(lengths[i])] if op.lists[i] else [name]
             self.parameters += names
             self.inputs += [op.inputs[i]] * len(names)
             self.wanted += [op.wanted[i]] * len(names)
-            self.keeps += [op.keeps[i]] * len(names)
+            self.saves += [op.saves[i]] * len(names)
 
     def grouped(self, args: Sequence[Any]) -> Sequence[Any]:
         rest = iter(args)
@@ -250,18 +250,18 @@ class JointPlan:
     def __init__(self, op: JointOp, active: list[bool]) -> None:
         self.name, self.op, self.twin, self.active = op.name, op, op.twin, active
 
-    def owned(self, args: Sequence[Any]) -> list[Any]:
+    def with_copies(self, args: Sequence[Any]) -> list[Any]:
         """`args` with copies of the plain arrays that the tape may keep."""
         op = self.op
         return [
-            own(a) if is_input or keep else a
-            for a, is_input, keep in zip(args, op.inputs, op.keeps, strict=True)
+            own_copy(a) if is_input or keep else a
+            for a, is_input, keep in zip(args, op.inputs, op.saves, strict=True)
         ]
 
-    def keep(self, args: Sequence[Any], kept: Any, outputs: Any) -> tuple[Any, Memory | None]:
+    def save(self, args: Sequence[Any], kept: Any, outputs: Any) -> tuple[Any, Memory | None]:
         """What to save in the node, and the memory to watch."""
         op = self.op
-        saved = [a if keep else None for a, keep in zip(args, op.keeps, strict=True)]
+        saved = [a if keep else None for a, keep in zip(args, op.saves, strict=True)]
         if op.kept_outputs == ():
             return (saved, kept), None
         memory, outputs = Memory(), outputs if type(outputs) is tuple else (outputs,)
@@ -269,13 +269,13 @@ class JointPlan:
             outputs[i]._memory = outputs[i]._memory or memory
         return (saved, kept), memory
 
-    def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
+    def backward(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
         """See `minigrad.autograd.node.Plan`."""
         op, (saved, kept) = self.op, node.saved
         if node.memory is not None and node.memory.changed > node.stamp:
             raise changed_error(node, "its own result")
         if create_graph and self.twin is not None:
-            return self._pull_through_twin(g, load(saved, node, True))
+            return self._backward_of_twin(g, load(saved, node, True))
         if isinstance(g, list) and self.twin is None:
             g = _with_zeros(g, node)
         parents = iter(node.parents)
@@ -289,7 +289,7 @@ class JointPlan:
             if is_active
         ]
 
-    def _pull_through_twin(self, g: Any, args: list[Any]) -> list[Any]:
+    def _backward_of_twin(self, g: Any, args: list[Any]) -> list[Any]:
         """The gradients that come from running the twin on the tape and differentiating it.
 
         The twin gets stand-ins for the inputs, so the walk ends at them and does not go on to what

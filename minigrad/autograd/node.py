@@ -37,7 +37,7 @@ class Plan(Protocol):
 
     name: str
 
-    def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> Sequence[Any]:
+    def backward(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> Sequence[Any]:
         """One gradient (or None) for each of ``node.parents``, from `g`, the output's gradient.
 
         Only the parents in `useful` need one (None: all parents).

@@ -66,7 +66,7 @@ def with_floats(a: Any, dtype: Any) -> Any:
     return a
 
 
-def own(value: Any) -> Any:
+def own_copy(value: Any) -> Any:
     """`value`, with a copy in place of a plain array, also in a list or tuple.
 
     The caller may fill an array with new numbers before the backward pass, and an array has no
@@ -75,7 +75,7 @@ def own(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value
     if type(value) in (list, tuple):
-        return type(value)([own(item) for item in value])
+        return type(value)([own_copy(item) for item in value])
     if is_array(value):
         return value.copy()
     return np.array(value) if hasattr(value, "__array__") else value

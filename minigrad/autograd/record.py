@@ -10,7 +10,7 @@ An op is a plain function on arrays, with a rule for each input beside it::
         return a * b
 
 Called with Tensors, it runs on their arrays, wraps the result, and leaves a node on the tape: see
-`called`, `run` and `record`. Called with arrays alone, it is just the plain function; the rules
+`run` and `record`. Called with arrays alone, it is just the plain function; the rules
 call ops so in an ordinary backward pass. What a rule names after `g` is what the tape keeps.
 
 An op with several outputs, a list of inputs, or a backward pass written by hand for all inputs at
@@ -32,7 +32,7 @@ from minigrad.arrays.devices import check_together, gpus, strays
 from minigrad.arrays.library import FLOAT32, Array, as_array, bare, is_array
 from minigrad.autograd.modes import check_forward, modes, watchers
 from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
-from minigrad.autograd.operands import float_dtype, number, operand, own, with_floats
+from minigrad.autograd.operands import float_dtype, number, operand, own_copy, with_floats
 from minigrad.errors.values import told
 from minigrad.errors.words import refuse_keywords
 from minigrad.tensor import Tensor, memory_of, wrap
@@ -70,10 +70,10 @@ def differentiable(
             "differentiable: it takes a rule for each input, by its name; write "
             "@differentiable(a=lambda g, b: g * b, b=lambda g, a: g * a)"
         )
-    return lambda forward: called(RuleOp(forward, rules))
+    return lambda forward: as_function(RuleOp(forward, rules))
 
 
-def called(op: Op) -> Any:
+def as_function(op: Op) -> Any:
     """The function that users call: it runs the plain function of `op`, and records the call.
 
     At heart it is this::
@@ -95,14 +95,14 @@ def called(op: Op) -> Any:
 
 def run(op: Op, args: Sequence[Any]) -> Any:
     """Call `op` with all its arguments, by position."""
-    values, parents, needs, usual = op.read(args)
-    runs_bare = not usual and op.is_bare(args)
-    if not usual and not runs_bare:
+    values, parents, needs, ready = op.read(args)
+    runs_bare = not ready and op.is_bare(args)
+    if not ready and not runs_bare:
         args = op.operands(args)
         values, parents, needs, _ = op.read(args)
     plan = op.plan(needs) if parents and modes.recording else None
-    if plan is not None and not usual:
-        args = plan.owned(args)
+    if plan is not None and not ready:
+        args = plan.with_copies(args)
         values = [bare(a) for a in args]
     try:
         result, kept = op.on_one_device(values) if gpus else op.call(values)
@@ -140,7 +140,7 @@ def record(
         if data.dtype.kind != "f":
             return None
         node = outputs._node = Node(plan, parents, data.shape, data.dtype)
-    node.saved, node.memory = plan.keep(args, kept, outputs)
+    node.saved, node.memory = plan.save(args, kept, outputs)
     return node
 
 
@@ -217,12 +217,12 @@ class Op:
 
         Returns
         -------
-        values, parents, needs, usual
+        values, parents, needs, ready
             the arguments with arrays in place of the Tensors; the nodes of those Tensors that have
             one; a bit for each of these; and whether there is a Tensor, and beside Tensors nothing
             but `NUMBERS`.
         """
-        values, parents, needs, tensors, usual = [], [], 0, False, True
+        values, parents, needs, tensors, ready = [], [], 0, False, True
         for i, a in enumerate(args):
             if isinstance(a, Tensor):
                 tensors = True
@@ -231,9 +231,9 @@ class Op:
                     needs |= 1 << i
                 a = a._array
             elif type(a) not in NUMBERS:
-                usual = False
+                ready = False
             values.append(a)
-        return values, parents, needs, tensors and usual
+        return values, parents, needs, tensors and ready
 
     def inputs_of(self, args: Sequence[Any]) -> list[Any]:
         """The inputs among the arguments."""
@@ -380,32 +380,31 @@ class RulePlan:
                 known.append(name)
         self.pick = _picker([known.index(name) for name in names])
         self.out_at = names.index("out") if "out" in names else None
-        self.kept = {i for i, p in enumerate(op.parameters) if p in names}
+        self.saved = {i for i, p in enumerate(op.parameters) if p in names}
         self.rules = [(op.rules[p], _picker([names.index(n) for n in wants[p]])) for p in active]
 
-    def owned(self, args: Sequence[Any]) -> list[Any]:
+    def with_copies(self, args: Sequence[Any]) -> list[Any]:
         """`args` with copies of the plain arrays that the tape is to keep."""
-        return [own(a) if i in self.kept else a for i, a in enumerate(args)]
+        return [own_copy(a) if i in self.saved else a for i, a in enumerate(args)]
 
-    def keep(self, args: Sequence[Any], kept: Any, output: Tensor) -> tuple[Any, Memory | None]:
+    def save(self, args: Sequence[Any], kept: Any, output: Tensor) -> tuple[Any, Memory | None]:
         """What to save in the node, and the memory to watch."""
         known = (output._array, *args)
         if self.shapes:
             known += tuple([args[i].shape for i in self.shapes])
         return self.pick(known), None if self.out_at is None else memory_of(output)
 
-    def pull(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
+    def backward(self, g: Any, node: Node, useful: Useful, create_graph: bool) -> list[Any]:
         """See `minigrad.autograd.node.Plan`."""
-        saved = load(node.saved, node, create_graph)
+        saved = load(node.saved, node, create_graph) if node.saved else []
         if self.out_at is not None:
             if node.memory.changed > node.stamp:  # type: ignore[union-attr]
                 raise changed_error(node, "its own result")
             if create_graph:
                 saved[self.out_at] = wrap(saved[self.out_at], node)
         gradients = []
-        for parent, (rule, pick) in zip(node.parents, self.rules, strict=True):
-            needed = useful is None or parent in useful
-            gradients.append(rule(g, *pick(saved)) if needed else None)
+        for parent, (rule, pick) in zip(node.parents, self.rules):  # noqa: B905 (costs time)
+            gradients.append(rule(g, *pick(saved)) if useful is None or parent in useful else None)
         return gradients
 
 

@@ -22,7 +22,7 @@ from minigrad.arrays.devices import device_of, gpus, strays, unit
 from minigrad.arrays.library import Array, array_module, as_array
 from minigrad.arrays.sums import total
 from minigrad.autograd.modes import check_backward, modes, switched, watchers
-from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError, Useful
+from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError
 from minigrad.autograd.operands import operand
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
@@ -49,7 +49,7 @@ def walk(
             if isinstance(node, Leaf):
                 found[node] = g
             else:
-                for parent, d in zip(node.parents, node.plan.pull(g)):
+                for parent, d in zip(node.parents, node.plan.backward(g)):
                     pending[parent] = pending[parent] + d if parent in pending else d
     """
     useful = None if wanted is None else _leading_to(wanted, gradients)
@@ -69,8 +69,12 @@ def walk(
         if isinstance(node, Output):
             _fill_slot(node, g, pending, heap)
             continue
-        parents = node.parents
-        for parent, d in zip(parents, _pulled(node, g, useful, create_graph, start), strict=True):
+        if node.saved is FREED:
+            raise _freed_error(node.plan.name, node in start)
+        parents, passed = node.parents, node.plan.backward(g, node, useful, create_graph)
+        if gpus or watchers or create_graph:
+            passed = _checked(passed, g, node, create_graph)
+        for parent, d in zip(parents, passed):  # noqa: B905 (costs time, and a plan gives as many)
             if d is None:
                 continue
             try:
@@ -78,23 +82,22 @@ def walk(
                     d = _fitted(d, parent, node)
             except AttributeError:
                 raise _no_array(d, node) from None
-            if parent in pending:
-                pending[parent] = _sum(parent, pending[parent], d, mine)
-            else:
+            if parent not in pending:
                 pending[parent] = d
                 heappush(heap, (-parent.stamp, parent))
+            elif parent in mine and type(d) is not RowSparse:
+                pending[parent] += d
+            else:
+                pending[parent] = pending[parent] + d
+                if not create_graph:
+                    mine.add(parent)
         if not retain_graph:
             node.saved, node.parents = FREED, ()
     return found
 
 
-def _pulled(
-    node: Node, g: Any, useful: Useful, create_graph: bool, start: set[Node]
-) -> Sequence[Any]:
-    """The gradients that `node` passes on to its parents."""
-    if node.saved is FREED:
-        raise _freed_error(node.plan.name, node in start)
-    gradients: Sequence[Any] = node.plan.pull(g, node, useful, create_graph)
+def _checked(gradients: Sequence[Any], g: Any, node: Node, create_graph: bool) -> Sequence[Any]:
+    """The gradients that `node` passes on: finite if that is asked for, on its device, Tensors."""
     if watchers and modes.anomaly:
         check_backward(node.plan.name, node, gradients)
     if gpus and node.plan.name != "to_device":
@@ -110,16 +113,6 @@ def _pulled(
     if create_graph:
         return [d if isinstance(d, Tensor | None) else wrap(as_array(d)) for d in gradients]
     return gradients
-
-
-def _sum(parent: Node, there: Any, d: Any, mine: set[Node]) -> Any:
-    """The sum of two gradients of `parent`; in place only in an array that the walk has made."""
-    if parent in mine and type(d) is not RowSparse:
-        there += d
-        return there
-    if not isinstance(d, Tensor):
-        mine.add(parent)
-    return there + d
 
 
 def _fill_slot(output: Output, g: Any, pending: dict[Node, Any], heap: list[Any]) -> None:
