@@ -128,6 +128,8 @@ class JointOp(Op):
     is a `FlatOp`, whose inputs are the items of the lists, one by one.
     """
 
+    may_give_several = True
+
     def __init__(
         self,
         forward: Callable[..., Any],

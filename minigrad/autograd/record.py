@@ -110,7 +110,7 @@ def run(op: Op, args: Sequence[Any]) -> Any:
             return result
         outputs: Any = (
             tuple([_wrapped(x, args) for x in result])
-            if type(result) is tuple
+            if type(result) is tuple and op.may_give_several
             else _wrapped(result, args)
         )
     except Exception as error:
@@ -144,11 +144,18 @@ def record(
     return node
 
 
+def _is_numeric(x: Any) -> bool:
+    """Whether `x` is an array, or what can be made one."""
+    return is_array(x) or isinstance(x, int | float | list)
+
+
 def _wrapped(result: Any, args: Sequence[Any]) -> Tensor:
     """A Tensor around a result; if this is a view of an input, the two share one `Memory`."""
     if type(result) is np.ndarray and result.dtype is FLOAT32:
         data = result
-    elif is_array(result) or isinstance(result, int | float | list):
+    elif type(result) is np.float32:
+        data = np.asarray(result)
+    elif _is_numeric(result):
         data = as_array(result)
     else:
         raise TypeError(
@@ -173,6 +180,7 @@ class Op:
     """A declared op: its plain function, and which of its parameters are inputs."""
 
     nested = False  # whether an input is a list of Tensors
+    may_give_several = False  # whether the function may give a tuple of arrays
 
     def __init__(
         self, forward: Callable[..., Any], inputs: Iterable[str], result: str = "Tensor"
@@ -287,9 +295,11 @@ class Op:
         """As `call`; a ValueError if the arrays are on two devices, or the result on another."""
         check_together(self.name, self.parameters, values)
         result, kept = self.call(values)
-        outputs = result if type(result) is tuple else (result,)
+        outputs = result if type(result) is tuple and self.may_give_several else (result,)
         like = next((x for x in values if is_array(x) and not isinstance(x, np.generic)), None)
-        if like is not None and self.name != "to_device" and strays(outputs, like):
+        if like is None or self.name == "to_device" or not all(map(_is_numeric, outputs)):
+            return result, kept
+        if strays(outputs, like):
             raise ValueError(
                 f"{self.name}: its arrays are on the GPU, but it gave one on the CPU; an op asks "
                 "minigrad.array_module(x) for the library to use"

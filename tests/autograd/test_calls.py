@@ -140,6 +140,7 @@ def test_what_an_op_gives_is_made_a_tensor_of_real_numbers_or_refused(declare, d
     for bad in (
         lambda x: None,
         lambda x: x * 1j,
+        lambda x: x.sum() * 1j,
         lambda x: x.astype(object),
         lambda x: np.ma.array(x),
     ):

@@ -449,7 +449,9 @@ def test_an_op_without_any_rule_is_refused_where_it_is_declared():
         mg.differentiable()
 
 
-@pytest.mark.parametrize("result", [None, mg.ones(2), (np.ones(2), None)], ids=repr)
+@pytest.mark.parametrize(
+    "result", [None, mg.ones(2), (np.ones(2), None), (np.ones(2), np.ones(2))], ids=repr
+)
 def test_an_op_whose_function_gives_no_array_is_named(result):
     @mg.differentiable(x=lambda g: g)
     def forgetful(x):
