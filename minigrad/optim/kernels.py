@@ -32,8 +32,9 @@ def each_element(code: str) -> str:
     const long long total = table.ends[table.count - 1], all = (long long)gridDim.x * blockDim.x;
     long long element = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     for (int row = 0; element < total; element += all) {{
-        while (element >= table.ends[row]) ++row;  // a thread's elements come in rising order, and
-        so do its rows const long long i = element - (row ? table.ends[row - 1] : 0); {code}
+        while (element >= table.ends[row]) ++row;  // a thread's elements rise, and so do its rows
+        const long long i = element - (row ? table.ends[row - 1] : 0);
+        {code}
     }}
 """
 
