@@ -20,7 +20,7 @@ from minigrad import Tensor, get_default_device, nn, ones, set_default_device, z
 
 def check_name(device: str) -> None:
     """Raise a ValueError if `device` is not the name of a device."""
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+    if not re.fullmatch("cpu|cuda(:[0-9]+)?", device):
         raise ValueError(f"--device must be cpu or cuda, got {device!r}")
 
 
@@ -29,7 +29,7 @@ def check_available(device: str) -> None:
     try:
         ones(1, device=device)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).removeprefix("device: ")
+        reason = str(error).removeprefix("device: ").replace('device="cuda"', "--device cuda")
         raise ValueError(f"--device {device}: {reason}. On the CPU: --device cpu") from error
 
 

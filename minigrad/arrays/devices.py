@@ -38,7 +38,9 @@ def checked_device(device: Device) -> tuple[str, int | None]:
         if it is not the name of a device.
     """
     name, colon, index = str(device).partition(":")
-    if name not in ("cpu", "cuda") or (colon and (name == "cpu" or not index.isdecimal())):
+    if name not in ("cpu", "cuda") or (
+        colon and (name == "cpu" or not (index.isascii() and index.isdecimal()))
+    ):
         raise ValueError(f'device: expected "cpu" or "cuda", got {device!r}')
     return name, int(index) if index else None
 

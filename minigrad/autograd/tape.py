@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
-from minigrad.arrays.devices import device_of, gpus, strays, unit
-from minigrad.arrays.library import Array, array_module, as_array
+from minigrad.arrays.devices import beside, device_of, gpus, strays, unit
+from minigrad.arrays.library import Array, array_module, as_array, is_array
 from minigrad.arrays.sums import total
 from minigrad.autograd.modes import check_backward, modes, switched, watchers
 from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError
@@ -322,7 +322,12 @@ def _seed(caller: str, tensor: Tensor, gradient: Any, create_graph: bool) -> Any
             )
         return wrap(unit(data).copy()) if create_graph else unit(data)  # a hook may change it
     given = isinstance(gradient, Tensor)
-    g = gradient._array if given else as_array(operand(gradient, [tensor]), data.dtype)
+    if given:
+        g = gradient._array
+    elif is_array(gradient):
+        g = as_array(operand(gradient, [tensor]), data.dtype)
+    else:  # a list keeps all its digits
+        g = beside(as_array(gradient, data.dtype), data)
     if g.shape != data.shape or g.dtype != data.dtype:
         raise TapeError(
             f"{caller}: the gradient is {told(gradient)}; expected an array or Tensor of "

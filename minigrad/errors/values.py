@@ -32,5 +32,7 @@ def told(value: Any) -> str:
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype} {value.shape}"
     if isinstance(value, list | tuple) and any(hasattr(item, "shape") for item in value):
-        return f"[{', '.join(map(told, value[:ITEMS]))}{', ...' if value[ITEMS:] else ''}]"
+        items = [*map(told, value[:ITEMS]), *["..."] * (len(value) > ITEMS)]
+        left, right = "[]" if isinstance(value, list) else ("(", ",)" if len(value) == 1 else ")")
+        return f"{left}{', '.join(items)}{right}"
     return f"{printable(repr(value)):.{LENGTH}}"

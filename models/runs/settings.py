@@ -280,11 +280,11 @@ class Settings:
             if any(each is not None and not each.strip() for each in values):
                 raise ValueError(f"{flag(name)} must not be empty, got {value!r}")
         if self.own_cell is not None and not (
-            self.own_cell[0].strip() and self.own_cell[1].isidentifier()
+            self.own_cell[0].strip() and self.own_cell[1].isidentifier() and len(self.cell) < 4096
         ):
             raise ValueError(
-                f"--cell must be one of {', '.join(CELLS)}, got {self.cell!r}; a cell of your own "
-                "is given as FILE.py:MyCell"
+                f"--cell must be one of {', '.join(CELLS)}, got {self.cell!r:.90}; a cell of "
+                "your own is given as FILE.py:MyCell"
             )
         check_name(self.device)
         if len(self.split) not in (2, 3) or not math.isclose(math.fsum(self.split), 1):

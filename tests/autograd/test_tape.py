@@ -498,3 +498,9 @@ def test_a_rule_that_has_forgotten_g_is_refused():
             mg.differentiable(**rules)(function)
     with pytest.raises(TypeError, match=r"write \(g, a, b\)"):
         mg.joint(backward=lambda a, b: [b, a], inputs=["a", "b"])(product)
+
+
+def test_a_list_as_incoming_gradient_keeps_all_digits():
+    x = mg.tensor([1.0, 2.0], dtype=np.float64, requires_grad=True)
+    (x * 1.0).backward([0.1, 1 / 3])
+    np.testing.assert_array_equal(x.grad.numpy(), [0.1, 1 / 3])

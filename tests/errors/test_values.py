@@ -30,6 +30,7 @@ def test_what_a_repr_says_does_not_steer_a_terminal(text):
 def test_an_array_is_its_dtype_and_shape():
     x = np.zeros((2, 3), np.float32)
     assert told(x) == told(mg.tensor(x)) == "float32 (2, 3)"
-    assert told((x, None, 2)) == "[float32 (2, 3), None, 2]"
+    assert told((x, None, 2)) == "(float32 (2, 3), None, 2)"
+    assert told((x,)) == "(float32 (2, 3),)"
     assert told([[x], x]) == "[[float32 (2, 3)], float32 (2, 3)]"
     assert told([x[0, 0]] * 9) == "[float32 (), float32 (), float32 (), float32 (), ...]"

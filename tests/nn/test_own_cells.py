@@ -467,14 +467,14 @@ TWO = (2, 3)
         (
             lambda x, h: (h, h, h),
             None,
-            r"\(output, state\), not \[float32 \(2, 2\), float32 \(2, 2\), float",
+            r"\(output, state\), not \(float32 \(2, 2\), float32 \(2, 2\), float",
         ),
         (
             lambda x, h: (h, (h, h)),
             None,
-            r"one Tensor as its state, not \[float32 \(2, 2\), float32 \(2, 2\)\]; .*state_sizes",
+            r"one Tensor as its state, not \(float32 \(2, 2\), float32 \(2, 2\)\); .*state_sizes",
         ),
-        (lambda x, h: (h, (h,)), None, r"one Tensor as its state, not \[float32 \(2, 2\)\]"),
+        (lambda x, h: (h, (h,)), None, r"one Tensor as its state, not \(float32 \(2, 2\),\)"),
         (
             lambda x, h: (h.numpy(), h),
             None,
@@ -486,7 +486,7 @@ TWO = (2, 3)
             TWO,
             r"a tuple of 2 .*\(2, 3\), not float32 \(2, 2\)",
         ),
-        (lambda x, s: (s[0], (s[0],)), TWO, r"a tuple of 2 Tensors .* not \[float32 \(2, 2\)\]"),
+        (lambda x, s: (s[0], (s[0],)), TWO, r"a tuple of 2 Tensors .* not \(float32 \(2, 2\),\)"),
         (lambda x, s: (s[0], (s[0], 1.0)), TWO, r"a Tensor as its state\[1\], not a float"),
     ],
 )
@@ -569,7 +569,7 @@ def test_other_wrong_arguments(x):
     layer = nn.Recurrent(MGUCell, 2, 5)
     with pytest.raises(ValueError, match=r"Recurrent: h_0 has shape \(1, 2, 5\), expected \(1, 3,"):
         layer(x, np.ones((1, 2, 5), np.float32))
-    with pytest.raises(TypeError, match=r"Recurrent: the state must be h_0, not \[float32 \("):
+    with pytest.raises(TypeError, match=r"Recurrent: the state must be h_0, not \(float32 \("):
         layer(x, (x, x))
     two = projected(2, 5)
     with pytest.raises(
