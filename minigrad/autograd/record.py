@@ -96,13 +96,12 @@ def as_function(op: Op) -> Any:
 def run(op: Op, args: Sequence[Any]) -> Any:
     """Call `op` with all its arguments, by position."""
     values, parents, needs, ready = op.read(args)
+    plan = op.plan(needs) if parents and modes.recording else None
     runs_bare = not ready and op.is_bare(args)
     if not ready and not runs_bare:
-        args = op.operands(args)
-        values, parents, needs, _ = op.read(args)
-    plan = op.plan(needs) if parents and modes.recording else None
-    if plan is not None and not ready:
-        args = plan.with_copies(args)
+        args = op.operands(args)  # what becomes a Tensor here is a constant, and no parent
+        if plan is not None:
+            args = plan.with_copies(args)
         values = [bare(a) for a in args]
     try:
         result, kept = op.on_one_device(values) if gpus else op.call(values)
