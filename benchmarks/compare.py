@@ -121,6 +121,8 @@ def main() -> None:
     names = chosen(parser, args.configs, list(CONFIGURATIONS))
     peers = installed(chosen(parser, args.peers, PEERS))
     if args.before:
+        if not (args.before / "minigrad" / "__init__.py").is_file():
+            parser.error(f"--before: there is no minigrad in {args.before}")
         earlier = [peer.replace("minigrad", BEFORE) for peer in peers if "minigrad" in peer]
         peers = [*earlier, *peers]
     rounds, seconds = args.rounds or 11, args.seconds

@@ -111,7 +111,11 @@ def test_against_another_checkout(tmp_path):
     told = output("compare.py", "--quick", *chosen, BENCHMARKS.parent)
     assert "| before:fused |" in told
     assert "| minigrad:fused |" in told
-    (tmp_path / "minigrad.py").write_text("raise ImportError('it is this one')")
+    missing = run("compare.py", "--quick", *chosen, tmp_path)
+    assert missing.returncode == 2
+    assert f"there is no minigrad in {tmp_path}" in missing.stderr
+    (tmp_path / "minigrad").mkdir()
+    (tmp_path / "minigrad" / "__init__.py").write_text("raise ImportError('it is this one')")
     finished = run("compare.py", "--quick", *chosen, tmp_path)
     assert "it is this one" in finished.stderr
     assert "| before:fused |" not in finished.stdout
