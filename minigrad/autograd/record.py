@@ -190,7 +190,6 @@ class Op:
         self.parameters = list(self.signature.parameters)
         self.arity = len(self.parameters)
         self.known = set(self.parameters)
-
         self.defaults = {
             name: p.default
             for name, p in self.signature.parameters.items()
