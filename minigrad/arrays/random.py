@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import numpy as np
 
 _own: np.random.Generator | None = None  # made at its first use, since it takes long to import
 _forks = 0  # how many children were made since the seed was set
+_here = threading.local()  # what stands in for the own generator, in this thread
 
 
 def manual_seed(seed: int) -> None:
@@ -24,15 +26,19 @@ def manual_seed(seed: int) -> None:
     """
     global _forks
     _forks = 0
-    generator().bit_generator.state = np.random.default_rng(seed).bit_generator.state
+    _library().bit_generator.state = np.random.default_rng(seed).bit_generator.state
 
 
 def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
     """`rng`, or the library's own generator if it is None."""
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng: expected a numpy.random.Generator or None, got {type(rng).__name__}")
-    if rng is not None:
-        return rng
+    if rng is None:
+        rng = getattr(_here, "stand_in", None)
+    return _library() if rng is None else rng
+
+
+def _library() -> np.random.Generator:
     global _own
     if _own is None:
         _own = np.random.default_rng()
@@ -41,16 +47,16 @@ def generator(rng: np.random.Generator | None = None) -> np.random.Generator:
 
 @contextmanager
 def drawing_from(rng: np.random.Generator | None) -> Iterator[None]:
-    """Within it, `rng` stands in for the library's own generator; None: nothing changes."""
-    global _own
-    before = _own
-    if rng is not None:
-        _own = rng
+    """Within it, `rng` stands in for the library's own generator in this thread.
+
+    None: nothing changes.
+    """
+    before = getattr(_here, "stand_in", None)
+    _here.stand_in = before if rng is None else rng
     try:
         yield
     finally:
-        if rng is not None:
-            _own = before
+        _here.stand_in = before
 
 
 def _count_fork() -> None:
