@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.devices import device_of, get_default_device, library_of, place, require_cupy
-from minigrad.arrays.library import FLOAT32, ArrayLike, Device, DType, array_module, bare
+from minigrad.arrays.library import FLOAT32, ArrayLike, Device, DType, array_module, bare, on_gpu
 from minigrad.arrays.random import generator
 from minigrad.errors.words import worded
 from minigrad.tensor import Tensor
@@ -26,7 +26,7 @@ def tensor(
     Python numbers become float32, integers too: pass ``dtype=int`` for ids and indices.
     """
     array = Tensor(data, dtype, device)._array
-    if array is bare(data) or array_module(array) is np:
+    if array is bare(data) or not on_gpu(array):
         array = array.copy()
     return Tensor(array, None, device_of(array), requires_grad)
 

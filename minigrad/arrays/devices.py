@@ -14,7 +14,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minigrad.arrays.library import Array, Device, DType, array_module, as_array, bare
+from minigrad.arrays.library import (
+    Array,
+    Device,
+    DType,
+    array_module,
+    as_array,
+    bare,
+    is_array,
+    on_gpu,
+)
 
 gpus: list[int] = []
 """The numbers of this machine's GPUs; empty until a GPU is used for the first time. While it is
@@ -26,7 +35,7 @@ empty, no array can be on a GPU, and no op needs to check."""
 
 def device_of(x: Array) -> Device:
     """The device of an array or a Tensor: ``"cpu"`` or ``"cuda:0"``."""
-    return "cpu" if array_module(x) is np else f"cuda:{bare(x).device.id}"
+    return "cpu" if not on_gpu(x) else f"cuda:{bare(x).device.id}"
 
 
 def checked_device(device: Device) -> tuple[str, int | None]:
@@ -82,7 +91,7 @@ def to_device(x: Array, device: Device) -> Array:
         if there is no GPU, no driver, or no CuPy.
     """
     xp = library_of(device)
-    if array_module(x) is xp:
+    if on_gpu(x) is (xp is not np):
         return x
     return x.get() if xp is np else xp.asarray(x)
 
@@ -169,7 +178,7 @@ def place(value: Any, dtype: DType = None, device: Device | None = None) -> Arra
 
     Raises what `as_array` and `to_device` raise.
     """
-    if array_module(value) is np:
+    if not on_gpu(value):
         array = as_array(value, dtype)
         device = _default if device is None else device
         return array if device == "cpu" else to_device(array, device)
@@ -188,11 +197,11 @@ def check_together(op: str, names: Sequence[str], values: Sequence[Any]) -> None
     for name, value in zip(names, values, strict=False):
         several = type(value) in (tuple, list)
         for i, array in enumerate(value if several else (value,)):
-            if type(array) is np.ndarray or type(array).__module__ == "cupy":
+            if is_array(array) and not isinstance(array, np.generic):
                 label = f"{name}[{i}]" if several else name
                 if first is None:
                     first, x = label, array
-                elif type(array) is not type(x):
+                elif on_gpu(array) is not on_gpu(x):
                     _refuse(op, first, x, label, array)
 
 
@@ -208,9 +217,8 @@ def _refuse(op: str, one: str, a: Array, other: str, b: Array) -> NoReturn:
 
 def strays(made: Iterable[Any], like: Any) -> Device:
     """The device of the first array `made` that is not where `like` is; empty if all are there."""
-    xp = array_module(like)
     arrays = [x.values if getattr(x, "is_sparse", False) else x for x in made if x is not None]
-    return next((device_of(x) for x in arrays if array_module(x) is not xp), "")
+    return next((device_of(x) for x in arrays if on_gpu(x) is not on_gpu(like)), "")
 
 
 # ---------------------------------------------------------------------------------- a single number
@@ -225,7 +233,7 @@ def unit(like: Array) -> Array:
     `is_unit` knows that it is 1 without waiting for the GPU.
     """
     xp = array_module(like)
-    if xp is np or like.ndim:
+    if like.ndim or not on_gpu(like):
         return xp.ones_like(like)
     if like.dtype not in _units:
         _units[like.dtype] = xp.ones_like(like)
@@ -234,4 +242,4 @@ def unit(like: Array) -> Array:
 
 def is_unit(g: Array) -> bool:
     """Whether the single number `g` is 1; on a GPU, whether it is known to be 1 without waiting."""
-    return bool(g == 1) if array_module(g) is np else g is _units.get(g.dtype)
+    return g is _units.get(g.dtype) if on_gpu(g) else bool(g == 1)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.devices import gpus
-from minigrad.arrays.library import Array, array_module
+from minigrad.arrays.library import Array, on_gpu
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 """The dtypes of kernels. CuPy's own functions are used for others (float16)."""
@@ -122,11 +122,7 @@ def usable(*arrays: Array | None) -> bool:
         return False
     given = [x for x in arrays if x is not None]
     dtype = given[0].dtype
-    return (
-        array_module(given[0]) is not np
-        and dtype in DTYPES
-        and all(x.dtype == dtype for x in given)
-    )
+    return on_gpu(given[0]) and dtype in DTYPES and all(x.dtype == dtype for x in given)
 
 
 def tables(columns: Sequence[Sequence[Array | None] | None]) -> Iterator[tuple[Any, int]]:

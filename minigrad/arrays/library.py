@@ -34,7 +34,28 @@ def array_module(*arrays: Any) -> Any:
         x = bare(x)
         if type(x).__module__.partition(".")[0] == "cupy":
             return sys.modules["cupy"]
+        if isinstance(x, StandIn):
+            return x.library
     return np
+
+
+class StandIn:
+    """An array that stands for another, whose calls are written down: see `minigrad.replay`."""
+
+    __slots__ = ()
+    library: Any
+    """What `array_module` gives for it."""
+    on_gpu: bool
+
+
+def on_gpu(x: Any) -> bool:
+    """Whether `x`, an array or a Tensor, is on a GPU; numbers and None are not."""
+    if type(x) is np.ndarray:
+        return False
+    x = bare(x)
+    if isinstance(x, StandIn):
+        return x.on_gpu
+    return type(x).__module__.partition(".")[0] == "cupy"
 
 
 def bare(x: Any) -> Any:
@@ -47,7 +68,9 @@ def bare(x: Any) -> Any:
 
 def is_array(x: Any) -> bool:
     """Whether `x` is an array of NumPy or CuPy (a NumPy scalar counts as one)."""
-    return isinstance(x, np.ndarray | np.generic) or type(x).__module__.partition(".")[0] == "cupy"
+    if isinstance(x, np.ndarray | np.generic | StandIn):
+        return True
+    return type(x).__module__.partition(".")[0] == "cupy"
 
 
 def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:

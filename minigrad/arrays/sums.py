@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.axes import one_axis, reduced_axes
-from minigrad.arrays.library import FLOAT32, Array, Axis, DType, array_module
+from minigrad.arrays.library import FLOAT32, Array, Axis, DType, array_module, on_gpu
 
 _BLOCK = 64  # rows that are added one after the other
 _LAST = 4 * _BLOCK  # the same in the last round
@@ -33,11 +33,11 @@ def total(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType = No
     given = x.dtype if dtype is None else np.dtype(dtype)
     if given.char == "e":
         return total(x, axis, keepdims, FLOAT32).astype(given)
-    if type(x) is not np.ndarray:
+    if on_gpu(x):
         return x.sum(axis, dtype=dtype, keepdims=keepdims)
     one = axis.__class__ is int and -x.ndim <= axis < x.ndim
     few = x.size <= _BLOCK or (one and x.shape[axis] <= _FEW)
-    last = axis is None or (one and x.strides[axis] == x.itemsize)  # type: ignore[index]
+    last = axis is None or (one and x.strides[axis] == x.itemsize)
     in_pairs = last and x.flags.c_contiguous
     if few or in_pairs or given.char not in _ONES:
         return _add_up(x, axis, dtype, None, keepdims)
@@ -92,7 +92,7 @@ def running(x: Array, axis: int, dtype: DType = None) -> Array:
     given, axis = x.dtype if dtype is None else np.dtype(dtype), one_axis(x.ndim, axis)
     if given.char not in "ef" or (given.char == "f" and x.shape[axis] <= _LAST):
         return x.cumsum(axis, dtype=dtype)
-    wider = np.float64 if type(x) is np.ndarray else np.float32  # a GPU adds in pairs by itself
+    wider = np.float32 if on_gpu(x) else np.float64  # a GPU adds in pairs by itself
     return x.cumsum(axis, dtype=wider).astype(given, copy=False)
 
 
@@ -115,7 +115,7 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     Equal ids are brought side by side by sorting; then the rows of each run of them are summed.
     """
     xp, given = array_module(rows), rows.dtype
-    if xp is not np:
+    if on_gpu(rows):
         unique, inverse = xp.unique(ids, return_inverse=True)
         sums = xp.zeros((unique.size, rows.shape[1]), wide(given))
         xp.add.at(sums, inverse, rows.astype(sums.dtype, copy=False))

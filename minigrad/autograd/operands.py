@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.devices import beside, check_current, gpus, place
-from minigrad.arrays.library import FLOAT32, array_module, as_array, bare, is_array
+from minigrad.arrays.library import FLOAT32, as_array, bare, is_array, on_gpu
 from minigrad.tensor import Tensor, wrap
 
 
@@ -33,7 +33,7 @@ def operand(a: Any, others: Iterable[Any] = ()) -> Any:
         return a
     if not is_array(a):
         return beside(as_array(a), others[0])
-    if gpus and array_module(a) is not np:
+    if gpus and on_gpu(a):
         check_current(a.device.id)
     elif gpus:
         for x in others:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.library import Array, ArrayLike, array_module, on_gpu
 from minigrad.arrays.sums import wide
 from minigrad.autograd.operands import operand
 from minigrad.autograd.record import differentiable
@@ -62,7 +62,7 @@ def sigmoid(x: ArrayLike) -> Array:
     xp, x = array_module(x), _floats(x)
     if x.dtype == np.float16:  # its exp overflows long before the result is 0
         return sigmoid(x.astype(np.float32)).astype(np.float16)
-    if xp is np and np.minimum.reduce(x, None, initial=0.0) > _LOWEST_FOR_EXP[x.dtype.char]:
+    if not on_gpu(x) and np.minimum.reduce(x, None, initial=0.0) > _LOWEST_FOR_EXP[x.dtype.char]:
         e = np.exp(-x)
         e += 1
         return np.divide(1, e, out=e if e.ndim else None)
@@ -104,7 +104,7 @@ def erf(x: ArrayLike) -> Array:
 def _each(function: Any, name: str, x: Array) -> Array:
     """A function of Python's `math` for each element; on a GPU CuPy's function of this `name`."""
     x = _floats(x)
-    if array_module(x) is np:
+    if not on_gpu(x):
         return np.asarray(np.frompyfunc(function, 1, 1)(x)).astype(x.dtype)
     from cupyx.scipy import special
 

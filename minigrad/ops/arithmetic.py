@@ -22,6 +22,7 @@ from minigrad.arrays.library import (
     as_array,
     bare,
     is_array,
+    on_gpu,
 )
 from minigrad.arrays.sums import wide
 from minigrad.autograd.operands import operand
@@ -214,9 +215,9 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
     """
     if not is_array(condition) and not isinstance(condition, Tensor):
         condition = beside(np.array(condition), x if is_array(x) else y)
-    if type(x) is np.ndarray and _is_zero(y):
+    if _is_zero(y) and is_array(x) and not on_gpu(x):
         return _kept(x, condition)
-    if type(y) is np.ndarray and _is_zero(x):
+    if _is_zero(x) and is_array(y) and not on_gpu(y):
         return _kept(y, condition == 0)
     return array_module(condition, x, y).where(condition, x, y)
 
@@ -326,7 +327,7 @@ def remainder(x1: ArrayLike, x2: ArrayLike) -> Array:
 
 def _rounded(result: Any) -> bool:
     """Whether `result` is CuPy's, of floats: the floor of a rounded quotient, so 1 // 0.1 is 10."""
-    return array_module(result) is not np and bool(result.dtype.kind == "f")
+    return on_gpu(result) and bool(result.dtype.kind == "f")
 
 
 def _exact(x1: Any, x2: Any, like: Any) -> tuple[Any, ...]:
@@ -381,7 +382,7 @@ def selected(g: Any, factor: Any) -> Any:
     """``g * factor``, but 0 instead of NaN where `g` is infinite and the factor is 0."""
     bare_g, bare_factor = (bare(x) for x in (g, factor))
     infinite = array_module(bare_g).isinf(bare_g)
-    if array_module(bare_g) is np and not infinite.any():
+    if not on_gpu(bare_g) and not infinite.any():
         return g * factor
     return where(infinite & (bare_factor == 0), 0.0, g) * factor
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.kernel import THREADS, usable
-from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.library import Array, ArrayLike, array_module, on_gpu
 from minigrad.arrays.sums import total, wide
 from minigrad.autograd.fused import fused
 from minigrad.autograd.operands import operand
@@ -133,7 +133,7 @@ def _target_weights(
     xp, ignored = array_module(targets), targets == ignore_index
     safe = xp.where(ignored, 0, targets)
     counts = (~ignored).astype(dtype)
-    if xp is not np:
+    if on_gpu(safe):
         inside = (safe >= 0) & (safe < classes)
         safe, counts = xp.where(inside, safe, 0), xp.where(inside, counts, _nan(xp, dtype))
     if weight is not None:
@@ -238,7 +238,7 @@ def _cross_entropy(
     logits = logits.astype(wide(given), "C", copy=False)  # so sums over classes keep their digits
     safe, counts = _target_weights(targets, classes, logits.dtype, weight, ignore_index)
     nothing = None  # where the factor of a target's own class is 0; None: nowhere
-    if xp is not np or label_smoothing == 1 or not counts.all():  # do not wait for a GPU to know
+    if on_gpu(logits) or label_smoothing == 1 or not counts.all():  # do not wait for a GPU to know
         nothing = counts * (1 - label_smoothing) == 0
     kept = (safe, counts, nothing)
     if usable(logits) and weight is None:

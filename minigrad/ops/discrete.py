@@ -26,6 +26,7 @@ from minigrad.arrays.library import (
     as_array,
     bare,
     is_array,
+    on_gpu,
 )
 from minigrad.autograd.operands import number, operand
 from minigrad.errors.words import refuse_keywords
@@ -246,7 +247,7 @@ def one_hot(ids: ArrayLike, num_classes: int, dtype: DType = FLOAT32) -> Tensor:
             f"one_hot: ids must be integers, not {ids.dtype} {ids.shape}; Python numbers become "
             "float32 in mg.tensor unless it is given dtype=int"
         )
-    if xp is np and ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
+    if not on_gpu(ids) and ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
         worst = ids.max() if ids.max() >= num_classes else ids.min()
         raise IndexError(f"one_hot: id {worst} is outside the {num_classes} classes")
     return wrap((ids[..., None] == xp.arange(num_classes)).astype(dtype))

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.arrays.axes import one_axis
 from minigrad.arrays.devices import beside
-from minigrad.arrays.library import Array, ArrayLike, array_module, bare, is_array
+from minigrad.arrays.library import Array, ArrayLike, array_module, bare, is_array, on_gpu
 from minigrad.arrays.sums import wide
 from minigrad.autograd.operands import operand
 from minigrad.autograd.record import differentiable
@@ -65,11 +65,11 @@ def _add_at(target: Array, index: Index, values: ArrayLike) -> None:
         target[index] += values
         return
     xp, sums = array_module(target), target
-    if xp is np and target.dtype.kind == "f" and np.size(values) > FEW:
+    if not on_gpu(target) and target.dtype.kind == "f" and np.size(values) > FEW:
         sums = target.astype(np.float64, copy=False)  # add.at adds one after the other
     elif target.dtype.kind == "f":
         sums = target.astype(wide(target.dtype), copy=False)
-    elif xp is not np:  # CuPy's add.at knows integers of 32 and 64 bits alone
+    elif on_gpu(target):  # CuPy's add.at knows integers of 32 and 64 bits alone
         sums = target.astype(np.int64)
         values = getattr(values, "astype", lambda _: values)(np.int64)
     xp.add.at(sums, index, values)
@@ -141,11 +141,12 @@ def scatter_add(a: ArrayLike, index: Index, values: ArrayLike) -> Tensor:
     return _scatter_add(_changeable(a, values), as_index(index, a), values)
 
 
-def _last_writers(xp: Any, a_shape: tuple[int, ...], index: Index) -> Array:
+def _last_writers(like: Any, a_shape: tuple[int, ...], index: Index) -> Array:
     """For each element of ``a[index]``, whether an assignment leaves its value in `a`."""
+    xp = array_module(like)
     writer = xp.full(a_shape, -1)
     number = xp.arange(writer[index].size).reshape(writer[index].shape)
-    if xp is np or _is_basic(index):
+    if not on_gpu(like) or _is_basic(index):
         writer[index] = number
     else:
         xp.maximum.at(writer, index, number)
@@ -159,16 +160,16 @@ def _scatter_set_gradient_of_a(g: Any, index: Any) -> Any:
 @differentiable(
     a=_scatter_set_gradient_of_a,
     values=lambda g, index, a_shape: where(
-        _last_writers(array_module(g), a_shape, index), _getitem(g, index), 0.0
+        _last_writers(g, a_shape, index), _getitem(g, index), 0.0
     ),
 )
 def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Array:
     result, xp = a.copy(), array_module(a)
-    if xp is np or _is_basic(index):
+    if not on_gpu(a) or _is_basic(index):
         result[index] = values
     else:  # a GPU writes in any order: so set 0, and add the value that stays
         result[index] = 0
-        last = _last_writers(xp, a.shape, index)
+        last = _last_writers(a, a.shape, index)
         _add_at(result, index, xp.where(last, values, 0).astype(a.dtype, copy=False))
     return result
 

@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.arrays import random
 from minigrad.arrays.devices import beside
 from minigrad.arrays.kernel import THREADS, usable
-from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_array, bare
+from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_array, bare, on_gpu
 from minigrad.arrays.sums import summed_rows, total, wide
 from minigrad.autograd.fused import fused
 from minigrad.autograd.node import Leaf
@@ -34,7 +34,7 @@ def _embedding_gradient(
 ) -> Any:
     if padding_idx is not None:
         looked_up = ids != padding_idx
-        if array_module(ids) is np or sparse:
+        if not on_gpu(ids) or sparse:
             ids, g = ids[looked_up], g[looked_up]
         else:  # a mask as an index would wait for the GPU
             g = where(looked_up[..., None], g, 0.0)
@@ -48,7 +48,7 @@ def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: b
     if usable(weight):
         return _taken_by_kernel(ids, weight, 0)
     xp, rows = array_module(weight), weight.shape[0]
-    if xp is np or isinstance(weight, Tensor):
+    if not on_gpu(weight) or isinstance(weight, Tensor):
         return weight.take(ids, 0)
     inside = (ids >= 0) & (ids < rows)
     nan = xp.full((), np.nan, weight.dtype)
@@ -70,8 +70,8 @@ def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Array:
     """A matrix of `shape` whose row i is the sum of the `rows` with id i."""
     xp, given = array_module(rows), rows.dtype
     ids, rows = ids.reshape(-1), rows.reshape(ids.size, shape[1])
-    if xp is np:
-        result = np.zeros(shape, given)
+    if not on_gpu(rows):
+        result = xp.zeros(shape, given)
         ids, rows = summed_rows(ids, rows)
         result[ids] = rows
         return result
@@ -127,7 +127,7 @@ def embedding(
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}, expected (rows, features)")
     rows = weight.shape[0]
-    if array_module(ids) is np and not all_below(ids, rows):
+    if not on_gpu(ids) and not all_below(ids, rows):
         worst = ids.max() if ids.max() >= rows else ids.min()
         raise IndexError(f"embedding: id {worst} is outside the {rows} rows of weight")
     if not isinstance(where_from, Tensor):
@@ -157,9 +157,9 @@ def columns(ids: Array, weight: ArrayLike) -> Array:
 @differentiable(values=lambda g, ids: columns(ids, g))
 def _sum_columns(values: Array, ids: Array, shape: tuple[int, int]) -> Array:
     """A matrix of `shape` whose column i is the sum of the `values` with id i."""
-    if array_module(values) is not np:
+    if on_gpu(values):
         return _sum_rows(values, ids, shape[::-1]).T
-    result = np.zeros(shape, values.dtype)
+    result = array_module(values).zeros(shape, values.dtype)
     ids, sums = summed_rows(ids.reshape(-1), values.reshape(ids.size, shape[0]))
     result[:, ids] = sums.T
     return result
@@ -230,7 +230,7 @@ def drawn(
     On the CPU `rng` draws each number. On a GPU it draws a key, from which the device makes them.
     """
     rng, drop, scale = random.generator(rng), round(p * DRAWS), 1 / (1 - p) if p < 1 else 1.0
-    if array_module(x) is np:
+    if not on_gpu(x):
         # drawing takes most of the time of dropout; integers of 16 bits take half that of floats
         return rng.integers(DRAWS, size=shape, dtype=np.uint16) >= drop, scale
     low, high = rng.integers(1 << 32, size=2).tolist()

@@ -17,7 +17,7 @@ from minigrad.arrays import threads
 from minigrad.arrays.buffers import empty
 from minigrad.arrays.devices import is_unit
 from minigrad.arrays.kernel import THREADS
-from minigrad.arrays.library import Array, ArrayLike, array_module
+from minigrad.arrays.library import Array, ArrayLike, array_module, on_gpu
 from minigrad.arrays.sums import total, wide
 from minigrad.autograd.fused import fused
 from minigrad.autograd.modes import modes
@@ -236,7 +236,7 @@ def _linear_cross_entropy(
     if reduction == "mean":
         share /= counted
     shared = (share, label_smoothing, wanted)
-    if xp is np:
+    if not on_gpu(hidden):
         losses, gradients = _on_cpu(h, weight, bias, targets, ignored, *shared)
     else:
         losses, gradients = _on_gpu(h, weight, bias, targets, ignore_index, *shared)

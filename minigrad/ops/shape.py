@@ -19,6 +19,7 @@ from minigrad.arrays.library import (
     DType,
     array_module,
     bare,
+    on_gpu,
 )
 from minigrad.autograd.fused import joint
 from minigrad.autograd.operands import operand
@@ -194,7 +195,7 @@ def concatenate(arrays: Sequence[ArrayLike], axis: int | None = 0) -> Tensor:
 
 def _in_eights(xp: Any, arrays: list[Array], axis: int) -> Any:
     """Concatenate; on a GPU eight at a time, since CuPy would copy more through the host."""
-    if xp is np:
+    if not on_gpu(arrays[0]):
         return np.concatenate(arrays, axis)
     while len(arrays) > 8:
         arrays = [xp.concatenate(arrays[i : i + 8], axis) for i in range(0, len(arrays), 8)]

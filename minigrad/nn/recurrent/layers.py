@@ -36,7 +36,7 @@ import numpy as np
 
 from minigrad import ops
 from minigrad.arrays.devices import beside
-from minigrad.arrays.library import Array, ArrayLike, DType, array_module, as_array, bare
+from minigrad.arrays.library import Array, ArrayLike, DType, as_array, bare, on_gpu
 from minigrad.errors.values import told
 from minigrad.nn.checking import (
     as_input,
@@ -140,7 +140,7 @@ class _Fused(Layers):
     def _checked_ids(self, x: Any) -> Array:
         """The ids in `x`; an IndexError unless all are below `input_size`."""
         ids: Array = as_array(bare(x))
-        if array_module(ids) is np and not all_below(ids, self.input_size):
+        if not on_gpu(ids) and not all_below(ids, self.input_size):
             wrong = ids[(ids < 0) | (ids >= self.input_size)]
             raise IndexError(
                 f"{type(self).__name__}: id {wrong[0]} is not from 0 to {self.input_size - 1}"
