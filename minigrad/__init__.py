@@ -61,6 +61,7 @@ from minigrad.tensor import Tensor
 if TYPE_CHECKING:
     from minigrad import data, files, nn, optim, testing, training
     from minigrad.arrays import cpu, cuda
+    from minigrad.replay import capture
     from minigrad.training import load_checkpoint as load
     from minigrad.training import save_checkpoint as save
 
@@ -75,6 +76,7 @@ __all__ = [
     "Tensor",
     "arange",
     "array_module",
+    "capture",
     "cpu",
     "cuda",
     "data",
@@ -134,6 +136,8 @@ if not TYPE_CHECKING:  # else type checkers would accept every misspelt name
             return import_module(f"minigrad.arrays.{name}")
         if name in ("data", "files", "nn", "optim", "testing", "training"):
             return import_module(f"minigrad.{name}")
+        if name == "capture":
+            return import_module("minigrad.replay").capture
         if name in ("load", "save"):
             return getattr(import_module("minigrad.training"), f"{name}_checkpoint")
         raise unknown("module 'minigrad'", name, FUNCTIONS, __all__)

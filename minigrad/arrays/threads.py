@@ -13,6 +13,8 @@ from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from minigrad.arrays.recording import here
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -44,6 +46,9 @@ def share(function: Callable[[Any], object], pieces: Iterable[Any]) -> None:
     """
     pieces = list(pieces)
     threads = min(count(), len(pieces))
+    if threads > 1 and here.recorder is not None and not here.recorder.paused:
+        here.recorder.share(function, pieces)
+        return
     if threads <= 1 or getattr(_here, "is_helper", False):  # helpers must not wait for helpers
         for piece in pieces:
             function(piece)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-import os
 import sys
 import threading
 import weakref
@@ -20,6 +19,7 @@ from typing import Any
 
 from minigrad.arrays.library import array_module, is_array
 from minigrad.autograd.sparse import elements
+from minigrad.errors.values import calling_line
 
 Entry = tuple[bool, FrameType | None]
 """The value of a switch within one `switched`, and the caller's frame if it can be suspended."""
@@ -181,8 +181,6 @@ def detect_anomaly() -> switched:
 
 # --------------------------------------------------------------------- what `detect_anomaly` does
 
-_PACKAGE = os.path.dirname(os.path.dirname(__file__))
-
 _origins: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 """For each node recorded under detect_anomaly: the op's inputs and the line that called it."""
 
@@ -195,7 +193,7 @@ def check_forward(name: str, inputs: Sequence[Any], outputs: Iterable[Any], node
     """Raise if outputs have a NaN or infinity that no input has; else note where `node` is from."""
     arrays = [x for x in inputs if is_array(x)]
     shapes = ", ".join(f"{x.dtype} {x.shape}" for x in arrays) or "no arrays"
-    origin = f"{name} of {shapes}, called at {_calling_line()}"
+    origin = f"{name} of {shapes}, called at {calling_line()}"
     trouble = _trouble(inputs, outputs)
     if trouble:
         raise AnomalyError(f"detect_anomaly: the forward pass made {trouble} in {origin}")
@@ -236,11 +234,3 @@ def _has(values: Iterable[Any]) -> tuple[bool, bool]:
             continue
         nan, inf = nan or has_nan, inf or has_inf
     return nan, inf
-
-
-def _calling_line() -> str:
-    """``file:line`` of the innermost caller outside minigrad."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

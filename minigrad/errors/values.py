@@ -1,7 +1,9 @@
-"""How an error shows a value."""
+"""How an error shows a value, and where the caller was."""
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 from minigrad.files import printable
@@ -36,3 +38,14 @@ def told(value: Any) -> str:
         left, right = "[]" if isinstance(value, list) else ("(", ",)" if len(value) == 1 else ")")
         return f"{left}{', '.join(items)}{right}"
     return f"{printable(repr(value)):.{LENGTH}}"
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+
+
+def calling_line() -> str:
+    """``file:line`` of the innermost caller outside minigrad."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

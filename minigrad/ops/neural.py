@@ -13,6 +13,7 @@ from minigrad.arrays import random
 from minigrad.arrays.devices import beside
 from minigrad.arrays.kernel import THREADS, usable
 from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_array, bare, on_gpu
+from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import summed_rows, total, wide
 from minigrad.autograd.fused import fused
 from minigrad.autograd.node import Leaf
@@ -49,7 +50,7 @@ def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: b
         return _taken_by_kernel(ids, weight, 0)
     xp, rows = array_module(weight), weight.shape[0]
     if not on_gpu(weight) or isinstance(weight, Tensor):
-        return weight.take(ids, 0)
+        return weight.take(ids, 0, mode="clip")  # they were checked
     inside = (ids >= 0) & (ids < rows)
     nan = xp.full((), np.nan, weight.dtype)
     return xp.where(inside[..., None], weight.take(xp.where(inside, ids, 0), 0), nan)
@@ -65,15 +66,22 @@ def _taken_by_kernel(ids: Array, matrix: Array, axis: int) -> Array:
     return out
 
 
+@one_call("result")
+def _fill(result: Array, ids: Array, rows: Array) -> None:
+    """Make `result` 0, but for the sums of the `rows` of each id."""
+    ids, sums = summed_rows(ids, rows)
+    result.fill(0)
+    result[ids] = sums
+
+
 @differentiable(rows=lambda g, ids: _embedding(ids, g, None, False))
 def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Array:
     """A matrix of `shape` whose row i is the sum of the `rows` with id i."""
     xp, given = array_module(rows), rows.dtype
     ids, rows = ids.reshape(-1), rows.reshape(ids.size, shape[1])
     if not on_gpu(rows):
-        result = xp.zeros(shape, given)
-        ids, rows = summed_rows(ids, rows)
-        result[ids] = rows
+        result = xp.empty(shape, given)
+        _fill(result, ids, rows)
         return result
     rows = xp.ascontiguousarray(rows.astype(wide(given), copy=False))
     ids, result = ids.astype(np.int64, copy=False), xp.zeros(shape, rows.dtype)
@@ -151,7 +159,7 @@ def columns(ids: Array, weight: ArrayLike) -> Array:
     """The column of `weight` for each of `ids`: the product of `weight` with a one-hot vector."""
     if usable(weight):
         return _taken_by_kernel(ids, weight, 1)
-    return array_module(weight).moveaxis(weight.take(ids, 1), 0, -1)
+    return array_module(weight).moveaxis(weight.take(ids, 1, mode="clip"), 0, -1)
 
 
 @differentiable(values=lambda g, ids: columns(ids, g))
@@ -159,9 +167,8 @@ def _sum_columns(values: Array, ids: Array, shape: tuple[int, int]) -> Array:
     """A matrix of `shape` whose column i is the sum of the `values` with id i."""
     if on_gpu(values):
         return _sum_rows(values, ids, shape[::-1]).T
-    result = array_module(values).zeros(shape, values.dtype)
-    ids, sums = summed_rows(ids.reshape(-1), values.reshape(ids.size, shape[0]))
-    result[:, ids] = sums.T
+    result = array_module(values).empty(shape, values.dtype)
+    _fill(result.T, ids.reshape(-1), values.reshape(ids.size, shape[0]))
     return result
 
 
@@ -232,12 +239,17 @@ def drawn(
     rng, drop, scale = random.generator(rng), round(p * DRAWS), 1 / (1 - p) if p < 1 else 1.0
     if not on_gpu(x):
         # drawing takes most of the time of dropout; integers of 16 bits take half that of floats
-        return rng.integers(DRAWS, size=shape, dtype=np.uint16) >= drop, scale
+        return _mask(rng, tuple(shape), drop), scale
     low, high = rng.integers(1 << 32, size=2).tolist()
     kept = array_module(x).empty(shape, bool)
     blocks = -(-kept.size // (4 * THREADS))
     dropout_mask(blocks, THREADS, FLOAT32, kept.size, low, high, drop << 16, kept)
     return kept, scale
+
+
+@one_call()
+def _mask(rng: np.random.Generator, shape: tuple[int, ...], drop: int) -> Array:
+    return rng.integers(DRAWS, size=shape, dtype=np.uint16) >= drop
 
 
 # ---------------------------------------------------------------------- layer normalisation

@@ -124,15 +124,15 @@ def _on_cpu(
     smoothing: float, wanted: tuple[bool, ...],
 ) -> tuple[Array, list[Any]]:  # fmt: skip
     """The loss of each row of `h`, and the gradients of the loss; `share`: of a row in the loss."""
-    V, dtype = len(weight), h.dtype
+    xp, V, dtype = array_module(h), len(weight), h.dtype
     blocks = _blocks(len(h), weight, BLOCK)
     longest = max(stop - start for start, stop in blocks)
-    logits = empty(np, (longest, V), dtype)
+    logits = empty(xp, (longest, V), dtype)
     rows = _Rows(
         bias, targets if ignored is None else np.where(ignored, 0, targets), smoothing, logits
     )
     of_hidden, of_weight, of_bias = wanted
-    dh = empty(np, h.shape, dtype) if of_hidden else None
+    dh = empty(xp, h.shape, dtype) if of_hidden else None
     dW, db = None, None
     for start, stop in blocks:
         z = logits[: stop - start]
@@ -155,7 +155,7 @@ def _on_cpu(
             db = _added(db, _weighted(weights, z))
         if of_weight:
             if scale is not None:
-                block = np.multiply(block, scale, out=empty(np, block.shape, dtype))
+                block = np.multiply(block, scale, out=empty(xp, block.shape, dtype))
             dW = _added(dW, z.T @ block)
     return rows.losses if ignored is None else np.where(ignored, 0, rows.losses), [dh, dW, db]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.arrays.devices import gpus
 from minigrad.arrays.library import FLOAT32, Array, array_module, zeros
+from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
@@ -87,11 +88,7 @@ def clip_grad_norm_(
         clipping_gpu.scale_all([_to_change(g) for g in gradients], norm, max_norm)
     elif max_norm != math.inf:
         with np.errstate(invalid="ignore"):  # infinity times 0; see above
-            factor = max_norm / (norm + 1e-6)
-            if not factor >= 1:
-                for gradient in gradients:
-                    g = _to_change(gradient)
-                    np.multiply(g, factor.astype(wide(g.dtype)), out=g, casting="same_kind")
+            _scale_all([_to_change(gradient) for gradient in gradients], norm, max_norm)
     return _tensor(array_module(norm).asarray(norm, dtype=wide(gradients[0].dtype)))
 
 
@@ -162,12 +159,21 @@ def _on_gpu(arrays: list[Array]) -> bool:
     return bool(gpus) and any(type(x) is not np.ndarray for x in arrays)
 
 
+@one_call()
 def _norm(gradients: list[Array], p: float) -> Any:
     """The p-norm of all elements, in NumPy."""
     if p == math.inf:
         parts = [np.maximum(g.max(), -g.min()) for g in gradients if g.size]
         return reduce(np.maximum, parts, np.zeros((), FLOAT32))
     return np.float64(sum(_power_sum(g, p) for g in gradients)) ** (1 / p)
+
+
+@one_call("gradients")
+def _scale_all(gradients: list[Array], norm: Any, max_norm: float) -> None:
+    factor = max_norm / (norm + 1e-6)
+    if not factor >= 1:
+        for g in gradients:
+            np.multiply(g, factor.astype(wide(g.dtype)), out=g, casting="same_kind")
 
 
 def _power(g: Array, p: float) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.devices import device_of
-from minigrad.arrays.library import Array, array_module
+from minigrad.arrays.library import Array, StandIn, array_module, on_gpu
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse
 
@@ -28,7 +28,7 @@ SMALL = 1 << 12
 
 def is_one_piece(array: Array) -> bool:
     """Whether `pieces` would not cut `array`."""
-    return array.size <= BLOCK or array_module(array) is not np
+    return array.size <= BLOCK or on_gpu(array)
 
 
 def pieces(array: Array) -> Iterator[slice | EllipsisType]:
@@ -81,6 +81,8 @@ class Scratch:
 
     def _like(self, array: Array, count: int) -> list[Array]:
         """`count` arrays of the shape, dtype and device of `array`, with any content."""
+        if isinstance(array, StandIn):  # a recording plans memory by itself
+            return [array_module(array).empty_like(array) for _ in range(count)]
         if array.size < SMALL:
             return [array.copy() for _ in range(count)]  # as fast as empty memory
         return [self._one(array, i) for i in range(count)]

@@ -1,0 +1,97 @@
+"""What a captured step has to be told: see `minigrad.replay`, which writes down calls on arrays.
+
+Most code need not know that it is being recorded. Three kinds of code do:
+
+- A function whose way depends on values, such as one that sorts ids and sums the rows of equal
+  ones, or draws random numbers, is marked as `one_call`. Then it is a single entry of the
+  recording, and is called as a whole in each replay.
+- A number that comes from outside and may be another one in the next step, such as a learning
+  rate, is asked for with `fresh`.
+- What is to be done only under a condition on values is done within `only_if`.
+
+Outside a recording, each of them does what it would do without the mark.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Here(threading.local):
+    """What records in this thread."""
+
+    recorder: Any = None  # a `minigrad.replay.recorder.Recorder`; None: nothing is recorded
+
+
+here = _Here()
+
+
+def one_call(*changes: str) -> Callable[[F], F]:
+    """Mark a function as one entry of a recording: each replay calls it with the same arguments.
+
+    Parameters
+    ----------
+    *changes
+        the names of the parameters whose arrays it changes in place. It may return a new array, or
+        None, or tuples and lists of them.
+    """
+
+    def decorate(function: F) -> F:
+        signature = list(inspect.signature(function).parameters)
+        changed = [signature.index(name) for name in changes]
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            recorder = here.recorder
+            if recorder is None or recorder.paused:
+                return function(*args, **kwargs)
+            return recorder.one_call(function, args, kwargs, changed)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def fresh(function: Callable[..., Any], *args: Any) -> Any:
+    """``function(*args)``, a tuple of numbers that do not depend on arrays; asked for each replay.
+
+    The function must not change anything.
+    """
+    recorder = here.recorder
+    if recorder is None or recorder.paused:
+        return function(*args)
+    return recorder.fresh(function, args)
+
+
+@contextmanager
+def only_if(condition: Any) -> Iterator[bool]:
+    """The truth of a single value; what is done within the block is done only if it is True."""
+    recorder = here.recorder
+    if recorder is None or recorder.paused:
+        yield bool(condition)
+        return
+    with recorder.only_if(condition) as holds:
+        yield holds
+
+
+def constant(array: Any) -> Any:
+    """A new `array` that was made of Python numbers alone, so it is the same in each replay."""
+    recorder = here.recorder
+    if recorder is None or recorder.paused:
+        return array
+    return recorder.constant(array)
+
+
+def maker(library: Any) -> Any:
+    """The array library to make new arrays with: `library`, or what stands for it in a recording."""
+    recorder = here.recorder
+    if recorder is None or recorder.paused:
+        return library
+    return recorder.library_of(library)

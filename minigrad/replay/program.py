@@ -1,0 +1,528 @@
+"""A recording made ready to be replayed: a flat list of functions, each bound to its arrays.
+
+From the calls that were written down it leaves out those whose result nobody uses, and those that
+give the same in each replay. Then it plans memory: an array that is not needed any more leaves its
+place to a later one. Views are made once. What is left is ``for function, args in calls:
+function(*args)``.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigrad.arrays import threads
+from minigrad.autograd.node import next_stamp
+from minigrad.replay.recorder import ARRAY, CONSTANT, EARLY, GRAD, Call, Cell, Place, Recorder
+from minigrad.tensor import memory_of, wrap
+
+_ALIGNMENT = 64  # bytes: a line of the processor's cache, and its widest vector
+
+
+class Program:
+    """What a recording has become.
+
+    Parameters
+    ----------
+    recorder
+        it has recorded a function from its beginning to its end.
+    results
+        the places of what the function gives back.
+    """
+
+    def __init__(self, recorder: Recorder, results: Sequence[Any]) -> None:
+        self.recorder = recorder
+        self.results = results
+        calls = recorder.calls
+        self.entries = len(calls)
+        self.fixed = [
+            c
+            for c in calls
+            if type(c) is Call
+            and c.depends == CONSTANT
+            and not c.effect
+            and all(_lasting(p.base) for p in c.changed)
+        ]
+        fixed = set(map(id, self.fixed))
+        rest = [c for c in calls if id(c) not in fixed]
+        live = self._live(rest)
+        self.dead = len(rest) - len(live)
+        early = self._early(live)
+        self.prelude = [c for c in live if id(c) in early]
+        self.main = [c for c in live if id(c) not in early]
+        self.blocks = self._plan()
+        self.bind()
+
+    # -------------------------------------------------------------- what is left out
+
+    def _live(self, calls: list[Any]) -> list[Any]:
+        """The calls that are needed, from the last to the first."""
+        needed: set[Any] = {_base(p) for p in self.results}
+        for _, _, (args, kwargs), _ in self.recorder.guards:
+            needed |= {_base(p) for p in _places((args, kwargs))}
+        live = []
+        for call in reversed(calls):
+            if type(call) is tuple:
+                if call[0] == "only if":
+                    needed.add(call[1].base)
+                live.append(call)
+                continue
+            targets = [_base(p) for p in call.changed] + [
+                c for c in _as_list(call.out) if type(c) is Cell
+            ]
+            if call.effect or any(t in needed or not _in_memory(t) for t in targets):
+                live.append(call)
+                needed.update(_base(p) for p in call.reads)
+                needed.update(targets)
+        return live[::-1]
+
+    def _early(self, live: list[Any]) -> set[int]:
+        """The calls that the guards need: they run first, and change nothing outside."""
+        position = {id(c): i for i, c in enumerate(self.recorder.calls)}
+        early: set[int] = set()
+        for index, _, form, _ in self.recorder.guards:
+            needed = {_base(p) for p in _places(form)}
+            for call in reversed(live):
+                if type(call) is tuple or position[id(call)] >= index or call.depends != EARLY:
+                    continue
+                targets = {_base(p) for p in call.changed} | set(_as_list(call.out))
+                if targets & needed:
+                    early.add(id(call))
+                    needed |= {_base(p) for p in call.reads}
+        return early
+
+    # -------------------------------------------------------------- memory
+
+    def _plan(self) -> list[Any]:
+        """Give each array that is not from outside a block of memory; returns the blocks' sizes."""
+        first: dict[Place, int] = {}
+        last: dict[Place, int] = {}
+        end, depth, start = len(self.main), [], 0
+        shared: list[Place] = []
+        for i, call in enumerate(self.main):
+            if type(call) is tuple:
+                if call[0] in ("share", "only if"):
+                    depth.append((call[0], i))
+                elif call[0] == "end":
+                    kind, start = depth.pop()
+                    if kind == "share":  # what runs side by side must not share memory
+                        for base in shared:
+                            first[base] = min(first[base], start)
+                            last[base] = i
+                        shared = []
+                continue
+            for place in (*call.reads, *call.changed):
+                base = _base(place)
+                if type(base) is Place and _in_memory(base):
+                    first.setdefault(base, i)
+                    last[base] = i
+                    if depth and depth[-1][0] == "share":
+                        shared.append(base)
+        kept = {_base(p) for p in self.results}
+        kept |= {c.out.base for c in self.main if type(c) is Call and c.function == "set grad" and c.out}
+        for call in self.prelude:
+            kept |= {_base(p) for p in (*call.reads, *call.changed)}
+        for base in kept:
+            if type(base) is Place and _in_memory(base):
+                first.setdefault(base, 0)
+                last[base] = end
+                if any(base in {_base(p) for p in c.changed} for c in self.prelude):
+                    first[base] = -1
+        for call in self.fixed:
+            for place in call.changed:
+                first.pop(place.base, None)
+        self.bases = sorted(first, key=first.__getitem__)
+        begins: dict[int, list[Place]] = {}
+        ends: dict[int, list[Place]] = {}
+        for base in self.bases:
+            begins.setdefault(first[base], []).append(base)
+            ends.setdefault(last[base], []).append(base)
+        sizes: list[int] = []
+        free: list[tuple[int, int]] = []  # (size, number of the block)
+        self.block_of: dict[Place, int] = {}
+        for i in range(-1, end + 1):
+            for base in begins.get(i, ()):
+                size = _extent(base)
+                k = bisect_left(free, (size, -1))
+                if k < len(free) and free[k][0] <= 2 * size + 1024:
+                    self.block_of[base] = free.pop(k)[1]
+                else:
+                    self.block_of[base] = len(sizes)
+                    sizes.append(size)
+            for base in ends.get(i, ()):
+                number = self.block_of[base]
+                insort(free, (sizes[number], number))
+        return sizes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of planned memory."""
+        return sum(self.blocks)
+
+    def bind(self) -> None:
+        """Make the memory, the views, and the list of functions with their arrays."""
+        self.memory = [_block(size) for size in self.blocks]
+        for place in self.views:
+            place.array = None
+        for base, number in self.block_of.items():
+            base.array = _array_in(self.memory[number], base)
+        for place, _ in self.recorder.inputs:
+            place.array = _like(place)
+        for call in self.fixed:
+            self._run_once(call)
+        self.grads: list[Any] = []
+        self.first_calls = self._bound(self.prelude)
+        self.calls = self._bound(self.main)
+        for place in self.results:
+            self._real(place)
+        self.guards = [
+            (function, self._real(args), self._real(kwargs), answer)
+            for _, function, (args, kwargs), answer in self.recorder.guards
+        ]
+        self.inputs = [(place.array, source) for place, source in self.recorder.inputs]
+        self.counts: list[Any] | None = None
+
+    @property
+    def views(self) -> set[Place]:
+        """All views that were made so far."""
+        return self.__dict__.setdefault("_views", set())
+
+    def _real(self, form: Any) -> Any:
+        """`form` with arrays in place of places."""
+        kind = type(form)
+        if kind is Place:
+            if form.array is None:
+                if form.source is None:
+                    raise AssertionError(f"a place has no memory: {form.kind} {form.shape}")
+                function, args, kwargs, number = form.source
+                made = function(*self._real(args), **self._real(kwargs))
+                form.array = made if number is None else made[number]
+                self.views.add(form)
+            return form.array
+        if kind in (tuple, list):
+            return kind(self._real(x) for x in form)
+        if kind is dict:
+            return {name: self._real(x) for name, x in form.items()}
+        return form
+
+    def _run_once(self, call: Call) -> None:
+        """Run a call that gives the same in each replay; its results keep their memory."""
+        for place in call.changed:
+            if place.base.array is None:
+                place.base.array = _like(place.base)
+        bound = self._bind_call(call)
+        if bound is not None:
+            function, args = bound
+            function(*args)
+
+    # -------------------------------------------------------------- the list
+
+    def _bound(self, calls: list[Any]) -> list[Any]:
+        """The calls as functions with their arrays."""
+        stack: list[list[Any]] = [[]]
+        for call in calls:
+            if type(call) is Call:
+                bound = self._bind_call(call)
+                if bound is not None:
+                    stack[-1].append(bound)
+            elif call[0] == "only if":
+                block: list[Any] = []
+                stack[-1].append((_run_if, (self._real(call[1]), block)))
+                stack.append(block)
+            elif call[0] == "share":
+                pieces: list[Any] = []
+                stack[-1].append((threads.share, (_run, pieces)))
+                stack += [pieces, []]  # the second is dropped by the first piece
+            elif call[0] == "piece":
+                stack.pop()
+                block = []
+                stack[-1].append(block)
+                stack.append(block)
+            else:
+                stack.pop()
+                if stack and stack[-1] and type(stack[-1][-1]) is list:
+                    stack.pop()
+        return stack[0]
+
+    def _bind_call(self, call: Call) -> Any:
+        if call.function == "set grad":
+            return self._bind_grad(call)
+        args, kwargs = self._real(call.args), self._real(call.kwargs)
+        if type(call.out) is Cell:
+            return _put, (call.out, call.function, args)
+        function = call.function
+        if isinstance(function, np.ufunc) and any(type(x) is Cell for x in args):
+            args = _with_arrays(function, args)
+        if any(type(x) is Cell for x in (*args, *kwargs.values())):
+            function, args, kwargs = _with_cells, (function, args, kwargs), {}
+        if call.effect or isinstance(call.out, list):
+            if call.out is None:
+                return _positional(function, args, kwargs)
+            return _copied, (function, args, kwargs, self._real(call.out))
+        if call.out is None:
+            return _in_place(function, args, kwargs)
+        return _with_out(function, args, kwargs, self._real(call.out))
+
+    def _bind_grad(self, call: Call) -> Any:
+        (tensor,) = call.args
+        gradient = None if call.out is None else wrap(self._real(call.out))
+        if gradient is not None:
+            self.grads.append(gradient)
+        return GRAD.__set__, (tensor, gradient)
+
+    # -------------------------------------------------------------- replaying
+
+    def ready(self, arguments: Sequence[Any]) -> bool:
+        """Take in the arguments; whether all that the recording depends on is as it was then."""
+        recorder = self.recorder
+        for tensor, array, node in recorder.outsiders:
+            if ARRAY.__get__(tensor) is not array or tensor._node is not node:
+                return False
+        for tensor, gradient in recorder.grads.items():
+            if (tensor.grad is None) is not (gradient is None):
+                return False
+        for cell, number in recorder.arguments:
+            cell.put(arguments[number])
+        for function, args, cells in recorder.numbers:
+            for cell, value in zip(cells, function(*args), strict=True):
+                if type(cell) is Cell:
+                    cell.put(float(value))
+                elif cell != value:
+                    return False
+        if self.grads:
+            self._give_away()
+        for array, source in self.inputs:
+            if type(source) is int:
+                np.copyto(array, arguments[source])
+            else:
+                np.copyto(array, source.grad._array)
+        for function, args in self.first_calls:
+            function(*args)
+        return all(
+            function(*args, **kwargs) == answer for function, args, kwargs, answer in self.guards
+        )
+
+    def run(self) -> None:
+        """Replay the step."""
+        for function, args in self.calls:
+            function(*args)
+        if self.recorder.changed_tensors:
+            stamp = next_stamp()
+            for tensor in self.recorder.changed_tensors:
+                memory_of(tensor).changed = stamp
+        if self.counts is None:
+            self.counts = self._count()
+
+    def _count(self) -> list[Any]:
+        """Who refers to the gradients, when nobody outside has kept one."""
+        return [
+            (sys.getrefcount(g), sys.getrefcount(g._array), sys.getrefcount(_owner(g._array)))
+            for g in self.grads
+        ]
+
+    def _give_away(self) -> None:
+        """If somebody keeps a gradient of the last replay, it must not change: use new memory."""
+        if self.counts is not None and any(
+            now > then
+            for nows, thens in zip(self._count(), self.counts, strict=True)
+            for now, then in zip(nows, thens, strict=True)
+        ):
+            self.bind()
+
+
+# ---------------------------------------------------------------- functions with their arguments
+
+
+def _run(calls: Sequence[Any]) -> None:
+    for function, args in calls:
+        function(*args)
+
+
+def _run_if(condition: Any, calls: Sequence[Any]) -> None:
+    if condition:
+        _run(calls)
+
+
+def _put(cell: Cell, function: Any, args: Any) -> None:
+    cell.put(function(*[x.value if type(x) is Cell else x for x in args]))
+
+
+def _with_cells(function: Any, args: Any, kwargs: Any, *out: Any) -> Any:
+    args = [x.value if type(x) is Cell else x for x in args]
+    options = {n: x.value if type(x) is Cell else x for n, x in kwargs.items()}
+    return function(*args, *out, **options)
+
+
+def _with_arrays(ufunc: Any, args: Sequence[Any]) -> tuple[Any, ...]:
+    """The arguments with arrays of the right dtype in place of numbers."""
+    kinds = [
+        x.dtype if hasattr(x, "dtype") else type(x.value if type(x) is Cell else x) for x in args
+    ]
+    dtypes = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+    result = []
+    for x, dtype in zip(args, dtypes, strict=False):
+        if type(x) is Cell:
+            if dtype not in x.arrays:
+                x.arrays[dtype] = np.array(x.value, dtype)
+            x = x.arrays[dtype]
+        result.append(x)
+    return tuple(result)
+
+
+def _positional(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    if kwargs:
+        return partial(function, *args, **kwargs), ()
+    return function, tuple(args)
+
+
+def _copied(function: Any, args: Any, kwargs: Any, out: Any) -> None:
+    """Call a function that has no `out`, and put its result into place."""
+    result = function(*args, **kwargs)
+    for place, made in zip(_as_list(out), _as_list(result), strict=True):
+        if place is None:
+            continue
+        if made.shape != place.shape:
+            raise ValueError(
+                f"capture: {function} gave an array of shape {made.shape}, and when it was "
+                f"recorded {place.shape}"
+            )
+        place[...] = made
+
+
+_REDUCTIONS = {
+    np.ndarray.sum: np.add.reduce,
+    np.ndarray.prod: np.multiply.reduce,
+    np.ndarray.max: np.maximum.reduce,
+    np.ndarray.min: np.minimum.reduce,
+}
+_OF_SUMS, _OF_EXTREMES = ("axis", "dtype", "out", "keepdims"), ("axis", "out", "keepdims")
+_FILLS = {"zeros": 0, "zeros_like": 0, "ones": 1, "ones_like": 1}
+_HAVE_OUT = {"dot", "mean", "cumsum", "cumprod", "argmax", "argmin", "round", "clip", "var", "std",
+             "trace", "all", "any", "concatenate", "stack", "sum", "prod", "max", "min", "einsum",
+             "amax", "amin"}  # fmt: skip
+
+
+def _with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
+    """A call whose result goes into `out`; None if there is nothing to do."""
+    name = getattr(function, "__name__", "")
+    if isinstance(function, np.ufunc):
+        return _positional(function, (*args, out), kwargs)
+    if name == "reduce" or function in _REDUCTIONS:
+        names = _OF_EXTREMES if name in ("max", "min") else _OF_SUMS
+        given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
+        axis = given.get("axis", 0 if name == "reduce" else None)
+        rest = {n: x for n, x in given.items() if n in ("initial", "where")}
+        first = (args[0], axis, given.get("dtype"), out, given.get("keepdims", False))
+        return _positional(_REDUCTIONS.get(function, function), first, rest)
+    if name in ("accumulate", "reduceat"):
+        return _positional(function, args, {**kwargs, "out": out})
+    if name == "copy":
+        return np.copyto, (out, args[0])
+    if name == "astype":
+        return np.copyto, (out, args[0], "unsafe")
+    if name in _FILLS:
+        return out.fill, (_FILLS[name],)
+    if name.startswith("empty"):
+        return None
+    if name in ("full", "full_like") and not hasattr(args[1], "shape"):
+        return out.fill, (args[1],)
+    if name == "dot" and not kwargs and hasattr(args[0], "dot"):
+        return args[0].dot, (args[1], out)
+    if name == "take" and (args[3:4] == ("clip",) or kwargs.get("mode") == "clip"):
+        options = {"out": out, **kwargs}
+        return _positional(function, args, options) if len(args) < 3 else (
+            args[0].take, (args[1], args[2], out, "clip")
+        )  # fmt: skip
+    if name in _HAVE_OUT:
+        return _positional(function, args, {**kwargs, "out": out})
+    return _copied, (function, args, kwargs, out)
+
+
+def _in_place(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """A call that changes one of its arguments, or writes into its `out`."""
+    if isinstance(function, np.ufunc) and "out" in kwargs and len(kwargs) == 1:
+        return function, (*args, kwargs["out"])
+    if function is operator.setitem:
+        target, index, value = args
+        if _is_basic(index):
+            parts = index if type(index) is tuple else (index,)
+            view = target[(*parts, ...)] if ... not in [p for p in parts if p is ...] else target[parts]
+            return np.copyto, (view, value, "unsafe")
+        return target.__setitem__, (index, value)
+    if getattr(function, "__name__", "") == "dot" and len(args) == 3:
+        return args[0].dot, args[1:]
+    return _positional(function, args, kwargs)
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if type(index) is tuple else (index,)
+    return all(type(part) in (int, slice, type(None), type(...)) for part in parts)
+
+
+# ------------------------------------------------------------------------------- places and memory
+
+
+def _base(x: Any) -> Any:
+    return x.base if type(x) is Place else x
+
+
+def _in_memory(x: Any) -> bool:
+    """Whether it is memory of the program (or a number), not an array from outside."""
+    return type(x) is Cell or x.kind == "memory"
+
+
+def _lasting(base: Place) -> bool:
+    return base.kind == "memory" and base.depends == CONSTANT
+
+
+def _as_list(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, list | tuple) else [] if x is None else [x]
+
+
+def _places(form: Any) -> list[Any]:
+    """The places and cells in nested arguments."""
+    if type(form) in (Place, Cell):
+        return [form]
+    if type(form) in (tuple, list):
+        return [p for x in form for p in _places(x)]
+    if type(form) is dict:
+        return [p for x in form.values() for p in _places(x)]
+    return []
+
+
+def _extent(place: Place) -> int:
+    """The bytes from the first to the last element."""
+    if 0 in place.shape:
+        return 0
+    steps = sum((n - 1) * abs(s) for n, s in zip(place.shape, place.strides, strict=True))
+    return int(steps + place.dtype.itemsize)
+
+
+def _block(size: int) -> Any:
+    """New memory that begins at a line of the cache."""
+    room = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _ALIGNMENT
+    return room[start : start + size]
+
+
+def _array_in(block: Any, place: Place) -> Any:
+    """An array like that of `place` at the beginning of a block."""
+    lowest = sum((n - 1) * s for n, s in zip(place.shape, place.strides, strict=True) if s < 0)
+    return np.ndarray(place.shape, place.dtype, block, -lowest if block.size else 0, place.strides)
+
+
+def _like(place: Place) -> Any:
+    """New memory for an argument."""
+    return _array_in(_block(_extent(place)), place)
+
+
+def _owner(array: Any) -> Any:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

@@ -1,0 +1,916 @@
+"""What writes down the calls on arrays, while a function runs once as it always does.
+
+While it records, `array_module` gives the recorder's library, and arrays are `Recorded`: each
+stands for a real array, and each call on it runs and is written down. A `Place` says where the
+array will be in a replay: in memory that is planned later, in an array from outside such as a
+weight, or in a view of another place.
+
+A recorded array gives its values to nobody but the recorder, so nothing escapes: NumPy's functions
+are written down too, and what would read the values into Python is an error, unless the answer is
+known to be the same in each replay (see `Recorder.ask`).
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minigrad.arrays import recording
+from minigrad.arrays.library import StandIn
+from minigrad.errors.values import calling_line, told
+from minigrad.tensor import Tensor
+
+CONSTANT, EARLY, LATE = range(3)
+"""What an array depends on: on nothing; on arguments and arrays from outside as they are when a
+replay begins; or also on what the step has computed or changed."""
+
+
+class CaptureError(RuntimeError):
+    """A step did something that a replay could not repeat; the text says what to do instead."""
+
+
+class Place:
+    """Where an array is in a replay.
+
+    Attributes
+    ----------
+    base
+        the place whose memory it lies in: itself, unless it is a view.
+    source
+        how a view is made: a function and its arguments, with places for arrays; else None.
+    array
+        the real array: of an array from outside, while recording; of all others, once memory is
+        planned.
+    depends
+        CONSTANT, EARLY or LATE, at this moment of the recording.
+    """
+
+    __slots__ = (
+        "__weakref__", "array", "base", "depends", "dtype", "first", "kind", "last", "shape",
+        "simple", "source", "stand", "strides", "tensor", "writes",
+    )  # fmt: skip
+
+    def __init__(self, array: Any, kind: str, depends: int, base: Place | None = None) -> None:
+        self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
+        self.kind = kind  # "memory", "outside", "input", "view", "constant"
+        self.base = self if base is None else base
+        self.depends = depends
+        self.source: Any = None
+        self.array: Any = None
+        self.tensor: Any = None  # whose array it is, of an array from outside
+        self.writes, self.simple = 0, True  # how often it is written; whether at most once, as all
+        self.stand: Any = lambda: None  # what it is computed from
+        self.first = self.last = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+class Number:
+    """A Python number that may be another one in the next replay.
+
+    It can be an operand of arrays and of other numbers. Whoever asks for its value, as an ``if``
+    does, binds the recording to the answer.
+    """
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+
+    def __repr__(self) -> str:
+        return f"Number({self.cell.value!r})"
+
+
+class Cell:
+    """What holds a `Number` from replay to replay; `arrays` are copies of it for array functions."""
+
+    __slots__ = ("arrays", "depends", "value")
+
+    def __init__(self, value: Any, depends: int) -> None:
+        self.value, self.depends = value, depends
+        self.arrays: dict[Any, Any] = {}
+
+    def put(self, value: Any) -> None:
+        """Set the number, for this replay."""
+        self.value = value
+        for array in self.arrays.values():
+            array[()] = value
+
+
+class Call:
+    """An entry of a recording: a call of a function, with places in place of arrays."""
+
+    __slots__ = ("args", "changed", "depends", "effect", "function", "kwargs", "line", "out", "reads")
+
+    def __init__(self, function: Any, args: Any, kwargs: Any) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.reads: list[Place] = []
+        self.changed: list[Place] = []  # in place, `out` included
+        self.out: Any = None  # the place, cell or list of them that takes the result
+        self.effect = False  # whether it must be called even if nobody uses its result
+        self.depends = LATE
+        self.line = ""
+
+
+# -------------------------------------------------------------------- arrays that are written down
+
+
+class Recorded(StandIn):
+    """Stands for the real `array`; each call on it runs, and is written down."""
+
+    __slots__ = ("__weakref__", "array", "place", "recorder")
+    __hash__ = object.__hash__
+    __array_priority__ = 1000
+
+    def __init__(self, array: Any, place: Place, recorder: Recorder) -> None:
+        self.array, self.place, self.recorder = array, place, recorder
+
+    shape = property(lambda self: self.array.shape)
+    dtype = property(lambda self: self.array.dtype)
+    ndim = property(lambda self: self.array.ndim)
+    size = property(lambda self: self.array.size)
+    nbytes = property(lambda self: self.array.nbytes)
+    itemsize = property(lambda self: self.array.itemsize)
+    strides = property(lambda self: self.array.strides)
+    flags = property(lambda self: self.array.flags)
+    device = property(lambda self: self.array.device)
+    on_gpu = property(lambda self: type(self.array) is not np.ndarray)
+    library = property(lambda self: self.recorder.library_of(self.recorder.module_of(self.array)))
+    T = property(lambda self: self.transpose())
+    mT = property(lambda self: self.swapaxes(-1, -2))  # noqa: N815 (as in NumPy)
+
+    @property
+    def base(self) -> Any:
+        """What stands for the array of which this is a view; None if it is no view."""
+        place = self.place
+        return None if place.kind != "view" else self.recorder.standing_for(place.base)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Recorded]:
+        return (self[i] for i in range(len(self.array)))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.recorder.call(operator.getitem, (self, index), {})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.recorder.call(operator.setitem, (self, index, value), {}, changed=(self,))
+
+    def __bool__(self) -> bool:
+        return bool(self.recorder.ask(bool, self))
+
+    def __int__(self) -> int:
+        return int(self.recorder.ask(int, self))
+
+    def __index__(self) -> int:
+        return int(self.recorder.ask(operator.index, self))
+
+    def __float__(self) -> float:
+        return float(self.recorder.ask(float, self))
+
+    def tolist(self) -> Any:
+        """The values, which a replay must find again."""
+        return self.recorder.ask(type(self.array).tolist, self)
+
+    def item(self) -> Any:
+        """The single element, as a `Number`."""
+        return self.recorder.item(self)
+
+    def __repr__(self) -> str:
+        return f"Recorded({self.dtype} {self.shape})"
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        changed: Sequence[Any] = ()
+        if method == "at":
+            changed = inputs[:1]
+        elif "out" in options:
+            outs = options["out"] if isinstance(options["out"], tuple) else (options["out"],)
+            changed = [x for x in outs if x is not None]
+            options["out"] = outs if len(outs) > 1 else outs[0]
+        return self.recorder.call(function, inputs, options, changed)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return self.recorder.call_function(function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise self.recorder.error(
+            f"an array ({self.dtype} {self.shape}) was handed to a function that reads its values "
+            "past minigrad; use minigrad's ops or NumPy's functions, or call it outside the "
+            "captured function"
+        )
+
+
+def _operator(ufunc: Any) -> Any:
+    return lambda self, other: self.recorder.call(ufunc, (self, other), {})
+
+
+def _reflected(ufunc: Any) -> Any:
+    return lambda self, other: self.recorder.call(ufunc, (other, self), {})
+
+
+def _in_place(ufunc: Any) -> Any:
+    return lambda self, other: self.recorder.call(ufunc, (self, other), {"out": self}, (self,))
+
+
+def _unary(ufunc: Any) -> Any:
+    return lambda self: self.recorder.call(ufunc, (self,), {})
+
+
+def _method(name: str) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.recorder.call_method(name, self, args, kwargs)
+
+    return method
+
+
+OPERATORS = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
+    "floordiv": np.floor_divide, "mod": np.remainder, "matmul": np.matmul, "and": np.bitwise_and,
+    "or": np.bitwise_or, "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift,
+}  # fmt: skip
+COMPARISONS = {
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
+    "gt": np.greater, "ge": np.greater_equal,
+}  # fmt: skip
+UNARY = {
+    "neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert,
+}  # fmt: skip
+for _name, _ufunc in OPERATORS.items():
+    setattr(Recorded, f"__{_name}__", _operator(_ufunc))
+    setattr(Recorded, f"__r{_name}__", _reflected(_ufunc))
+    setattr(Recorded, f"__i{_name}__", _in_place(_ufunc))
+for _name, _ufunc in COMPARISONS.items():
+    setattr(Recorded, f"__{_name}__", _operator(_ufunc))
+for _name, _ufunc in UNARY.items():
+    setattr(Recorded, f"__{_name}__", _unary(_ufunc))
+# a power by a Python number has ways of its own in NumPy
+Recorded.__pow__ = _operator(operator.pow)  # type: ignore[attr-defined]
+Recorded.__rpow__ = _reflected(operator.pow)  # type: ignore[attr-defined]
+Recorded.__ipow__ = lambda self, other: self.recorder.call(  # type: ignore[attr-defined]
+    operator.ipow, (self, other), {}, (self,)
+)
+
+METHODS = (
+    "all any argmax argmin argpartition argsort astype choose clip compress conj copy cumprod "
+    "cumsum diagonal dot fill flatten max mean min nonzero partition prod put ravel repeat reshape "
+    "round searchsorted sort squeeze std sum swapaxes take trace transpose var view"
+).split()
+for _name in METHODS:
+    setattr(Recorded, _name, _method(_name))
+
+CHANGED_FIRST = {"fill", "sort", "partition", "put", "copyto", "put_along_axis", "fill_diagonal",
+                 "place", "putmask"}  # fmt: skip
+"""The functions and methods that change their first argument in place."""
+
+OUT_AT = {"dot": 2, "take": 3, "sum": 3, "prod": 3, "max": 2, "min": 2, "all": 2, "any": 2,
+          "mean": 3, "cumsum": 3, "cumprod": 3, "argmax": 2, "argmin": 2, "round": 2, "clip": 3,
+          "var": 3, "std": 3, "trace": 5, "choose": 2, "compress": 3}  # fmt: skip
+"""Where `out` stands among the arguments of methods and of functions of the same name."""
+
+UNKNOWN_SHAPE = {"nonzero", "flatnonzero", "argwhere", "unique", "extract", "compress", "where"}
+"""The functions whose result may have a shape that depends on values."""
+
+ABOUT_TYPES = {"shape", "ndim", "size", "result_type", "can_cast", "iterable", "iscomplexobj",
+               "may_share_memory", "shares_memory", "isrealobj", "broadcast_shapes",
+               "min_scalar_type", "common_type"}  # fmt: skip
+"""The functions whose result does not depend on values."""
+LIKE = {"zeros_like", "ones_like", "empty_like", "full_like"}
+"""The functions to which the values of their first argument do not matter."""
+
+
+class Library:
+    """Stands for an array library: its functions, each of which is written down when called."""
+
+    def __init__(self, module: Any, recorder: Recorder) -> None:
+        self._module, self._recorder = module, recorder
+        self.ndarray = Recorded
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        if isinstance(value, type) or not callable(value):
+            return value
+        made = _Function(value, name, self._recorder)
+        setattr(self, name, made)
+        return made
+
+
+class _Function:
+    """A function of the array library, written down when called; of a ufunc, also its methods."""
+
+    def __init__(self, function: Any, name: str, recorder: Recorder) -> None:
+        self.function, self.name, self.recorder = function, name, recorder
+        self.nin = getattr(function, "nin", None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        recorder, function = self.recorder, self.function
+        if recorder.paused:
+            return function(*args, **kwargs)
+        if self.nin is None:
+            return recorder.call_function(function, args, kwargs)
+        if len(args) > self.nin:
+            args, kwargs = args[: self.nin], {**kwargs, "out": args[self.nin]}
+        out = kwargs.get("out")
+        return recorder.call(function, args, kwargs, () if out is None else (out,))
+
+    def __getattr__(self, name: str) -> Any:  # np.add.reduce, np.add.at
+        method = getattr(self.function, name)
+
+        def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+            changed = [x] if name == "at" else []
+            if name == "reduce":
+                kwargs, args = {**dict(zip(_OF_REDUCE, args, strict=False)), **kwargs}, ()
+            if kwargs.get("out") is not None:
+                changed = [kwargs["out"]]
+            return self.recorder.call(method, (x, *args), kwargs, changed)
+
+        return call
+
+
+_OF_REDUCE = ("axis", "dtype", "out", "keepdims", "initial", "where")
+
+
+# ------------------------------------------------------------------------------- what writes down
+
+
+_PLAIN = frozenset(
+    {int, float, bool, str, type(None), type(...), slice, np.dtype, type, complex, np.ufunc}
+)
+
+
+class Recorder:
+    """Writes down what one call of a function does to arrays.
+
+    Attributes
+    ----------
+    calls
+        the entries, in their order: each is a `Call`, or a mark of a block: ``("only if", place)``,
+        ``("share",)``, ``("piece",)``, ``("end",)``.
+    guards
+        what was asked about values, and must have the same answer in a replay: the number of calls
+        before it, a function, its arguments, the answer.
+    paused
+        True while a function runs that is one call: there arrays are the real ones.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.guards: list[tuple[int, Any, Any, Any]] = []
+        self.numbers: list[tuple[Any, Any, list[Any]]] = []  # of `fresh`
+        self.arguments: list[tuple[Cell, int]] = []  # numbers among the arguments
+        self.outsiders: list[tuple[Tensor, Any, Any]] = []
+        self.grads: dict[Tensor, Any] = {}  # those of outside tensors, as they were found
+        self.set_grads: dict[Tensor, Any] = {}  # and as they were set
+        self.inputs: list[tuple[Place, Any]] = []  # and where each comes from
+        self.born: list[Any] = []  # weak references to tensors with a `Recorded`
+        self.changed_tensors: dict[Tensor, None] = {}
+        self.paused = False
+        self.spoilt = ""  # why this recording cannot be used
+        self._known: dict[int, Recorded] = {}
+        self._keep: list[Any] = []  # so that no id of `_known` is used again
+        self._libraries: dict[str, Library] = {}
+        self._views = 0
+
+    # -------------------------------------------------------------- what stands for what
+
+    def module_of(self, array: Any) -> Any:
+        """The array library of a real array."""
+        if type(array) is np.ndarray:
+            return np
+        import cupy
+
+        return cupy
+
+    def library_of(self, module: Any) -> Library:
+        """What stands for an array library."""
+        if module.__name__ not in self._libraries:
+            self._libraries[module.__name__] = Library(module, self)
+        return self._libraries[module.__name__]
+
+    def stand(self, array: Any, place: Place) -> Recorded:
+        """What stands for the real `array`, which will be at `place`."""
+        recorded = Recorded(array, place, self)
+        place.stand = weakref.ref(recorded)
+        return recorded
+
+    def standing_for(self, place: Place) -> Any:
+        """What stands for the array at `place`, if anybody still has it."""
+        return place.stand()
+
+    def known(self, array: Any) -> Recorded | None:
+        """What stands for a real array that came from outside, if it is known."""
+        return self._known.get(id(array))
+
+    def know(self, array: Any, kind: str, depends: int) -> Recorded:
+        """Stand for a real array from outside from now on."""
+        root = _root(array)
+        base = None
+        if root is not array and id(root) in self._known:
+            base = self._known[id(root)].place.base
+        place = Place(array, kind, depends, base)
+        recorded = self.stand(array, place)
+        self._known[id(array)] = recorded
+        if root is not array:
+            self._known.setdefault(id(root), recorded)
+        self._keep.append((array, root))
+        if kind != "input":
+            place.array = array
+        return recorded
+
+    def constant(self, array: Any) -> Any:
+        """See `minigrad.arrays.recording.constant`."""
+        known = self.known(array)
+        return self.know(array, "constant", CONSTANT) if known is None else known
+
+    def of_tensor(self, tensor: Tensor, array: Any) -> Recorded:
+        """What stands for the array of a tensor from outside."""
+        known = self.known(array)
+        if known is not None:
+            return known
+        owner = next((p for p, g in self.grads.items() if g is tensor), None)
+        if owner is not None:
+            recorded = self.know(array, "input", EARLY)
+            self.inputs.append((recorded.place, owner))
+            return recorded
+        recorded = self.know(array, "outside", EARLY)
+        recorded.place.tensor = tensor
+        self.outsiders.append((tensor, array, tensor._node))
+        return recorded
+
+    # -------------------------------------------------------------- calls
+
+    def _both(self, x: Any, reads: list[Any]) -> tuple[Any, Any]:
+        """An argument as it is now, and with places in place of arrays."""
+        kind = type(x)
+        if kind is Recorded:
+            if x.recorder is not self:
+                raise CaptureError("capture: an array of another recording is used in this one")
+            reads.append(x.place)
+            return x.array, x.place
+        if kind in _PLAIN:
+            return x, x
+        if kind is Number:
+            reads.append(x.cell)
+            return x.cell.value, x.cell
+        if kind in (tuple, list):
+            pairs = [self._both(item, reads) for item in x]
+            return kind(a for a, _ in pairs), kind(b for _, b in pairs)
+        if kind is dict:
+            pairs = {name: self._both(item, reads) for name, item in x.items()}
+            return {n: a for n, (a, _) in pairs.items()}, {n: b for n, (_, b) in pairs.items()}
+        if isinstance(x, np.ndarray) or kind.__module__.partition(".")[0] == "cupy":
+            known = self.known(x)
+            if known is None:
+                known = self.know(x, "constant", CONSTANT) if _is_fixed(x) else self.refuse(x)
+            reads.append(known.place)
+            return x, known.place
+        if isinstance(x, Tensor):
+            array = x._array
+            return self._both(array, reads)
+        if isinstance(x, _Function):
+            return x.function, x.function
+        return x, x
+
+    def refuse(self, array: Any) -> NoReturn:
+        """Raise the error for a plain array that nobody knows."""
+        raise self.error(
+            f"a NumPy array ({told(array)}) takes part that comes from outside the captured "
+            "function, and may be another one in the next step; pass it as an argument of the "
+            "function, or as a Tensor; if it never changes, say so: "
+            "array.flags.writeable = False"
+        )
+
+    def call(self, function: Any, args: Any, kwargs: Any, changed: Sequence[Any] = ()) -> Any:
+        """Call a function of arrays, and write it down; what it gives stands for its result."""
+        if self.paused:
+            raise self.error(f"a recorded array is used inside a call that is one entry: {function}")
+        if recording.here.recorder is not self:
+            raise CaptureError(
+                "capture: an array of a captured function is used after the function has ended; "
+                "return it as a result"
+            )
+        call = Call(function, None, None)
+        reads = call.reads
+        real, forms = [], []
+        for x in args:
+            if type(x) is Recorded:
+                real.append(x.array)
+                forms.append(x.place)
+                reads.append(x.place)
+            elif type(x) in _PLAIN:
+                real.append(x)
+                forms.append(x)
+            else:
+                a, b = self._both(x, reads)
+                real.append(a)
+                forms.append(b)
+        if kwargs:
+            options, call.kwargs = self._both(kwargs, reads)
+            result = function(*real, **options)
+        else:
+            call.kwargs = kwargs
+            result = function(*real)
+        call.args = tuple(forms)
+        call.depends = self._depends(reads)
+        if changed:
+            for x in changed:
+                self._note_change(call, x)
+            self.calls.append(call)
+            if result is None:
+                return None
+            return changed[0] if len(changed) == 1 else tuple(changed)
+        if function is operator.getitem and _has_mask(args[1]):
+            raise self.unknown_shape("x[mask]")
+        return self._results(call, result, args)
+
+    def _depends(self, reads: list[Any]) -> int:
+        depends = CONSTANT
+        for place in reads:
+            d = place.depends if type(place) is Cell else place.base.depends
+            if d > depends:
+                depends = d
+        return depends
+
+    def _note_change(self, call: Call, x: Any) -> None:
+        if type(x) is not Recorded:
+            known = self.known(x)
+            if known is None:
+                raise self.error(
+                    f"a result is written into a NumPy array ({told(x)}) that was made past "
+                    "minigrad.array_module; make it by array_module(x).empty(...), or leave out= "
+                    "away"
+                )
+            x = known
+        base = x.place.base
+        call.changed.append(x.place)
+        base.simple = base.simple and not base.writes and self._simple(call.reads, base)
+        base.writes += 1
+        if base.depends < call.depends or base.kind != "memory":
+            base.depends = LATE if base.kind != "memory" else call.depends
+        tensor = base.tensor
+        if tensor is not None:
+            self.changed_tensors[tensor] = None
+
+    def _simple(self, reads: list[Any], other_than: Any = None) -> bool:
+        """Whether these are written at most once."""
+        return all(
+            type(p) is Cell or p.base is other_than or p.base.simple for p in reads
+        )
+
+    def _results(self, call: Call, result: Any, args: Any) -> Any:
+        if isinstance(result, tuple | list):
+            self.calls.append(call)
+            call.out = []
+            made = [self._result(call, x, args, i) for i, x in enumerate(result)]
+            if all(type(x) is not Recorded or x.place.kind == "view" for x in made):
+                self.calls.remove(call)
+            return type(result)(made) if type(result) in (tuple, list) else tuple(made)
+        made = self._result(call, result, args, None)
+        if type(made) is Recorded and call.out is not None:
+            self.calls.append(call)
+        return made
+
+    def _result(self, call: Call, result: Any, args: Any, number: int | None) -> Any:
+        """What stands for one result: of a call, of a view, or of an argument itself."""
+        if isinstance(result, np.generic):
+            result = np.asarray(result)
+        elif not (type(result) is np.ndarray or _is_cupys(result)):
+            return self._no_array(call, result, number)
+        elif result.base is not None or call.depends != CONSTANT:
+            for p in call.reads:
+                if type(p) is Cell:
+                    continue
+                stand = p.stand()
+                array = p.array if stand is None else stand.array
+                if array is result:
+                    return stand
+                if result.base is not None and array is not None and _share(result, array):
+                    view = Place(result, "view", 0, p.base)
+                    view.source = (call.function, call.args, call.kwargs, number)
+                    return self.stand(result, view)
+        place = Place(result, "memory", call.depends)
+        place.writes, place.simple = 1, self._simple(call.reads)
+        if number is None:
+            call.out = place
+        else:
+            call.out += [None] * (number - len(call.out)) + [place]
+        call.changed.append(place)
+        return self.stand(result, place)
+
+    def _no_array(self, call: Call, result: Any, number: int | None) -> Any:
+        """A result that is no array: a dtype, a shape; or a value, and so an answer."""
+        name = getattr(call.function, "__name__", "")
+        if not isinstance(result, bool | int | float) or name in ABOUT_TYPES:
+            return result
+        return self._answered(call.function, call.args, call.kwargs, call.reads, result)
+
+    def call_function(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Call a function of the array library that is no ufunc."""
+        name = getattr(function, "__name__", "")
+        if name in UNKNOWN_SHAPE and (name != "where" or len(args) + len(kwargs) == 1):
+            raise self.unknown_shape(name)
+        if name in LIKE and type(args[0]) is Recorded:  # only its shape, dtype and layout matter
+            array = function(args[0].array, *args[1:], **kwargs)
+            call = Call(function, (None, *args[1:]), kwargs)
+            call.depends = CONSTANT
+            return self._results(call, array, args)
+        return self.call(function, args, kwargs, _changed(name, args, kwargs))
+
+    def call_method(self, name: str, x: Recorded, args: Any, kwargs: Any) -> Any:
+        """Call a method of an array."""
+        if name in UNKNOWN_SHAPE:
+            raise self.unknown_shape(name)
+        args = (x, *args)
+        return self.call(getattr(type(x.array), name), args, kwargs, _changed(name, args, kwargs))
+
+    def one_call(self, function: Any, args: Any, kwargs: Any, changed: list[int]) -> Any:
+        """Call a function that is one entry: within it, arrays are the real ones."""
+        call = Call(function, None, None)
+        real, call.args = self._both(tuple(args), call.reads)
+        options, call.kwargs = self._both(kwargs, call.reads)
+        self.paused = True
+        try:
+            result = function(*real, **options)
+        finally:
+            self.paused = False
+        call.effect = True
+        for i in changed:
+            for x in _arrays_in(args[i]):
+                self._note_change(call, x)
+        made = self._results(call, result, ())
+        if call not in self.calls[-1:]:
+            self.calls.append(call)
+        return made
+
+    def unknown_shape(self, what: str) -> CaptureError:
+        """The error for a result whose shape depends on values."""
+        return self.error(
+            f"{what} gives an array whose shape depends on values, so the next step would have "
+            "another one; use mg.where(mask, x, 0), or do it outside the captured function"
+        )
+
+    def error(self, text: str) -> CaptureError:
+        """An error that names the user's line."""
+        return CaptureError(f"capture: {text} (at {calling_line()})")
+
+    # -------------------------------------------------------------- values that Python asks for
+
+    def ask(self, function: Any, x: Recorded) -> Any:
+        """What `function` says about the values of `x`.
+
+        The answer steers Python, so a replay is right only if it is the same. If the values are
+        known when a replay begins, it is asked again there.
+        """
+        return self._answered(function, (x.place,), {}, [x.place], function(x.array))
+
+    def _answered(self, function: Any, args: Any, kwargs: Any, reads: Any, answer: Any) -> Any:
+        depends = self._depends(reads)
+        if depends == EARLY and self._simple(reads):
+            self.guards.append((len(self.calls), function, (args, kwargs), answer))
+        elif depends != CONSTANT:
+            raise self.error(
+                "a Python number, a truth or a list was made of an array that the step has "
+                "computed; a replay would not see another value. Return the Tensor, and look at "
+                "it outside the captured function; to choose by values, use mg.where(condition, "
+                "a, b)"
+            )
+        return answer
+
+    def item(self, x: Recorded) -> Number:
+        """The single element of `x`, as a number."""
+        call = Call(type(x.array).item, (x.place,), {})
+        call.reads, call.depends = [x.place], x.place.base.depends
+        call.out = Cell(x.array.item(), call.depends)
+        self.calls.append(call)
+        return Number(call.out)
+
+    def number(self, function: Any, *args: Any) -> Number:
+        """The result of an operator on numbers."""
+        cells = [x.cell if type(x) is Number else x for x in args]
+        values = [x.value if type(x) is Cell else x for x in cells]
+        call = Call(function, tuple(cells), {})
+        call.reads = [x for x in cells if type(x) is Cell]
+        call.depends = self._depends(call.reads)
+        call.out = Cell(function(*values), call.depends)
+        self.calls.append(call)
+        return Number(call.out)
+
+    def answer(self, function: Any, number: Number, *others: Any) -> Any:
+        """What is asked about a number."""
+        others = tuple(x.cell.value if type(x) is Number else x for x in others)
+        answer = function(number.cell.value, *others)
+        return self._answered(function, (number.cell, *others), {}, [number.cell], answer)
+
+    def fresh(self, function: Any, args: Any) -> Any:
+        """See `minigrad.arrays.recording.fresh`."""
+        values = [
+            Number(Cell(float(v), EARLY)) if isinstance(v, int | float) and type(v) is not bool
+            else v
+            for v in function(*args)
+        ]
+        self.numbers.append((function, args, [v.cell if type(v) is Number else v for v in values]))
+        return tuple(values)
+
+    # -------------------------------------------------------------- blocks
+
+    @contextmanager
+    def only_if(self, condition: Any) -> Iterator[bool]:
+        """See `minigrad.arrays.recording.only_if`."""
+        if type(condition) is not Recorded:
+            yield bool(condition)
+            return
+        holds = bool(condition.array)
+        if not holds:
+            self.spoilt = "something was not finite, so a part of the step was left out"
+            yield False
+            return
+        self.calls.append(("only if", condition.place))
+        yield True
+        self.calls.append(("end",))
+
+    def share(self, function: Any, pieces: Sequence[Any]) -> None:
+        """See `minigrad.arrays.threads.share`: the pieces run side by side in a replay, too."""
+        self.calls.append(("share",))
+        for piece in pieces:
+            self.calls.append(("piece",))
+            function(piece)
+        self.calls.append(("end",))
+
+    # -------------------------------------------------------------- gradients
+
+    def set_grad(self, tensor: Tensor, gradient: Any) -> None:
+        """Write down that an outside tensor's ``.grad`` was set."""
+        self.set_grads[tensor] = gradient
+        call = Call(None, (tensor,), {})
+        if gradient is not None:
+            array = gradient._array if isinstance(gradient, Tensor) else gradient
+            call.out = array.place
+            call.reads = [array.place]
+        call.effect, call.function = True, "set grad"
+        self.calls.append(call)
+
+
+def _root(array: Any) -> Any:
+    """The array that owns the memory of `array`."""
+    while getattr(array, "base", None) is not None and hasattr(array.base, "dtype"):
+        array = array.base
+    return array
+
+
+def _share(a: Any, b: Any) -> bool:
+    return _root(a) is _root(b)
+
+
+def _is_cupys(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
+def _is_fixed(array: Any) -> bool:
+    return type(array) is np.ndarray and (array.ndim == 0 or not array.flags.writeable)
+
+
+def _has_mask(index: Any) -> bool:
+    parts = index if type(index) is tuple else (index,)
+    return any(getattr(part, "dtype", None) == np.bool_ and part.ndim for part in parts)
+
+
+def _changed(name: str, args: Any, kwargs: Any) -> Sequence[Any]:
+    """The arguments that a function changes in place."""
+    if name in CHANGED_FIRST:
+        return args[:1]
+    out = kwargs.get("out")
+    if out is None and len(args) > OUT_AT.get(name, len(args)):
+        out = args[OUT_AT[name]]
+    return () if out is None else (out,)
+
+
+def _arrays_in(x: Any) -> Iterator[Any]:
+    """The arrays in nested lists and tuples; of Tensors, their arrays."""
+    if isinstance(x, tuple | list):
+        for item in x:
+            yield from _arrays_in(item)
+    elif isinstance(x, Tensor):
+        yield x._array
+    elif x is not None:
+        yield x
+
+
+def _numbers_operator(function: Any) -> Any:
+    def operate(self: Number, *others: Any) -> Any:
+        if any(isinstance(x, Recorded | Tensor | np.ndarray) for x in others):
+            return NotImplemented
+        return recording.here.recorder.number(function, self, *others)
+
+    return operate
+
+
+def _numbers_reflected(function: Any) -> Any:
+    def operate(self: Number, other: Any) -> Any:
+        return recording.here.recorder.number(function, other, self)
+
+    return operate
+
+
+def _numbers_question(function: Any) -> Any:
+    return lambda self, *others: recording.here.recorder.answer(function, self, *others)
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    _function = getattr(operator, _name)
+    setattr(Number, f"__{_name}__", _numbers_operator(_function))
+    setattr(Number, f"__r{_name}__", _numbers_reflected(_function))
+for _name in ("neg", "pos", "abs"):
+    setattr(Number, f"__{_name}__", _numbers_operator(getattr(operator, _name)))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge", "index"):
+    setattr(Number, f"__{_name}__", _numbers_question(getattr(operator, _name)))
+for _kind in (bool, float, int):
+    setattr(Number, f"__{_kind.__name__}__", _numbers_question(_kind))
+Number.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
+# ------------------------------------------------------------------------- the slots of Tensors
+
+
+ARRAY, GRAD = Tensor.__dict__["_array"], Tensor.__dict__["grad"]
+
+
+class Slots:
+    """Within it, what is read from and written to Tensors in this thread goes through `recorder`."""
+
+    _lock = threading.Lock()
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        recording.here.recorder = self.recorder
+        Tensor._array = _ArraySlot()  # type: ignore[assignment]
+        Tensor.grad = _GradSlot()
+
+    def __exit__(self, *error: object) -> None:
+        Tensor._array, Tensor.grad = ARRAY, GRAD
+        recording.here.recorder = None
+        self._lock.release()
+        for reference in self.recorder.born:
+            tensor = reference()
+            if tensor is not None and type(tensor._array) is Recorded:
+                tensor._array = tensor._array.array
+
+
+class _ArraySlot:
+    """Stands in for the slot `Tensor._array`."""
+
+    def __get__(self, tensor: Any, kind: Any = None) -> Any:
+        array = ARRAY.__get__(tensor)
+        recorder = recording.here.recorder
+        if recorder is None:
+            return array
+        if type(array) is Recorded:
+            return array.array if recorder.paused else array
+        return array if recorder.paused else recorder.of_tensor(tensor, array)
+
+    def __set__(self, tensor: Any, array: Any) -> None:
+        recorder = recording.here.recorder
+        if recorder is not None and not recorder.paused:
+            if type(array) is Recorded:
+                recorder.born.append(weakref.ref(tensor))
+            elif isinstance(array, np.ndarray) and recorder.known(array) is None:
+                recorder.refuse(array)
+        ARRAY.__set__(tensor, array)
+
+
+class _GradSlot:
+    """Stands in for the slot `Tensor.grad`."""
+
+    def __get__(self, tensor: Any, kind: Any = None) -> Any:
+        gradient = GRAD.__get__(tensor)
+        recorder = recording.here.recorder
+        if recorder is not None and not recorder.paused and not _is_born(tensor):
+            if tensor not in recorder.set_grads:
+                recorder.grads.setdefault(tensor, gradient)
+        return gradient
+
+    def __set__(self, tensor: Any, gradient: Any) -> None:
+        recorder = recording.here.recorder
+        if recorder is not None and not recorder.paused and not _is_born(tensor):
+            recorder.set_grad(tensor, gradient)
+        GRAD.__set__(tensor, gradient)
+
+
+def _is_born(tensor: Any) -> bool:
+    """Whether the tensor was made in the recording."""
+    try:
+        return type(ARRAY.__get__(tensor)) is Recorded
+    except AttributeError:  # it is being made
+        return True
