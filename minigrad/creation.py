@@ -11,6 +11,7 @@ import numpy as np
 from minigrad.arrays.devices import device_of, get_default_device, library_of, place, require_cupy
 from minigrad.arrays.library import FLOAT32, ArrayLike, Device, DType, array_module, bare, on_gpu
 from minigrad.arrays.random import generator
+from minigrad.arrays.recording import constant, maker, one_call
 from minigrad.errors.words import worded
 from minigrad.tensor import Tensor
 
@@ -44,7 +45,7 @@ def full(
     value = fill_value
     if not isinstance(value, int | float):
         value = place(bare(value), dtype, device)
-    array = library_of(device).empty(shape, dtype)
+    array = maker(library_of(device)).empty(shape, dtype)
     array[...] = value
     return Tensor(array, None, device, requires_grad)
 
@@ -148,7 +149,7 @@ def rand(
     generator `rng` (None: minigrad's own), so they are the same on every device.
     """
     lengths, dtype = _lengths("rand", shape, dtype)
-    return _made(generator(rng).random(lengths).astype(dtype), device, requires_grad)
+    return _made(_drawn(generator(rng), "random", dtype, lengths), device, requires_grad)
 
 
 @worded
@@ -161,7 +162,8 @@ def randn(
 ) -> Tensor:
     """Numbers drawn from the standard normal distribution; the arguments are as in `rand`."""
     lengths, dtype = _lengths("randn", shape, dtype)
-    return _made(generator(rng).standard_normal(lengths).astype(dtype), device, requires_grad)
+    drawn = _drawn(generator(rng), "standard_normal", dtype, lengths)
+    return _made(drawn, device, requires_grad)
 
 
 def randint(
@@ -178,20 +180,25 @@ def randint(
     """
     if size is None and isinstance(high, tuple | list):
         high, size = None, high
-    drawn = generator(rng).integers(low, high, size)
-    return _made(np.asarray(drawn, dtype), device, False)
+    drawn = _drawn(generator(rng), "integers", dtype, low, high, size)
+    return _made(drawn, device, False)
 
 
 def randperm(
     n: int, device: Device | None = None, rng: np.random.Generator | None = None
 ) -> Tensor:
     """The integers from 0 to `n` - 1 in random order: ``x[randperm(n)]`` shuffles."""
-    return _made(generator(rng).permutation(n), device, False)
+    return _made(_drawn(generator(rng), "permutation", np.int64, n), device, False)
+
+
+@one_call()
+def _drawn(rng: np.random.Generator, kind: str, dtype: DType, *args: Any) -> Any:
+    return np.asarray(getattr(rng, kind)(*args), dtype)
 
 
 def _made(array: Any, device: Device | None, requires_grad: bool) -> Tensor:
-    """A Tensor of an array that was made on the CPU."""
-    return Tensor(array, None, get_default_device() if device is None else device, requires_grad)
+    """A Tensor of an array that was made on the CPU, of Python numbers."""
+    return Tensor(constant(array), None, get_default_device() if device is None else device, requires_grad)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:

@@ -18,12 +18,14 @@ from minigrad.arrays.library import (
     Array,
     Device,
     DType,
+    StandIn,
     array_module,
     as_array,
     bare,
     is_array,
     on_gpu,
 )
+from minigrad.arrays.recording import constant
 
 gpus: list[int] = []
 """The numbers of this machine's GPUs; empty until a GPU is used for the first time. While it is
@@ -97,8 +99,8 @@ def to_device(x: Array, device: Device) -> Array:
 
 
 def beside(x: Array, other: Any) -> Array:
-    """The array `x` on the device of `other`, a Tensor or an array."""
-    return to_device(x, device_of(other)) if gpus else x
+    """The array `x`, made of Python numbers, on the device of `other`, a Tensor or an array."""
+    return constant(to_device(x, device_of(other)) if gpus else x)
 
 
 def require_cupy() -> Any:
@@ -233,7 +235,7 @@ def unit(like: Array) -> Array:
     `is_unit` knows that it is 1 without waiting for the GPU.
     """
     xp = array_module(like)
-    if like.ndim or not on_gpu(like):
+    if like.ndim or not on_gpu(like) or isinstance(like, StandIn):
         return xp.ones_like(like)
     if like.dtype not in _units:
         _units[like.dtype] = xp.ones_like(like)
@@ -242,4 +244,6 @@ def unit(like: Array) -> Array:
 
 def is_unit(g: Array) -> bool:
     """Whether the single number `g` is 1; on a GPU, whether it is known to be 1 without waiting."""
+    if isinstance(g, StandIn):
+        return g.known_to_be(1)
     return g is _units.get(g.dtype) if on_gpu(g) else bool(g == 1)

@@ -13,6 +13,8 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from minigrad.arrays.recording import constant, given
+
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
 ArrayLike: TypeAlias = Any  # a Tensor, an array, a Python number, or nested lists of numbers
 DType: TypeAlias = Any  # what NumPy takes as a dtype: np.float32, "float64", float ...
@@ -47,6 +49,10 @@ class StandIn:
     """What `array_module` gives for it."""
     on_gpu: bool
 
+    def known_to_be(self, value: float) -> bool:
+        """Whether it is a single number that is always `value`."""
+        raise NotImplementedError
+
 
 def on_gpu(x: Any) -> bool:
     """Whether `x`, an array or a Tensor, is on a GPU; numbers and None are not."""
@@ -64,6 +70,11 @@ def bare(x: Any) -> Any:
     A Tensor is known by its `_node`: other classes may have an `_array`, too.
     """
     return x._array if hasattr(x, "_node") else x
+
+
+def may_look(x: Any) -> bool:
+    """Whether the values of `x` are at hand: it is not on a GPU, and no recording runs."""
+    return not isinstance(bare(x), StandIn) and not on_gpu(x)
 
 
 def is_array(x: Any) -> bool:
@@ -90,9 +101,12 @@ def as_array(value: Any, dtype: DType = None) -> Array:
         if `value` is not numeric: strings, objects, dates, ragged lists, complex numbers; or if it
         has a mask, which would be lost.
     """
-    if not is_array(value):
-        sparse = getattr(value, "is_sparse", False)  # a RowSparse
-        value = value.to_dense() if sparse else _from_python(value, dtype)
+    if is_array(value):
+        value = given(value)
+    elif getattr(value, "is_sparse", False):  # a RowSparse
+        value = value.to_dense()
+    else:
+        value = constant(_from_python(value, dtype))
     xp = array_module(value)
     if type(value) is not xp.ndarray:
         refuse_mask(value)

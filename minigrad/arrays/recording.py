@@ -33,7 +33,7 @@ class _Here(threading.local):
 here = _Here()
 
 
-def one_call(*changes: str) -> Callable[[F], F]:
+def one_call(*changes: str, loose: bool = False) -> Callable[[F], F]:
     """Mark a function as one entry of a recording: each replay calls it with the same arguments.
 
     Parameters
@@ -41,6 +41,8 @@ def one_call(*changes: str) -> Callable[[F], F]:
     *changes
         the names of the parameters whose arrays it changes in place. It may return a new array, or
         None, or tuples and lists of them.
+    loose
+        whether the shapes of what it returns depend on values.
     """
 
     def decorate(function: F) -> F:
@@ -52,7 +54,7 @@ def one_call(*changes: str) -> Callable[[F], F]:
             recorder = here.recorder
             if recorder is None or recorder.paused:
                 return function(*args, **kwargs)
-            return recorder.one_call(function, args, kwargs, changed)
+            return recorder.one_call(function, args, kwargs, changed, loose)
 
         return call  # type: ignore[return-value]
 
@@ -87,6 +89,14 @@ def constant(array: Any) -> Any:
     if recorder is None or recorder.paused:
         return array
     return recorder.constant(array)
+
+
+def given(array: Any) -> Any:
+    """A plain `array` that a caller has handed in; an error if a recording does not know it."""
+    recorder = here.recorder
+    if recorder is None or recorder.paused:
+        return array
+    return recorder.given(array)
 
 
 def maker(library: Any) -> Any:

@@ -16,12 +16,15 @@ import numpy as np
 
 from minigrad.arrays.axes import one_axis, reduced_axes
 from minigrad.arrays.library import FLOAT32, Array, Axis, DType, array_module, on_gpu
+from minigrad.arrays.recording import one_call
 
 _BLOCK = 64  # rows that are added one after the other
 _LAST = 4 * _BLOCK  # the same in the last round
 _FEW = _BLOCK // 2  # up to so many, NumPy's own way is exact enough, and faster
 _add_up: Any = np.add.reduce  # what x.sum calls in the end
 _ONES = {char: np.ones(_LAST, char) for char in "fd"}
+for _ones in _ONES.values():
+    _ones.flags.writeable = False
 
 
 def total(x: Array, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Any:
@@ -81,7 +84,7 @@ def _strided(x: Array, axes: Sequence[int]) -> Array:
     counts = [n if i in axes and x.strides[i] == 0 else 1 for i, n in enumerate(x.shape)]
     once = x[tuple([slice(0, 1) if n > 1 else slice(None) for n in counts])]  # without repeats
     order = sorted(range(x.ndim), key=lambda i: -x.strides[i])  # the order in memory
-    y = np.ascontiguousarray(once.transpose(order))
+    y = array_module(x).ascontiguousarray(once.transpose(order))
     y = _contiguous(y, [order.index(i) for i in axes])
     y = y.transpose([order.index(i) for i in range(x.ndim)])
     return y * x.dtype.type(math.prod(counts))
@@ -109,6 +112,7 @@ MANY = 256
 """NumPy adds row after row: of more rows than so many the last digits would be lost."""
 
 
+@one_call(loose=True)
 def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     """The `ids` (k,), sorted and each once, and the sum of the `rows` of each, in new memory.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.library import Array, ArrayLike, array_module, on_gpu
+from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import wide
 from minigrad.autograd.operands import operand
 from minigrad.autograd.record import differentiable
@@ -62,12 +63,22 @@ def sigmoid(x: ArrayLike) -> Array:
     xp, x = array_module(x), _floats(x)
     if x.dtype == np.float16:  # its exp overflows long before the result is 0
         return sigmoid(x.astype(np.float32)).astype(np.float16)
+    out = xp.empty_like(x)
+    _sigmoid_into(out, x)
+    return out
+
+
+@one_call("out")
+def _sigmoid_into(out: Array, x: Array) -> None:
     if not on_gpu(x) and np.minimum.reduce(x, None, initial=0.0) > _LOWEST_FOR_EXP[x.dtype.char]:
-        e = np.exp(-x)
-        e += 1
-        return np.divide(1, e, out=e if e.ndim else None)
+        np.negative(x, out=out)
+        np.exp(out, out=out)
+        np.add(out, 1, out=out)
+        np.divide(1, out, out=out)
+        return
+    xp = array_module(x)
     e = xp.exp(-xp.abs(x))  # exp(-x) itself might overflow
-    return xp.where(x < 0, e, 1) / (e + 1)
+    xp.divide(xp.where(x < 0, e, 1), e + 1, out=out)
 
 
 @differentiable(x=lambda g, x: g * sigmoid(x))
@@ -101,6 +112,7 @@ def erf(x: ArrayLike) -> Array:
     return _each(math.erf, "erf", x)
 
 
+@one_call()
 def _each(function: Any, name: str, x: Array) -> Array:
     """A function of Python's `math` for each element; on a GPU CuPy's function of this `name`."""
     x = _floats(x)

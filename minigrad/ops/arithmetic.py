@@ -22,6 +22,7 @@ from minigrad.arrays.library import (
     as_array,
     bare,
     is_array,
+    may_look,
     on_gpu,
 )
 from minigrad.arrays.sums import wide
@@ -382,7 +383,7 @@ def selected(g: Any, factor: Any) -> Any:
     """``g * factor``, but 0 instead of NaN where `g` is infinite and the factor is 0."""
     bare_g, bare_factor = (bare(x) for x in (g, factor))
     infinite = array_module(bare_g).isinf(bare_g)
-    if not on_gpu(bare_g) and not infinite.any():
+    if may_look(bare_g) and not infinite.any():
         return g * factor
     return where(infinite & (bare_factor == 0), 0.0, g) * factor
 

@@ -137,7 +137,7 @@ def _target_weights(
         inside = (safe >= 0) & (safe < classes)
         safe, counts = xp.where(inside, safe, 0), xp.where(inside, counts, _nan(xp, dtype))
     if weight is not None:
-        counts *= weight[safe]
+        counts = counts * weight[safe]
     return safe, counts
 
 

@@ -32,7 +32,10 @@ def all_below(ids: Array, limit: int) -> bool:
     """Whether all `ids`, a NumPy array, are from 0 to `limit` - 1."""
     if not ids.size:
         return True
-    return bool(np.minimum.reduce(ids, None) >= 0 and np.maximum.reduce(ids, None) < limit)
+    if ids.dtype.kind == "i" and limit <= np.iinfo(ids.dtype).max:
+        unsigned = ids.view(f"u{ids.itemsize}")  # negative numbers are larger there than all others
+        return bool(np.maximum.reduce(unsigned, None) < limit)
+    return bool(np.maximum.reduce(ids, None) < limit and np.minimum.reduce(ids, None) >= 0)
 
 
 def as_index(index: Any, a: Any) -> Index:
@@ -164,7 +167,8 @@ def _scatter_set_gradient_of_a(g: Any, index: Any) -> Any:
     ),
 )
 def _scatter_set(a: Array, index: Index, values: ArrayLike) -> Array:
-    result, xp = a.copy(), array_module(a)
+    xp = array_module(a)
+    result = xp.array(a)  # of a scalar too
     if not on_gpu(a) or _is_basic(index):
         result[index] = values
     else:  # a GPU writes in any order: so set 0, and add the value that stays

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.library import Array, ArrayLike, array_module, bare, on_gpu
+from minigrad.arrays.library import Array, ArrayLike, array_module, bare, may_look
 from minigrad.arrays.sums import wide
 from minigrad.autograd.operands import float_dtype, operand
 from minigrad.ops.activations import softplus
@@ -43,7 +43,7 @@ def times(share: Any, value: Any) -> Any:
 
 def may_be_infinite(x: Any) -> bool:
     """Whether there is an infinity in `x`; on a GPU True, as a check would have to wait for it."""
-    return on_gpu(x) or bool(np.isinf(bare(x)).any())
+    return not may_look(x) or bool(np.isinf(bare(x)).any())
 
 
 def _beside_each_other(a: Any, b: Any) -> tuple[Any, Any]:

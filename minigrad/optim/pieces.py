@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator
 from types import EllipsisType
 from typing import Any
 
-import numpy as np
-
 from minigrad.arrays.devices import device_of
 from minigrad.arrays.library import Array, StandIn, array_module, on_gpu
 from minigrad.arrays.sums import wide

@@ -6,7 +6,7 @@ Read `recorder.py` first, then `program.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,20 @@ from minigrad.arrays import recording
 from minigrad.arrays.library import is_array
 from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import Leaf
+from minigrad.autograd.sparse import RowSparse
 from minigrad.replay.program import Program
-from minigrad.replay.recorder import ARRAY, GRAD, EARLY, CaptureError, Cell, Number, Place, Recorded, Recorder, Slots
+from minigrad.replay.recorder import (
+    ARRAY,
+    EARLY,
+    GRAD,
+    CaptureError,
+    Cell,
+    Number,
+    Place,
+    Recorded,
+    Recorder,
+    Slots,
+)
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["CaptureError", "capture"]
@@ -150,6 +162,8 @@ def _form(x: Any, places: dict[Any, Any]) -> Any:
     if kind is Recorded:
         places[x.place] = x.array
         return "array", x.place
+    if kind is RowSparse:
+        return partial(_sparse, x.shape), [_form(x.rows, places), _form(x.values, places)]
     if kind is Number:
         places[x.cell] = x.cell.value
         return "number", x.cell
@@ -168,11 +182,20 @@ def _given(form: Any, places: dict[Any, Any] | None = None) -> Any:
     """The results for the caller, in memory of their own."""
     kind, x = form
     if kind == "tensor":
-        return wrap((x.array if places is None else places[x]).copy())
+        return wrap((_array_at(x) if places is None else places[x]).copy())
     if kind == "array":
-        return (x.array if places is None else places[x]).copy()
+        return (_array_at(x) if places is None else places[x]).copy()
     if kind == "number":
         return x.value if places is None else places[x]
     if kind == "same":
         return x
     return kind([_given(item, places) for item in x])
+
+
+def _array_at(place: Any) -> Any:
+    return place.value if type(place) is Cell else place.array
+
+
+def _sparse(shape: tuple[int, int], parts: Any) -> RowSparse:
+    rows, values = parts
+    return RowSparse(rows, values, shape)

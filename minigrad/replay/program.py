@@ -19,6 +19,7 @@ import numpy as np
 
 from minigrad.arrays import threads
 from minigrad.autograd.node import next_stamp
+from minigrad.autograd.sparse import RowSparse
 from minigrad.replay.recorder import ARRAY, CONSTANT, EARLY, GRAD, Call, Cell, Place, Recorder
 from minigrad.tensor import memory_of, wrap
 
@@ -254,12 +255,12 @@ class Program:
         if call.function == "set grad":
             return self._bind_grad(call)
         args, kwargs = self._real(call.args), self._real(call.kwargs)
-        if type(call.out) is Cell:
-            return _put, (call.out, call.function, args)
+        if any(type(x) is Cell for x in _as_list(call.out)):
+            return _put, (call.out, call.function, args, kwargs)
         function = call.function
         if isinstance(function, np.ufunc) and any(type(x) is Cell for x in args):
             args = _with_arrays(function, args)
-        if any(type(x) is Cell for x in (*args, *kwargs.values())):
+        if any(type(x) is Cell for x in _places((args, kwargs))):
             function, args, kwargs = _with_cells, (function, args, kwargs), {}
         if call.effect or isinstance(call.out, list):
             if call.out is None:
@@ -270,6 +271,8 @@ class Program:
         return _with_out(function, args, kwargs, self._real(call.out))
 
     def _bind_grad(self, call: Call) -> Any:
+        if len(call.args) > 1:
+            return _set_sparse, call.args
         (tensor,) = call.args
         gradient = None if call.out is None else wrap(self._real(call.out))
         if gradient is not None:
@@ -349,14 +352,36 @@ def _run_if(condition: Any, calls: Sequence[Any]) -> None:
         _run(calls)
 
 
-def _put(cell: Cell, function: Any, args: Any) -> None:
-    cell.put(function(*[x.value if type(x) is Cell else x for x in args]))
+def _put(cells: Any, function: Any, args: Any, kwargs: Any) -> None:
+    """Call a function, and keep its result, or its results, in cells."""
+    result = _with_cells(function, args, kwargs)
+    if type(cells) is Cell:
+        cells.put(result)
+    else:
+        for cell, made in zip(cells, result, strict=True):
+            cell.put(made)
 
 
-def _with_cells(function: Any, args: Any, kwargs: Any, *out: Any) -> Any:
-    args = [x.value if type(x) is Cell else x for x in args]
-    options = {n: x.value if type(x) is Cell else x for n, x in kwargs.items()}
-    return function(*args, *out, **options)
+def _with_cells(function: Any, args: Any, kwargs: Any) -> Any:
+    return function(*_filled(args), **_filled(kwargs))
+
+
+def _filled(form: Any) -> Any:
+    """Nested arguments with what is in the cells."""
+    kind = type(form)
+    if kind is Cell:
+        return form.value
+    if kind in (tuple, list):
+        return kind([_filled(x) for x in form])
+    if kind is dict:
+        return {name: _filled(x) for name, x in form.items()}
+    return form
+
+
+def _set_sparse(tensor: Any, rows: Cell, values: Cell, shape: tuple[int, int]) -> None:
+    gradient: RowSparse = object.__new__(RowSparse)
+    gradient.rows, gradient.values, gradient.shape = rows.value, values.value, shape
+    GRAD.__set__(tensor, gradient)
 
 
 def _with_arrays(ufunc: Any, args: Sequence[Any]) -> tuple[Any, ...]:
@@ -412,7 +437,7 @@ def _with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
     """A call whose result goes into `out`; None if there is nothing to do."""
     name = getattr(function, "__name__", "")
     if isinstance(function, np.ufunc):
-        return _positional(function, (*args, out), kwargs)
+        return _ufunc(function, args, out, kwargs)
     if name == "reduce" or function in _REDUCTIONS:
         names = _OF_EXTREMES if name in ("max", "min") else _OF_SUMS
         given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
@@ -444,10 +469,17 @@ def _with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
     return _copied, (function, args, kwargs, out)
 
 
+def _ufunc(ufunc: Any, args: Any, out: Any, kwargs: Any) -> Any:
+    if ufunc in (np.maximum, np.minimum):  # NumPy warns of a third argument without a name
+        return _positional(ufunc, args, {**kwargs, "out": out})
+    return _positional(ufunc, (*args, out), kwargs)
+
+
 def _in_place(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """A call that changes one of its arguments, or writes into its `out`."""
-    if isinstance(function, np.ufunc) and "out" in kwargs and len(kwargs) == 1:
-        return function, (*args, kwargs["out"])
+    if isinstance(function, np.ufunc) and "out" in kwargs:
+        rest = {name: x for name, x in kwargs.items() if name != "out"}
+        return _ufunc(function, args, kwargs["out"], rest)
     if function is operator.setitem:
         target, index, value = args
         if _is_basic(index):

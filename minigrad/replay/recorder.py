@@ -15,7 +15,7 @@ from __future__ import annotations
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -23,6 +23,7 @@ import numpy as np
 
 from minigrad.arrays import recording
 from minigrad.arrays.library import StandIn
+from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import calling_line, told
 from minigrad.tensor import Tensor
 
@@ -91,12 +92,17 @@ class Number:
 
 
 class Cell:
-    """What holds a `Number` from replay to replay; `arrays` are copies of it for array functions."""
+    """What each replay puts something into: a `Number`, or an array whose shape is not known before.
 
-    __slots__ = ("arrays", "depends", "value")
+    `arrays` are a number's copies for the functions of the array library.
+    """
+
+    __slots__ = ("arrays", "base", "depends", "simple", "stand", "value", "writes")
+    kind, tensor = "cell", None
 
     def __init__(self, value: Any, depends: int) -> None:
         self.value, self.depends = value, depends
+        self.base, self.simple, self.writes, self.stand = self, True, 0, lambda: None
         self.arrays: dict[Any, Any] = {}
 
     def put(self, value: Any) -> None:
@@ -147,6 +153,10 @@ class Recorded(StandIn):
     library = property(lambda self: self.recorder.library_of(self.recorder.module_of(self.array)))
     T = property(lambda self: self.transpose())
     mT = property(lambda self: self.swapaxes(-1, -2))  # noqa: N815 (as in NumPy)
+
+    def known_to_be(self, value: float) -> bool:
+        """See `StandIn`."""
+        return self.place.base.depends == CONSTANT and bool(self.array == value)
 
     @property
     def base(self) -> Any:
@@ -432,6 +442,15 @@ class Recorder:
         known = self.known(array)
         return self.know(array, "constant", CONSTANT) if known is None else known
 
+    def given(self, array: Any) -> Any:
+        """What stands for a plain array that somebody hands in."""
+        if type(array) is Recorded:
+            return array
+        known = self.known(array)
+        if known is None:
+            known = self.know(array, "constant", CONSTANT) if _is_fixed(array) else None
+        return self.refuse(array) if known is None else known
+
     def of_tensor(self, tensor: Tensor, array: Any) -> Recorded:
         """What stands for the array of a tensor from outside."""
         known = self.known(array)
@@ -469,9 +488,7 @@ class Recorder:
             pairs = {name: self._both(item, reads) for name, item in x.items()}
             return {n: a for n, (a, _) in pairs.items()}, {n: b for n, (_, b) in pairs.items()}
         if isinstance(x, np.ndarray) or kind.__module__.partition(".")[0] == "cupy":
-            known = self.known(x)
-            if known is None:
-                known = self.know(x, "constant", CONSTANT) if _is_fixed(x) else self.refuse(x)
+            known = self.given(x)
             reads.append(known.place)
             return x, known.place
         if isinstance(x, Tensor):
@@ -529,9 +546,9 @@ class Recorder:
             if result is None:
                 return None
             return changed[0] if len(changed) == 1 else tuple(changed)
-        if function is operator.getitem and _has_mask(args[1]):
+        if function is operator.getitem and call.depends != CONSTANT and _has_mask(args[1]):
             raise self.unknown_shape("x[mask]")
-        return self._results(call, result, args)
+        return self._results(call, result, any(map(_is_loose, reads)))
 
     def _depends(self, reads: list[Any]) -> int:
         depends = CONSTANT
@@ -567,26 +584,26 @@ class Recorder:
             type(p) is Cell or p.base is other_than or p.base.simple for p in reads
         )
 
-    def _results(self, call: Call, result: Any, args: Any) -> Any:
+    def _results(self, call: Call, result: Any, loose: bool) -> Any:
         if isinstance(result, tuple | list):
             self.calls.append(call)
             call.out = []
-            made = [self._result(call, x, args, i) for i, x in enumerate(result)]
+            made = [self._result(call, x, loose, i) for i, x in enumerate(result)]
             if all(type(x) is not Recorded or x.place.kind == "view" for x in made):
                 self.calls.remove(call)
             return type(result)(made) if type(result) in (tuple, list) else tuple(made)
-        made = self._result(call, result, args, None)
+        made = self._result(call, result, loose, None)
         if type(made) is Recorded and call.out is not None:
             self.calls.append(call)
         return made
 
-    def _result(self, call: Call, result: Any, args: Any, number: int | None) -> Any:
+    def _result(self, call: Call, result: Any, loose: bool, number: int | None) -> Any:
         """What stands for one result: of a call, of a view, or of an argument itself."""
         if isinstance(result, np.generic):
             result = np.asarray(result)
         elif not (type(result) is np.ndarray or _is_cupys(result)):
             return self._no_array(call, result, number)
-        elif result.base is not None or call.depends != CONSTANT:
+        elif not loose and (result.base is not None or call.depends != CONSTANT):
             for p in call.reads:
                 if type(p) is Cell:
                     continue
@@ -598,8 +615,8 @@ class Recorder:
                     view = Place(result, "view", 0, p.base)
                     view.source = (call.function, call.args, call.kwargs, number)
                     return self.stand(result, view)
-        place = Place(result, "memory", call.depends)
-        place.writes, place.simple = 1, self._simple(call.reads)
+        place = Cell(result, LATE) if loose else Place(result, "memory", call.depends)
+        place.writes, place.simple = 1, not loose and self._simple(call.reads)
         if number is None:
             call.out = place
         else:
@@ -623,7 +640,7 @@ class Recorder:
             array = function(args[0].array, *args[1:], **kwargs)
             call = Call(function, (None, *args[1:]), kwargs)
             call.depends = CONSTANT
-            return self._results(call, array, args)
+            return self._results(call, array, False)
         return self.call(function, args, kwargs, _changed(name, args, kwargs))
 
     def call_method(self, name: str, x: Recorded, args: Any, kwargs: Any) -> Any:
@@ -633,7 +650,9 @@ class Recorder:
         args = (x, *args)
         return self.call(getattr(type(x.array), name), args, kwargs, _changed(name, args, kwargs))
 
-    def one_call(self, function: Any, args: Any, kwargs: Any, changed: list[int]) -> Any:
+    def one_call(
+        self, function: Any, args: Any, kwargs: Any, changed: list[int], loose: bool
+    ) -> Any:
         """Call a function that is one entry: within it, arrays are the real ones."""
         call = Call(function, None, None)
         real, call.args = self._both(tuple(args), call.reads)
@@ -647,7 +666,7 @@ class Recorder:
         for i in changed:
             for x in _arrays_in(args[i]):
                 self._note_change(call, x)
-        made = self._results(call, result, ())
+        made = self._results(call, result, loose)
         if call not in self.calls[-1:]:
             self.calls.append(call)
         return made
@@ -752,12 +771,18 @@ class Recorder:
         """Write down that an outside tensor's ``.grad`` was set."""
         self.set_grads[tensor] = gradient
         call = Call(None, (tensor,), {})
-        if gradient is not None:
-            array = gradient._array if isinstance(gradient, Tensor) else gradient
-            call.out = array.place
-            call.reads = [array.place]
+        if isinstance(gradient, RowSparse):
+            call.args = (tensor, gradient.rows.place, gradient.values.place, gradient.shape)
+            call.reads = list(call.args[1:3])
+        elif gradient is not None:
+            call.out = gradient._array.place
+            call.reads = [call.out]
         call.effect, call.function = True, "set grad"
         self.calls.append(call)
+
+
+def _is_loose(place: Any) -> bool:
+    return type(place) is Cell and isinstance(place.value, np.ndarray)
 
 
 def _root(array: Any) -> Any:
@@ -781,7 +806,8 @@ def _is_fixed(array: Any) -> bool:
 
 def _has_mask(index: Any) -> bool:
     parts = index if type(index) is tuple else (index,)
-    return any(getattr(part, "dtype", None) == np.bool_ and part.ndim for part in parts)
+    masks = [part for part in parts if getattr(part, "dtype", None) == np.bool_ and part.ndim]
+    return any(m.place.base.depends != CONSTANT for m in masks if type(m) is Recorded)
 
 
 def _changed(name: str, args: Any, kwargs: Any) -> Sequence[Any]:
@@ -866,6 +892,9 @@ class Slots:
             tensor = reference()
             if tensor is not None and type(tensor._array) is Recorded:
                 tensor._array = tensor._array.array
+        for gradient in self.recorder.set_grads.values():
+            if isinstance(gradient, RowSparse):
+                gradient.rows, gradient.values = gradient.rows.array, gradient.values.array
 
 
 class _ArraySlot:
