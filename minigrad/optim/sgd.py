@@ -9,7 +9,7 @@ from typing import Any
 from minigrad.arrays.library import Array, array_module
 from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
+from minigrad.optim.optimizer import Optimizer, descended
 
 
 class SGD(Optimizer):
@@ -76,13 +76,13 @@ class SGD(Optimizer):
                 f"{options['momentum']!r} and {options['dampening']!r}"
             )
 
-    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        velocity, kept = None, 1 - o.dampening
-        if o.momentum:
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"], kept = zeros_for(parameter), 1.0
-            velocity = state["momentum_buffer"]
-        return (velocity,), (o.lr, o.momentum, kept, o.nesterov, o.weight_decay, o.maximize)
+    def _names(self, o: SimpleNamespace) -> tuple[str | None, ...]:
+        return ("momentum_buffer" if o.momentum else None,)
+
+    def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
+        is_first = o.momentum and "momentum_buffer" not in state
+        kept = 1.0 if is_first else 1 - o.dampening
+        return o.lr, o.momentum, kept, o.nesterov, o.weight_decay, o.maximize
 
     @staticmethod
     def _change(
