@@ -84,8 +84,8 @@ class Adagrad(Optimizer):
         p: Array,
         g: Array,
         v: Array,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         lr: float,
         eps: float,
         weight_decay: float,
@@ -94,7 +94,7 @@ class Adagrad(Optimizer):
         xp = array_module(p)
         g = descended(p, g, weight_decay, maximize, out=s)
         v += xp.multiply(g, g, out=t)
-        xp.sqrt(v, out=t)
+        t = xp.sqrt(v, out=t)
         t += eps
         xp.divide(g, t, out=t)
         t *= lr

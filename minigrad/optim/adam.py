@@ -103,8 +103,8 @@ class Adam(Optimizer):
         m: Array,
         v: Array,
         w: Array | None,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         rate: float,
         beta1: float,
         beta2: float,
@@ -117,7 +117,7 @@ class Adam(Optimizer):
         g = descended(p, g, weight_decay, maximize, out=s)
         if shrink != 1:
             p *= shrink
-        xp.subtract(g, m, out=t)
+        t = xp.subtract(g, m, out=t)
         t *= 1 - beta1
         m += t
         v *= beta2

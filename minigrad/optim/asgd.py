@@ -98,7 +98,7 @@ class ASGD(Optimizer):
         p: Array,
         g: Array,
         ax: Array,
-        s: Array,
+        s: Array | None,
         eta: float,
         shrink: float,
         mu: float,
@@ -113,7 +113,7 @@ class ASGD(Optimizer):
         if mu == 1:
             ax[...] = p
         else:
-            xp.subtract(p, ax, out=s)
+            s = xp.subtract(p, ax, out=s)
             s *= mu
             ax += s
 

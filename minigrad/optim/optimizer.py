@@ -16,7 +16,7 @@ from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
 from minigrad.optim.groups import ParameterGroups, Parameters
 from minigrad.optim.kernels import UpdateKernel, Updates
-from minigrad.optim.pieces import Scratch
+from minigrad.optim.pieces import change_all
 from minigrad.tensor import Tensor, mark_changed, wrap
 
 Steps: TypeAlias = list[tuple[SimpleNamespace, list[tuple[Tensor, Any]]]]
@@ -68,7 +68,6 @@ class Optimizer(ParameterGroups):
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
-        self._scratch = Scratch()
         self._checked: dict[int, SimpleNamespace] = {}  # options found right
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -143,17 +142,23 @@ class Optimizer(ParameterGroups):
         return loss
 
     def _step_all(self, steps: Steps, updates: Updates | None) -> None:
+        """The step of an optimiser that has a kernel."""
         planned = []
         for o, parameters in steps:
+            names = self._names(o)
             for p, gradient in parameters:
                 state = self.state.get(p, {})
                 numbers = self._numbers(state, o)
-                planned.append((p, gradient, o, self._states(p._array, state, o), numbers))
+                states = self._states(p._array, state, o)
+                planned.append((p, names, (p._array, gradient, states, numbers)))
         # All is checked, and has its memory: nothing fails from here on.
-        for p, gradient, o, states, numbers in planned:
-            self._remember(p, states, o)
-            self._change_one(p._array, gradient, states, numbers, updates)
+        changes = []
+        for p, names, change in planned:
+            self._remember(p, names, change[2])
             mark_changed(p)
+            if updates is None or not updates.take(self.kernel, *change):
+                changes.append(change)
+        change_all(self.kernel, changes)
         if updates is not None:
             updates.launch()
 
@@ -228,24 +233,6 @@ class Optimizer(ParameterGroups):
         """
         raise NotImplementedError
 
-    def _change_one(
-        self,
-        parameter: Array,
-        gradient: Array | RowSparse,
-        states: tuple[Array | None, ...],
-        numbers: tuple[float, ...],
-        updates: Updates | None,
-    ) -> None:
-        """Step `parameter` with the kernel: now, or on a GPU when `updates` is launched."""
-        kernel = self.kernel
-        if updates is not None and type(parameter) is not np.ndarray:
-            if updates.add(kernel, parameter, gradient, states, numbers):
-                return
-            if not updates.is_finite():
-                return
-        for arrays in self._scratch.pieces(kernel.scratch, parameter, gradient, *states):
-            kernel.change(*arrays, *numbers)
-
     # ------------------------------------------------------------------ what a kernel is given
 
     def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
@@ -278,23 +265,25 @@ class Optimizer(ParameterGroups):
                 states.append(self._first(parameter, o))
         return tuple(states)
 
-    def _remember(self, p: Tensor, states: tuple[Array | None, ...], o: SimpleNamespace) -> None:
-        """Count a step of `p`, and keep its arrays."""
+    def _remember(
+        self, p: Tensor, names: tuple[str | None, ...], states: tuple[Array | None, ...]
+    ) -> None:
+        """Count a step of `p`, and keep the arrays of its state."""
         state = self.state.setdefault(p, {})
         if "step" in self.remembered:
             state["step"] = state.get("step", 0) + 1
-        for name, array in zip(self._names(o), states, strict=True):
+        for name, array in zip(names, states, strict=True):
             if name is not None:
                 state[name] = array
 
 
-def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array) -> Array:
+def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array | None) -> Array:
     """The gradient to go down: `g`, or, in `out`, `g` with weight decay or its sign changed."""
     if not weight_decay and not maximize:
         return g
     xp = array_module(p)
     if weight_decay:
-        xp.multiply(p, weight_decay, out=out)
+        out = xp.multiply(p, weight_decay, out=out)
         return (xp.subtract if maximize else xp.add)(out, g, out=out)
     return xp.negative(g, out=out)
 
@@ -303,6 +292,8 @@ def _plain(value: Any, default: Any) -> Any:
     """An option as Python floats: with an np.float64, float32 arrays would become float64."""
     if isinstance(default, bool):
         return bool(value)
+    if type(value) is float:
+        return value
     try:
         return tuple(map(float, value)) if isinstance(value, tuple | list) else float(value)
     except (TypeError, ValueError):

@@ -91,8 +91,8 @@ class RMSprop(Optimizer):
         v: Array,
         m: Array | None,
         b: Array | None,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         lr: float,
         alpha: float,
         eps: float,
@@ -103,7 +103,7 @@ class RMSprop(Optimizer):
         xp = array_module(p)
         g = descended(p, g, weight_decay, maximize, out=s)
         v *= alpha
-        xp.multiply(g, g, out=t)
+        t = xp.multiply(g, g, out=t)
         t *= 1 - alpha
         v += t
         if m is None:

@@ -89,8 +89,8 @@ class SGD(Optimizer):
         p: Array,
         g: Array,
         b: Array | None,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         lr: float,
         momentum: float,
         kept: float,
@@ -104,7 +104,7 @@ class SGD(Optimizer):
             b *= momentum
             b += g if kept == 1 else xp.multiply(g, kept, out=t)
             if nesterov:
-                xp.multiply(b, momentum, out=t)
+                t = xp.multiply(b, momentum, out=t)
                 g = xp.add(g, t, out=s)
             else:
                 g = b
