@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from minigrad.arrays.library import Array, array_module
 from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
+from minigrad.optim.optimizer import Optimizer, descended
 
 
 class Adagrad(Optimizer):
@@ -66,22 +67,25 @@ class Adagrad(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        if not state:
-            state["step"] = 0
-            state["sum"] = zeros_for(parameter)
-            state["sum"] += o.initial_accumulator_value
-        lr = o.lr / (1 + state["step"] * o.lr_decay)
-        state["step"] += 1
-        return (state["sum"],), (lr, o.eps, o.weight_decay, o.maximize)
+    def _names(self, o: SimpleNamespace) -> tuple[str | None, ...]:
+        return ("sum",)
+
+    def _first(self, parameter: Array, o: SimpleNamespace) -> Array:
+        v = super()._first(parameter, o)
+        v += o.initial_accumulator_value
+        return v
+
+    def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
+        lr = o.lr / (1 + state.get("step", 0) * o.lr_decay)
+        return lr, o.eps, o.weight_decay, o.maximize
 
     @staticmethod
     def _change(
         p: Array,
         g: Array,
         v: Array,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         lr: float,
         eps: float,
         weight_decay: float,
@@ -90,7 +94,7 @@ class Adagrad(Optimizer):
         xp = array_module(p)
         g = descended(p, g, weight_decay, maximize, out=s)
         v += xp.multiply(g, g, out=t)
-        xp.sqrt(v, out=t)
+        t = xp.sqrt(v, out=t)
         t += eps
         xp.divide(g, t, out=t)
         t *= lr

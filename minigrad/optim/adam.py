@@ -12,7 +12,7 @@ from minigrad.errors.values import told
 from minigrad.optim.arguments import check_number
 from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
+from minigrad.optim.optimizer import Optimizer, descended
 
 
 class Adam(Optimizer):
@@ -83,26 +83,18 @@ class Adam(Optimizer):
         for i, beta in enumerate(betas):
             check_number(beta, f"{where}: betas[{i}]", high=1.0)
 
-    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = zeros_for(parameter)
-            state["exp_avg_sq"] = zeros_for(parameter)
-        if o.amsgrad and "max_exp_avg_sq" not in state:
-            state["max_exp_avg_sq"] = zeros_for(parameter)
-        state["step"] += 1
-        beta1, beta2 = o.betas
+    def _names(self, o: SimpleNamespace) -> tuple[str | None, ...]:
+        return "exp_avg", "exp_avg_sq", "max_exp_avg_sq" if o.amsgrad else None
+
+    def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
+        k, (beta1, beta2) = state.get("step", 0) + 1, o.betas
         added, shrink = o.weight_decay, 1.0
         if self._decoupled:
             added, shrink = 0.0, 1 - o.lr * o.weight_decay
         # lr m̂ / (√v̂ + eps) = rate m / (√v + eps root)
-        root = sqrt(1 - beta2 ** state["step"])
-        rate = o.lr * root / (1 - beta1 ** state["step"])
-        largest = state["max_exp_avg_sq"] if o.amsgrad else None
-        return (
-            (state["exp_avg"], state["exp_avg_sq"], largest),
-            (rate, beta1, beta2, o.eps * root, shrink, added, o.maximize),
-        )
+        root = sqrt(1 - beta2**k)
+        rate = o.lr * root / (1 - beta1**k)
+        return rate, beta1, beta2, o.eps * root, shrink, added, o.maximize
 
     @staticmethod
     def _change(
@@ -111,8 +103,8 @@ class Adam(Optimizer):
         m: Array,
         v: Array,
         w: Array | None,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         rate: float,
         beta1: float,
         beta2: float,
@@ -125,7 +117,7 @@ class Adam(Optimizer):
         g = descended(p, g, weight_decay, maximize, out=s)
         if shrink != 1:
             p *= shrink
-        xp.subtract(g, m, out=t)
+        t = xp.subtract(g, m, out=t)
         t *= 1 - beta1
         m += t
         v *= beta2

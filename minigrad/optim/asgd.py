@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from minigrad.arrays.library import Array, array_module
 from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
+from minigrad.optim.optimizer import Optimizer, descended
 from minigrad.tensor import Tensor, mark_changed
 
 
@@ -84,21 +84,21 @@ class ASGD(Optimizer):
             raise RuntimeError("ASGD.step: the averages are in the parameters; leave averaged()")
         return super().step(closure, if_finite=if_finite)
 
-    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        if not state:
-            state["step"] = 0
-            state["ax"] = zeros_for(parameter)
-        eta = o.lr / (1 + o.lambd * o.lr * state["step"]) ** o.alpha
-        mu = 1 / max(1.0, state["step"] - o.t0)
-        state["step"] += 1
-        return (state["ax"],), (eta, 1 - o.lambd * eta, mu, o.weight_decay, o.maximize)
+    def _names(self, o: SimpleNamespace) -> tuple[str | None, ...]:
+        return ("ax",)
+
+    def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
+        steps = state.get("step", 0)
+        eta = o.lr / (1 + o.lambd * o.lr * steps) ** o.alpha
+        mu = 1 / max(1.0, steps - o.t0)
+        return eta, 1 - o.lambd * eta, mu, o.weight_decay, o.maximize
 
     @staticmethod
     def _change(
         p: Array,
         g: Array,
         ax: Array,
-        s: Array,
+        s: Array | None,
         eta: float,
         shrink: float,
         mu: float,
@@ -113,7 +113,7 @@ class ASGD(Optimizer):
         if mu == 1:
             ax[...] = p
         else:
-            xp.subtract(p, ax, out=s)
+            s = xp.subtract(p, ax, out=s)
             s *= mu
             ax += s
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays.devices import gpus
-from minigrad.arrays.library import FLOAT32, Array, array_module, zeros
+from minigrad.arrays.library import FLOAT32, Array, array_module, zeros, on_gpu
 from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
 from minigrad.optim import clipping_gpu
 from minigrad.optim.arguments import check_number, in_order
-from minigrad.optim.pieces import is_one_piece, pieces
+from minigrad.optim.pieces import of_pieces
 from minigrad.tensor import Tensor, mark_changed, wrap
 
 
@@ -77,18 +77,15 @@ def clip_grad_norm_(
     if max_norm != math.inf:
         _check_changeable(arrays, "clip_grad_norm_")
     on_gpu = _on_gpu(arrays)
-    with np.errstate(over="ignore"):  # then it is summed again in float64
-        norm = clipping_gpu.common_norm(arrays, norm_type) if on_gpu else _norm(arrays, norm_type)
+    norm = clipping_gpu.common_norm(arrays, norm_type) if on_gpu else _norm(arrays, norm_type)
     if error_if_nonfinite and not bool(array_module(norm).isfinite(norm)):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of the gradients is {float(norm)}; nothing was scaled "
             f"({_first_culprit(gradients)})"
         )
-    if max_norm != math.inf and on_gpu:
-        clipping_gpu.scale_all([_to_change(g) for g in gradients], norm, max_norm)
-    elif max_norm != math.inf:
-        with np.errstate(invalid="ignore"):  # infinity times 0; see above
-            _scale_all([_to_change(gradient) for gradient in gradients], norm, max_norm)
+    if max_norm != math.inf:
+        _tell_the_tape(gradients)
+        (clipping_gpu.scale_all if on_gpu else _scale_all)(arrays, norm, max_norm)
     return _tensor(array_module(norm).asarray(norm, dtype=wide(gradients[0].dtype)))
 
 
@@ -111,8 +108,9 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     check_number(clip_value, "clip_grad_value_: clip_value")
     bound = float(clip_value)
     gradients = _gradients(_tensors(parameters, "clip_grad_value_"))
-    _check_changeable([elements(g) for g in gradients], "clip_grad_value_")
-    arrays = [_to_change(g) for g in gradients]
+    arrays = [elements(g) for g in gradients]
+    _check_changeable(arrays, "clip_grad_value_")
+    _tell_the_tape(gradients)
     if _on_gpu(arrays):
         clipping_gpu.clamp_all(arrays, bound)
         return
@@ -142,11 +140,10 @@ def _check_changeable(arrays: list[Array], where: str) -> None:
             )
 
 
-def _to_change(gradient: Tensor | RowSparse) -> Array:
-    """The numbers of a gradient, which will change; the tape is told so."""
-    if isinstance(gradient, Tensor):
-        mark_changed(gradient)
-    return elements(gradient)
+def _tell_the_tape(gradients: list[Tensor | RowSparse]) -> None:
+    for g in gradients:
+        if isinstance(g, Tensor):
+            mark_changed(g)
 
 
 def _tensor(array: Array) -> Tensor:
@@ -156,40 +153,46 @@ def _tensor(array: Array) -> Tensor:
 
 
 def _on_gpu(arrays: list[Array]) -> bool:
-    return bool(gpus) and any(type(x) is not np.ndarray for x in arrays)
+    return bool(gpus) and any(map(on_gpu, arrays))
 
 
 @one_call()
 def _norm(gradients: list[Array], p: float) -> Any:
-    """The p-norm of all elements, in NumPy."""
+    """The p-norm of all elements, in NumPy; the sums of the pieces are added in float64."""
     if p == math.inf:
-        parts = [np.maximum(g.max(), -g.min()) for g in gradients if g.size]
+        parts = of_pieces(_largest, [g for g in gradients if g.size])
         return reduce(np.maximum, parts, np.zeros((), FLOAT32))
-    return np.float64(sum(_power_sum(g, p) for g in gradients)) ** (1 / p)
+    with np.errstate(over="ignore"):
+        total = sum(of_pieces(partial(_power_sum, p), gradients))
+        if not 1e-30 < total < math.inf:  # perhaps it is out of the range of float32
+            total = sum(of_pieces(lambda x: _power_sum(p, x.astype(np.float64)), gradients))
+    return np.float64(total) ** (1 / p)
+
+
+def _largest(x: Array) -> Any:
+    return np.maximum(x.max(), -x.min())
+
+
+def _power_sum(p: float, x: Array) -> float:
+    """The sum of |x|^p over all elements of `x`; for p = 2 without an array in between."""
+    if x.itemsize == 2:
+        x = x.astype(np.float64)
+    if p != 2:
+        return float((abs(x) ** p).sum())
+    flat = x.reshape(-1)
+    return float(flat.dot(flat))
 
 
 @one_call("gradients")
 def _scale_all(gradients: list[Array], norm: Any, max_norm: float) -> None:
+    """Multiply all by min(1, max_norm / (norm + 1e-6)), in place, in NumPy."""
     factor = max_norm / (norm + 1e-6)
-    if not factor >= 1:
+    if factor >= 1:
+        return
+    single, double = np.array(factor, FLOAT32), np.array(factor, np.float64)
+    with np.errstate(invalid="ignore"):  # infinity times 0 is NaN
         for g in gradients:
-            np.multiply(g, factor.astype(wide(g.dtype)), out=g, casting="same_kind")
-
-
-def _power(g: Array, p: float) -> Any:
-    """The sum of |x|^p over all elements x of `g`; for p = 2 without an array in between."""
-    return np.vdot(g, g) if p == 2 else (abs(g) ** p).sum()
-
-
-def _power_sum(g: Array, p: float) -> float:
-    """The same, with the pieces summed in float64; all in float64 if that is out of range."""
-    if is_one_piece(g):
-        total = float(_power(g, p))
-    else:
-        total = sum(float(_power(g[piece], p)) for piece in pieces(g))
-    if 1e-30 < total < math.inf and g.itemsize > 2:
-        return total
-    return sum(float(_power(g[piece].astype(np.float64), p)) for piece in pieces(g))
+            g *= double if g.itemsize == 8 else single
 
 
 def _first_culprit(gradients: list[Tensor | RowSparse]) -> str:

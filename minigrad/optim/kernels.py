@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from textwrap import dedent, indent
 from typing import Any
 
+import numpy as np
+
 from minigrad.arrays.kernel import THREADS, Kernel, tables, usable
 from minigrad.arrays.library import Array, array_module
 from minigrad.autograd.sparse import RowSparse
@@ -62,7 +64,7 @@ class UpdateKernel(Kernel):
     change
         the step in NumPy: a function of arrays and numbers. The arrays are p (changed in place), g,
         one for each state (changed in place, or None), and `scratch` arrays for intermediate
-        results.
+        results (or None, as NumPy's ``out``: then NumPy makes them).
     scratch
         how many arrays for intermediate results `change` needs.
     states
@@ -134,7 +136,7 @@ class Updates:
             self._seen = x is None or bool(array_module(x).isfinite(x).all())
         return self._seen
 
-    def add(
+    def take(
         self,
         kernel: UpdateKernel,
         p: Array,
@@ -142,14 +144,16 @@ class Updates:
         states: Sequence[Array | None],
         numbers: tuple[float, ...],
     ) -> bool:
-        """Whether the kernel can step this parameter; if so, `launch` does."""
+        """Whether nothing is left to do for this parameter: `launch` does it, or it stays."""
+        if type(p) is np.ndarray:
+            return False
         arrays = [p, *(x for x in states if x is not None)]
         if (
             isinstance(g, RowSparse)
             or not usable(*arrays)
             or not all(x.flags.c_contiguous for x in arrays)
         ):
-            return False
+            return not self.is_finite()
         if p.size:
             row = [p, array_module(g).ascontiguousarray(g), *states]
             key = kernel, p.device.id, p.dtype, kernel.typed(numbers)

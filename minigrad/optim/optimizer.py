@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.arrays.devices import device_of, gpus, to_device
+from minigrad.arrays.devices import beside, device_of, gpus
 from minigrad.arrays.library import Array, array_module, bare, is_array, zeros
 from minigrad.arrays.sums import wide
 from minigrad.autograd.modes import enable_grad
@@ -16,11 +16,11 @@ from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
 from minigrad.optim.groups import ParameterGroups, Parameters
 from minigrad.optim.kernels import UpdateKernel, Updates
-from minigrad.optim.pieces import Scratch
+from minigrad.optim.pieces import change_all
 from minigrad.tensor import Tensor, mark_changed, wrap
 
-Prepared: TypeAlias = tuple[tuple[Array | None, ...], tuple[float, ...]]
-"""What `Optimizer._prepare` returns: arrays of a parameter's state, and numbers."""
+Steps: TypeAlias = list[tuple[SimpleNamespace, list[tuple[Tensor, Any]]]]
+"""For each group its options, and the parameters to step, each with its gradient."""
 
 
 class Optimizer(ParameterGroups):
@@ -68,7 +68,6 @@ class Optimizer(ParameterGroups):
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
-        self._scratch = Scratch()
         self._checked: dict[int, SimpleNamespace] = {}  # options found right
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -134,29 +133,44 @@ class Optimizer(ParameterGroups):
         finite = None if if_finite is None else self._number(if_finite, steps)
         if isinstance(finite, np.ndarray) and not np.isfinite(finite).all():
             return loss
-        own = type(self)._update is not Optimizer._update  # such an optimiser has no kernel
+        updates = Updates(finite) if gpus else None
         with np.errstate(all="ignore"):
-            planned: list[tuple[Tensor, Any, dict[str, Any], Any]] = []
-            for o, parameters in steps:
-                for p, gradient in parameters:
-                    state = dict(self.state.get(p, ()))
-                    if gpus:
-                        _bring_along(state, p._array)
-                    prepared = o if own else self._prepare(p._array, state, o)
-                    planned.append((p, gradient, state, prepared))
-            # All is checked, and has its memory: nothing fails from here on.
-            updates = Updates(finite) if gpus else None
-            for p, gradient, state, prepared in planned:
-                self.state.setdefault(p, {}).update(state)
-                if not own:
-                    states, numbers = prepared
-                    self._change_one(p._array, gradient, states, numbers, updates)
-                elif type(p._array) is np.ndarray or updates is None or updates.is_finite():
-                    self._update(p._array, gradient, self.state[p], prepared)
-                mark_changed(p)
-            if updates is not None:
-                updates.launch()
+            if type(self)._update is not Optimizer._update:
+                self._update_each(steps, updates)
+            else:
+                self._step_all(steps, updates)
         return loss
+
+    def _step_all(self, steps: Steps, updates: Updates | None) -> None:
+        """The step of an optimiser that has a kernel."""
+        planned = []
+        for o, parameters in steps:
+            names = self._names(o)
+            for p, gradient in parameters:
+                state = self.state.get(p, {})
+                numbers = self._numbers(state, o)
+                states = self._states(p._array, state, o)
+                planned.append((p, names, (p._array, gradient, states, numbers)))
+        # All is checked, and has its memory: nothing fails from here on.
+        changes = []
+        for p, names, change in planned:
+            self._remember(p, names, change[2])
+            mark_changed(p)
+            if updates is None or not updates.take(self.kernel, *change):
+                changes.append(change)
+        change_all(self.kernel, changes)
+        if updates is not None:
+            updates.launch()
+
+    def _update_each(self, steps: Steps, updates: Updates | None) -> None:
+        """The step of an optimiser that has an `_update` of its own, and no kernel."""
+        for o, parameters in steps:
+            for p, gradient in parameters:
+                state = self.state.setdefault(p, {})
+                state.update({k: beside(v, p) for k, v in state.items() if gpus and is_array(v)})
+                if type(p._array) is np.ndarray or updates is None or updates.is_finite():
+                    self._update(p._array, gradient, state, o)
+                mark_changed(p)
 
     def _options(self, group: dict[str, Any], i: int) -> SimpleNamespace:
         """The options of group `i`, which are checked if they have changed since the last step."""
@@ -196,7 +210,7 @@ class Optimizer(ParameterGroups):
             )
         return g
 
-    def _number(self, if_finite: Any, steps: list[tuple[Any, list[tuple[Tensor, Any]]]]) -> Array:
+    def _number(self, if_finite: Any, steps: Steps) -> Array:
         """The array of `if_finite`, once it is checked."""
         where = f"{type(self).__name__}.step: if_finite"
         if not isinstance(if_finite, Tensor) or if_finite.size != 1 or if_finite.dtype.kind != "f":
@@ -215,60 +229,61 @@ class Optimizer(ParameterGroups):
     ) -> None:
         """Step `parameter` in place, with the options `o`; `gradient` must not change.
 
-        An optimiser may have this instead of `_prepare` and a kernel.
+        An optimiser may have this instead of `_numbers`, `_names` and a kernel.
         """
         raise NotImplementedError
 
-    def _change_one(
-        self,
-        parameter: Array,
-        gradient: Array | RowSparse,
-        states: tuple[Array | None, ...],
-        numbers: tuple[float, ...],
-        updates: Updates | None,
+    # ------------------------------------------------------------------ what a kernel is given
+
+    def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
+        """The kernel's numbers for the next step, from what is remembered of the steps so far."""
+        raise NotImplementedError
+
+    def _names(self, o: SimpleNamespace) -> tuple[str | None, ...]:
+        """The names of the remembered arrays, as the kernel has them; None for one not needed."""
+        raise NotImplementedError
+
+    def _first(self, parameter: Array, o: SimpleNamespace) -> Array:
+        """What a remembered array is before the first step: zeros, in the same order of memory.
+
+        For a float16 parameter they are float32, as are its steps: in float16 an eps of 1e-8 is 0,
+        the square of 1e-4 is 0 too, and 1000 + 0.1 is 1000.
+        """
+        return array_module(parameter).zeros_like(parameter, dtype=wide(parameter.dtype))
+
+    def _states(
+        self, parameter: Array, state: Mapping[str, Any], o: SimpleNamespace
+    ) -> tuple[Array | None, ...]:
+        """The remembered arrays for the kernel; those that are not in `state` are made."""
+        states: list[Array | None] = []
+        for name in self._names(o):
+            if name is None:
+                states.append(None)
+            elif name in state:
+                states.append(beside(state[name], parameter))
+            else:
+                states.append(self._first(parameter, o))
+        return tuple(states)
+
+    def _remember(
+        self, p: Tensor, names: tuple[str | None, ...], states: tuple[Array | None, ...]
     ) -> None:
-        """Step `parameter` with the kernel: now, or on a GPU when `updates` is launched."""
-        kernel = self.kernel
-        if updates is not None and type(parameter) is not np.ndarray:
-            if updates.add(kernel, parameter, gradient, states, numbers):
-                return
-            if not updates.is_finite():
-                return
-        for arrays in self._scratch.pieces(kernel.scratch, parameter, gradient, *states):
-            kernel.change(*arrays, *numbers)
-
-    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        """Count a step in `state`; returns the arrays in `state` that change, and the numbers.
-
-        Arrays that are not there yet are made.
-        """
-        raise NotImplementedError
+        """Count a step of `p`, and keep the arrays of its state."""
+        state = self.state.setdefault(p, {})
+        if "step" in self.remembered:
+            state["step"] = state.get("step", 0) + 1
+        for name, array in zip(names, states, strict=True):
+            if name is not None:
+                state[name] = array
 
 
-def _bring_along(state: dict[str, Any], parameter: Array) -> None:
-    """Move what is remembered of a parameter to the device where the parameter is now."""
-    for name, value in state.items():
-        if is_array(value) and value.device != parameter.device:
-            state[name] = to_device(value, device_of(parameter))
-
-
-def zeros_for(parameter: Array) -> Array:
-    """What is remembered of `parameter` at first: zeros, in the same order of memory.
-
-    For a float16 parameter they are float32, as are its steps: in float16 an eps of 1e-8 is 0, the
-    square of 1e-4 is 0 too, and 1000 + 0.1 is 1000.
-    """
-    zeros: Array = array_module(parameter).zeros_like(parameter, dtype=wide(parameter.dtype))
-    return zeros
-
-
-def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array) -> Array:
+def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array | None) -> Array:
     """The gradient to go down: `g`, or, in `out`, `g` with weight decay or its sign changed."""
     if not weight_decay and not maximize:
         return g
     xp = array_module(p)
     if weight_decay:
-        xp.multiply(p, weight_decay, out=out)
+        out = xp.multiply(p, weight_decay, out=out)
         return (xp.subtract if maximize else xp.add)(out, g, out=out)
     return xp.negative(g, out=out)
 
@@ -277,6 +292,8 @@ def _plain(value: Any, default: Any) -> Any:
     """An option as Python floats: with an np.float64, float32 arrays would become float64."""
     if isinstance(default, bool):
         return bool(value)
+    if type(value) is float:
+        return value
     try:
         return tuple(map(float, value)) if isinstance(value, tuple | list) else float(value)
     except (TypeError, ValueError):

@@ -8,86 +8,80 @@ costs a launch there, and the caches are small.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any
+from typing import Any, TypeAlias
 
-from minigrad.arrays.devices import device_of
-from minigrad.arrays.library import Array, StandIn, array_module, on_gpu
-from minigrad.arrays.sums import wide
+from minigrad.arrays.buffers import empty
+from minigrad.arrays.library import FLOAT32, Array, array_module, on_gpu
+from minigrad.arrays.recording import one_call
 from minigrad.autograd.sparse import RowSparse
+from minigrad.optim.kernels import UpdateKernel
 
 BLOCK = 1 << 15
 """The elements of a piece; the six arrays of an Adam step in float32 then take 800 KB of cache."""
 
-SMALL = 1 << 12
-"""For fewer elements than this, NumPy gives memory as fast as `Scratch` does."""
+Change: TypeAlias = tuple[Array, Array | RowSparse, tuple[Array | None, ...], tuple[float, ...]]
+"""A parameter, its gradient, what is remembered of it, and the numbers of its update."""
 
 
-def is_one_piece(array: Array) -> bool:
-    """Whether `pieces` would not cut `array`."""
-    return array.size <= BLOCK or on_gpu(array)
+def pieces(array: Array) -> Sequence[slice | EllipsisType | None]:
+    """The indices that cut `array` along its first axis; one index for the whole if it is small.
 
-
-def pieces(array: Array) -> Iterator[slice | EllipsisType]:
-    """The indices that cut `array` along its first axis; one index for the whole if it is small."""
-    if is_one_piece(array):
-        yield ...
-        return
+    For an array without axes this is None, which gives it an axis: of such an array, NumPy's
+    functions return a number, in which nothing can be changed in place.
+    """
+    if array.size <= BLOCK or on_gpu(array):
+        return (... if array.ndim else None,)
     rows = len(array)
     step = max(1, BLOCK * rows // array.size)
-    for start in range(0, rows, step):
-        yield slice(start, start + step)
+    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
-class Scratch:
-    """Memory for intermediate results, kept from step to step and never handed out."""
+def of_pieces(function: Callable[[Array], Any], arrays: Sequence[Array]) -> list[Any]:
+    """What `function` returns for each piece of the first array, of the second, and so on."""
+    return [function(x[piece]) for x in arrays for piece in pieces(x)]
 
-    def __init__(self) -> None:
-        self._buffers: dict[tuple[Any, str, int], Array] = {}
 
-    def pieces(
-        self, count: int, p: Array, g: Array | RowSparse, *others: Array | None
-    ) -> Iterable[list[Any]]:
-        """Pieces of `p`, of `g` and of `others` (None stays None), and `count` scratch arrays.
+def change_all(kernel: UpdateKernel, changes: Sequence[Change]) -> None:
+    """Step parameters in place, piece by piece, with the kernel's function of arrays.
 
-        An update changes the pieces of `p` and `others` in place, and so changes `p` and `others`.
-        Most pieces are views. For the rows of a row-sparse `g`, and for float16, they are copies
-        (float16 becomes float32), which are put back after the update.
-        """
-        if not isinstance(g, RowSparse) and is_one_piece(g) and g.dtype == wide(g.dtype):
-            return ([p, g, *others, *self._like(g, count)],)
-        return self._cut(count, p, g, *others)
+    It works on views. For the rows of a row-sparse gradient, and for float16, it works on copies
+    (float16 becomes float32), which are put back.
+    """
+    for p, g, states, numbers in changes:
+        if isinstance(g, RowSparse):
+            _change_rows(kernel, p, g.rows, g.values, states, numbers)
+        else:
+            _change(kernel, p, None, g, states, numbers)
 
-    def _cut(
-        self, count: int, p: Array, g: Array | RowSparse, *others: Array | None
-    ) -> Iterator[list[Any]]:
-        rows, g = (g.rows, g.values) if isinstance(g, RowSparse) else (None, g)
-        buffers: list[Array] = []
-        dtype = wide(p.dtype)
-        for piece in pieces(g):
-            here = piece if rows is None else rows[piece]
-            arrays: list[Any] = [
-                None if x is None else x[here].astype(dtype, copy=False) for x in (p, *others)
-            ]
-            if not buffers or buffers[0].shape != arrays[0].shape:
-                buffers = self._like(arrays[0], count)
-            yield [arrays[0], g[piece].astype(dtype, copy=False), *arrays[1:], *buffers]
-            for x, changed in zip((p, *others), arrays, strict=True):
-                if x is not None and (rows is not None or x.dtype != dtype):
+
+def _change(
+    kernel: UpdateKernel,
+    p: Array,
+    rows: Array | None,
+    values: Array,
+    states: tuple[Array | None, ...],
+    numbers: tuple[float, ...],
+) -> None:
+    scratch: list[Any] = [None] * kernel.scratch  # NumPy makes what it needs
+    for piece in pieces(values):
+        here = piece if rows is None else rows[piece]
+        part, gradient = p[here], values[piece]
+        remembered = [x if x is None else x[here] for x in states]
+        if is_half := p.itemsize == 2:
+            part, gradient = part.astype(FLOAT32), gradient.astype(FLOAT32)
+        if isinstance(piece, slice):
+            if scratch[0] is None:
+                scratch = [empty(array_module(part), part.shape, part.dtype) for _ in scratch]
+            scratch = [s[: len(part)] for s in scratch]
+        kernel.change(part, gradient, *remembered, *scratch, *numbers)
+        if is_half or rows is not None:
+            p[here] = part
+        if rows is not None:
+            for x, changed in zip(states, remembered, strict=True):
+                if x is not None:
                     x[here] = changed
 
-    def _like(self, array: Array, count: int) -> list[Array]:
-        """`count` arrays of the shape, dtype and device of `array`, with any content."""
-        if isinstance(array, StandIn):  # a recording plans memory by itself
-            return [array_module(array).empty_like(array) for _ in range(count)]
-        if array.size < SMALL:
-            return [array.copy() for _ in range(count)]  # as fast as empty memory
-        return [self._one(array, i) for i in range(count)]
 
-    def _one(self, array: Array, i: int) -> Array:
-        key = (array.dtype, device_of(array), i)
-        buffer = self._buffers.get(key)
-        if buffer is None or buffer.size < array.size:
-            buffer = self._buffers[key] = array_module(array).empty(array.size, array.dtype)
-        return buffer[: array.size].reshape(array.shape)
+_change_rows = one_call("p", "states")(_change)

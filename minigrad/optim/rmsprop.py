@@ -10,7 +10,7 @@ from minigrad.arrays.library import Array, array_module
 from minigrad.optim.arguments import check_number
 from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
+from minigrad.optim.optimizer import Optimizer, descended
 
 
 class RMSprop(Optimizer):
@@ -77,13 +77,12 @@ class RMSprop(Optimizer):
         super().check_options(options, where)
         check_number(options["alpha"], f"{where}: alpha", high=1.0)
 
-    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        wanted = {"square_avg": True, "grad_avg": o.centered, "momentum_buffer": o.momentum > 0}
-        for name, want in wanted.items():
-            if want and name not in state:
-                state[name] = zeros_for(parameter)
-        arrays = tuple([state[name] if want else None for name, want in wanted.items()])
-        return arrays, (o.lr, o.alpha, o.eps, o.momentum, o.weight_decay, o.maximize)
+    def _names(self, o: SimpleNamespace) -> tuple[str | None, ...]:
+        centered, moving = o.centered, o.momentum > 0
+        return "square_avg", "grad_avg" if centered else None, "momentum_buffer" if moving else None
+
+    def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
+        return o.lr, o.alpha, o.eps, o.momentum, o.weight_decay, o.maximize
 
     @staticmethod
     def _change(
@@ -92,8 +91,8 @@ class RMSprop(Optimizer):
         v: Array,
         m: Array | None,
         b: Array | None,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         lr: float,
         alpha: float,
         eps: float,
@@ -104,7 +103,7 @@ class RMSprop(Optimizer):
         xp = array_module(p)
         g = descended(p, g, weight_decay, maximize, out=s)
         v *= alpha
-        xp.multiply(g, g, out=t)
+        t = xp.multiply(g, g, out=t)
         t *= 1 - alpha
         v += t
         if m is None:

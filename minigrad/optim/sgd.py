@@ -9,7 +9,7 @@ from typing import Any
 from minigrad.arrays.library import Array, array_module
 from minigrad.optim.groups import Parameters
 from minigrad.optim.kernels import UpdateKernel
-from minigrad.optim.optimizer import Optimizer, Prepared, descended, zeros_for
+from minigrad.optim.optimizer import Optimizer, descended
 
 
 class SGD(Optimizer):
@@ -76,21 +76,21 @@ class SGD(Optimizer):
                 f"{options['momentum']!r} and {options['dampening']!r}"
             )
 
-    def _prepare(self, parameter: Array, state: dict[str, Any], o: SimpleNamespace) -> Prepared:
-        velocity, kept = None, 1 - o.dampening
-        if o.momentum:
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"], kept = zeros_for(parameter), 1.0
-            velocity = state["momentum_buffer"]
-        return (velocity,), (o.lr, o.momentum, kept, o.nesterov, o.weight_decay, o.maximize)
+    def _names(self, o: SimpleNamespace) -> tuple[str | None, ...]:
+        return ("momentum_buffer" if o.momentum else None,)
+
+    def _numbers(self, state: Mapping[str, Any], o: SimpleNamespace) -> tuple[float, ...]:
+        is_first = o.momentum and "momentum_buffer" not in state
+        kept = 1.0 if is_first else 1 - o.dampening
+        return o.lr, o.momentum, kept, o.nesterov, o.weight_decay, o.maximize
 
     @staticmethod
     def _change(
         p: Array,
         g: Array,
         b: Array | None,
-        s: Array,
-        t: Array,
+        s: Array | None,
+        t: Array | None,
         lr: float,
         momentum: float,
         kept: float,
@@ -104,7 +104,7 @@ class SGD(Optimizer):
             b *= momentum
             b += g if kept == 1 else xp.multiply(g, kept, out=t)
             if nesterov:
-                xp.multiply(b, momentum, out=t)
+                t = xp.multiply(b, momentum, out=t)
                 g = xp.add(g, t, out=s)
             else:
                 g = b

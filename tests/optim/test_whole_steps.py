@@ -84,12 +84,13 @@ class TestWhollyOrNotAtAll:
             group[name] = good
             np.testing.assert_equal(everything(optimizer), before)
 
-    def test_what_an_option_makes_of_the_numbers(self, kind, options, after, monkeypatch):
+    @pytest.mark.parametrize("name", ["_numbers", "_states"])
+    def test_what_an_option_makes_of_the_numbers(self, kind, options, after, name, monkeypatch):
         """Whatever goes wrong before the first element changes: no memory, an overflow."""
         optimizer = kind(parameters(), **options)
         for _ in range(after):
             optimizer.step()
-        before, prepare, calls = everything(optimizer), kind._prepare, []
+        before, prepare, calls = everything(optimizer), getattr(kind, name), []
 
         def fails(self, *args):
             calls.append(args)
@@ -97,9 +98,24 @@ class TestWhollyOrNotAtAll:
                 raise MemoryError
             return prepare(self, *args)
 
-        monkeypatch.setattr(kind, "_prepare", fails)
+        monkeypatch.setattr(kind, name, fails)
         with pytest.raises(MemoryError):
             optimizer.step()
+        np.testing.assert_equal(everything(optimizer), before)
+
+    def test_asking_for_numbers_and_arrays_changes_nothing(self, kind, options, after):
+        optimizer = kind(parameters(), **options)
+        for _ in range(after):
+            optimizer.step()
+        before, o = everything(optimizer), optimizer._options(optimizer.param_groups[0], 0)
+        for p in optimizer.parameters():
+            state = optimizer.state.get(p, {})
+            numbers = optimizer._numbers(state, o)
+            arrays = optimizer._states(p._array, state, o)
+            assert optimizer._numbers(state, o) == numbers
+            for name, array in zip(optimizer._names(o), arrays, strict=True):
+                assert (name is None) == (array is None)
+                assert name not in state or state[name] is array
         np.testing.assert_equal(everything(optimizer), before)
 
     def test_numpy_s_errors_do_not_stop_it_half_way(self, kind, options, after):
