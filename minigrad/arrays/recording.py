@@ -62,9 +62,11 @@ def one_call(*changes: str, loose: bool = False) -> Callable[[F], F]:
 
 
 def fresh(function: Callable[..., Any], *args: Any) -> Any:
-    """``function(*args)``, a tuple of numbers that do not depend on arrays; asked for each replay.
+    """``function(*args)``: what a step depends on beside its arrays, asked for at each replay.
 
-    The function must not change anything.
+    It gives a list of arrays that stay from step to step, such as those that an optimiser
+    remembers, and a list of numbers, such as a learning rate; None may stand for one of them. The
+    function must not change anything.
     """
     recorder = here.recorder
     if recorder is None or recorder.paused:

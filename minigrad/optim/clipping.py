@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.devices import gpus
-from minigrad.arrays.library import FLOAT32, Array, array_module, zeros, on_gpu
+from minigrad.arrays.library import FLOAT32, Array, array_module, on_gpu, zeros
 from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse, elements

@@ -90,6 +90,7 @@ class UpdateKernel(Kernel):
         self.change, self.scratch = change, scratch
         self._states = states.split()
         self._types = [_TYPES[number.split()[0]] for number in numbers.split(", ")]
+        self.numbers = len(self._types)  # how many
         pointers = [
             f"T* {state} = table.pointers[{k}][row]; if ({state}) {state} += i;"
             for k, state in enumerate(self._states, 2)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain, islice
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.arrays.devices import beside, device_of, gpus
-from minigrad.arrays.library import Array, array_module, bare, is_array, zeros
+from minigrad.arrays.library import Array, array_module, bare, is_array, on_gpu, zeros
+from minigrad.arrays.recording import fresh, one_call, only_if
 from minigrad.arrays.sums import wide
 from minigrad.autograd.modes import enable_grad
 from minigrad.autograd.sparse import RowSparse, elements
@@ -131,46 +133,68 @@ class Optimizer(ParameterGroups):
             for i, group in enumerate(self.param_groups)
         ]
         finite = None if if_finite is None else self._number(if_finite, steps)
-        if isinstance(finite, np.ndarray) and not np.isfinite(finite).all():
-            return loss
         updates = Updates(finite) if gpus else None
-        with np.errstate(all="ignore"):
-            if type(self)._update is not Optimizer._update:
-                self._update_each(steps, updates)
-            else:
-                self._step_all(steps, updates)
+        known = finite is not None and not on_gpu(finite)  # on a GPU, only the kernels look
+        with only_if(np.isfinite(finite).all() if known else True) as useful:
+            if useful:
+                self._take(steps, updates)
         return loss
+
+    def _take(self, steps: Steps, updates: Updates | None) -> None:
+        """Take the step; all has been checked."""
+        with np.errstate(all="ignore"):
+            if type(self)._update is Optimizer._update:
+                self._step_all(steps, updates)
+                return
+            for i, (_, parameters) in enumerate(steps):  # it has an `_update` of its own
+                for p, gradient in parameters:
+                    if not on_gpu(p) or updates is None or updates.is_finite():
+                        self._step_own(i, p, p._array, gradient)
+                    mark_changed(p)
 
     def _step_all(self, steps: Steps, updates: Updates | None) -> None:
         """The step of an optimiser that has a kernel."""
-        planned = []
-        for o, parameters in steps:
-            names = self._names(o)
-            for p, gradient in parameters:
-                state = self.state.get(p, {})
-                numbers = self._numbers(state, o)
-                states = self._states(p._array, state, o)
-                planned.append((p, names, (p._array, gradient, states, numbers)))
+        parameters = [[p for p, _ in of_group] for _, of_group in steps]
+        arrays, numbers = map(iter, fresh(self._given, parameters))
         # All is checked, and has its memory: nothing fails from here on.
-        changes = []
-        for p, names, change in planned:
-            self._remember(p, names, change[2])
-            mark_changed(p)
-            if updates is None or not updates.take(self.kernel, *change):
-                changes.append(change)
+        stepped, changes = [], []
+        for o, of_group in steps:
+            names = self._names(o)
+            for p, gradient in of_group:
+                states = tuple(islice(arrays, len(names)))
+                self.state.setdefault(p, {})
+                stepped.append((p, names, states))
+                change = p._array, gradient, states, tuple(islice(numbers, self.kernel.numbers))
+                mark_changed(p)
+                if updates is None or not updates.take(self.kernel, *change):
+                    changes.append(change)
+        if "step" in self.remembered or any(map(is_array, chain(*(s for _, _, s in stepped)))):
+            self._remember(stepped)
         change_all(self.kernel, changes)
         if updates is not None:
             updates.launch()
 
-    def _update_each(self, steps: Steps, updates: Updates | None) -> None:
-        """The step of an optimiser that has an `_update` of its own, and no kernel."""
-        for o, parameters in steps:
-            for p, gradient in parameters:
-                state = self.state.setdefault(p, {})
-                state.update({k: beside(v, p) for k, v in state.items() if gpus and is_array(v)})
-                if type(p._array) is np.ndarray or updates is None or updates.is_finite():
-                    self._update(p._array, gradient, state, o)
-                mark_changed(p)
+    def _given(self, parameters: list[list[Tensor]]) -> tuple[list[Array | None], list[float]]:
+        """Beside weights and gradients, what the kernel is given for each parameter of each group.
+
+        One list of all remembered arrays, and one of all numbers.
+        """
+        arrays: list[Array | None] = []
+        numbers: list[float] = []
+        for i, of_group in enumerate(parameters):
+            o = self._options(self.param_groups[i], i)
+            for p in of_group:
+                state = self.state.get(p, {})
+                numbers += self._numbers(state, o)
+                arrays += self._states(p._array, state, o)
+        return arrays, numbers
+
+    @one_call("parameter")
+    def _step_own(self, i: int, p: Tensor, parameter: Array, gradient: Array) -> None:
+        """Step a parameter of group `i` by an `_update` of one's own."""
+        state = self.state.setdefault(p, {})
+        state.update({k: beside(v, p) for k, v in state.items() if gpus and is_array(v)})
+        self._update(parameter, gradient, state, self._options(self.param_groups[i], i))
 
     def _options(self, group: dict[str, Any], i: int) -> SimpleNamespace:
         """The options of group `i`, which are checked if they have changed since the last step."""
@@ -265,16 +289,18 @@ class Optimizer(ParameterGroups):
                 states.append(self._first(parameter, o))
         return tuple(states)
 
+    @one_call()
     def _remember(
-        self, p: Tensor, names: tuple[str | None, ...], states: tuple[Array | None, ...]
+        self, stepped: list[tuple[Tensor, tuple[str | None, ...], tuple[Array | None, ...]]]
     ) -> None:
-        """Count a step of `p`, and keep the arrays of its state."""
-        state = self.state.setdefault(p, {})
-        if "step" in self.remembered:
-            state["step"] = state.get("step", 0) + 1
-        for name, array in zip(names, states, strict=True):
-            if name is not None:
-                state[name] = array
+        """Count a step of each parameter, and keep the arrays of its state."""
+        for p, names, states in stepped:
+            state = self.state[p]
+            if "step" in self.remembered:
+                state["step"] = state.get("step", 0) + 1
+            for name, array in zip(names, states, strict=True):
+                if name is not None:
+                    state[name] = array
 
 
 def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Array | None) -> Array:

@@ -330,8 +330,9 @@ class _Function:
             return recorder.call_function(function, args, kwargs)
         if len(args) > self.nin:
             args, kwargs = args[: self.nin], {**kwargs, "out": args[self.nin]}
-        out = kwargs.get("out")
-        return recorder.call(function, args, kwargs, () if out is None else (out,))
+        if kwargs.get("out", self) is None:
+            del kwargs["out"]
+        return recorder.call(function, args, kwargs, (kwargs["out"],) if "out" in kwargs else ())
 
     def __getattr__(self, name: str) -> Any:  # np.add.reduce, np.add.at
         method = getattr(self.function, name)
@@ -376,7 +377,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[Any] = []
         self.guards: list[tuple[int, Any, Any, Any]] = []
-        self.numbers: list[tuple[Any, Any, list[Any]]] = []  # of `fresh`
+        self.numbers: list[tuple[Any, ...]] = []  # of `fresh`
         self.arguments: list[tuple[Cell, int]] = []  # numbers among the arguments
         self.outsiders: list[tuple[Tensor, Any, Any]] = []
         self.grads: dict[Tensor, Any] = {}  # those of outside tensors, as they were found
@@ -493,7 +494,10 @@ class Recorder:
             return x, known.place
         if isinstance(x, Tensor):
             array = x._array
-            return self._both(array, reads)
+            if array.place.kind != "outside":
+                return self._both(array, reads)
+            reads.append(array.place)
+            return x, x
         if isinstance(x, _Function):
             return x.function, x.function
         return x, x
@@ -732,13 +736,20 @@ class Recorder:
 
     def fresh(self, function: Any, args: Any) -> Any:
         """See `minigrad.arrays.recording.fresh`."""
-        values = [
-            Number(Cell(float(v), EARLY)) if isinstance(v, int | float) and type(v) is not bool
-            else v
-            for v in function(*args)
+        self.paused = True
+        try:
+            arrays, numbers = function(*args)
+        finally:
+            self.paused = False
+        cells = [
+            Cell(x, EARLY) if isinstance(x, int | float) and type(x) is not bool else x
+            for x in numbers
         ]
-        self.numbers.append((function, args, [v.cell if type(v) is Number else v for v in values]))
-        return tuple(values)
+        self.numbers.append((function, args, list(arrays), list(numbers), cells))
+        return (
+            [x if x is None else self.known(x) or self.know(x, "outside", EARLY) for x in arrays],
+            [Number(x) if type(x) is Cell else x for x in cells],
+        )
 
     # -------------------------------------------------------------- blocks
 
