@@ -33,7 +33,9 @@ class _Here(threading.local):
 here = _Here()
 
 
-def one_call(*changes: str, loose: bool = False) -> Callable[[F], F]:
+def one_call(
+    *changes: str, loose: bool = False, steers: bool = False
+) -> Callable[[F], F]:
     """Mark a function as one entry of a recording: each replay calls it with the same arguments.
 
     Parameters
@@ -43,6 +45,8 @@ def one_call(*changes: str, loose: bool = False) -> Callable[[F], F]:
         None, or tuples and lists of them.
     loose
         whether the shapes of what it returns depend on values.
+    steers
+        whether it changes what `fresh` tells, as a schedule of learning rates does.
     """
 
     def decorate(function: F) -> F:
@@ -54,6 +58,7 @@ def one_call(*changes: str, loose: bool = False) -> Callable[[F], F]:
             recorder = here.recorder
             if recorder is None or recorder.paused:
                 return function(*args, **kwargs)
+            recorder.steered |= steers
             return recorder.one_call(function, args, kwargs, changed, loose)
 
         return call  # type: ignore[return-value]

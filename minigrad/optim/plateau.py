@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays.recording import one_call
 from minigrad.errors.values import told
 from minigrad.optim.arguments import check_number
 from minigrad.optim.optimizer import Optimizer
@@ -89,6 +90,7 @@ class ReduceLROnPlateau(LRScheduler):
         super().__init__(optimizer)
         self.check_groups(self.min_lrs, "values of min_lr")
 
+    @one_call(steers=True)
     def step(self, metrics: Any) -> None:
         """Count one more step (or epoch), after which the metric, a single number, is `metrics`.
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import cos, pi
 from typing import Any
 
+from minigrad.arrays.recording import one_call
 from minigrad.errors.values import told
 from minigrad.optim.arguments import check_kind, check_like, check_names, check_number, plain
 from minigrad.optim.optimizer import Optimizer
@@ -150,6 +151,7 @@ class CountingScheduler(LRScheduler):
         groups = self.optimizer.param_groups
         return [float(group.setdefault("initial_lr", group["lr"])) for group in groups]
 
+    @one_call(steers=True)
     def step(self) -> None:
         """Count one more step (or epoch), and set the learning rates that belong to it."""
         self.set_epoch(self.last_epoch + 1)

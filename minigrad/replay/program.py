@@ -20,7 +20,17 @@ import numpy as np
 from minigrad.arrays import threads
 from minigrad.autograd.node import next_stamp
 from minigrad.autograd.sparse import RowSparse
-from minigrad.replay.recorder import ARRAY, CONSTANT, EARLY, GRAD, Call, Cell, Place, Recorder
+from minigrad.replay.recorder import (
+    ARRAY,
+    CONSTANT,
+    EARLY,
+    GRAD,
+    Call,
+    CaptureError,
+    Cell,
+    Place,
+    Recorder,
+)
 from minigrad.tensor import memory_of, wrap
 
 _ALIGNMENT = 64  # bytes: a line of the processor's cache, and its widest vector
@@ -254,6 +264,8 @@ class Program:
     def _bind_call(self, call: Call) -> Any:
         if call.function == "set grad":
             return self._bind_grad(call)
+        if call.function == "fresh":
+            return self._ask_again, call.args
         args, kwargs = self._real(call.args), self._real(call.kwargs)
         if any(type(x) is Cell for x in _as_list(call.out)):
             return _put, (call.out, call.function, args, kwargs)
@@ -292,17 +304,8 @@ class Program:
                 return False
         for cell, number in recorder.arguments:
             cell.put(arguments[number])
-        for i, (function, args, arrays, numbers, cells) in enumerate(recorder.numbers):
-            new_arrays, new = function(*args)
-            if len(new) != len(numbers) or not all(map(operator.is_, new_arrays, arrays)):
-                return False
-            if new != numbers:
-                for cell, value, before in zip(cells, new, numbers, strict=True):
-                    if type(cell) is Cell:
-                        cell.put(value)
-                    elif value != before:
-                        return False
-                recorder.numbers[i] = (function, args, arrays, new, cells)
+        if not all(map(self._ask, range(len(recorder.numbers)))):
+            return False
         if self.grads:
             self._give_away()
         for array, source in self.inputs:
@@ -316,6 +319,29 @@ class Program:
             _with_cells(function, args, kwargs) == answer
             for function, args, kwargs, answer in self.guards
         )
+
+    def _ask(self, i: int) -> bool:
+        """Ask for numbers from outside; whether they, and the arrays beside them, still fit."""
+        function, args, arrays, numbers, cells = self.recorder.numbers[i]
+        new_arrays, new = function(*args)
+        if len(new) != len(numbers) or not all(map(operator.is_, new_arrays, arrays)):
+            return False
+        if new != numbers:
+            for cell, value, before in zip(cells, new, numbers, strict=True):
+                if type(cell) is Cell:
+                    cell.put(value)
+                elif value != before:
+                    return False
+            self.recorder.numbers[i] = (function, args, arrays, new, cells)
+        return True
+
+    def _ask_again(self, i: int) -> None:
+        """The same in the middle of a step, where it is too late to record anew."""
+        if not self._ask(i):
+            raise CaptureError(
+                "capture: a schedule has changed more than numbers in the middle of a step; call "
+                "schedule.step() after optimizer.step(), or outside the captured function"
+            )
 
     def run(self) -> None:
         """Replay the step."""

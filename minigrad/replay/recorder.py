@@ -385,7 +385,7 @@ class Recorder:
         self.inputs: list[tuple[Place, Any]] = []  # and where each comes from
         self.born: list[Any] = []  # weak references to tensors with a `Recorded`
         self.changed_tensors: dict[Tensor, None] = {}
-        self.paused = False
+        self.paused = self.steered = False
         self.spoilt = ""  # why this recording cannot be used
         self._known: dict[int, Recorded] = {}
         self._keep: list[Any] = []  # so that no id of `_known` is used again
@@ -746,6 +746,10 @@ class Recorder:
             for x in numbers
         ]
         self.numbers.append((function, args, list(arrays), list(numbers), cells))
+        if self.steered:  # ask once more at this place
+            call = Call("fresh", (len(self.numbers) - 1,), {})
+            call.effect = True
+            self.calls.append(call)
         return (
             [x if x is None else self.known(x) or self.know(x, "outside", EARLY) for x in arrays],
             [Number(x) if type(x) is Cell else x for x in cells],
