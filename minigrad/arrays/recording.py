@@ -15,7 +15,9 @@ Outside a recording, each of them does what it would do without the mark.
 from __future__ import annotations
 
 import inspect
+import operator
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -31,6 +33,53 @@ class _Here(threading.local):
 
 
 here = _Here()
+
+
+class Number:
+    """A Python number that may be another one in the next replay.
+
+    It can be an operand of arrays and of other numbers. Whoever asks for its value, as an ``if``
+    does, binds the recording to the answer.
+    """
+
+    __slots__ = ("__weakref__", "cell")
+    __hash__ = object.__hash__
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+        cell.stand = weakref.ref(self)
+
+    def __repr__(self) -> str:
+        return f"Number({self.cell.value!r})"
+
+
+def _operators() -> None:
+    def on_the_left(function: Any) -> Any:
+        def operate(self: Number, *others: Any) -> Any:
+            if any(hasattr(x, "dtype") for x in others):
+                return NotImplemented  # an array's own operator does it
+            return here.recorder.number(function, self, *others)
+
+        return operate
+
+    def on_the_right(function: Any) -> Any:
+        return lambda self, other: here.recorder.number(function, other, self)
+
+    def question(function: Any) -> Any:
+        return lambda self, *others: here.recorder.answer(function, self, *others)
+
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+        setattr(Number, f"__{name}__", on_the_left(getattr(operator, name)))
+        setattr(Number, f"__r{name}__", on_the_right(getattr(operator, name)))
+    for name in ("neg", "pos", "abs"):
+        setattr(Number, f"__{name}__", on_the_left(getattr(operator, name)))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge", "index"):
+        setattr(Number, f"__{name}__", question(getattr(operator, name)))
+    for kind in (bool, float, int, format):
+        setattr(Number, f"__{kind.__name__}__", question(kind))
+
+
+_operators()
 
 
 def one_call(

@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad.arrays.devices import beside, check_current, gpus, place
 from minigrad.arrays.library import FLOAT32, as_array, bare, is_array, on_gpu
+from minigrad.arrays.recording import Number
 from minigrad.tensor import Tensor, wrap
 
 
@@ -29,7 +30,7 @@ def operand(a: Any, others: Iterable[Any] = ()) -> Any:
     others = [x for x in others if isinstance(x, Tensor) or is_array(x)]
     if not others:
         return a if is_array(a) else wrap(place(a))
-    if type(a) in (int, float, bool):
+    if type(a) in (int, float, bool, Number):
         return a
     if not is_array(a):
         return beside(as_array(a), others[0])

@@ -30,6 +30,7 @@ import numpy as np
 
 from minigrad.arrays.devices import check_together, gpus, strays
 from minigrad.arrays.library import FLOAT32, Array, as_array, bare, is_array
+from minigrad.arrays.recording import Number
 from minigrad.autograd.modes import check_forward, modes, watchers
 from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
 from minigrad.autograd.operands import float_dtype, number, operand, own_copy, with_floats
@@ -329,7 +330,7 @@ class Op:
         )
 
 
-NUMBERS = frozenset({float, int, bool, type(None), str, slice})
+NUMBERS = frozenset({float, int, bool, Number, type(None), str, slice})
 """The types of arguments that need no conversion beside a Tensor."""
 
 _REPEATABLE = (ValueError, TypeError, IndexError, np.exceptions.AxisError)

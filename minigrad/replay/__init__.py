@@ -5,6 +5,7 @@ Read `recorder.py` first, then `program.py`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial, update_wrapper
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 from minigrad.arrays import recording
 from minigrad.arrays.library import is_array
 from minigrad.autograd.modes import modes, watchers
-from minigrad.autograd.node import Leaf
+from minigrad.autograd.node import FREED, Leaf, Output
 from minigrad.autograd.sparse import RowSparse
+from minigrad.errors.values import told
 from minigrad.replay.program import Program
 from minigrad.replay.recorder import (
     ARRAY,
@@ -29,6 +31,7 @@ from minigrad.replay.recorder import (
     Recorder,
     Slots,
 )
+from minigrad.replay.watching import Watch
 from minigrad.tensor import Tensor, wrap
 
 __all__ = ["CaptureError", "capture"]
@@ -46,23 +49,36 @@ class Captured:
     """What `capture` gives; it is called like the function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"capture: expected a function, got {told(function)}")
         self.function = function
-        self.programs: dict[Any, list[Any]] = {}
+        self._programs: dict[Any, list[tuple[Program, Any]]] = {}
+        self._recordings, self._reason = 0, ""
         update_wrapper(self, function)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method: `self` is the first argument."""
+        return self if instance is None else partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if recording.here.recorder is not None or (watchers and modes.anomaly):
             return self.function(*args, **kwargs)
         leaves: list[Any] = []
         key = (_key(args, leaves), _key(kwargs, leaves) if kwargs else None, bool(modes.recording))
-        for program, results in self.programs.get(key, ()):
-            if program.ready(leaves):
+        programs = self._programs.get(key, [])
+        for program, results in programs:
+            reason = program.why_not(leaves)
+            if not reason:
                 program.run()
                 return _given(results)
+            self._reason = reason
+        if not programs:
+            self._reason = "the arguments have other shapes, dtypes or values"
         return self._record(key, args, kwargs)
 
     def _record(self, key: Any, args: Any, kwargs: Any) -> Any:
-        recorder = Recorder()
+        objects = [x for x in (*args, *kwargs.values()) if hasattr(x, "__dict__")]
+        watch, recorder = Watch(self.function, objects), Recorder()
         leaves: list[Any] = []
         with Slots(recorder):
             stand_ins = _stand_ins((args, kwargs), recorder, leaves)
@@ -70,21 +86,42 @@ class Captured:
             places: dict[Any, Any] = {}
             form = _form(result, places)
             del result, stand_ins
+        recorder.check_kept()
+        if changed := watch.changed():
+            raise CaptureError(
+                f"capture: the function sets {changed}, which a replay would not do; set it outside "
+                "the captured function, or return the new value"
+            )
         real = _given(form, places)
-        kept = [r() for r in recorder.born if r() is not None]
-        allowed = {id(GRAD.__get__(t)) for t in recorder.set_grads}
-        for tensor in kept:
-            if id(tensor) not in allowed:
-                raise CaptureError(
-                    f"capture: a Tensor ({tensor.dtype} {tensor.shape}) that the function has made "
-                    "is kept outside it; return it as a result, and pass it as an argument to the "
-                    "next call"
-                )
-        del kept
         if not recorder.spoilt:
-            program = Program(recorder, list(places))
-            self.programs.setdefault(key, []).insert(0, (program, form))
+            self._keep(key, Program(recorder, list(places), watch), form, args, kwargs)
         return real
+
+    def _keep(self, key: Any, program: Program, form: Any, *arguments: Any) -> None:
+        self._programs.setdefault(key, []).insert(0, (program, form))
+        self._recordings += 1
+        program.held = arguments if "same" in str(key) else ()  # so that no id is used again
+        kept = [(k, i) for k, some in self._programs.items() for i in range(len(some))]
+        if len(kept) > KEPT:
+            oldest = next(iter(self._programs))
+            self._programs[oldest].pop()
+            if not self._programs[oldest]:
+                del self._programs[oldest]
+        if self._recordings == 2 * KEPT:
+            warnings.warn(
+                f"capture: {getattr(self, '__name__', 'a function')} was recorded "
+                f"{self._recordings} times, the last time because {self._reason}; each recording "
+                "takes longer than the step itself",
+                stacklevel=4,
+            )
+
+    def explain(self) -> str:
+        """What was recorded, in words."""
+        lines = []
+        for some in self._programs.values():
+            for program, _ in some:
+                lines.append(program.explained())
+        return "\n".join(lines)
 
 
 def _key(x: Any, leaves: list[Any]) -> Any:
@@ -96,6 +133,11 @@ def _key(x: Any, leaves: list[Any]) -> Any:
     if isinstance(x, Tensor):
         if isinstance(x._node, Leaf):
             return "same", id(x)
+        if x._node is not None:
+            raise CaptureError(
+                f"capture: an argument ({told(x)}) is on a tape, which a replay could not walk; "
+                "pass x.detach()"
+            )
         leaves.append(x._array)
         return Tensor, x._array.shape, x._array.dtype, x._array.strides
     if kind is float:
@@ -119,8 +161,6 @@ def _stand_ins(x: Any, recorder: Recorder, leaves: list[Any]) -> Any:
     if isinstance(x, Tensor):
         if isinstance(x._node, Leaf):
             return x
-        if x._node is not None:
-            raise CaptureError("capture: an argument is on the tape; pass x.detach()")
         recorded = _input(ARRAY.__get__(x), recorder, len(leaves))
         leaves.append(x)
         return wrap(recorded)
@@ -157,6 +197,12 @@ def _form(x: Any, places: dict[Any, Any]) -> Any:
         array = x._array
         if array.place.kind == "outside":
             return "same", x
+        node = x._node.parents[0] if isinstance(x._node, Output) else x._node
+        if node is not None and node.saved is not FREED:
+            raise CaptureError(
+                f"capture: a result ({told(array)}) is on the tape, which a replay does not build; "
+                "return x.detach(), and call backward() within the captured function"
+            )
         places[array.place] = array.array
         return "tensor", array.place
     if kind is Recorded:

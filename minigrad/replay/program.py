@@ -31,6 +31,7 @@ from minigrad.replay.recorder import (
     Place,
     Recorder,
 )
+from minigrad.replay.watching import Watch
 from minigrad.tensor import memory_of, wrap
 
 _ALIGNMENT = 64  # bytes: a line of the processor's cache, and its widest vector
@@ -47,8 +48,8 @@ class Program:
         the places of what the function gives back.
     """
 
-    def __init__(self, recorder: Recorder, results: Sequence[Any]) -> None:
-        self.recorder = recorder
+    def __init__(self, recorder: Recorder, results: Sequence[Any], watch: Watch) -> None:
+        self.recorder, self.watch = recorder, watch
         self.results = results
         calls = recorder.calls
         self.entries = len(calls)
@@ -188,6 +189,7 @@ class Program:
         for call in self.fixed:
             self._run_once(call)
         self.grads: list[Any] = []
+        self.has_own_errors = False
         self.first_calls = self._bound(self.prelude)
         self.calls = self._bound(self.main)
         for place in self.results:
@@ -197,7 +199,7 @@ class Program:
             for _, function, (args, kwargs), answer in self.recorder.guards
         ]
         self.inputs = [(place.array, source) for place, source in self.recorder.inputs]
-        self.counts: list[Any] | None = None
+        self.counts = self._count()
 
     @property
     def views(self) -> set[Place]:
@@ -242,6 +244,9 @@ class Program:
                 bound = self._bind_call(call)
                 if bound is not None:
                     stack[-1].append(bound)
+            elif call[0] == "errstate":
+                self.has_own_errors = True
+                stack[-1].append((partial(np.seterr, **call[1]), ()))
             elif call[0] == "only if":
                 block: list[Any] = []
                 stack[-1].append((_run_if, (self._real(call[1]), block)))
@@ -288,24 +293,30 @@ class Program:
         (tensor,) = call.args
         gradient = None if call.out is None else wrap(self._real(call.out))
         if gradient is not None:
-            self.grads.append(gradient)
+            self.grads.append((tensor, gradient))
         return GRAD.__set__, (tensor, gradient)
 
     # -------------------------------------------------------------- replaying
 
-    def ready(self, arguments: Sequence[Any]) -> bool:
-        """Take in the arguments; whether all that the recording depends on is as it was then."""
+    def why_not(self, arguments: Sequence[Any]) -> str:
+        """Take in the arguments; why the step must be recorded anew, or an empty string."""
         recorder = self.recorder
-        for tensor, array, node in recorder.outsiders:
-            if ARRAY.__get__(tensor) is not array or tensor._node is not node:
-                return False
+        if changed := self.watch.changed():
+            return f"{changed} is another object"
+        for tensor, array, node, hooks in recorder.outsiders:
+            if ARRAY.__get__(tensor) is not array:
+                return f"the array of a Tensor ({array.dtype} {array.shape}) was replaced"
+            if tensor._node is not node:
+                return f"requires_grad of a Tensor ({array.dtype} {array.shape}) has changed"
+            if node is not None and (tuple(node.hooks) if node.hooks else None) != hooks:
+                return f"the hooks of a Tensor ({array.dtype} {array.shape}) have changed"
         for tensor, gradient in recorder.grads.items():
-            if (tensor.grad is None) is not (gradient is None):
-                return False
+            if (GRAD.__get__(tensor) is None) is not (gradient is None):
+                return f"a .grad is {'there' if gradient is None else 'None'} at the beginning"
         for cell, number in recorder.arguments:
             cell.put(arguments[number])
         if not all(map(self._ask, range(len(recorder.numbers)))):
-            return False
+            return "the options or the state of an optimiser have changed"
         if self.grads:
             self._give_away()
         for array, source in self.inputs:
@@ -315,10 +326,10 @@ class Program:
                 np.copyto(array, source.grad._array)
         for function, args in self.first_calls:
             function(*args)
-        return all(
-            _with_cells(function, args, kwargs) == answer
-            for function, args, kwargs, answer in self.guards
-        )
+        for function, args, kwargs, answer in self.guards:
+            if _with_cells(function, args, kwargs) != answer:
+                return "a value that the function looks at has changed"
+        return ""
 
     def _ask(self, i: int) -> bool:
         """Ask for numbers from outside; whether they, and the arrays beside them, still fit."""
@@ -345,29 +356,30 @@ class Program:
 
     def run(self) -> None:
         """Replay the step."""
-        for function, args in self.calls:
-            function(*args)
+        if self.has_own_errors:
+            with np.errstate():
+                _run(self.calls)
+        else:
+            _run(self.calls)
         if self.recorder.changed_tensors:
             stamp = next_stamp()
             for tensor in self.recorder.changed_tensors:
                 memory_of(tensor).changed = stamp
-        if self.counts is None:
-            self.counts = self._count()
 
     def _count(self) -> list[Any]:
-        """Who refers to the gradients, when nobody outside has kept one."""
+        """How many refer to the gradients, beside the ``.grad`` that they are put into."""
         return [
-            (sys.getrefcount(g), sys.getrefcount(g._array), sys.getrefcount(_owner(g._array)))
-            for g in self.grads
+            (
+                sys.getrefcount(g) - (GRAD.__get__(tensor) is g),
+                sys.getrefcount(ARRAY.__get__(g)),
+                sys.getrefcount(_owner(ARRAY.__get__(g))),
+            )
+            for tensor, g in self.grads
         ]
 
     def _give_away(self) -> None:
         """If somebody keeps a gradient of the last replay, it must not change: use new memory."""
-        if self.counts is not None and any(
-            now > then
-            for nows, thens in zip(self._count(), self.counts, strict=True)
-            for now, then in zip(nows, thens, strict=True)
-        ):
+        if self._count() != self.counts:
             self.bind()
 
 

@@ -12,7 +12,9 @@ known to be the same in each replay (see `Recorder.ask`).
 
 from __future__ import annotations
 
+import gc
 import operator
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,8 @@ import numpy as np
 
 from minigrad.arrays import recording
 from minigrad.arrays.library import StandIn
+from minigrad.arrays.recording import Number
+from minigrad.autograd.node import Leaf
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import calling_line, told
 from minigrad.tensor import Tensor
@@ -73,22 +77,6 @@ class Place:
     def nbytes(self) -> int:
         """Bytes of its elements."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
-
-
-class Number:
-    """A Python number that may be another one in the next replay.
-
-    It can be an operand of arrays and of other numbers. Whoever asks for its value, as an ``if``
-    does, binds the recording to the answer.
-    """
-
-    __slots__ = ("cell",)
-
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
-
-    def __repr__(self) -> str:
-        return f"Number({self.cell.value!r})"
 
 
 class Cell:
@@ -379,7 +367,8 @@ class Recorder:
         self.guards: list[tuple[int, Any, Any, Any]] = []
         self.numbers: list[tuple[Any, ...]] = []  # of `fresh`
         self.arguments: list[tuple[Cell, int]] = []  # numbers among the arguments
-        self.outsiders: list[tuple[Tensor, Any, Any]] = []
+        self.outsiders: list[tuple[Tensor, Any, Any, Any]] = []  # array, node, hooks
+        self.errors = np.geterr()
         self.grads: dict[Tensor, Any] = {}  # those of outside tensors, as they were found
         self.set_grads: dict[Tensor, Any] = {}  # and as they were set
         self.inputs: list[tuple[Place, Any]] = []  # and where each comes from
@@ -462,9 +451,16 @@ class Recorder:
             recorded = self.know(array, "input", EARLY)
             self.inputs.append((recorded.place, owner))
             return recorded
+        node = tensor._node
+        if node is not None and not isinstance(node, Leaf):
+            raise self.error(
+                f"a Tensor ({told(array)}) from outside the captured function is on a tape, which "
+                "a replay could not walk; use x.detach(), or compute it inside"
+            )
         recorded = self.know(array, "outside", EARLY)
         recorded.place.tensor = tensor
-        self.outsiders.append((tensor, array, tensor._node))
+        hooks = None if node is None or not node.hooks else tuple(node.hooks)
+        self.outsiders.append((tensor, array, node, hooks))
         return recorded
 
     # -------------------------------------------------------------- calls
@@ -505,10 +501,9 @@ class Recorder:
     def refuse(self, array: Any) -> NoReturn:
         """Raise the error for a plain array that nobody knows."""
         raise self.error(
-            f"a NumPy array ({told(array)}) takes part that comes from outside the captured "
-            "function, and may be another one in the next step; pass it as an argument of the "
-            "function, or as a Tensor; if it never changes, say so: "
-            "array.flags.writeable = False"
+            f"a NumPy array ({told(array)}) takes part that minigrad has not made, and that may "
+            "be another one in the next step; make it a Tensor outside the captured function, or "
+            "pass it as an argument; if it never changes, say so: array.flags.writeable = False"
         )
 
     def call(self, function: Any, args: Any, kwargs: Any, changed: Sequence[Any] = ()) -> Any:
@@ -541,6 +536,9 @@ class Recorder:
         else:
             call.kwargs = kwargs
             result = function(*real)
+        if (errors := np.geterr()) != self.errors:  # an `np.errstate` begins or ends here
+            self.errors = errors
+            self.calls.append(("errstate", errors))
         call.args = tuple(forms)
         call.depends = self._depends(reads)
         if changed:
@@ -780,6 +778,54 @@ class Recorder:
             function(piece)
         self.calls.append(("end",))
 
+    # -------------------------------------------------------------- at the end
+
+    def check_kept(self) -> None:
+        """Raise if something that was made in the recording is kept outside it."""
+        for collected in (False, True):
+            kept = self._kept()
+            if kept is None:
+                return
+            if not collected:
+                gc.collect()
+        what, advice = kept
+        raise CaptureError(
+            f"capture: the captured function has made {what} that a replay would not make anew; "
+            f"{advice}"
+        )
+
+    def _kept(self) -> tuple[str, str] | None:
+        """What is kept, and what to do instead; None if there is nothing."""
+        back = "return it as a result, and pass it as an argument to the next call"
+        gradients = {id(g) for g in self.set_grads.values()}
+        for reference in self.born:
+            tensor = reference()
+            if tensor is not None and id(tensor) not in gradients:
+                return f"a Tensor ({told(tensor)})", back
+        for call in self.calls:
+            if type(call) is tuple:
+                continue
+            for place in call.out if isinstance(call.out, list) else [call.out]:
+                if place is None or call.function == "set grad":
+                    continue
+                stand = place.stand()
+                if type(stand) is Number:
+                    return "a number", "return it as a result"
+                if stand is not None:
+                    return f"an array ({told(stand)})", back
+        generators = [
+            x
+            for call in self.calls
+            if type(call) is Call and call.effect
+            for x in (*call.args, *call.kwargs.values())
+            if isinstance(x, np.random.Generator)
+        ]
+        for x in generators:
+            uses = 2 * sum(other is x for other in generators)  # in calls, and in this list
+            if sys.getrefcount(x) <= uses + 2:
+                return "a random generator", "make it outside the function, and give it as rng="
+        return None
+
     # -------------------------------------------------------------- gradients
 
     def set_grad(self, tensor: Tensor, gradient: Any) -> None:
@@ -844,39 +890,6 @@ def _arrays_in(x: Any) -> Iterator[Any]:
         yield x._array
     elif x is not None:
         yield x
-
-
-def _numbers_operator(function: Any) -> Any:
-    def operate(self: Number, *others: Any) -> Any:
-        if any(isinstance(x, Recorded | Tensor | np.ndarray) for x in others):
-            return NotImplemented
-        return recording.here.recorder.number(function, self, *others)
-
-    return operate
-
-
-def _numbers_reflected(function: Any) -> Any:
-    def operate(self: Number, other: Any) -> Any:
-        return recording.here.recorder.number(function, other, self)
-
-    return operate
-
-
-def _numbers_question(function: Any) -> Any:
-    return lambda self, *others: recording.here.recorder.answer(function, self, *others)
-
-
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-    _function = getattr(operator, _name)
-    setattr(Number, f"__{_name}__", _numbers_operator(_function))
-    setattr(Number, f"__r{_name}__", _numbers_reflected(_function))
-for _name in ("neg", "pos", "abs"):
-    setattr(Number, f"__{_name}__", _numbers_operator(getattr(operator, _name)))
-for _name in ("eq", "ne", "lt", "le", "gt", "ge", "index"):
-    setattr(Number, f"__{_name}__", _numbers_question(getattr(operator, _name)))
-for _kind in (bool, float, int):
-    setattr(Number, f"__{_kind.__name__}__", _numbers_question(_kind))
-Number.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 # ------------------------------------------------------------------------- the slots of Tensors

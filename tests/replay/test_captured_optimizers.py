@@ -80,7 +80,7 @@ def makes(kind, options, sparse=False, dtype="float32", schedule=None, inside=Fa
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_many_steps(name, dtype):
     captured = compare(makes(*OPTIMIZERS[name], dtype=dtype), lambda i: BATCHES[i % 7], steps=60)
-    assert sum(map(len, captured.programs.values())) <= 3
+    assert sum(map(len, captured._programs.values())) <= 3
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad", "Nesterov"])
@@ -96,4 +96,4 @@ def test_a_learning_rate_that_changes(inside):
     captured = compare(
         makes(*OPTIMIZERS["Adam"], schedule=schedule, inside=inside), lambda i: BATCHES[i % 7], 40
     )
-    assert sum(map(len, captured.programs.values())) == 1
+    assert sum(map(len, captured._programs.values())) == 1

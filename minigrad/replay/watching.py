@@ -1,0 +1,144 @@
+"""What a function reads from elsewhere than its arguments: variables, and attributes of modules.
+
+A replay does not run the function's Python. So if one of these is another object in a later call,
+the step is recorded anew; and a function that sets one of them itself can't be captured.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator, Sequence
+from operator import is_
+from typing import Any
+
+from minigrad.nn.module import Module
+
+_PLAIN = (int, float, bool, str, bytes, type(None))
+_NOT_WATCHED = (types.ModuleType, types.BuiltinFunctionType, type)
+SEVERAL = 64
+"""Up to so many items, a list or dict is watched."""
+
+
+class Watch:
+    """The variables of a function, and what they were when it was made."""
+
+    def __init__(self, function: Any, arguments: Sequence[Any] = ()) -> None:
+        self._dicts: list[tuple[str, Any, list[Any], list[Any]]] = []
+        self._whole: list[tuple[str, Any, int]] = []  # nothing is added to these
+        self._lists: list[tuple[str, Any, list[Any]]] = []
+        self._cells: list[tuple[str, Any, Any]] = []
+        self._seen: dict[int, Any] = {}
+        self._names: set[str] = set()
+        self._function(function)
+        for x in arguments:
+            self._value(type(x).__name__, x)
+
+    def changed(self) -> str:
+        """The name of a variable that is another object than before; empty if there is none."""
+        for name, cell, value in self._cells:
+            if cell.cell_contents is not value and not _equal(cell.cell_contents, value):
+                return name
+        for where, items, keys, values in self._dicts:
+            now = [items.get(key) for key in keys]
+            if not all(map(is_, now, values)):
+                for key, a, b in zip(keys, now, values, strict=True):
+                    if a is not b and not _equal(a, b):
+                        return f"{where}{key}"
+        for where, items, length in self._whole:
+            if len(items) != length:
+                return f"{where}{next(reversed(items), '')}"
+        for where, items, values in self._lists:
+            if len(items) != len(values) or not all(map(is_, items, values)):
+                return where
+        return ""
+
+    # -------------------------------------------------------------- looking around
+
+    def _new(self, x: Any) -> bool:
+        if id(x) in self._seen:
+            return False
+        self._seen[id(x)] = x
+        return True
+
+    def _function(self, f: Any) -> None:
+        if isinstance(f, functools.partial):
+            for x in (f.func, *f.args, *f.keywords.values()):
+                self._value("", x)
+            return
+        if isinstance(f, types.MethodType):
+            self._function(f.__func__)
+            self._value("self", f.__self__)
+            return
+        if not isinstance(f, types.FunctionType):
+            self._value("", f)
+            return
+        if not self._new(f) or f.__module__.partition(".")[0] in ("minigrad", "numpy"):
+            return
+        names = set(_names(f.__code__))
+        self._names |= names
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # it has no value yet
+                continue
+            if not isinstance(value, _NOT_WATCHED):
+                self._cells.append((name, cell, value))
+            self._value(name, value)
+        used = [n for n in sorted(names) if n in f.__globals__]
+        data = [n for n in used if not isinstance(f.__globals__[n], (*_NOT_WATCHED, types.FunctionType))]
+        if data:
+            values = [f.__globals__[n] for n in data]
+            self._dicts.append(("", f.__globals__, data, values))
+        for n in used:
+            self._value(n, f.__globals__[n])
+
+    def _value(self, name: str, x: Any) -> None:
+        """Look into a value: a module of layers, a list, an object of the user's."""
+        if isinstance(x, types.FunctionType | types.MethodType | functools.partial):
+            self._function(x)
+        elif isinstance(x, (*_NOT_WATCHED, *_PLAIN)) or not self._new(x):
+            return
+        elif isinstance(x, Module):
+            self._attributes(name, x, list(vars(x)))
+            self._whole.append((f"{name}.", vars(x), len(vars(x))))
+        elif isinstance(x, list | tuple | dict):
+            if len(x) > SEVERAL:
+                return
+            if isinstance(x, list):
+                self._lists.append((name, x, list(x)))
+            elif isinstance(x, dict):
+                self._dicts.append((f"{name}.", x, list(x), list(x.values())))
+            for item in x.values() if isinstance(x, dict) else x:
+                self._value(name, item)
+        elif _is_users(x):
+            self._attributes(name, x, [n for n in vars(x) if n in self._names])
+            for n in sorted(self._names):
+                method = getattr(type(x), n, None)
+                if isinstance(method, types.FunctionType):
+                    self._function(method)
+            self._attributes(name, x, [n for n in vars(x) if n in self._names])
+
+    def _attributes(self, name: str, x: Any, names: list[str]) -> None:
+        items = vars(x)
+        self._dicts.append((f"{name}.", items, names, [items[n] for n in names]))
+        for n in names:
+            self._value(f"{name}.{n}", items[n])
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The global names and attributes that code uses, and the code inside it."""
+    yield from code.co_names
+    for x in code.co_consts:
+        if isinstance(x, types.CodeType):
+            yield from _names(x)
+
+
+def _is_users(x: Any) -> bool:
+    room = type(x).__module__.partition(".")[0]
+    return hasattr(x, "__dict__") and room not in ("minigrad", "numpy", "cupy", "builtins")
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same; objects are so only if they are one."""
+    return type(a) is type(b) and isinstance(a, _PLAIN) and a == b
