@@ -198,7 +198,9 @@ def _drawn(rng: np.random.Generator, kind: str, dtype: DType, *args: Any) -> Any
 
 def _made(array: Any, device: Device | None, requires_grad: bool) -> Tensor:
     """A Tensor of an array that was made on the CPU, of Python numbers."""
-    return Tensor(constant(array), None, get_default_device() if device is None else device, requires_grad)
+    return Tensor(
+        constant(array), None, get_default_device() if device is None else device, requires_grad
+    )
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:

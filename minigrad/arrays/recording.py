@@ -82,9 +82,7 @@ def _operators() -> None:
 _operators()
 
 
-def one_call(
-    *changes: str, loose: bool = False, steers: bool = False
-) -> Callable[[F], F]:
+def one_call(*changes: str, loose: bool = False, steers: bool = False) -> Callable[[F], F]:
     """Mark a function as one entry of a recording: each replay calls it with the same arguments.
 
     Parameters

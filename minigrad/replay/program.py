@@ -19,18 +19,30 @@ import numpy as np
 
 from minigrad.arrays import threads
 from minigrad.autograd.node import next_stamp
-from minigrad.autograd.sparse import RowSparse
-from minigrad.replay.recorder import (
-    ARRAY,
+from minigrad.replay.binding import (
+    copied,
+    in_place,
+    positional,
+    put,
+    run,
+    run_if,
+    set_sparse,
+    with_arrays,
+    with_cells,
+    with_out,
+)
+from minigrad.replay.places import (
     CONSTANT,
     EARLY,
-    GRAD,
     Call,
     CaptureError,
     Cell,
     Place,
-    Recorder,
+    as_list,
+    places_in,
 )
+from minigrad.replay.recorder import Recorder
+from minigrad.replay.slots import ARRAY, GRAD
 from minigrad.replay.watching import Watch
 from minigrad.tensor import memory_of, wrap
 
@@ -75,9 +87,9 @@ class Program:
 
     def _live(self, calls: list[Any]) -> list[Any]:
         """The calls that are needed, from the last to the first."""
-        needed: set[Any] = {_base(p) for p in self.results}
+        needed: set[Any] = {p.base for p in self.results}
         for _, _, (args, kwargs), _ in self.recorder.guards:
-            needed |= {_base(p) for p in _places((args, kwargs))}
+            needed |= {p.base for p in places_in((args, kwargs))}
         live = []
         for call in reversed(calls):
             if type(call) is tuple:
@@ -85,12 +97,12 @@ class Program:
                     needed.add(call[1].base)
                 live.append(call)
                 continue
-            targets = [_base(p) for p in call.changed] + [
-                c for c in _as_list(call.out) if type(c) is Cell
+            targets = [p.base for p in call.changed] + [
+                c for c in as_list(call.out) if type(c) is Cell
             ]
             if call.effect or any(t in needed or not _in_memory(t) for t in targets):
                 live.append(call)
-                needed.update(_base(p) for p in call.reads)
+                needed.update(p.base for p in call.reads)
                 needed.update(targets)
         return live[::-1]
 
@@ -99,14 +111,14 @@ class Program:
         position = {id(c): i for i, c in enumerate(self.recorder.calls)}
         early: set[int] = set()
         for index, _, form, _ in self.recorder.guards:
-            needed = {_base(p) for p in _places(form)}
+            needed = {p.base for p in places_in(form)}
             for call in reversed(live):
                 if type(call) is tuple or position[id(call)] >= index or call.depends != EARLY:
                     continue
-                targets = {_base(p) for p in call.changed} | set(_as_list(call.out))
+                targets = {p.base for p in call.changed} | set(as_list(call.out))
                 if targets & needed:
                     early.add(id(call))
-                    needed |= {_base(p) for p in call.reads}
+                    needed |= {p.base for p in call.reads}
         return early
 
     # -------------------------------------------------------------- memory
@@ -130,21 +142,23 @@ class Program:
                         shared = []
                 continue
             for place in (*call.reads, *call.changed):
-                base = _base(place)
+                base = place.base
                 if type(base) is Place and _in_memory(base):
                     first.setdefault(base, i)
                     last[base] = i
                     if depth and depth[-1][0] == "share":
                         shared.append(base)
-        kept = {_base(p) for p in self.results}
-        kept |= {c.out.base for c in self.main if type(c) is Call and c.function == "set grad" and c.out}
+        kept = {p.base for p in self.results}
+        kept |= {
+            c.out.base for c in self.main if type(c) is Call and c.function == "set grad" and c.out
+        }
         for call in self.prelude:
-            kept |= {_base(p) for p in (*call.reads, *call.changed)}
+            kept |= {p.base for p in (*call.reads, *call.changed)}
         for base in kept:
             if type(base) is Place and _in_memory(base):
                 first.setdefault(base, 0)
                 last[base] = end
-                if any(base in {_base(p) for p in c.changed} for c in self.prelude):
+                if any(base in {p.base for p in c.changed} for c in self.prelude):
                     first[base] = -1
         for call in self.fixed:
             for place in call.changed:
@@ -249,11 +263,11 @@ class Program:
                 stack[-1].append((partial(np.seterr, **call[1]), ()))
             elif call[0] == "only if":
                 block: list[Any] = []
-                stack[-1].append((_run_if, (self._real(call[1]), block)))
+                stack[-1].append((run_if, (self._real(call[1]), block)))
                 stack.append(block)
             elif call[0] == "share":
                 pieces: list[Any] = []
-                stack[-1].append((threads.share, (_run, pieces)))
+                stack[-1].append((threads.share, (run, pieces)))
                 stack += [pieces, []]  # the second is dropped by the first piece
             elif call[0] == "piece":
                 stack.pop()
@@ -272,24 +286,24 @@ class Program:
         if call.function == "fresh":
             return self._ask_again, call.args
         args, kwargs = self._real(call.args), self._real(call.kwargs)
-        if any(type(x) is Cell for x in _as_list(call.out)):
-            return _put, (call.out, call.function, args, kwargs)
+        if any(type(x) is Cell for x in as_list(call.out)):
+            return put, (call.out, call.function, args, kwargs)
         function = call.function
         if isinstance(function, np.ufunc) and any(type(x) is Cell for x in args):
-            args = _with_arrays(function, args)
-        if any(type(x) is Cell for x in _places((args, kwargs))):
-            function, args, kwargs = _with_cells, (function, args, kwargs), {}
+            args = with_arrays(function, args)
+        if any(type(x) is Cell for x in places_in((args, kwargs))):
+            function, args, kwargs = with_cells, (function, args, kwargs), {}
         if call.effect or isinstance(call.out, list):
             if call.out is None:
-                return _positional(function, args, kwargs)
-            return _copied, (function, args, kwargs, self._real(call.out))
+                return positional(function, args, kwargs)
+            return copied, (function, args, kwargs, self._real(call.out))
         if call.out is None:
-            return _in_place(function, args, kwargs)
-        return _with_out(function, args, kwargs, self._real(call.out))
+            return in_place(function, args, kwargs)
+        return with_out(function, args, kwargs, self._real(call.out))
 
     def _bind_grad(self, call: Call) -> Any:
         if len(call.args) > 1:
-            return _set_sparse, call.args
+            return set_sparse, call.args
         (tensor,) = call.args
         gradient = None if call.out is None else wrap(self._real(call.out))
         if gradient is not None:
@@ -327,7 +341,7 @@ class Program:
         for function, args in self.first_calls:
             function(*args)
         for function, args, kwargs, answer in self.guards:
-            if _with_cells(function, args, kwargs) != answer:
+            if with_cells(function, args, kwargs) != answer:
                 return "a value that the function looks at has changed"
         return ""
 
@@ -358,9 +372,9 @@ class Program:
         """Replay the step."""
         if self.has_own_errors:
             with np.errstate():
-                _run(self.calls)
+                run(self.calls)
         else:
-            _run(self.calls)
+            run(self.calls)
         if self.recorder.changed_tensors:
             stamp = next_stamp()
             for tensor in self.recorder.changed_tensors:
@@ -383,169 +397,7 @@ class Program:
             self.bind()
 
 
-# ---------------------------------------------------------------- functions with their arguments
-
-
-def _run(calls: Sequence[Any]) -> None:
-    for function, args in calls:
-        function(*args)
-
-
-def _run_if(condition: Any, calls: Sequence[Any]) -> None:
-    if condition:
-        _run(calls)
-
-
-def _put(cells: Any, function: Any, args: Any, kwargs: Any) -> None:
-    """Call a function, and keep its result, or its results, in cells."""
-    result = _with_cells(function, args, kwargs)
-    if type(cells) is Cell:
-        cells.put(result)
-    else:
-        for cell, made in zip(cells, result, strict=True):
-            cell.put(made)
-
-
-def _with_cells(function: Any, args: Any, kwargs: Any) -> Any:
-    return function(*_filled(args), **_filled(kwargs))
-
-
-def _filled(form: Any) -> Any:
-    """Nested arguments with what is in the cells."""
-    kind = type(form)
-    if kind is Cell:
-        return form.value
-    if kind in (tuple, list):
-        return kind([_filled(x) for x in form])
-    if kind is dict:
-        return {name: _filled(x) for name, x in form.items()}
-    return form
-
-
-def _set_sparse(tensor: Any, rows: Cell, values: Cell, shape: tuple[int, int]) -> None:
-    gradient: RowSparse = object.__new__(RowSparse)
-    gradient.rows, gradient.values, gradient.shape = rows.value, values.value, shape
-    GRAD.__set__(tensor, gradient)
-
-
-def _with_arrays(ufunc: Any, args: Sequence[Any]) -> tuple[Any, ...]:
-    """The arguments with arrays of the right dtype in place of numbers."""
-    kinds = [
-        x.dtype if hasattr(x, "dtype") else type(x.value if type(x) is Cell else x) for x in args
-    ]
-    dtypes = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
-    result = []
-    for x, dtype in zip(args, dtypes, strict=False):
-        if type(x) is Cell:
-            if dtype not in x.arrays:
-                x.arrays[dtype] = np.array(x.value, dtype)
-            x = x.arrays[dtype]
-        result.append(x)
-    return tuple(result)
-
-
-def _positional(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    if kwargs:
-        return partial(function, *args, **kwargs), ()
-    return function, tuple(args)
-
-
-def _copied(function: Any, args: Any, kwargs: Any, out: Any) -> None:
-    """Call a function that has no `out`, and put its result into place."""
-    result = function(*args, **kwargs)
-    for place, made in zip(_as_list(out), _as_list(result), strict=True):
-        if place is None:
-            continue
-        if made.shape != place.shape:
-            raise ValueError(
-                f"capture: {function} gave an array of shape {made.shape}, and when it was "
-                f"recorded {place.shape}"
-            )
-        place[...] = made
-
-
-_REDUCTIONS = {
-    np.ndarray.sum: np.add.reduce,
-    np.ndarray.prod: np.multiply.reduce,
-    np.ndarray.max: np.maximum.reduce,
-    np.ndarray.min: np.minimum.reduce,
-}
-_OF_SUMS, _OF_EXTREMES = ("axis", "dtype", "out", "keepdims"), ("axis", "out", "keepdims")
-_FILLS = {"zeros": 0, "zeros_like": 0, "ones": 1, "ones_like": 1}
-_HAVE_OUT = {"dot", "mean", "cumsum", "cumprod", "argmax", "argmin", "round", "clip", "var", "std",
-             "trace", "all", "any", "concatenate", "stack", "sum", "prod", "max", "min", "einsum",
-             "amax", "amin"}  # fmt: skip
-
-
-def _with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
-    """A call whose result goes into `out`; None if there is nothing to do."""
-    name = getattr(function, "__name__", "")
-    if isinstance(function, np.ufunc):
-        return _ufunc(function, args, out, kwargs)
-    if name == "reduce" or function in _REDUCTIONS:
-        names = _OF_EXTREMES if name in ("max", "min") else _OF_SUMS
-        given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
-        axis = given.get("axis", 0 if name == "reduce" else None)
-        rest = {n: x for n, x in given.items() if n in ("initial", "where")}
-        first = (args[0], axis, given.get("dtype"), out, given.get("keepdims", False))
-        return _positional(_REDUCTIONS.get(function, function), first, rest)
-    if name in ("accumulate", "reduceat"):
-        return _positional(function, args, {**kwargs, "out": out})
-    if name == "copy":
-        return np.copyto, (out, args[0])
-    if name == "astype":
-        return np.copyto, (out, args[0], "unsafe")
-    if name in _FILLS:
-        return out.fill, (_FILLS[name],)
-    if name.startswith("empty"):
-        return None
-    if name in ("full", "full_like") and not hasattr(args[1], "shape"):
-        return out.fill, (args[1],)
-    if name == "dot" and not kwargs and hasattr(args[0], "dot"):
-        return args[0].dot, (args[1], out)
-    if name == "take" and (args[3:4] == ("clip",) or kwargs.get("mode") == "clip"):
-        options = {"out": out, **kwargs}
-        return _positional(function, args, options) if len(args) < 3 else (
-            args[0].take, (args[1], args[2], out, "clip")
-        )  # fmt: skip
-    if name in _HAVE_OUT:
-        return _positional(function, args, {**kwargs, "out": out})
-    return _copied, (function, args, kwargs, out)
-
-
-def _ufunc(ufunc: Any, args: Any, out: Any, kwargs: Any) -> Any:
-    if ufunc in (np.maximum, np.minimum):  # NumPy warns of a third argument without a name
-        return _positional(ufunc, args, {**kwargs, "out": out})
-    return _positional(ufunc, (*args, out), kwargs)
-
-
-def _in_place(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """A call that changes one of its arguments, or writes into its `out`."""
-    if isinstance(function, np.ufunc) and "out" in kwargs:
-        rest = {name: x for name, x in kwargs.items() if name != "out"}
-        return _ufunc(function, args, kwargs["out"], rest)
-    if function is operator.setitem:
-        target, index, value = args
-        if _is_basic(index):
-            parts = index if type(index) is tuple else (index,)
-            view = target[(*parts, ...)] if ... not in [p for p in parts if p is ...] else target[parts]
-            return np.copyto, (view, value, "unsafe")
-        return target.__setitem__, (index, value)
-    if getattr(function, "__name__", "") == "dot" and len(args) == 3:
-        return args[0].dot, args[1:]
-    return _positional(function, args, kwargs)
-
-
-def _is_basic(index: Any) -> bool:
-    parts = index if type(index) is tuple else (index,)
-    return all(type(part) in (int, slice, type(None), type(...)) for part in parts)
-
-
 # ------------------------------------------------------------------------------- places and memory
-
-
-def _base(x: Any) -> Any:
-    return x.base if type(x) is Place else x
 
 
 def _in_memory(x: Any) -> bool:
@@ -555,21 +407,6 @@ def _in_memory(x: Any) -> bool:
 
 def _lasting(base: Place) -> bool:
     return base.kind == "memory" and base.depends == CONSTANT
-
-
-def _as_list(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, list | tuple) else [] if x is None else [x]
-
-
-def _places(form: Any) -> list[Any]:
-    """The places and cells in nested arguments."""
-    if type(form) in (Place, Cell):
-        return [form]
-    if type(form) in (tuple, list):
-        return [p for x in form for p in _places(x)]
-    if type(form) is dict:
-        return [p for x in form.values() for p in _places(x)]
-    return []
 
 
 def _extent(place: Place) -> int:

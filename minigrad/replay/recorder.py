@@ -1,13 +1,8 @@
 """What writes down the calls on arrays, while a function runs once as it always does.
 
 While it records, `array_module` gives the recorder's library, and arrays are `Recorded`: each
-stands for a real array, and each call on it runs and is written down. A `Place` says where the
-array will be in a replay: in memory that is planned later, in an array from outside such as a
-weight, or in a view of another place.
-
-A recorded array gives its values to nobody but the recorder, so nothing escapes: NumPy's functions
-are written down too, and what would read the values into Python is an error, unless the answer is
-known to be the same in each replay (see `Recorder.ask`).
+stands for a real array, and each call on it runs and is written down, with a `Place` for each array:
+this says where the array will be in a replay.
 """
 
 from __future__ import annotations
@@ -15,7 +10,6 @@ from __future__ import annotations
 import gc
 import operator
 import sys
-import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,323 +18,22 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minigrad.arrays import recording
-from minigrad.arrays.library import StandIn
 from minigrad.arrays.recording import Number
 from minigrad.autograd.node import Leaf
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import calling_line, told
-from minigrad.tensor import Tensor
-
-CONSTANT, EARLY, LATE = range(3)
-"""What an array depends on: on nothing; on arguments and arrays from outside as they are when a
-replay begins; or also on what the step has computed or changed."""
-
-
-class CaptureError(RuntimeError):
-    """A step did something that a replay could not repeat; the text says what to do instead."""
-
-
-class Place:
-    """Where an array is in a replay.
-
-    Attributes
-    ----------
-    base
-        the place whose memory it lies in: itself, unless it is a view.
-    source
-        how a view is made: a function and its arguments, with places for arrays; else None.
-    array
-        the real array: of an array from outside, while recording; of all others, once memory is
-        planned.
-    depends
-        CONSTANT, EARLY or LATE, at this moment of the recording.
-    """
-
-    __slots__ = (
-        "__weakref__", "array", "base", "depends", "dtype", "first", "kind", "last", "shape",
-        "simple", "source", "stand", "strides", "tensor", "writes",
-    )  # fmt: skip
-
-    def __init__(self, array: Any, kind: str, depends: int, base: Place | None = None) -> None:
-        self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
-        self.kind = kind  # "memory", "outside", "input", "view", "constant"
-        self.base = self if base is None else base
-        self.depends = depends
-        self.source: Any = None
-        self.array: Any = None
-        self.tensor: Any = None  # whose array it is, of an array from outside
-        self.writes, self.simple = 0, True  # how often it is written; whether at most once, as all
-        self.stand: Any = lambda: None  # what it is computed from
-        self.first = self.last = -1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its elements."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
-
-
-class Cell:
-    """What each replay puts something into: a `Number`, or an array whose shape is not known before.
-
-    `arrays` are a number's copies for the functions of the array library.
-    """
-
-    __slots__ = ("arrays", "base", "depends", "simple", "stand", "value", "writes")
-    kind, tensor = "cell", None
-
-    def __init__(self, value: Any, depends: int) -> None:
-        self.value, self.depends = value, depends
-        self.base, self.simple, self.writes, self.stand = self, True, 0, lambda: None
-        self.arrays: dict[Any, Any] = {}
-
-    def put(self, value: Any) -> None:
-        """Set the number, for this replay."""
-        self.value = value
-        for array in self.arrays.values():
-            array[()] = value
-
-
-class Call:
-    """An entry of a recording: a call of a function, with places in place of arrays."""
-
-    __slots__ = ("args", "changed", "depends", "effect", "function", "kwargs", "line", "out", "reads")
-
-    def __init__(self, function: Any, args: Any, kwargs: Any) -> None:
-        self.function, self.args, self.kwargs = function, args, kwargs
-        self.reads: list[Place] = []
-        self.changed: list[Place] = []  # in place, `out` included
-        self.out: Any = None  # the place, cell or list of them that takes the result
-        self.effect = False  # whether it must be called even if nobody uses its result
-        self.depends = LATE
-        self.line = ""
-
-
-# -------------------------------------------------------------------- arrays that are written down
-
-
-class Recorded(StandIn):
-    """Stands for the real `array`; each call on it runs, and is written down."""
-
-    __slots__ = ("__weakref__", "array", "place", "recorder")
-    __hash__ = object.__hash__
-    __array_priority__ = 1000
-
-    def __init__(self, array: Any, place: Place, recorder: Recorder) -> None:
-        self.array, self.place, self.recorder = array, place, recorder
-
-    shape = property(lambda self: self.array.shape)
-    dtype = property(lambda self: self.array.dtype)
-    ndim = property(lambda self: self.array.ndim)
-    size = property(lambda self: self.array.size)
-    nbytes = property(lambda self: self.array.nbytes)
-    itemsize = property(lambda self: self.array.itemsize)
-    strides = property(lambda self: self.array.strides)
-    flags = property(lambda self: self.array.flags)
-    device = property(lambda self: self.array.device)
-    on_gpu = property(lambda self: type(self.array) is not np.ndarray)
-    library = property(lambda self: self.recorder.library_of(self.recorder.module_of(self.array)))
-    T = property(lambda self: self.transpose())
-    mT = property(lambda self: self.swapaxes(-1, -2))  # noqa: N815 (as in NumPy)
-
-    def known_to_be(self, value: float) -> bool:
-        """See `StandIn`."""
-        return self.place.base.depends == CONSTANT and bool(self.array == value)
-
-    @property
-    def base(self) -> Any:
-        """What stands for the array of which this is a view; None if it is no view."""
-        place = self.place
-        return None if place.kind != "view" else self.recorder.standing_for(place.base)
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __iter__(self) -> Iterator[Recorded]:
-        return (self[i] for i in range(len(self.array)))
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.recorder.call(operator.getitem, (self, index), {})
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self.recorder.call(operator.setitem, (self, index, value), {}, changed=(self,))
-
-    def __bool__(self) -> bool:
-        return bool(self.recorder.ask(bool, self))
-
-    def __int__(self) -> int:
-        return int(self.recorder.ask(int, self))
-
-    def __index__(self) -> int:
-        return int(self.recorder.ask(operator.index, self))
-
-    def __float__(self) -> float:
-        return float(self.recorder.ask(float, self))
-
-    def tolist(self) -> Any:
-        """The values, which a replay must find again."""
-        return self.recorder.ask(type(self.array).tolist, self)
-
-    def item(self) -> Any:
-        """The single element, as a `Number`."""
-        return self.recorder.item(self)
-
-    def __repr__(self) -> str:
-        return f"Recorded({self.dtype} {self.shape})"
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        function = ufunc if method == "__call__" else getattr(ufunc, method)
-        changed: Sequence[Any] = ()
-        if method == "at":
-            changed = inputs[:1]
-        elif "out" in options:
-            outs = options["out"] if isinstance(options["out"], tuple) else (options["out"],)
-            changed = [x for x in outs if x is not None]
-            options["out"] = outs if len(outs) > 1 else outs[0]
-        return self.recorder.call(function, inputs, options, changed)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return self.recorder.call_function(function, args, kwargs)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        raise self.recorder.error(
-            f"an array ({self.dtype} {self.shape}) was handed to a function that reads its values "
-            "past minigrad; use minigrad's ops or NumPy's functions, or call it outside the "
-            "captured function"
-        )
-
-
-def _operator(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (self, other), {})
-
-
-def _reflected(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (other, self), {})
-
-
-def _in_place(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (self, other), {"out": self}, (self,))
-
-
-def _unary(ufunc: Any) -> Any:
-    return lambda self: self.recorder.call(ufunc, (self,), {})
-
-
-def _method(name: str) -> Any:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.recorder.call_method(name, self, args, kwargs)
-
-    return method
-
-
-OPERATORS = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
-    "floordiv": np.floor_divide, "mod": np.remainder, "matmul": np.matmul, "and": np.bitwise_and,
-    "or": np.bitwise_or, "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift,
-}  # fmt: skip
-COMPARISONS = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal,
-    "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
-UNARY = {
-    "neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert,
-}  # fmt: skip
-for _name, _ufunc in OPERATORS.items():
-    setattr(Recorded, f"__{_name}__", _operator(_ufunc))
-    setattr(Recorded, f"__r{_name}__", _reflected(_ufunc))
-    setattr(Recorded, f"__i{_name}__", _in_place(_ufunc))
-for _name, _ufunc in COMPARISONS.items():
-    setattr(Recorded, f"__{_name}__", _operator(_ufunc))
-for _name, _ufunc in UNARY.items():
-    setattr(Recorded, f"__{_name}__", _unary(_ufunc))
-# a power by a Python number has ways of its own in NumPy
-Recorded.__pow__ = _operator(operator.pow)  # type: ignore[attr-defined]
-Recorded.__rpow__ = _reflected(operator.pow)  # type: ignore[attr-defined]
-Recorded.__ipow__ = lambda self, other: self.recorder.call(  # type: ignore[attr-defined]
-    operator.ipow, (self, other), {}, (self,)
+from minigrad.replay.places import CONSTANT, EARLY, LATE, Call, CaptureError, Cell, Place
+from minigrad.replay.recorded import (
+    ABOUT_TYPES,
+    CHANGED_FIRST,
+    LIKE,
+    OUT_AT,
+    UNKNOWN_SHAPE,
+    Function,
+    Library,
+    Recorded,
 )
-
-METHODS = (
-    "all any argmax argmin argpartition argsort astype choose clip compress conj copy cumprod "
-    "cumsum diagonal dot fill flatten max mean min nonzero partition prod put ravel repeat reshape "
-    "round searchsorted sort squeeze std sum swapaxes take trace transpose var view"
-).split()
-for _name in METHODS:
-    setattr(Recorded, _name, _method(_name))
-
-CHANGED_FIRST = {"fill", "sort", "partition", "put", "copyto", "put_along_axis", "fill_diagonal",
-                 "place", "putmask"}  # fmt: skip
-"""The functions and methods that change their first argument in place."""
-
-OUT_AT = {"dot": 2, "take": 3, "sum": 3, "prod": 3, "max": 2, "min": 2, "all": 2, "any": 2,
-          "mean": 3, "cumsum": 3, "cumprod": 3, "argmax": 2, "argmin": 2, "round": 2, "clip": 3,
-          "var": 3, "std": 3, "trace": 5, "choose": 2, "compress": 3}  # fmt: skip
-"""Where `out` stands among the arguments of methods and of functions of the same name."""
-
-UNKNOWN_SHAPE = {"nonzero", "flatnonzero", "argwhere", "unique", "extract", "compress", "where"}
-"""The functions whose result may have a shape that depends on values."""
-
-ABOUT_TYPES = {"shape", "ndim", "size", "result_type", "can_cast", "iterable", "iscomplexobj",
-               "may_share_memory", "shares_memory", "isrealobj", "broadcast_shapes",
-               "min_scalar_type", "common_type"}  # fmt: skip
-"""The functions whose result does not depend on values."""
-LIKE = {"zeros_like", "ones_like", "empty_like", "full_like"}
-"""The functions to which the values of their first argument do not matter."""
-
-
-class Library:
-    """Stands for an array library: its functions, each of which is written down when called."""
-
-    def __init__(self, module: Any, recorder: Recorder) -> None:
-        self._module, self._recorder = module, recorder
-        self.ndarray = Recorded
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._module, name)
-        if isinstance(value, type) or not callable(value):
-            return value
-        made = _Function(value, name, self._recorder)
-        setattr(self, name, made)
-        return made
-
-
-class _Function:
-    """A function of the array library, written down when called; of a ufunc, also its methods."""
-
-    def __init__(self, function: Any, name: str, recorder: Recorder) -> None:
-        self.function, self.name, self.recorder = function, name, recorder
-        self.nin = getattr(function, "nin", None)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        recorder, function = self.recorder, self.function
-        if recorder.paused:
-            return function(*args, **kwargs)
-        if self.nin is None:
-            return recorder.call_function(function, args, kwargs)
-        if len(args) > self.nin:
-            args, kwargs = args[: self.nin], {**kwargs, "out": args[self.nin]}
-        if kwargs.get("out", self) is None:
-            del kwargs["out"]
-        return recorder.call(function, args, kwargs, (kwargs["out"],) if "out" in kwargs else ())
-
-    def __getattr__(self, name: str) -> Any:  # np.add.reduce, np.add.at
-        method = getattr(self.function, name)
-
-        def call(x: Any, *args: Any, **kwargs: Any) -> Any:
-            changed = [x] if name == "at" else []
-            if name == "reduce":
-                kwargs, args = {**dict(zip(_OF_REDUCE, args, strict=False)), **kwargs}, ()
-            if kwargs.get("out") is not None:
-                changed = [kwargs["out"]]
-            return self.recorder.call(method, (x, *args), kwargs, changed)
-
-        return call
-
-
-_OF_REDUCE = ("axis", "dtype", "out", "keepdims", "initial", "where")
-
-
-# ------------------------------------------------------------------------------- what writes down
-
+from minigrad.tensor import Tensor
 
 _PLAIN = frozenset(
     {int, float, bool, str, type(None), type(...), slice, np.dtype, type, complex, np.ufunc}
@@ -494,7 +187,7 @@ class Recorder:
                 return self._both(array, reads)
             reads.append(array.place)
             return x, x
-        if isinstance(x, _Function):
+        if isinstance(x, Function):
             return x.function, x.function
         return x, x
 
@@ -509,7 +202,9 @@ class Recorder:
     def call(self, function: Any, args: Any, kwargs: Any, changed: Sequence[Any] = ()) -> Any:
         """Call a function of arrays, and write it down; what it gives stands for its result."""
         if self.paused:
-            raise self.error(f"a recorded array is used inside a call that is one entry: {function}")
+            raise self.error(
+                f"a recorded array is used inside a call that is one entry: {function}"
+            )
         if recording.here.recorder is not self:
             raise CaptureError(
                 "capture: an array of a captured function is used after the function has ended; "
@@ -582,9 +277,7 @@ class Recorder:
 
     def _simple(self, reads: list[Any], other_than: Any = None) -> bool:
         """Whether these are written at most once."""
-        return all(
-            type(p) is Cell or p.base is other_than or p.base.simple for p in reads
-        )
+        return all(type(p) is Cell or p.base is other_than or p.base.simple for p in reads)
 
     def _results(self, call: Call, result: Any, loose: bool) -> Any:
         if isinstance(result, tuple | list):
@@ -890,84 +583,3 @@ def _arrays_in(x: Any) -> Iterator[Any]:
         yield x._array
     elif x is not None:
         yield x
-
-
-# ------------------------------------------------------------------------- the slots of Tensors
-
-
-ARRAY, GRAD = Tensor.__dict__["_array"], Tensor.__dict__["grad"]
-
-
-class Slots:
-    """Within it, what is read from and written to Tensors in this thread goes through `recorder`."""
-
-    _lock = threading.Lock()
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        recording.here.recorder = self.recorder
-        Tensor._array = _ArraySlot()  # type: ignore[assignment]
-        Tensor.grad = _GradSlot()
-
-    def __exit__(self, *error: object) -> None:
-        Tensor._array, Tensor.grad = ARRAY, GRAD
-        recording.here.recorder = None
-        self._lock.release()
-        for reference in self.recorder.born:
-            tensor = reference()
-            if tensor is not None and type(tensor._array) is Recorded:
-                tensor._array = tensor._array.array
-        for gradient in self.recorder.set_grads.values():
-            if isinstance(gradient, RowSparse):
-                gradient.rows, gradient.values = gradient.rows.array, gradient.values.array
-
-
-class _ArraySlot:
-    """Stands in for the slot `Tensor._array`."""
-
-    def __get__(self, tensor: Any, kind: Any = None) -> Any:
-        array = ARRAY.__get__(tensor)
-        recorder = recording.here.recorder
-        if recorder is None:
-            return array
-        if type(array) is Recorded:
-            return array.array if recorder.paused else array
-        return array if recorder.paused else recorder.of_tensor(tensor, array)
-
-    def __set__(self, tensor: Any, array: Any) -> None:
-        recorder = recording.here.recorder
-        if recorder is not None and not recorder.paused:
-            if type(array) is Recorded:
-                recorder.born.append(weakref.ref(tensor))
-            elif isinstance(array, np.ndarray) and recorder.known(array) is None:
-                recorder.refuse(array)
-        ARRAY.__set__(tensor, array)
-
-
-class _GradSlot:
-    """Stands in for the slot `Tensor.grad`."""
-
-    def __get__(self, tensor: Any, kind: Any = None) -> Any:
-        gradient = GRAD.__get__(tensor)
-        recorder = recording.here.recorder
-        if recorder is not None and not recorder.paused and not _is_born(tensor):
-            if tensor not in recorder.set_grads:
-                recorder.grads.setdefault(tensor, gradient)
-        return gradient
-
-    def __set__(self, tensor: Any, gradient: Any) -> None:
-        recorder = recording.here.recorder
-        if recorder is not None and not recorder.paused and not _is_born(tensor):
-            recorder.set_grad(tensor, gradient)
-        GRAD.__set__(tensor, gradient)
-
-
-def _is_born(tensor: Any) -> bool:
-    """Whether the tensor was made in the recording."""
-    try:
-        return type(ARRAY.__get__(tensor)) is Recorded
-    except AttributeError:  # it is being made
-        return True

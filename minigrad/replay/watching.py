@@ -86,7 +86,9 @@ class Watch:
                 self._cells.append((name, cell, value))
             self._value(name, value)
         used = [n for n in sorted(names) if n in f.__globals__]
-        data = [n for n in used if not isinstance(f.__globals__[n], (*_NOT_WATCHED, types.FunctionType))]
+        data = [
+            n for n in used if not isinstance(f.__globals__[n], (*_NOT_WATCHED, types.FunctionType))
+        ]
         if data:
             values = [f.__globals__[n] for n in data]
             self._dicts.append(("", f.__globals__, data, values))

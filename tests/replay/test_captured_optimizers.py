@@ -30,7 +30,10 @@ OPTIMIZERS = {
 }
 RNG = np.random.default_rng(5)
 BATCHES = [
-    (mg.tensor(RNG.integers(0, 9, (6, 3)), dtype=int), mg.tensor(RNG.integers(0, 9, (6, 3)), dtype=int))
+    (
+        mg.tensor(RNG.integers(0, 9, (6, 3)), dtype=int),
+        mg.tensor(RNG.integers(0, 9, (6, 3)), dtype=int),
+    )
     for _ in range(7)
 ]
 

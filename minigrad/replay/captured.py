@@ -1,0 +1,235 @@
+"""`capture`: a function that is recorded at its first call, and replayed at later ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from typing import Any
+
+import numpy as np
+
+from minigrad.arrays import recording
+from minigrad.arrays.library import is_array
+from minigrad.arrays.recording import Number
+from minigrad.autograd.modes import modes, watchers
+from minigrad.autograd.node import FREED, Leaf, Output
+from minigrad.autograd.sparse import RowSparse
+from minigrad.errors.values import told
+from minigrad.replay.places import EARLY, CaptureError, Cell
+from minigrad.replay.program import Program
+from minigrad.replay.recorded import Recorded
+from minigrad.replay.recorder import Recorder
+from minigrad.replay.slots import ARRAY, Slots
+from minigrad.replay.watching import Watch
+from minigrad.tensor import Tensor, wrap
+
+KEPT = 8
+"""How many recordings of one function are kept, for arguments of other shapes."""
+
+
+def capture(function: Callable[..., Any]) -> Captured:
+    """A function that is recorded at its first call, and replayed at later ones."""
+    return Captured(function)
+
+
+class Captured:
+    """What `capture` gives; it is called like the function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"capture: expected a function, got {told(function)}")
+        self.function = function
+        self._programs: dict[Any, list[tuple[Program, Any]]] = {}
+        self._recordings, self._reason = 0, ""
+        update_wrapper(self, function)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method: `self` is the first argument."""
+        return self if instance is None else partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if recording.here.recorder is not None or (watchers and modes.anomaly):
+            return self.function(*args, **kwargs)
+        leaves: list[Any] = []
+        key = (_key(args, leaves), _key(kwargs, leaves) if kwargs else None, bool(modes.recording))
+        programs = self._programs.get(key, [])
+        for program, results in programs:
+            reason = program.why_not(leaves)
+            if not reason:
+                program.run()
+                return _given(results)
+            self._reason = reason
+        if not programs:
+            self._reason = "the arguments have other shapes, dtypes or values"
+        return self._record(key, args, kwargs)
+
+    def _record(self, key: Any, args: Any, kwargs: Any) -> Any:
+        objects = [x for x in (*args, *kwargs.values()) if hasattr(x, "__dict__")]
+        watch, recorder = Watch(self.function, objects), Recorder()
+        leaves: list[Any] = []
+        with Slots(recorder):
+            stand_ins = _stand_ins((args, kwargs), recorder, leaves)
+            result = self.function(*stand_ins[0], **stand_ins[1])
+            places: dict[Any, Any] = {}
+            form = _form(result, places)
+            del result, stand_ins
+        recorder.check_kept()
+        if changed := watch.changed():
+            raise CaptureError(
+                f"capture: the function sets {changed}, which a replay would not do; set it outside "
+                "the captured function, or return the new value"
+            )
+        real = _given(form, places)
+        if not recorder.spoilt:
+            self._keep(key, Program(recorder, list(places), watch), form, args, kwargs)
+        return real
+
+    def _keep(self, key: Any, program: Program, form: Any, *arguments: Any) -> None:
+        self._programs.setdefault(key, []).insert(0, (program, form))
+        self._recordings += 1
+        program.held = arguments if "same" in str(key) else ()  # so that no id is used again
+        kept = [(k, i) for k, some in self._programs.items() for i in range(len(some))]
+        if len(kept) > KEPT:
+            oldest = next(iter(self._programs))
+            self._programs[oldest].pop()
+            if not self._programs[oldest]:
+                del self._programs[oldest]
+        if self._recordings == 2 * KEPT:
+            warnings.warn(
+                f"capture: {getattr(self, '__name__', 'a function')} was recorded "
+                f"{self._recordings} times, the last time because {self._reason}; each recording "
+                "takes longer than the step itself",
+                stacklevel=4,
+            )
+
+    def explain(self) -> str:
+        """What was recorded, in words."""
+        lines = []
+        for some in self._programs.values():
+            for program, _ in some:
+                lines.append(program.explained())
+        return "\n".join(lines)
+
+
+def _key(x: Any, leaves: list[Any]) -> Any:
+    """What a recording is made for: the structure, shapes and dtypes of arguments."""
+    kind = type(x)
+    if kind is np.ndarray:
+        leaves.append(x)
+        return x.shape, x.dtype, x.strides if x.dtype.kind == "f" else None
+    if isinstance(x, Tensor):
+        if isinstance(x._node, Leaf):
+            return "same", id(x)
+        if x._node is not None:
+            raise CaptureError(
+                f"capture: an argument ({told(x)}) is on a tape, which a replay could not walk; "
+                "pass x.detach()"
+            )
+        leaves.append(x._array)
+        return Tensor, x._array.shape, x._array.dtype, x._array.strides
+    if kind is float:
+        leaves.append(x)
+        return float
+    if kind in (tuple, list) or isinstance(x, tuple):
+        return kind, tuple([_key(item, leaves) for item in x])
+    if kind is dict:
+        return dict, tuple([(name, _key(item, leaves)) for name, item in x.items()])
+    if is_array(x):
+        leaves.append(x)
+        return kind, x.shape, x.dtype
+    if kind in (int, bool, str, type(None)):
+        return kind, x
+    return "same", id(x)
+
+
+def _stand_ins(x: Any, recorder: Recorder, leaves: list[Any]) -> Any:
+    """The arguments of the function while it is recorded."""
+    kind = type(x)
+    if isinstance(x, Tensor):
+        if isinstance(x._node, Leaf):
+            return x
+        recorded = _input(ARRAY.__get__(x), recorder, len(leaves))
+        leaves.append(x)
+        return wrap(recorded)
+    if kind is float:
+        cell = Cell(x, EARLY)
+        recorder.arguments.append((cell, len(leaves)))
+        leaves.append(x)
+        return Number(cell)
+    if kind in (tuple, list):
+        return kind(_stand_ins(item, recorder, leaves) for item in x)
+    if isinstance(x, tuple):
+        return kind(*[_stand_ins(item, recorder, leaves) for item in x])
+    if kind is dict:
+        return {name: _stand_ins(item, recorder, leaves) for name, item in x.items()}
+    if is_array(x):
+        recorded = _input(x, recorder, len(leaves))
+        leaves.append(x)
+        return recorded
+    return x
+
+
+def _input(array: Any, recorder: Recorder, number: int) -> Recorded:
+    """What stands for an argument; a copy, so that it is none of the arrays known otherwise."""
+    array = array.copy(order="K")
+    recorded = recorder.know(array, "input", EARLY)
+    recorder.inputs.append((recorded.place, number))
+    return recorded
+
+
+def _form(x: Any, places: dict[Any, Any]) -> Any:
+    """The results, with places in place of arrays; `places` gets these and the arrays as of now."""
+    kind = type(x)
+    if isinstance(x, Tensor):
+        array = x._array
+        if array.place.kind == "outside":
+            return "same", x
+        node = x._node.parents[0] if isinstance(x._node, Output) else x._node
+        if node is not None and node.saved is not FREED:
+            raise CaptureError(
+                f"capture: a result ({told(array)}) is on the tape, which a replay does not build; "
+                "return x.detach(), and call backward() within the captured function"
+            )
+        places[array.place] = array.array
+        return "tensor", array.place
+    if kind is Recorded:
+        places[x.place] = x.array
+        return "array", x.place
+    if kind is RowSparse:
+        return partial(_sparse, x.shape), [_form(x.rows, places), _form(x.values, places)]
+    if kind is Number:
+        places[x.cell] = x.cell.value
+        return "number", x.cell
+    if kind in (tuple, list):
+        return kind, [_form(item, places) for item in x]
+    if isinstance(x, tuple):
+        return (lambda items: kind(*items)), [_form(item, places) for item in x]
+    if kind is dict:
+        return (lambda items: dict(zip(x, items, strict=True))), [
+            _form(item, places) for item in x.values()
+        ]
+    return "same", x
+
+
+def _given(form: Any, places: dict[Any, Any] | None = None) -> Any:
+    """The results for the caller, in memory of their own."""
+    kind, x = form
+    if kind == "tensor":
+        return wrap((_array_at(x) if places is None else places[x]).copy())
+    if kind == "array":
+        return (_array_at(x) if places is None else places[x]).copy()
+    if kind == "number":
+        return x.value if places is None else places[x]
+    if kind == "same":
+        return x
+    return kind([_given(item, places) for item in x])
+
+
+def _array_at(place: Any) -> Any:
+    return place.value if type(place) is Cell else place.array
+
+
+def _sparse(shape: tuple[int, int], parts: Any) -> RowSparse:
+    rows, values = parts
+    return RowSparse(rows, values, shape)

@@ -1,0 +1,92 @@
+"""How a recorder gets hold of Tensors: while it records, it stands in for two of their slots."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from minigrad.arrays import recording
+from minigrad.autograd.sparse import RowSparse
+from minigrad.replay.recorded import Recorded
+from minigrad.replay.recorder import Recorder
+from minigrad.tensor import Tensor
+
+ARRAY, GRAD = Tensor.__dict__["_array"], Tensor.__dict__["grad"]
+
+
+class Slots:
+    """Within it, what is read from and written to Tensors in this thread goes through `recorder`."""
+
+    _lock = threading.Lock()
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        recording.here.recorder = self.recorder
+        Tensor._array = _ArraySlot()  # type: ignore[assignment]
+        Tensor.grad = _GradSlot()
+
+    def __exit__(self, *error: object) -> None:
+        Tensor._array, Tensor.grad = ARRAY, GRAD
+        recording.here.recorder = None
+        self._lock.release()
+        for reference in self.recorder.born:
+            tensor = reference()
+            if tensor is not None and type(tensor._array) is Recorded:
+                tensor._array = tensor._array.array
+        for gradient in self.recorder.set_grads.values():
+            if isinstance(gradient, RowSparse):
+                gradient.rows, gradient.values = gradient.rows.array, gradient.values.array
+
+
+class _ArraySlot:
+    """Stands in for the slot `Tensor._array`."""
+
+    def __get__(self, tensor: Any, kind: Any = None) -> Any:
+        array = ARRAY.__get__(tensor)
+        recorder = recording.here.recorder
+        if recorder is None:
+            return array
+        if type(array) is Recorded:
+            return array.array if recorder.paused else array
+        return array if recorder.paused else recorder.of_tensor(tensor, array)
+
+    def __set__(self, tensor: Any, array: Any) -> None:
+        recorder = recording.here.recorder
+        if recorder is not None and not recorder.paused:
+            if type(array) is Recorded:
+                recorder.born.append(weakref.ref(tensor))
+            elif isinstance(array, np.ndarray) and recorder.known(array) is None:
+                recorder.refuse(array)
+        ARRAY.__set__(tensor, array)
+
+
+class _GradSlot:
+    """Stands in for the slot `Tensor.grad`."""
+
+    def __get__(self, tensor: Any, kind: Any = None) -> Any:
+        gradient = GRAD.__get__(tensor)
+        recorder = recording.here.recorder
+        if recorder is not None and not recorder.paused and not _is_born(tensor):
+            if tensor not in recorder.set_grads:
+                recorder.grads.setdefault(tensor, gradient)
+        return gradient
+
+    def __set__(self, tensor: Any, gradient: Any) -> None:
+        recorder = recording.here.recorder
+        if recorder is not None and not recorder.paused and not _is_born(tensor):
+            recorder.set_grad(tensor, gradient)
+        GRAD.__set__(tensor, gradient)
+
+
+def _is_born(tensor: Any) -> bool:
+    """Whether the tensor was made in the recording."""
+    try:
+        return type(ARRAY.__get__(tensor)) is Recorded
+    except AttributeError:  # it is being made
+        return True
