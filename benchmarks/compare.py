@@ -19,10 +19,12 @@ from pathlib import Path
 
 import numpy as np
 from configurations import CONFIGURATIONS, Configuration, batches
-from contest import BEFORE, Contestant, contest, prepare, speed
+from contest import BEFORE, Contestant, contest, environment_for, prepare, speed
 from machine import describe
 from report import table
 from steps import PEERS, installed
+
+import minigrad as mg
 
 DIFFERENCE = 1e-3  # of losses, over which two peers do not compute the same
 
@@ -75,7 +77,8 @@ def summary(c: Configuration, contestants: Sequence[Contestant]) -> dict[str, ob
             "memory": contestant.memory,
             "difference": difference(contestant.losses, reference.losses),
         }
-    return {"model": str(c), "peers": peers}
+    kernel = environment_for(c).get("OPENBLAS_CORETYPE") or mg.cpu.blas().kernel
+    return {"model": str(c), "kernel": kernel, "peers": peers}
 
 
 def difference(losses: Sequence[float], expected: Sequence[float]) -> float:
@@ -86,7 +89,8 @@ def difference(losses: Sequence[float], expected: Sequence[float]) -> float:
 def show(name: str, result: dict) -> None:
     """Print one configuration, and say it loudly if a peer computes something else."""
     reference, *_ = result["peers"]
-    print(f"### {name}: {result['model']}\n")
+    kernel = result.get("kernel") or "unknown"
+    print(f"### {name}: {result['model']}; {kernel} kernels\n")
     rows = [
         [
             peer,

@@ -31,13 +31,14 @@ def of_steps(results: dict) -> str:
         reference, *_ = of = result["peers"]
         speed = f"{of[reference]['tokens per second']:,.0f} ({reference})"
         ratios = [f"{of[peer]['ratio'][1]:.2f}" if peer in of else "-" for peer in peers]
-        speeds.append([f"{name}: {result['model']}", speed, *ratios])
+        kernel = result.get("kernel") or "-"  # unknown to results from before there were several
+        speeds.append([f"{name}: {result['model']}", kernel, speed, *ratios])
         memory.append([name, *(f"{of[p]['memory']:,.0f}" if p in of else "-" for p in peers)])
     return "\n\n".join(
         [
             f"Measured on {results['machine']}.",
             "Tokens per second of the reference, and how many times as fast the others are:",
-            table(["configuration", "tokens/s", *peers], speeds),
+            table(["configuration", "kernels", "tokens/s", *peers], speeds),
             "Peak memory in MB, beyond that of training a tiny model:",
             table(["configuration", *peers], memory),
         ]

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 import steps
 from configurations import CONFIGURATIONS, batches, initial_parameters
+from contest import Contestant, contest
+from products import products
+
+import minigrad as mg
 
 BENCHMARKS = Path(compare.__file__).parent
 TINY = [c.tiny() for c in CONFIGURATIONS.values()]
@@ -22,7 +26,7 @@ OURS = "numpy:floor,minigrad:fused,minigrad:unrolled"
 def run(script, *args):
     command = [sys.executable, str(BENCHMARKS / script), *map(str, args)]
     paths = os.pathsep.join(filter(None, (str(BENCHMARKS.parent), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": paths}
+    environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_CORETYPE": "Haswell"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
 
 
@@ -101,9 +105,43 @@ def test_compare_its_report_and_its_picture(tmp_path):
 
     report = output("report.py", results)
     assert "Peak memory in MB" in report
-    assert "| C4-GRU: GRU, 2 layers, V=1,000 D=5 H=6 T=4 N=3 | " in report
+    kernel = measured["C4-GRU"]["kernel"]  # None: it is not known here
+    assert f" N=3; {kernel or 'unknown'} kernels\n" in finished.stdout
+    row = f"| C4-GRU: GRU, 2 layers, V=1,000 D=5 H=6 T=4 N=3 | {kernel or '-'} | "
+    assert row in report
     output("plot.py", results, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_peers_start_with_the_kernels_that_are_the_best_for_their_model(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    asked, seen = [], []
+
+    def better_environment(products):
+        asked.append(products)
+        return {"OPENBLAS_CORETYPE": "Nehalem"}
+
+    monkeypatch.setattr(mg.cpu, "better_environment", better_environment)
+    for name in ("turn", "finish"):
+        monkeypatch.setattr(Contestant, name, lambda *args: None)
+    monkeypatch.setattr(
+        Contestant, "start", lambda peer: seen.append(os.environ["OPENBLAS_CORETYPE"])
+    )
+    assert len(contest(TINY[0], OURS.split(","), 1, 0, 1)) == 3
+    assert seen == ["Nehalem"] * 3
+    assert asked == [products(TINY[0])]
+    assert "OPENBLAS_CORETYPE" not in os.environ
+
+
+@pytest.mark.parametrize("c", CONFIGURATIONS.values(), ids=lambda c: c.name)
+def test_each_weight_multiplies_thrice_for_each_token(c):
+    """Forward, for the gradient of what it multiplies, and for its own."""
+    sizes = {name: p.size for name, p in initial_parameters(c.tiny()).items() if p.ndim == 2}
+    del sizes["embedding.weight"]  # which is looked up
+    c, output = c.tiny(), sizes.pop("output.weight")
+    rows = c.N if c.classes else c.T * c.N
+    expected = 6 * c.T * c.N * sum(sizes.values()) + 6 * rows * output
+    assert sum(product.flop for product in products(c)) == expected
 
 
 def test_against_another_checkout(tmp_path):
