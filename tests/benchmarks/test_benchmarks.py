@@ -103,6 +103,8 @@ def test_compare_its_report_and_its_picture(tmp_path):
     ]
     assert all(peer["tokens per second"] > 0 for peer in measured["C3"]["peers"].values())
 
+    assert all(peer["share"] > 0 for peer in measured["C3"]["peers"].values())
+
     report = output("report.py", results)
     assert "Peak memory in MB" in report
     kernel = measured["C4-GRU"]["kernel"]  # None: it is not known here
@@ -142,6 +144,19 @@ def test_each_weight_multiplies_thrice_for_each_token(c):
     rows = c.N if c.classes else c.T * c.N
     expected = 6 * c.T * c.N * sum(sizes.values()) + 6 * rows * output
     assert sum(product.flop for product in products(c)) == expected
+
+
+def test_the_share_is_of_the_products_that_a_step_has_and_of_the_time_that_it_takes():
+    """Rounds on a machine whose clock changes: the yardstick has always twice the speed."""
+    c = CONFIGURATIONS["C5"]
+    flop = 6 * c.T * c.N * (4 * (c.H * c.D + 3 * c.H * c.H) + c.H * c.V)
+    peer, yardstick = (Contestant(name, c, "", losses=[1.0]) for name in ("a", steps.YARDSTICK))
+    for speed in (1e9, 3e9, 2e9):
+        peer.seconds.append(flop / speed)
+        yardstick.seconds.append(2 * 1024**3 / (2 * speed))
+    found = compare.summary(c, [peer, yardstick])["peers"]
+    assert list(found) == ["a"]
+    assert found["a"]["share"] == pytest.approx(0.5)
 
 
 def test_against_another_checkout(tmp_path):
@@ -197,7 +212,7 @@ def test_a_name_that_is_no_peer_is_an_error():
     [([2.001, 1.0], False), ([2.0, 1.01], True), ([2.0, float("nan")], True)],
 )
 def test_a_peer_that_computes_something_else_is_shown_up(losses, wrong, capsys):
-    peer = {"tokens per second": 1, "ratio": [1, 1, 1], "memory": 1}
+    peer = {"tokens per second": 1, "ratio": [1, 1, 1], "share": 1, "memory": 1}
     differences = {"a": 0, "b": compare.difference(losses, [2.0, 1.0])}
     peers = {name: peer | {"difference": d} for name, d in differences.items()}
     compare.show("C1", {"model": "RNN", "peers": peers})
