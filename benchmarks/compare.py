@@ -72,14 +72,13 @@ def summary(c: Configuration, contestants: Sequence[Contestant]) -> dict[str, ob
     """What was measured, against the first of `contestants`; one of them is the yardstick."""
     data = batches(c)
     tokens = float(np.mean([batch[2].sum() if c.classes else batch[0].size for batch in data]))
-    # of a step, in steps of the yardstick; padding is not computed
-    flop = sum(p.flop for p in products(c)) * tokens / (c.T * c.N) / (2 * SIDE**3)
+    flop = np.mean([sum(p.flop for p in products(c, batch)) for batch in data])
     yardstick = {peer.peer: peer.seconds for peer in contestants}.get(YARDSTICK, math.nan)
     contestants = [peer for peer in contestants if peer.peer != YARDSTICK]
     reference, peers = contestants[0], {}
     for contestant in contestants:
         ratios = np.divide(reference.seconds, contestant.seconds)
-        shares = flop * np.divide(yardstick, contestant.seconds)
+        shares = flop / (2 * SIDE**3) * np.divide(yardstick, contestant.seconds)
         peers[contestant.peer] = {
             "tokens per second": speed(contestant, tokens),
             "ratio": np.percentile(ratios, [25, 50, 75]).tolist(),

@@ -41,8 +41,8 @@ def of_steps(results: dict) -> str:
             f"Measured on {results['machine']}.",
             "Tokens per second of the reference, and how many times as fast the others are:",
             table(["configuration", "kernels", "tokens/s", *peers], speeds),
-            "A step's matrix products over its whole time, as a share of the speed of a large one in "
-            "NumPy:",
+            "A step's matrix products over its whole time, as a share of the speed of a large one "
+            "in NumPy:",
             table(["configuration", *peers], shares),
             "Peak memory in MB, beyond that of training a tiny model:",
             table(["configuration", *peers], memory),

@@ -51,5 +51,5 @@ def products(s: Settings) -> list[cpu.Product]:
     result = linear_products(s.bptt * s.batch_size, sizes[-1], vocabulary)
     sizes[0] = s.vector_size  # 0: the tokens come in one-hot
     for below, above in pairwise(sizes):
-        result += recurrent_products(s.bptt, s.batch_size, below, above, GATES[s.cell])
+        result += recurrent_products([s.batch_size] * s.bptt, below, above, GATES[s.cell])
     return result

@@ -26,14 +26,22 @@ def flop(products):
 def test_forward_and_for_both_gradients_each_weight_multiplies_once_for_each_token(cell, T, N):
     make, gates = LAYERS[cell]
     layer, output = make(7, 6), nn.Linear(6, 11)
-    assert flop(recurrent_products(T, N, 7, 6, gates)) == 3 * 2 * T * N * weights(layer)
+    assert flop(recurrent_products([N] * T, 7, 6, gates)) == 3 * 2 * T * N * weights(layer)
     assert flop(linear_products(T * N, 6, 11)) == 3 * 2 * T * N * weights(output)
+
+
+def test_of_sequences_of_different_lengths_only_what_is_no_padding():
+    lengths = [5, 1, 3]
+    sizes = [sum(t < length for length in lengths) for t in range(5)]
+    packed = recurrent_products(sizes, 7, 6, 4)
+    assert flop(packed) == sum(flop(recurrent_products([1] * n, 7, 6, 4)) for n in lengths)
+    assert {p.rows for p in packed if p.columns == 6 and p.layout == "NN"} == {1, 2, 3}
 
 
 def test_one_hot_inputs_are_looked_up():
     layer = nn.LSTM(7, 6)
-    all_products = recurrent_products(5, 3, 7, 6, 4)
-    of_state = recurrent_products(5, 3, 0, 6, 4)
+    all_products = recurrent_products([3] * 5, 7, 6, 4)
+    of_state = recurrent_products([3] * 5, 0, 6, 4)
     assert flop(all_products) - flop(of_state) == 3 * 2 * 5 * 3 * layer.weight_ih_l0.size
 
 
@@ -56,7 +64,7 @@ def test_they_are_those_that_the_ops_compute(T, N, monkeypatch):
     monkeypatch.setattr(np, "matmul", matmul)
     h, _ = layer(x)
     mg.linear_cross_entropy(h, output.weight, output.bias, np.zeros((T, N), int)).backward()
-    expected = [*linear_products(T * N, 6, 11), *recurrent_products(T, N, 7, 6, 4)]
+    expected = [*linear_products(T * N, 6, 11), *recurrent_products([N] * T, 7, 6, 4)]
     assert {p for p in expected if p.layout != "TN" and p.times == 1} == set(called)
 
 
