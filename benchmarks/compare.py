@@ -6,23 +6,29 @@
 
 The peers take turns, each in a process of its own. For each configuration it prints tokens per
 second, the speed over that of the first peer that takes part (the median over the rounds, with
-quartiles), the peak of the memory, beyond that of training a tiny model, and by how much the first
-losses differ from that peer's: all must compute the same.
+quartiles), the speed of its matrix products as a share of that of a large one in NumPy, which takes
+turns with the peers, the peak of the memory, beyond that of training a tiny model, and by how much
+the first losses differ from those of the first peer: all must compute the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from configurations import CONFIGURATIONS, Configuration, batches
-from contest import BEFORE, Contestant, contest, prepare, speed
+from contest import BEFORE, Contestant, contest, environment_for, prepare, speed
 from machine import describe
+from products import products
 from report import table
-from steps import PEERS, installed
+from steps import PEERS, YARDSTICK, installed
+from steps.with_numpy import SIDE
+
+import minigrad as mg
 
 DIFFERENCE = 1e-3  # of losses, over which two peers do not compute the same
 
@@ -63,19 +69,25 @@ def save(file: Path | None, results: dict[str, object]) -> None:
 
 
 def summary(c: Configuration, contestants: Sequence[Contestant]) -> dict[str, object]:
-    """What was measured, against the first of `contestants`."""
+    """What was measured, against the first of `contestants`; one of them is the yardstick."""
     data = batches(c)
     tokens = float(np.mean([batch[2].sum() if c.classes else batch[0].size for batch in data]))
+    flop = np.mean([sum(p.flop for p in products(c, batch)) for batch in data])
+    yardstick = {peer.peer: peer.seconds for peer in contestants}.get(YARDSTICK, math.nan)
+    contestants = [peer for peer in contestants if peer.peer != YARDSTICK]
     reference, peers = contestants[0], {}
     for contestant in contestants:
         ratios = np.divide(reference.seconds, contestant.seconds)
+        shares = flop / (2 * SIDE**3) * np.divide(yardstick, contestant.seconds)
         peers[contestant.peer] = {
             "tokens per second": speed(contestant, tokens),
             "ratio": np.percentile(ratios, [25, 50, 75]).tolist(),
+            "share": float(np.median(shares)),
             "memory": contestant.memory,
             "difference": difference(contestant.losses, reference.losses),
         }
-    return {"model": str(c), "peers": peers}
+    kernel = environment_for(c).get("OPENBLAS_CORETYPE") or mg.cpu.blas().kernel
+    return {"model": str(c), "kernel": kernel, "peers": peers}
 
 
 def difference(losses: Sequence[float], expected: Sequence[float]) -> float:
@@ -86,18 +98,28 @@ def difference(losses: Sequence[float], expected: Sequence[float]) -> float:
 def show(name: str, result: dict) -> None:
     """Print one configuration, and say it loudly if a peer computes something else."""
     reference, *_ = result["peers"]
-    print(f"### {name}: {result['model']}\n")
+    kernel = result.get("kernel") or "unknown"
+    print(f"### {name}: {result['model']}; {kernel} kernels\n")
     rows = [
         [
             peer,
             f"{r['tokens per second']:,.0f}",
             "{1:.2f} ({0:.2f} to {2:.2f})".format(*r["ratio"]),
+            f"{r['share']:.2f}",
             f"{r['memory']:,.0f} MB",
             f"{r['difference']:.0e}",
         ]
         for peer, r in result["peers"].items()
     ]
-    print(table(["peer", "tokens/s", f"x {reference}", "peak memory", "losses differ by"], rows))
+    head = [
+        "peer",
+        "tokens/s",
+        f"x {reference}",
+        "of best sgemm",
+        "peak memory",
+        "losses differ by",
+    ]
+    print(table(head, rows))
     for peer, r in result["peers"].items():
         if not r["difference"] <= DIFFERENCE:
             print(f"\n**WRONG: the losses of {peer} are not those of {reference}.**")
@@ -135,8 +157,8 @@ def main() -> None:
     for name in names:
         c = CONFIGURATIONS[name]
         c = c.tiny() if args.quick else c
-        contestants = contest(c, peers, rounds, seconds, args.threads, args.before)
-        if contestants:
+        contestants = contest(c, [*peers, YARDSTICK], rounds, seconds, args.threads, args.before)
+        if any(contestant.peer in peers for contestant in contestants):
             results["configurations"][name] = summary(c, contestants)
             show(name, results["configurations"][name])
         save(args.json, results)

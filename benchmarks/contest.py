@@ -1,6 +1,7 @@
 """Peers train the same model in processes of their own, and take turns.
 
-Each process has the number of threads, and the kernels of the BLAS, that `prepare` sets for all.
+Each process has the number of threads that `prepare` sets for all. All peers that train the same
+model have the same kernels of the BLAS: those that are the best for its products.
 """
 
 from __future__ import annotations
@@ -29,12 +30,19 @@ SPAWN = multiprocessing.get_context("spawn")  # forks would not load their libra
 
 
 def prepare(threads: int) -> None:
-    """For processes that start from now on: that many threads, and the better kernels."""
-    from minigrad import cpu  # not in those processes, which may have another minigrad
+    """For processes that start from now on: that many threads."""
     from minigrad.arrays.threads import VARIABLES
 
     os.environ.update(dict.fromkeys((*VARIABLES, "NPROC"), str(threads)))  # the last is XLA's
-    os.environ.update(cpu.better_environment())
+
+
+def environment_for(c: Configuration) -> dict[str, str]:
+    """The variables that give a new process the kernels of the BLAS that are the best for `c`."""
+    from products import products  # not in the processes, which may have another minigrad
+
+    from minigrad import cpu
+
+    return cpu.better_environment(products(c))
 
 
 def peak_memory() -> float:
@@ -153,7 +161,11 @@ def contest(
                 contestants.remove(contestant)
                 left_out(f"{c.name}: {contestant.peer}", str(why))
 
+    environment = environment_for(c)
+    os.environ.update(environment)
     all_do("start")
+    for name in environment:
+        del os.environ[name]
     for _ in range(rounds):
         all_do("turn", seconds)
     all_do("finish")

@@ -14,7 +14,7 @@ import minigrad as mg
 
 
 def describe(peers: Iterable[str], threads: int) -> str:
-    """Processor, cores, versions, and the BLAS of processes that are started now, in a line."""
+    """Processor, cores, versions, and the BLAS, with the kernels that it chooses, in a line."""
     with SPAWN.Pool(1) as pool:
         used = pool.apply(mg.cpu.blas)
     vectors = "".join(f", {name}" for name in sorted(mg.cpu.vector_instructions()))
@@ -22,7 +22,8 @@ def describe(peers: Iterable[str], threads: int) -> str:
     return (
         f"{mg.cpu.cores()} cores of {mg.cpu.processor()}{vectors}; {platform.system()}, "
         f"Python {platform.python_version()}, NumPy {np.__version__} with {library} "
-        f"({used.kernel or 'unknown'} kernels), minigrad {mg.__version__}{_versions(peers)}; "
+        f"(by itself {used.kernel or 'unknown'} kernels), "
+        f"minigrad {mg.__version__}{_versions(peers)}; "
         f"{threads} thread{'s' * (threads > 1)}, {'wall' if threads > 1 else 'CPU'} time"
     )
 

@@ -26,18 +26,24 @@ def of_steps(results: dict) -> str:
     """A table of speeds and one of memory, a row for each configuration."""
     measured = results["configurations"]
     peers = list(dict.fromkeys(peer for r in measured.values() for peer in r["peers"]))
-    speeds, memory = [], []
+    speeds, shares, memory = [], [], []
     for name, result in measured.items():
         reference, *_ = of = result["peers"]
         speed = f"{of[reference]['tokens per second']:,.0f} ({reference})"
         ratios = [f"{of[peer]['ratio'][1]:.2f}" if peer in of else "-" for peer in peers]
-        speeds.append([f"{name}: {result['model']}", speed, *ratios])
+        of_best = [f"{of[p]['share']:.2f}" if "share" in of.get(p, ()) else "-" for p in peers]
+        kernel = result.get("kernel") or "-"  # unknown to results from before there were several
+        speeds.append([f"{name}: {result['model']}", kernel, speed, *ratios])
+        shares.append([name, *of_best])
         memory.append([name, *(f"{of[p]['memory']:,.0f}" if p in of else "-" for p in peers)])
     return "\n\n".join(
         [
             f"Measured on {results['machine']}.",
             "Tokens per second of the reference, and how many times as fast the others are:",
-            table(["configuration", "tokens/s", *peers], speeds),
+            table(["configuration", "kernels", "tokens/s", *peers], speeds),
+            "A step's matrix products over its whole time, as a share of the speed of a large one "
+            "in NumPy:",
+            table(["configuration", *peers], shares),
             "Peak memory in MB, beyond that of training a tiny model:",
             table(["configuration", *peers], memory),
         ]

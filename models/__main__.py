@@ -20,7 +20,8 @@ if missing:
 
 from minigrad import cpu  # noqa: E402
 
-cpu.restart_with_better_kernel()
+if sys.argv[1:2] != ["train"]:  # which knows only later what it is going to compute
+    cpu.restart_with_better_kernel()
 
 from models.commands.cli import main  # noqa: E402
 

@@ -52,6 +52,9 @@ PEERS = (  # the first one that can do a task is what the others are compared wi
     "autograd:cells",
     "mygrad:cells",
 )
+YARDSTICK = "numpy:sgemm"
+"""No peer: its step is a large matrix product, the fastest that the machine's BLAS has."""
+
 ON_GPUS = ("pytorch", "minigrad")
 
 

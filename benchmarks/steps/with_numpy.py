@@ -17,7 +17,8 @@ from configurations import Configuration
 from minigrad.arrays.threads import share
 from steps import Training
 
-VARIANTS = {"floor": {"rnn", "lstm"}}
+VARIANTS = {"floor": {"rnn", "lstm"}, "sgemm": {"rnn", "lstm", "gru", "classifier"}}
+SIDE = 1024  # of the matrices of the yardstick
 PIECE = 160_000  # numbers that one core works on at a time
 HALF = np.float32(0.5)
 
@@ -227,8 +228,21 @@ def descend(p, g, rate) -> None:
     share(update, pieces(len(p)))
 
 
+def large_product() -> Training:
+    """The yardstick of `steps`."""
+    a, b, out = (np.ones((SIDE, SIDE), np.float32) for _ in range(3))
+
+    def step(*batch):
+        np.dot(a, b, out=out)
+        return SIDE
+
+    return Training(step, dict)
+
+
 def make(c: Configuration, variant: str, parameters) -> Training:
     """See `steps`."""
+    if variant == "sgemm":
+        return large_product()
     E, M = parameters["embedding.weight"], c.T * c.N
     names = [
         [f"recurrent.{kind}_l{layer}" for kind in ("weight_ih", "weight_hh", "bias_ih")]

@@ -1,7 +1,7 @@
 """Training: backpropagation through time, window by window, and what every run needs besides.
 
 To read it, begin with `bptt`; then `inference` (evaluate without changing a model), `metrics`,
-`checkpoint`, and `interrupts` (stop between two steps).
+`checkpoint`, `interrupts` (stop between two steps) and `products` (what a step computes).
 """
 
 from minigrad.files import write_atomically
@@ -10,6 +10,7 @@ from minigrad.training.checkpoint import load_checkpoint, save_checkpoint
 from minigrad.training.inference import evaluating
 from minigrad.training.interrupts import Interrupts, deferred_interrupts
 from minigrad.training.metrics import MetricsLog, bits, perplexity
+from minigrad.training.products import linear_products, recurrent_products
 
 __all__ = [
     "Interrupts",
@@ -20,8 +21,10 @@ __all__ = [
     "detach_state",
     "evaluating",
     "full_bptt",
+    "linear_products",
     "load_checkpoint",
     "perplexity",
+    "recurrent_products",
     "save_checkpoint",
     "truncated_bptt",
     "write_atomically",

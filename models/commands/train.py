@@ -14,6 +14,7 @@ from minigrad.data import CORPORA
 from models.commands.ending import message, told_in_one_line
 from models.commands.shared import path
 from models.measuring.units import UNITS
+from models.runs.blas_kernels import restart_for
 from models.runs.cell_files import cell_of, in_cell
 from models.runs.directory import RunDirectory, read_toml
 from models.runs.messages import command, resume_command
@@ -98,6 +99,7 @@ def _begun(own: Mapping[str, Any], given: Mapping[str, Any]) -> Run:
         settings = Settings.combined(file, given)
     except TypeError as error:  # TOML has dates and tables, where there should be numbers
         raise ValueError(f"{str(own['config'])!r}: {error}") from error
+    restart_for(settings)
     config = [] if own["config"] is None else ["--config", own["config"]]
     cell = cell_of(settings, given.get("cell"), command("train", *config, "--out", directory.path))
     settings = _with_absolute_paths(settings)

@@ -15,6 +15,7 @@ import numpy as np
 from minigrad.data import Tokenizer, load_tokenizer
 from minigrad.training import load_checkpoint
 from models.devices import check_available
+from models.runs.blas_kernels import restart_as_on, restart_for
 from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
 from models.runs.forms import check_form, count, not_finite, number, plain
@@ -98,6 +99,7 @@ def resume(
     if not any(p.exists() for p in (directory.checkpoint, directory.previous, directory.model)):
         return _begun_anew(settings, directory, reporter, given, cell)
     path, state = _last_state(directory, reporter)
+    restart_as_on(state["machine"], settings)
     rng, tokenizer = np.random.default_rng(settings.seed), load_tokenizer(directory.tokenizer)
     of_run = (tokenizer, path, directory.run_id)
     make = None if cell is None else cell.make
@@ -147,6 +149,7 @@ def _begun_anew(
     cell: OwnCell | None,
 ) -> Run:
     """A run that was stopped before its first checkpoint: it begins again."""
+    restart_for(settings)
     run = Run.new(settings, directory, reporter, cell)
     before, fingerprint = directory.read_settings(), run.corpus.fingerprint
     as_it_was = before.run_id(fingerprint, directory.cell_sha256) == directory.run_id

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 import steps
 from configurations import CONFIGURATIONS, batches, initial_parameters
+from contest import Contestant, contest
+from products import products
+
+import minigrad as mg
 
 BENCHMARKS = Path(compare.__file__).parent
 TINY = [c.tiny() for c in CONFIGURATIONS.values()]
@@ -22,7 +26,7 @@ OURS = "numpy:floor,minigrad:fused,minigrad:unrolled"
 def run(script, *args):
     command = [sys.executable, str(BENCHMARKS / script), *map(str, args)]
     paths = os.pathsep.join(filter(None, (str(BENCHMARKS.parent), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": paths}
+    environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_CORETYPE": "Haswell"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
 
 
@@ -99,11 +103,61 @@ def test_compare_its_report_and_its_picture(tmp_path):
     ]
     assert all(peer["tokens per second"] > 0 for peer in measured["C3"]["peers"].values())
 
+    assert all(peer["share"] > 0 for peer in measured["C3"]["peers"].values())
+
     report = output("report.py", results)
     assert "Peak memory in MB" in report
-    assert "| C4-GRU: GRU, 2 layers, V=1,000 D=5 H=6 T=4 N=3 | " in report
+    kernel = measured["C4-GRU"]["kernel"]  # None: it is not known here
+    assert f" N=3; {kernel or 'unknown'} kernels\n" in finished.stdout
+    row = f"| C4-GRU: GRU, 2 layers, V=1,000 D=5 H=6 T=4 N=3 | {kernel or '-'} | "
+    assert row in report
     output("plot.py", results, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_peers_start_with_the_kernels_that_are_the_best_for_their_model(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    asked, seen = [], []
+
+    def better_environment(products):
+        asked.append(products)
+        return {"OPENBLAS_CORETYPE": "Nehalem"}
+
+    monkeypatch.setattr(mg.cpu, "better_environment", better_environment)
+    for name in ("turn", "finish"):
+        monkeypatch.setattr(Contestant, name, lambda *args: None)
+    monkeypatch.setattr(
+        Contestant, "start", lambda peer: seen.append(os.environ["OPENBLAS_CORETYPE"])
+    )
+    assert len(contest(TINY[0], OURS.split(","), 1, 0, 1)) == 3
+    assert seen == ["Nehalem"] * 3
+    assert asked == [products(TINY[0])]
+    assert "OPENBLAS_CORETYPE" not in os.environ
+
+
+@pytest.mark.parametrize("c", CONFIGURATIONS.values(), ids=lambda c: c.name)
+def test_each_weight_multiplies_thrice_for_each_token(c):
+    """Forward, for the gradient of what it multiplies, and for its own."""
+    sizes = {name: p.size for name, p in initial_parameters(c.tiny()).items() if p.ndim == 2}
+    del sizes["embedding.weight"]  # which is looked up
+    c, output = c.tiny(), sizes.pop("output.weight")
+    for batch in batches(c):
+        tokens = batch[2].sum() if c.classes else c.T * c.N
+        expected = 6 * tokens * sum(sizes.values()) + 6 * (c.N if c.classes else tokens) * output
+        assert sum(product.flop for product in products(c, batch)) == expected
+
+
+def test_the_share_is_of_the_products_that_a_step_has_and_of_the_time_that_it_takes():
+    """Rounds on a machine whose clock changes: the yardstick has always twice the speed."""
+    c = CONFIGURATIONS["C5"]
+    flop = 6 * c.T * c.N * (4 * (c.H * c.D + 3 * c.H * c.H) + c.H * c.V)
+    peer, yardstick = (Contestant(name, c, "", losses=[1.0]) for name in ("a", steps.YARDSTICK))
+    for speed in (1e9, 3e9, 2e9):
+        peer.seconds.append(flop / speed)
+        yardstick.seconds.append(2 * 1024**3 / (2 * speed))
+    found = compare.summary(c, [peer, yardstick])["peers"]
+    assert list(found) == ["a"]
+    assert found["a"]["share"] == pytest.approx(0.5)
 
 
 def test_against_another_checkout(tmp_path):
@@ -159,7 +213,7 @@ def test_a_name_that_is_no_peer_is_an_error():
     [([2.001, 1.0], False), ([2.0, 1.01], True), ([2.0, float("nan")], True)],
 )
 def test_a_peer_that_computes_something_else_is_shown_up(losses, wrong, capsys):
-    peer = {"tokens per second": 1, "ratio": [1, 1, 1], "memory": 1}
+    peer = {"tokens per second": 1, "ratio": [1, 1, 1], "share": 1, "memory": 1}
     differences = {"a": 0, "b": compare.difference(losses, [2.0, 1.0])}
     peers = {name: peer | {"difference": d} for name, d in differences.items()}
     compare.show("C1", {"model": "RNN", "peers": peers})

@@ -15,6 +15,8 @@ import pytest
 from minigrad.arrays import blas
 from minigrad.arrays.blas import Blas
 from minigrad.files import CACHE
+from models.runs.blas_kernels import products
+from models.runs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 OLD = "Nehalem"  # kernels from before AVX, which every OpenBLAS for x86 has
@@ -118,10 +120,112 @@ class TestBetterKernel:
         del self.speeds["SkylakeX"]
         assert blas.better_kernel(self.USED, BOTH) is None
 
+    def test_only_the_last_comparisons_are_remembered(self, measured, tmp_path, monkeypatch):
+        monkeypatch.setattr(blas, "REMEMBERED", 3)
+        for version in "12345":
+            blas.better_kernel(Blas("openblas", version, "Haswell", 1), BOTH)
+        known = json.loads((tmp_path / "cache" / "kernels.json").read_text())
+        assert [key.partition(":")[0][-1] for key in known] == ["3", "4", "5"]
+
     def test_nothing_is_measured_where_there_is_none(self, measured):
         assert blas.better_kernel(Blas("openblas", "0.3", "SkylakeX", 1), BOTH) is None
         assert blas.better_kernel(Blas("mkl", "1", None, 1), BOTH) is None
         assert measured == []
+
+
+class TestOfOwnProducts:
+    """By invented times of each product."""
+
+    USED = Blas("openblas", "0.3", "SkylakeX", 1)
+    WIDE, TALL = blas.Product(1, 128, 512, 35), blas.Product(700, 128, 512, layout="NT")
+
+    @pytest.fixture(autouse=True)
+    def measured(self, monkeypatch, tmp_path):
+        """What has been measured."""
+        monkeypatch.setenv(CACHE, str(tmp_path))
+        times = {"Haswell": {1: 1.0, 700: 1.0}, "SkylakeX": {1: 0.5, 700: 1.5}}
+        asked = []
+
+        def times_with(kernels, products):
+            asked.append(products)
+            return [sum(times[k][p.rows] * p.times for p in products) for k in kernels]
+
+        monkeypatch.setattr(blas, "times_with", times_with)
+        return asked
+
+    def better(self, *products, used=USED, instructions=BOTH):
+        return blas.better_kernel(used, instructions, products)
+
+    def test_the_faster_kernel_is_the_better_one_older_or_newer(self):
+        assert self.better(self.TALL) == "Haswell"
+        assert self.better(self.WIDE) is None
+        haswell = Blas("openblas", "0.3", "Haswell", 1)
+        assert self.better(self.TALL, used=haswell) is None
+        assert self.better(self.WIDE, used=haswell) == "SkylakeX"
+
+    def test_how_often_each_occurs_decides(self):
+        assert self.better(self.WIDE, self.TALL._replace(times=34)) is None
+        assert self.better(self.WIDE, self.TALL._replace(times=36)) is None  # by chance, maybe
+        assert self.better(self.WIDE, self.TALL._replace(times=70)) == "Haswell"
+
+    def test_is_measured_once_for_the_same_products(self, measured):
+        for _ in range(2):
+            assert self.better(self.TALL, self.TALL, self.WIDE) is None
+        once = [self.WIDE, self.TALL._replace(times=2)]
+        assert self.better(*once) is None  # in another order, and listed once
+        assert measured == [once]
+        self.better(self.WIDE)
+        assert len(measured) == 2
+
+    def test_nothing_is_measured_where_no_other_fits(self, measured):
+        assert self.better(self.TALL, instructions=set()) is None
+        assert (
+            self.better(
+                self.TALL, used=Blas("openblas", "0.3", "Haswell", 1), instructions={"AVX2"}
+            )
+            is None
+        )
+        assert self.better(self.TALL, used=Blas("mkl", "1", None, 1)) is None
+        assert self.better() is None  # none at all: as without the argument
+        assert measured == []
+
+
+class TestSeconds:
+    """The clock is invented: a call takes a second for each multiplication that it does."""
+
+    @pytest.mark.parametrize("layout", ["NN", "NT", "TN", "TT"])
+    @pytest.mark.parametrize("sizes", [(5, 7, 3), (512, 512, 4096), (1, 4096, 65536)])
+    def test_are_those_of_all_calls_of_the_whole_product(self, monkeypatch, layout, sizes):
+        done = [0.0]
+
+        class Factor(np.ndarray):
+            def dot(self, other, out):
+                for x, letter in zip((self, other), layout, strict=True):
+                    assert (x if letter == "N" else x.T).flags.c_contiguous
+                assert out.shape == (len(self), other.shape[1])
+                done[0] += self.size * other.shape[1]
+
+        ones = np.ones
+        monkeypatch.setattr(np, "ones", lambda *a: ones(*a).view(Factor))
+        product = blas.Product(*sizes, 20, layout)
+        assert blas.seconds([product], 0, lambda: done[0]) == [product.flop / 2]
+        assert done[0] <= blas.LARGEST
+
+    def test_in_other_processes(self):
+        kernel = blas.in_use().kernel
+        if kernel is None:
+            pytest.skip("needs threadpoolctl and a BLAS that names its kernels")
+        one, other = blas.times_with([kernel, kernel], [blas.Product(4, 5, 6, 7, "NT")])
+        assert min(one, other) > 0
+        with pytest.raises(RuntimeError, match="has none"):
+            blas.times_with([kernel, "of the future"], [blas.Product(4, 5, 6)])
+
+    def test_where_no_process_answers(self, monkeypatch, tmp_path):
+        (tmp_path / "minigrad.py").write_text("raise SystemExit")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(RuntimeError, match="trying them failed"):
+            blas.times_with(["Haswell"], [blas.Product(4, 5, 6)])
 
 
 class TestVectorInstructions:
@@ -190,7 +294,9 @@ def haswell(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     monkeypatch.setattr(blas, "in_use", lambda: Blas("openblas", "0.3", "Haswell", 1))
     monkeypatch.setattr(blas, "vector_instructions", lambda: frozenset(BOTH))
-    monkeypatch.setattr(blas, "better_kernel", blas.newer_kernel)  # as if it were faster
+    monkeypatch.setattr(  # as if it were faster
+        blas, "better_kernel", lambda *used, products=None: blas.newer_kernel(*used[:2])
+    )
 
 
 @pytest.mark.usefixtures("haswell")
@@ -244,6 +350,18 @@ class TestWhenToRestart:
             blas.restart_with_better_kernel()
         monkeypatch.setattr(sys, "executable", "")
         blas.restart_with_better_kernel()
+        assert runs == []
+
+    def test_with_the_kernel_of_an_earlier_process_if_it_fits(self, runs):
+        for kernel in ("Haswell", "Cooperlake", "nonsense", None):
+            blas.restart_with_kernel(kernel)
+        assert runs == []
+        blas.restart_with_kernel("SkylakeX")
+        assert runs[0][2] == os.environ | {"OPENBLAS_CORETYPE": "SkylakeX"}
+
+    def test_not_with_that_kernel_when_the_user_chose(self, runs, monkeypatch):
+        monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+        blas.restart_with_kernel("SkylakeX")
         assert runs == []
 
     def test_if_it_fails_the_old_kernels_will_do(self, monkeypatch):
@@ -335,6 +453,31 @@ os.kill(os.getpid(), 15) if "die" in sys.argv else sys.exit(3)
         assert kernels == [OLD, NEWER]
         assert status == 0
         assert "sample" in output
+
+    @needs_better
+    def test_a_run_has_the_better_kernel_for_its_products_and_keeps_it(
+        self, call, tmp_path, monkeypatch
+    ):
+        (tmp_path / "text.txt").write_text("so many bottles of beer on the wall. " * 20)
+        options = ["--text", "text.txt", "--hidden-size", "6", "--samples", "0", "--steps"]
+        settings = Settings(hidden_size=6)
+        with monkeypatch.context() as patch:
+            patch.setenv(CACHE, str(tmp_path))
+            patch.setattr(blas, "times_with", lambda *asked: [1.0, 1.5])
+            used = Blas(blas.in_use().name, blas.in_use().version, OLD, 1)
+            known = blas.better_kernel(used, blas.vector_instructions(), products(settings))
+        assert known == NEWER
+        status, _, kernels = call("-m", "models", "train", *options, "3", "--out", "run")
+        assert (status, kernels) == (0, [OLD, NEWER])
+        (tmp_path / "starts").unlink()
+        (tmp_path / "kernels.json").unlink()
+        resume = ["-m", "models", "train", "--resume", "run", "--steps"]
+        status, _, kernels = call(*resume, "5")
+        assert (status, kernels) == (0, [OLD, NEWER])
+        assert not (tmp_path / "kernels.json").exists()
+        (tmp_path / "starts").unlink()
+        status, _, kernels = call(*resume, "7", KEEP="1")  # the user's own, which a line tells
+        assert (status, kernels) == (0, [OLD])
 
     def test_importing_the_library_changes_no_environment(self, call):
         code = (

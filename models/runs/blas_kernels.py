@@ -1,0 +1,55 @@
+"""The kernels of the BLAS that a run computes with: they decide its speed, and its last bits.
+
+A new run takes those that are the best for its own matrix products. A run that goes on takes those
+that it had. If this process has others, it is started again with them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from minigrad import cpu
+from minigrad.training import linear_products, recurrent_products
+from models.corpus import BPE_VOCABULARY
+from models.rnnlm import layer_sizes
+from models.runs.settings import Settings
+
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+
+VOCABULARY = {"char": 100, "byte": 256, "word": 10_000, "bpe": BPE_VOCABULARY}
+"""About how many tokens there are, by their level. What there are is known only when the text has
+been read; but which kernels are faster hardly depends on it."""
+
+
+def restart_for(s: Settings) -> None:
+    """Start the command again if other kernels are better for a run with these settings."""
+    if _may_restart(s):
+        cpu.restart_with_better_kernel(products(s))
+
+
+def restart_as_on(machine: Mapping[str, Any], s: Settings) -> None:
+    """Start the command again if the run had other kernels on `machine` (`models.runs.machine`)."""
+    if _may_restart(s):
+        cpu.restart_with_kernel(str(machine.get("blas")).rpartition(" ")[2])
+
+
+def _may_restart(s: Settings) -> bool:
+    """Whether it is ``python -m models`` that runs, not another program that calls it."""
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    return s.device == "cpu" and main is not None and main.name == "models.__main__"
+
+
+def products(s: Settings) -> list[cpu.Product]:
+    """The matrix products of a training step, about; of a cell of one's own they are not known."""
+    if s.own_cell is not None:
+        return []
+    vocabulary = s.max_vocab or VOCABULARY[s.level]
+    sizes = layer_sizes(vocabulary, s.vector_size, s.hidden_size, s.layers, s.tied)
+    result = linear_products(s.bptt * s.batch_size, sizes[-1], vocabulary)
+    sizes[0] = s.vector_size  # 0: the tokens come in one-hot
+    for below, above in pairwise(sizes):
+        result += recurrent_products([s.batch_size] * s.bptt, below, above, GATES[s.cell])
+    return result
