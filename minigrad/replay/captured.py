@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -16,7 +17,7 @@ from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import FREED, Leaf, Output
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import told
-from minigrad.replay.places import EARLY, CaptureError, Cell
+from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
 from minigrad.replay.recorded import Recorded
 from minigrad.replay.recorder import Recorder
@@ -40,7 +41,7 @@ class Captured:
         if not callable(function):
             raise TypeError(f"capture: expected a function, got {told(function)}")
         self.function = function
-        self._programs: dict[Any, list[tuple[Program, Any]]] = {}
+        self._programs: dict[Any, list[tuple[Program, Any, Any]]] = {}
         self._recordings, self._reason = 0, ""
         update_wrapper(self, function)
 
@@ -54,7 +55,7 @@ class Captured:
         leaves: list[Any] = []
         key = (_key(args, leaves), _key(kwargs, leaves) if kwargs else None, bool(modes.recording))
         programs = self._programs.get(key, [])
-        for program, results in programs:
+        for program, results, _ in programs:
             reason = program.why_not(leaves)
             if not reason:
                 program.run()
@@ -86,30 +87,52 @@ class Captured:
         return real
 
     def _keep(self, key: Any, program: Program, form: Any, *arguments: Any) -> None:
-        self._programs.setdefault(key, []).insert(0, (program, form))
+        """Keep a program, and with it the objects among the arguments, whose ids are in `key`."""
+        kept = self._programs.setdefault(key, [])
+        kept.insert(0, (program, form, arguments if "same" in str(key) else None))
         self._recordings += 1
-        program.held = arguments if "same" in str(key) else ()  # so that no id is used again
-        kept = [(k, i) for k, some in self._programs.items() for i in range(len(some))]
-        if len(kept) > KEPT:
+        if sum(map(len, self._programs.values())) > KEPT:
             oldest = next(iter(self._programs))
             self._programs[oldest].pop()
             if not self._programs[oldest]:
                 del self._programs[oldest]
         if self._recordings == 2 * KEPT:
             warnings.warn(
-                f"capture: {getattr(self, '__name__', 'a function')} was recorded "
-                f"{self._recordings} times, the last time because {self._reason}; each recording "
-                "takes longer than the step itself",
+                f"capture: {self._name} was recorded {self._recordings} times, the last time "
+                f"because {self._reason}; each recording takes longer than the step itself",
                 stacklevel=4,
             )
 
+    @property
+    def _name(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
     def explain(self) -> str:
-        """What was recorded, in words."""
-        lines = []
-        for some in self._programs.values():
-            for program, _ in some:
-                lines.append(program.explained())
+        """What was recorded, in words; `print` it."""
+        lines = [f"{self._name}: {self._recordings} recordings"]
+        if self._recordings > 1:
+            lines[0] += f"; the last one because {self._reason}"
+        for kept in self._programs.values():
+            for program, *_ in kept:
+                lines += ["", *explained(program)]
         return "\n".join(lines)
+
+
+def explained(program: Program) -> Iterator[str]:
+    """What a recording consists of, line by line."""
+    recorder = program.recorder
+    kinds = Counter(c.name for c in (*program.prelude, *program.main) if type(c) is Call)
+    yield f"calls in a replay       {sum(kinds.values()):>9,}"
+    for name, count in sorted(kinds.items(), key=lambda item: -item[1]):
+        yield f"    {name:<20}{count:>9,}"
+    yield f"left out                {program.dead + len(program.fixed):>9,}"
+    yield f"    nobody uses them    {program.dead:>9,}"
+    yield f"    always the same     {len(program.fixed):>9,}"
+    yield f"views, made once        {len(program.views):>9,}"
+    yield f"bytes of memory         {program.nbytes:>9,}"
+    yield f"    each by itself      {program.unplanned:>9,}"
+    yield f"arrays from outside     {len(recorder.outsiders):>9,}"
+    yield f"values that must be as they were  {len(recorder.guards)}"
 
 
 def _key(x: Any, leaves: list[Any]) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import numpy as np
 
 CONSTANT, EARLY, LATE = range(3)
 """What an array depends on: on nothing; on arguments and arrays from outside as they are when a
@@ -51,7 +50,7 @@ class Place:
     @property
     def nbytes(self) -> int:
         """Bytes of its elements."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
+        return math.prod(self.shape) * int(self.dtype.itemsize)
 
 
 class Cell:
@@ -85,7 +84,6 @@ class Call:
         "effect",
         "function",
         "kwargs",
-        "line",
         "out",
         "reads",
     )
@@ -97,7 +95,13 @@ class Call:
         self.out: Any = None  # the place, cell or list of them that takes the result
         self.effect = False  # whether it must be called even if nobody uses its result
         self.depends = LATE
-        self.line = ""
+
+    @property
+    def name(self) -> str:
+        """What it calls."""
+        name = getattr(self.function, "__name__", self.function)
+        of = getattr(self.function, "__self__", None)  # of np.add.reduce
+        return f"{of.__name__}.{name}" if hasattr(of, "nin") else str(name)
 
 
 def as_list(x: Any) -> list[Any]:

@@ -80,6 +80,7 @@ class Program:
         early = self._early(live)
         self.prelude = [c for c in live if id(c) in early]
         self.main = [c for c in live if id(c) not in early]
+        self.views: set[Place] = set()
         self.blocks = self._plan()
         self.bind()
 
@@ -216,9 +217,9 @@ class Program:
         self.counts = self._count()
 
     @property
-    def views(self) -> set[Place]:
-        """All views that were made so far."""
-        return self.__dict__.setdefault("_views", set())
+    def unplanned(self) -> int:
+        """Bytes that there would be if each array had memory of its own."""
+        return sum(base.nbytes for base in self.block_of)
 
     def _real(self, form: Any) -> Any:
         """`form` with arrays in place of places."""

@@ -29,6 +29,7 @@ FLOORS = {
         {"derivatives"},
         {"nn"},
         {"optim"},
+        {"replay"},
         {"data"},
         {"testing"},
         {"training"},

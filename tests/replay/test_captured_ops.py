@@ -63,7 +63,7 @@ def shifted(x, by):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"dropout"}))  # it makes a generator
 @few
 @given(data=st.data())
 def test_a_replay_gives_the_bits_of_the_op(name, dtype, data):
