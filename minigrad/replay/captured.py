@@ -76,6 +76,7 @@ class Captured:
             form = _form(result, places)
             del result, stand_ins
         recorder.check_kept()
+        recorder.forget()
         if changed := watch.changed():
             raise CaptureError(
                 f"capture: the function sets {changed}, which a replay would not do; set it outside "

@@ -81,6 +81,7 @@ class Program:
         self.prelude = [c for c in live if id(c) in early]
         self.main = [c for c in live if id(c) not in early]
         self.views: set[Place] = set()
+        self.copies_gradients = self.numbers_changed = False
         self.blocks = self._plan()
         self.bind()
 
@@ -209,11 +210,15 @@ class Program:
         self.calls = self._bound(self.main)
         for place in self.results:
             self._real(place)
-        self.guards = [
-            (function, self._real(args), self._real(kwargs), answer)
-            for _, function, (args, kwargs), answer in self.recorder.guards
-        ]
+        self.guards, self.number_guards = [], []
+        for _, function, (args, kwargs), answer in self.recorder.guards:
+            of_number = any(type(x) is Cell for x in args)
+            bound = positional(function, self._real(args), self._real(kwargs))
+            (self.number_guards if of_number else self.guards).append((*bound, answer))
         self.inputs = [(place.array, source) for place, source in self.recorder.inputs]
+        self.watched = [
+            x for _, g in self.grads for x in (g, ARRAY.__get__(g), _owner(ARRAY.__get__(g)))
+        ]
         self.counts = self._count()
 
     @property
@@ -330,20 +335,20 @@ class Program:
                 return f"a .grad is {'there' if gradient is None else 'None'} at the beginning"
         for cell, number in recorder.arguments:
             cell.put(arguments[number])
+        self.numbers_changed = bool(recorder.arguments)
         if not all(map(self._ask, range(len(recorder.numbers)))):
             return "the options or the state of an optimiser have changed"
-        if self.grads:
-            self._give_away()
+        if not self.copies_gradients and self._count() != self.counts:  # somebody keeps one of the last replay
+            self.copies_gradients = True
+            self.bind()
         for array, source in self.inputs:
-            if type(source) is int:
-                np.copyto(array, arguments[source])
-            else:
-                np.copyto(array, source.grad._array)
-        for function, args in self.first_calls:
-            function(*args)
-        for function, args, kwargs, answer in self.guards:
-            if with_cells(function, args, kwargs) != answer:
+            np.copyto(array, arguments[source] if type(source) is int else source.grad._array)
+        run(self.first_calls)
+        for function, args, answer in self.guards:
+            if function(*args) != answer:
                 return "a value that the function looks at has changed"
+        if self.numbers_changed and not self._same_answers():
+            return "a number that the function looks at has changed"
         return ""
 
     def _ask(self, i: int) -> bool:
@@ -353,6 +358,7 @@ class Program:
         if len(new) != len(numbers) or not all(map(operator.is_, new_arrays, arrays)):
             return False
         if new != numbers:
+            self.numbers_changed = True
             for cell, value, before in zip(cells, new, numbers, strict=True):
                 if type(cell) is Cell:
                     cell.put(value)
@@ -361,9 +367,16 @@ class Program:
             self.recorder.numbers[i] = (function, args, arrays, new, cells)
         return True
 
+    def _same_answers(self) -> bool:
+        """Whether what was asked about numbers still has the same answers."""
+        return all(
+            function(*[x.value if type(x) is Cell else x for x in args]) == answer
+            for function, args, answer in self.number_guards
+        )
+
     def _ask_again(self, i: int) -> None:
         """The same in the middle of a step, where it is too late to record anew."""
-        if not self._ask(i):
+        if not self._ask(i) or not self._same_answers():
             raise CaptureError(
                 "capture: a schedule has changed more than numbers in the middle of a step; call "
                 "schedule.step() after optimizer.step(), or outside the captured function"
@@ -376,26 +389,20 @@ class Program:
                 run(self.calls)
         else:
             run(self.calls)
+        for tensor, gradient in self.grads if self.copies_gradients else ():
+            if GRAD.__get__(tensor) is gradient:
+                GRAD.__set__(tensor, gradient.copy())
         if self.recorder.changed_tensors:
             stamp = next_stamp()
             for tensor in self.recorder.changed_tensors:
                 memory_of(tensor).changed = stamp
 
-    def _count(self) -> list[Any]:
+    def _count(self) -> list[int]:
         """How many refer to the gradients, beside the ``.grad`` that they are put into."""
-        return [
-            (
-                sys.getrefcount(g) - (GRAD.__get__(tensor) is g),
-                sys.getrefcount(ARRAY.__get__(g)),
-                sys.getrefcount(_owner(ARRAY.__get__(g))),
-            )
-            for tensor, g in self.grads
-        ]
-
-    def _give_away(self) -> None:
-        """If somebody keeps a gradient of the last replay, it must not change: use new memory."""
-        if self._count() != self.counts:
-            self.bind()
+        counts = [*map(sys.getrefcount, self.watched)]
+        for i, (tensor, gradient) in enumerate(self.grads):
+            counts[3 * i] -= GRAD.__get__(tensor) is gradient
+        return counts
 
 
 # ------------------------------------------------------------------------------- places and memory

@@ -473,6 +473,10 @@ class Recorder:
 
     # -------------------------------------------------------------- at the end
 
+    def forget(self) -> None:
+        """Let go of what only the recording itself needs."""
+        self._known, self._keep, self.born, self.set_grads = {}, [], [], {}
+
     def check_kept(self) -> None:
         """Raise if something that was made in the recording is kept outside it."""
         for collected in (False, True):

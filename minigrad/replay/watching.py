@@ -40,10 +40,9 @@ class Watch:
             if cell.cell_contents is not value and not _equal(cell.cell_contents, value):
                 return name
         for where, items, keys, values in self._dicts:
-            now = [items.get(key) for key in keys]
-            if not all(map(is_, now, values)):
-                for key, a, b in zip(keys, now, values, strict=True):
-                    if a is not b and not _equal(a, b):
+            if not all(map(is_, map(items.get, keys), values)):
+                for key, value in zip(keys, values, strict=True):
+                    if items.get(key) is not value and not _equal(items.get(key), value):
                         return f"{where}{key}"
         for where, items, length in self._whole:
             if len(items) != length:
