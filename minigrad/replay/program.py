@@ -99,9 +99,7 @@ class Program:
                     needed.add(call[1].base)
                 live.append(call)
                 continue
-            targets = [p.base for p in call.changed] + [
-                c for c in as_list(call.out) if type(c) is Cell
-            ]
+            targets = _targets(call)
             if call.effect or any(t in needed or not _in_memory(t) for t in targets):
                 live.append(call)
                 needed.update(p.base for p in call.reads)
@@ -110,17 +108,18 @@ class Program:
 
     def _early(self, live: list[Any]) -> set[int]:
         """The calls that the guards need: they run first, and change nothing outside."""
+        guards = [(index, places_in(form)) for index, _, form, _ in self.recorder.guards]
         position = {id(c): i for i, c in enumerate(self.recorder.calls)}
         early: set[int] = set()
-        for index, _, form, _ in self.recorder.guards:
-            needed = {p.base for p in places_in(form)}
-            for call in reversed(live):
-                if type(call) is tuple or position[id(call)] >= index or call.depends != EARLY:
-                    continue
-                targets = {p.base for p in call.changed} | set(as_list(call.out))
-                if targets & needed:
-                    early.add(id(call))
-                    needed |= {p.base for p in call.reads}
+        needed: set[Any] = set()
+        for call in reversed(live):
+            while guards and guards[-1][0] > position[id(call)]:
+                needed.update(p.base for p in guards.pop()[1])
+            if not needed:
+                continue
+            if type(call) is Call and call.depends == EARLY and _targets(call) & needed:
+                early.add(id(call))
+                needed.update(p.base for p in call.reads)
         return early
 
     # -------------------------------------------------------------- memory
@@ -295,10 +294,11 @@ class Program:
         if any(type(x) is Cell for x in as_list(call.out)):
             return put, (call.out, call.function, args, kwargs)
         function = call.function
-        if isinstance(function, np.ufunc) and any(type(x) is Cell for x in args):
-            args = with_arrays(function, args)
-        if any(type(x) is Cell for x in places_in((args, kwargs))):
-            function, args, kwargs = with_cells, (function, args, kwargs), {}
+        if any(type(p) is Cell for p in call.reads):
+            if isinstance(function, np.ufunc):
+                args = with_arrays(function, args)
+            if any(type(x) is Cell for x in places_in((args, kwargs))):
+                function, args, kwargs = with_cells, (function, args, kwargs), {}
         if call.effect or isinstance(call.out, list):
             if call.out is None:
                 return positional(function, args, kwargs)
@@ -406,6 +406,14 @@ class Program:
 
 
 # ------------------------------------------------------------------------------- places and memory
+
+
+def _targets(call: Call) -> set[Any]:
+    """What a call writes to."""
+    targets = {p.base for p in call.changed}
+    if type(call.out) is not Place:
+        targets.update(c for c in as_list(call.out) if type(c) is Cell)
+    return targets
 
 
 def _in_memory(x: Any) -> bool:
