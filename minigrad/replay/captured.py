@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import recording
-from minigrad.arrays.library import is_array
+from minigrad.arrays.library import bare, is_array
 from minigrad.arrays.recording import Number
 from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import FREED, Leaf, Output
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import told
+from minigrad.replay.blocks import new_like
 from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
 from minigrad.replay.recorded import Recorded
@@ -43,6 +45,7 @@ class Captured:
         self.function = function
         self._programs: dict[Any, list[tuple[Program, Any, Any]]] = {}
         self._recordings, self._reason = 0, ""
+        self._lock = threading.RLock()  # the memory of a program is there once
         update_wrapper(self, function)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -54,16 +57,17 @@ class Captured:
             return self.function(*args, **kwargs)
         leaves: list[Any] = []
         key = (_key(args, leaves), _key(kwargs, leaves) if kwargs else None, bool(modes.recording))
-        programs = self._programs.get(key, [])
-        for program, results, _ in programs:
-            reason = program.why_not(leaves)
-            if not reason:
-                program.run()
-                return _given(results)
-            self._reason = reason
-        if not programs:
-            self._reason = "the arguments have other shapes, dtypes or values"
-        return self._record(key, args, kwargs)
+        with self._lock:
+            programs = self._programs.get(key, [])
+            for program, results, _ in programs:
+                reason = program.why_not(leaves)
+                if not reason:
+                    program.run(leaves)
+                    return _given(results)
+                self._reason = reason
+            if not programs:
+                self._reason = "the arguments have other shapes, dtypes or values"
+            return self._record(key, args, kwargs)
 
     def _record(self, key: Any, args: Any, kwargs: Any) -> Any:
         objects = [x for x in (*args, *kwargs.values()) if hasattr(x, "__dict__")]
@@ -76,13 +80,16 @@ class Captured:
             form = _form(result, places)
             del result, stand_ins
         recorder.check_kept()
-        recorder.forget()
         if changed := watch.changed():
             raise CaptureError(
                 f"capture: the function sets {changed}, which a replay would not do; set it outside "
                 "the captured function, or return the new value"
             )
         real = _given(form, places)
+        for place, number in recorder.inputs:
+            if place.writes and type(number) is int:
+                np.copyto(bare(leaves[number]), recorder.real(place))
+        recorder.forget()
         if not recorder.spoilt:
             self._keep(key, Program(recorder, list(places), watch), form, args, kwargs)
         return real
@@ -195,9 +202,10 @@ def _stand_ins(x: Any, recorder: Recorder, leaves: list[Any]) -> Any:
 
 
 def _input(array: Any, recorder: Recorder, number: int) -> Recorded:
-    """What stands for an argument; a copy, so that it is none of the arrays known otherwise."""
-    array = array.copy(order="K")
-    recorded = recorder.know(array, "input", EARLY)
+    """What stands for an argument: for a copy, so that it is none of the arrays known otherwise."""
+    copy = new_like(array) if array.dtype.kind == "f" else array.copy(order="K")
+    copy[...] = array
+    recorded = recorder.know(copy, "input", EARLY)
     recorder.inputs.append((recorded.place, number))
     return recorded
 
@@ -230,7 +238,8 @@ def _form(x: Any, places: dict[Any, Any]) -> Any:
     if isinstance(x, tuple):
         return (lambda items: kind(*items)), [_form(item, places) for item in x]
     if kind is dict:
-        return (lambda items: dict(zip(x, items, strict=True))), [
+        names = list(x)
+        return (lambda items: dict(zip(names, items, strict=True))), [
             _form(item, places) for item in x.values()
         ]
     return "same", x

@@ -31,6 +31,7 @@ from minigrad.replay.binding import (
     with_cells,
     with_out,
 )
+from minigrad.replay.blocks import array_in, block, extent, new_like
 from minigrad.replay.places import (
     CONSTANT,
     EARLY,
@@ -45,8 +46,6 @@ from minigrad.replay.recorder import Recorder
 from minigrad.replay.slots import ARRAY, GRAD
 from minigrad.replay.watching import Watch
 from minigrad.tensor import memory_of, wrap
-
-_ALIGNMENT = 64  # bytes: a line of the processor's cache, and its widest vector
 
 
 class Program:
@@ -175,7 +174,7 @@ class Program:
         self.block_of: dict[Place, int] = {}
         for i in range(-1, end + 1):
             for base in begins.get(i, ()):
-                size = _extent(base)
+                size = extent(base)
                 k = bisect_left(free, (size, -1))
                 if k < len(free) and free[k][0] <= 2 * size + 1024:
                     self.block_of[base] = free.pop(k)[1]
@@ -194,13 +193,13 @@ class Program:
 
     def bind(self) -> None:
         """Make the memory, the views, and the list of functions with their arrays."""
-        self.memory = [_block(size) for size in self.blocks]
+        self.memory = [block(size) for size in self.blocks]
         for place in self.views:
             place.array = None
         for base, number in self.block_of.items():
-            base.array = _array_in(self.memory[number], base)
+            base.array = array_in(self.memory[number], base)
         for place, _ in self.recorder.inputs:
-            place.array = _like(place)
+            place.array = new_like(place)
         for call in self.fixed:
             self._run_once(call)
         self.grads: list[Any] = []
@@ -215,6 +214,9 @@ class Program:
             bound = positional(function, self._real(args), self._real(kwargs))
             (self.number_guards if of_number else self.guards).append((*bound, answer))
         self.inputs = [(place.array, source) for place, source in self.recorder.inputs]
+        self.changed_inputs = [
+            (p.array, i) for p, i in self.recorder.inputs if p.writes and type(i) is int
+        ]
         self.watched = [
             x for _, g in self.grads for x in (g, ARRAY.__get__(g), _owner(ARRAY.__get__(g)))
         ]
@@ -247,7 +249,7 @@ class Program:
         """Run a call that gives the same in each replay; its results keep their memory."""
         for place in call.changed:
             if place.base.array is None:
-                place.base.array = _like(place.base)
+                place.base.array = new_like(place.base)
         bound = self._bind_call(call)
         if bound is not None:
             function, args = bound
@@ -338,7 +340,9 @@ class Program:
         self.numbers_changed = bool(recorder.arguments)
         if not all(map(self._ask, range(len(recorder.numbers)))):
             return "the options or the state of an optimiser have changed"
-        if not self.copies_gradients and self._count() != self.counts:  # somebody keeps one of the last replay
+        if (
+            not self.copies_gradients and self._count() != self.counts
+        ):  # somebody keeps one of the last replay
             self.copies_gradients = True
             self.bind()
         for array, source in self.inputs:
@@ -382,7 +386,7 @@ class Program:
                 "schedule.step() after optimizer.step(), or outside the captured function"
             )
 
-    def run(self) -> None:
+    def run(self, arguments: Sequence[Any]) -> None:
         """Replay the step."""
         if self.has_own_errors:
             with np.errstate():
@@ -392,6 +396,8 @@ class Program:
         for tensor, gradient in self.grads if self.copies_gradients else ():
             if GRAD.__get__(tensor) is gradient:
                 GRAD.__set__(tensor, gradient.copy())
+        for array, source in self.changed_inputs:
+            np.copyto(arguments[source], array)
         if self.recorder.changed_tensors:
             stamp = next_stamp()
             for tensor in self.recorder.changed_tensors:
@@ -423,32 +429,6 @@ def _in_memory(x: Any) -> bool:
 
 def _lasting(base: Place) -> bool:
     return base.kind == "memory" and base.depends == CONSTANT
-
-
-def _extent(place: Place) -> int:
-    """The bytes from the first to the last element."""
-    if 0 in place.shape:
-        return 0
-    steps = sum((n - 1) * abs(s) for n, s in zip(place.shape, place.strides, strict=True))
-    return int(steps + place.dtype.itemsize)
-
-
-def _block(size: int) -> Any:
-    """New memory that begins at a line of the cache."""
-    room = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % _ALIGNMENT
-    return room[start : start + size]
-
-
-def _array_in(block: Any, place: Place) -> Any:
-    """An array like that of `place` at the beginning of a block."""
-    lowest = sum((n - 1) * s for n, s in zip(place.shape, place.strides, strict=True) if s < 0)
-    return np.ndarray(place.shape, place.dtype, block, -lowest if block.size else 0, place.strides)
-
-
-def _like(place: Place) -> Any:
-    """New memory for an argument."""
-    return _array_in(_block(_extent(place)), place)
 
 
 def _owner(array: Any) -> Any:

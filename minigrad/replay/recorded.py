@@ -75,6 +75,9 @@ class Recorded(StandIn):
     def __float__(self) -> float:
         return float(self.recorder.ask(float, self))
 
+    def __format__(self, spec: str) -> str:
+        return str(self.recorder.ask(lambda x: format(x.item() if x.size == 1 else x, spec), self))
+
     def tolist(self) -> Any:
         """The values, which a replay must find again."""
         return self.recorder.ask(type(self.array).tolist, self)

@@ -100,6 +100,10 @@ class Recorder:
         """What stands for the array at `place`, if anybody still has it."""
         return place.stand()
 
+    def real(self, place: Place) -> Any:
+        """The array of an argument, as the recording has left it."""
+        return next(r.array for r in self._known.values() if r.place is place)
+
     def known(self, array: Any) -> Recorded | None:
         """What stands for a real array that came from outside, if it is known."""
         return self._known.get(id(array))
