@@ -174,11 +174,10 @@ class TestWhatIsNoticed:
         captured = mg.capture(function)
         for i in range(3):
             ours, theirs = ((mg.ones(3), np.ones(3)) for _ in range(2))
-            same(captured, function, [mg.ones(3) * i, *ours])
-            function(mg.ones(3) * i, *theirs)
-            function(mg.ones(3) * i, *theirs)
-            assert ours[0].tolist() == theirs[0].tolist() == [1 + 2 * i] * 3
-            assert ours[1].tolist() == theirs[1].tolist() == [4] * 3
+            y, expected = captured(mg.ones(3) * i, *ours), function(mg.ones(3) * i, *theirs)
+            assert y.tolist() == expected.tolist() == [i * (1 + i)] * 3
+            assert ours[0].tolist() == theirs[0].tolist() == [1 + i] * 3
+            assert ours[1].tolist() == theirs[1].tolist() == [2] * 3
 
     def test_a_value_among_the_arguments_that_steers(self):
         def function(x, ids):
