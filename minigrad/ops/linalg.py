@@ -25,13 +25,18 @@ def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
+def _times(a: Any, b: Any) -> Any:
+    """a b. Of two matrices NumPy's `dot` is faster, most of all where one of them is thin."""
+    return a @ b if isinstance(a, Tensor) or not a.ndim == b.ndim == 2 else a.dot(b)
+
+
 def _left_gradient(g: Any, x1: Any, x2: Any) -> Any:
     """g x2^T, for vectors too."""
     if x2.ndim == 1:
         return expand_dims(g, -1) * x2
     if x1.ndim == 1:
         return squeeze(expand_dims(g, -2) @ x2.swapaxes(-1, -2), -2)
-    return g @ x2.swapaxes(-1, -2)
+    return _times(g, x2.swapaxes(-1, -2))
 
 
 def _right_gradient(g: Any, x1: Any, x2: Any) -> Any:
@@ -41,7 +46,7 @@ def _right_gradient(g: Any, x1: Any, x2: Any) -> Any:
     if x2.ndim == 1:
         return _rows(x1).T @ g.reshape(-1)
     if x2.ndim == 2:  # one product for the whole batch, already summed over it
-        return _rows(x1).T @ _rows(g)
+        return _times(_rows(x1).T, _rows(g))
     return x1.swapaxes(-1, -2) @ g
 
 
@@ -52,12 +57,12 @@ def matmul(x1: ArrayLike, x2: ArrayLike) -> Array:
     A vector on the left is a row, a vector on the right a column. With more than two axes, the last
     two are matrices, and the axes before them are batches, broadcast together.
     """
-    return x1 @ x2
+    return _times(x1, x2)
 
 
 @differentiable(
-    x=lambda g, weight: g @ weight,
-    weight=lambda g, x: _rows(g).T @ _rows(x),
+    x=lambda g, weight: _times(g, weight),
+    weight=lambda g, x: _times(_rows(g).T, _rows(x)),
     bias=lambda g: g,
 )
 def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike = None) -> Array:
@@ -83,7 +88,7 @@ def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike = None) -> Array:
     """
     if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         raise ValueError(f"x needs the shape (..., {weight.shape[-1]}) to go with weight")
-    y = _rows(x) @ weight.T
+    y = _times(_rows(x), weight.T)
     if x.ndim != 2:
         y = y.reshape(*x.shape[:-1], weight.shape[0])
     if bias is None:
