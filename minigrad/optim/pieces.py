@@ -29,7 +29,7 @@ BLOCK = 1 << 15
 LONG = 1 << 18
 """The elements of a piece for one NumPy call alone, which gains nothing from the cache."""
 
-LARGE = 1 << 20
+LARGE = 1 << 21
 """For fewer elements than this, another thread is not worth the time that it takes to wake it."""
 
 Piece: TypeAlias = slice | EllipsisType | None
@@ -85,6 +85,9 @@ def _change(kernel: UpdateKernel, work: list[tuple[Piece, Change]]) -> None:
     made_by_numpy: list[Any] = [None] * kernel.scratch
     memory = made_by_numpy  # of this thread, for one piece after the other
     for piece, (p, g, states, numbers) in work:
+        if piece is ... and p.itemsize > 2 and not isinstance(g, RowSparse):  # nothing to cut or copy
+            kernel.change(p, g, *states, *made_by_numpy, *numbers)
+            continue
         rows, values = (g.rows, g.values) if isinstance(g, RowSparse) else (None, g)
         here = piece if rows is None else rows[piece]
         part, gradient = p[here], values[piece]
