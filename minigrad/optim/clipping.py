@@ -15,10 +15,14 @@ from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import wide
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
-from minigrad.optim import clipping_gpu
+from minigrad.optim import clipping_gpu, pieces
 from minigrad.optim.arguments import check_number, in_order
 from minigrad.optim.pieces import of_pieces
 from minigrad.tensor import Tensor, mark_changed, wrap
+
+ROW = 10_000
+"""OpenBLAS spreads a longer dot product over its threads. The bits would depend on their number, so
+longer ones are made of these."""
 
 
 def clip_grad_norm_(
@@ -160,12 +164,13 @@ def _on_gpu(arrays: list[Array]) -> bool:
 def _norm(gradients: list[Array], p: float) -> Any:
     """The p-norm of all elements, in NumPy; the sums of the pieces are added in float64."""
     if p == math.inf:
-        parts = of_pieces(_largest, [g for g in gradients if g.size])
+        parts = of_pieces(_largest, [g for g in gradients if g.size], pieces.LONG)
         return reduce(np.maximum, parts, np.zeros((), FLOAT32))
+    block = pieces.LONG if p == 2 else pieces.BLOCK
     with np.errstate(over="ignore"):
-        total = sum(of_pieces(partial(_power_sum, p), gradients))
+        total = sum(of_pieces(partial(_power_sum, p), gradients, block))
         if not 1e-30 < total < math.inf:  # perhaps it is out of the range of float32
-            total = sum(of_pieces(lambda x: _power_sum(p, x.astype(np.float64)), gradients))
+            total = sum(of_pieces(partial(_exact_power_sum, p), gradients, pieces.BLOCK))
     return np.float64(total) ** (1 / p)
 
 
@@ -176,11 +181,19 @@ def _largest(x: Array) -> Any:
 def _power_sum(p: float, x: Array) -> float:
     """The sum of |x|^p over all elements of `x`; for p = 2 without an array in between."""
     if x.itemsize == 2:
-        x = x.astype(np.float64)
+        return _exact_power_sum(p, x)
     if p != 2:
         return float((abs(x) ** p).sum())
     flat = x.reshape(-1)
-    return float(flat.dot(flat))
+    if flat.size <= ROW:
+        return float(flat.dot(flat))
+    whole = flat.size // ROW * ROW
+    rows, rest = flat[:whole].reshape(-1, ROW), flat[whole:]
+    return sum(np.vecdot(rows, rows).tolist(), float(rest.dot(rest)))
+
+
+def _exact_power_sum(p: float, x: Array) -> float:
+    return _power_sum(p, x.astype(np.float64))
 
 
 @one_call("gradients")
@@ -190,9 +203,12 @@ def _scale_all(gradients: list[Array], norm: Any, max_norm: float) -> None:
     if factor >= 1:
         return
     single, double = np.array(factor, FLOAT32), np.array(factor, np.float64)
+
+    def scale(x: Array) -> None:
+        x *= double if x.itemsize == 8 else single
+
     with np.errstate(invalid="ignore"):  # infinity times 0 is NaN
-        for g in gradients:
-            g *= double if g.itemsize == 8 else single
+        of_pieces(scale, gradients, pieces.LONG)
 
 
 def _first_culprit(gradients: list[Tensor | RowSparse]) -> str:
