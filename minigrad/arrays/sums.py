@@ -112,6 +112,10 @@ MANY = 256
 """NumPy adds row after row: of more rows than so many the last digits would be lost."""
 
 
+FEW_ROWS = 64
+"""Up to so many rows, `numpy.add.reduceat` of all is the fastest way."""
+
+
 @one_call(loose=True)
 def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     """The `ids` (k,), sorted and each once, and the sum of the `rows` of each, in new memory.
@@ -124,14 +128,17 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
         sums = xp.zeros((unique.size, rows.shape[1]), wide(given))
         xp.add.at(sums, inverse, rows.astype(sums.dtype, copy=False))
         return unique, sums.astype(given, copy=False)
-    order = np.argsort(ids, kind="stable")
-    ordered, rows = ids[order], rows[order]
+    order = ids.argsort(kind="stable")
+    ordered, rows = ids[order], rows.take(order, 0)
     is_first = np.ones(len(ids), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    starts = np.flatnonzero(is_first)
+    (starts,) = is_first.nonzero()
     if len(starts) == len(ids):
         return ordered, rows
     rows = rows.astype(wide(given), copy=False)
+    if len(ids) <= FEW_ROWS:
+        sums = np.add.reduceat(rows, starts, 0)
+        return ordered[starts], sums.astype(given, copy=False)
     if rows.shape[1] < LONG:
         sums, most = np.add.reduceat(rows, starts, axis=0), MANY
         if not (ordered[most:] == ordered[:-most]).any():

@@ -80,8 +80,11 @@ def clip_grad_norm_(
     arrays = [elements(g) for g in gradients]
     if max_norm != math.inf:
         _check_changeable(arrays, "clip_grad_norm_")
-    on_gpu = _on_gpu(arrays)
-    norm = clipping_gpu.common_norm(arrays, norm_type) if on_gpu else _norm(arrays, norm_type)
+    by_kernels = _on_gpu(arrays)
+    if by_kernels:
+        norm = clipping_gpu.common_norm(arrays, norm_type)
+    else:
+        norm = _norm([x.reshape(-1) for x in arrays], norm_type)
     if error_if_nonfinite and not bool(array_module(norm).isfinite(norm)):
         raise RuntimeError(
             f"clip_grad_norm_: the norm of the gradients is {float(norm)}; nothing was scaled "
@@ -89,7 +92,7 @@ def clip_grad_norm_(
         )
     if max_norm != math.inf:
         _tell_the_tape(gradients)
-        (clipping_gpu.scale_all if on_gpu else _scale_all)(arrays, norm, max_norm)
+        (clipping_gpu.scale_all if by_kernels else _scale_all)(arrays, norm, max_norm)
     return _tensor(array_module(norm).asarray(norm, dtype=wide(gradients[0].dtype)))
 
 
@@ -162,7 +165,7 @@ def _on_gpu(arrays: list[Array]) -> bool:
 
 @one_call()
 def _norm(gradients: list[Array], p: float) -> Any:
-    """The p-norm of all elements, in NumPy; the sums of the pieces are added in float64."""
+    """The p-norm of all elements of vectors, in NumPy; the sums of pieces are added in float64."""
     if p == math.inf:
         parts = of_pieces(_largest, [g for g in gradients if g.size], pieces.LONG)
         return reduce(np.maximum, parts, np.zeros((), FLOAT32))
@@ -184,11 +187,10 @@ def _power_sum(p: float, x: Array) -> float:
         return _exact_power_sum(p, x)
     if p != 2:
         return float((abs(x) ** p).sum())
-    flat = x.reshape(-1)
-    if flat.size <= ROW:
-        return float(flat.dot(flat))
-    whole = flat.size // ROW * ROW
-    rows, rest = flat[:whole].reshape(-1, ROW), flat[whole:]
+    if x.size <= ROW:
+        return float(x.dot(x))
+    whole = x.size // ROW * ROW
+    rows, rest = x[:whole].reshape(-1, ROW), x[whole:]
     return sum(np.vecdot(rows, rows).tolist(), float(rest.dot(rest)))
 
 

@@ -70,7 +70,7 @@ class Optimizer(ParameterGroups):
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
-        self._checked: dict[int, SimpleNamespace] = {}  # options found right
+        self._checked: dict[int, tuple[dict[str, Any], SimpleNamespace]] = {}  # options found right
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters (or make them zeros, with ``set_to_none=False``).
@@ -183,10 +183,15 @@ class Optimizer(ParameterGroups):
         numbers: list[float] = []
         for i, of_group in enumerate(parameters):
             o = self._options(self.param_groups[i], i)
+            names, first = self._names(o), None
             for p in of_group:
-                state = self.state.get(p, {})
-                numbers += self._numbers(state, o)
-                arrays += self._states(p._array, state, o)
+                state = self.state.get(p)
+                if state:
+                    numbers += self._numbers(state, o)
+                else:  # the same for all parameters of which nothing is remembered
+                    first = first or self._numbers({}, o)
+                    numbers += first
+                arrays += self._states(p._array, state or {}, o) if any(names) else names
         return arrays, numbers
 
     @one_call("parameter")
@@ -198,13 +203,14 @@ class Optimizer(ParameterGroups):
 
     def _options(self, group: dict[str, Any], i: int) -> SimpleNamespace:
         """The options of group `i`, which are checked if they have changed since the last step."""
-        options = SimpleNamespace(
-            **{name: _plain(group[name], default) for name, default in self.defaults.items()}
-        )
-        if self._checked.get(i) != options:
+        known = self._checked.get(i)
+        if known is None or known[0] != group:
             self.check_options(group, f"{type(self).__name__}.step: group {i}")
-            self._checked[i] = options
-        return options
+            options = SimpleNamespace(
+                **{name: _plain(group[name], default) for name, default in self.defaults.items()}
+            )
+            known = self._checked[i] = dict(group), options
+        return known[1]
 
     def _gradient(self, p: Tensor, group: dict[str, Any]) -> Array | RowSparse:
         g: Any = bare(p.grad)  # a Tensor's array; a RowSparse as it is

@@ -87,7 +87,7 @@ class TestWhollyOrNotAtAll:
     @pytest.mark.parametrize("name", ["_numbers", "_states"])
     def test_what_an_option_makes_of_the_numbers(self, kind, options, after, name, monkeypatch):
         """Whatever goes wrong before the first element changes: no memory, an overflow."""
-        optimizer = kind(parameters(), **options)
+        optimizer = kind([{"params": p} for p in parameters()], **options)
         for _ in range(after):
             optimizer.step()
         before, prepare, calls = everything(optimizer), getattr(kind, name), []
