@@ -32,7 +32,7 @@ class Place:
 
     __slots__ = (
         "__weakref__", "array", "base", "depends", "dtype", "first", "kind", "last", "shape",
-        "simple", "source", "stand", "strides", "tensor", "writes",
+        "simple", "source", "stand", "strides", "tensor", "used", "writes",
     )  # fmt: skip
 
     def __init__(self, array: Any, kind: str, depends: int, base: Place | None = None) -> None:
@@ -43,8 +43,9 @@ class Place:
         self.source: Any = None
         self.array: Any = None
         self.tensor: Any = None  # whose array it is, of an array from outside
-        self.writes, self.simple = 0, True  # how often it is written; whether at most once, as all
-        self.stand: Any = lambda: None  # what it is computed from
+        self.writes, self.used = 0, False  # how often it is written; whether a replay reads it
+        self.simple = True  # whether it, and what it is computed from, is written at most once
+        self.stand: Any = lambda: None  # what stands for it
         self.first = self.last = -1
 
     @property
@@ -59,12 +60,13 @@ class Cell:
     `arrays` are a number's copies for the functions of the array library.
     """
 
-    __slots__ = ("arrays", "base", "depends", "simple", "stand", "value", "writes")
+    __slots__ = ("arrays", "base", "depends", "simple", "stand", "used", "value", "writes")
     kind, tensor = "cell", None
 
     def __init__(self, value: Any, depends: int) -> None:
         self.value, self.depends = value, depends
         self.base, self.simple, self.writes, self.stand = self, True, 0, lambda: None
+        self.used = False
         self.arrays: dict[Any, Any] = {}
 
     def put(self, value: Any) -> None:

@@ -64,14 +64,7 @@ class Program:
         self.results = results
         calls = recorder.calls
         self.entries = len(calls)
-        self.fixed = [
-            c
-            for c in calls
-            if type(c) is Call
-            and c.depends == CONSTANT
-            and not c.effect
-            and all(_lasting(p.base) for p in c.changed)
-        ]
+        self.fixed = _fixed([c for c in calls if type(c) is Call])
         fixed = set(map(id, self.fixed))
         rest = [c for c in calls if id(c) not in fixed]
         live = self._live(rest)
@@ -116,7 +109,7 @@ class Program:
                 needed.update(p.base for p in guards.pop()[1])
             if not needed:
                 continue
-            if type(call) is Call and call.depends == EARLY and _targets(call) & needed:
+            if type(call) is Call and call.depends <= EARLY and _targets(call) & needed:
                 early.add(id(call))
                 needed.update(p.base for p in call.reads)
         return early
@@ -427,8 +420,16 @@ def _in_memory(x: Any) -> bool:
     return type(x) is Cell or x.kind == "memory"
 
 
-def _lasting(base: Place) -> bool:
-    return base.kind == "memory" and base.depends == CONSTANT
+def _fixed(calls: list[Call]) -> list[Call]:
+    """The calls that give the same in each replay, and so need be done only once."""
+    constant = [c for c in calls if c.depends == CONSTANT and not c.effect]
+    moving = {p.base for c in calls for p in c.changed if p.base.depends != CONSTANT}
+    while True:
+        moving.update(p.base for c in set(calls).difference(constant) for p in c.changed)
+        still = [c for c in constant if moving.isdisjoint(p.base for p in (*c.reads, *c.changed))]
+        if len(still) == len(constant):
+            return constant
+        constant = still
 
 
 def _owner(array: Any) -> Any:

@@ -240,6 +240,9 @@ class Recorder:
             self.calls.append(("errstate", errors))
         call.args = tuple(forms)
         call.depends = self._depends(reads)
+        if call.depends != CONSTANT:
+            for place in reads:
+                place.base.used = True
         if changed:
             for x in changed:
                 self._note_change(call, x)
@@ -252,12 +255,7 @@ class Recorder:
         return self._results(call, result, any(map(_is_loose, reads)))
 
     def _depends(self, reads: list[Any]) -> int:
-        depends = CONSTANT
-        for place in reads:
-            d = place.depends if type(place) is Cell else place.base.depends
-            if d > depends:
-                depends = d
-        return depends
+        return max([p.base.depends for p in reads], default=CONSTANT)
 
     def _note_change(self, call: Call, x: Any) -> None:
         if type(x) is not Recorded:
@@ -273,8 +271,9 @@ class Recorder:
         call.changed.append(x.place)
         base.simple = base.simple and not base.writes and self._simple(call.reads, base)
         base.writes += 1
-        if base.depends < call.depends or base.kind != "memory":
-            base.depends = LATE if base.kind != "memory" else call.depends
+        if base.kind != "memory" or base.used:
+            base.depends = LATE
+        base.depends = max(base.depends, call.depends)
         tensor = base.tensor
         if tensor is not None:
             self.changed_tensors[tensor] = None
@@ -362,6 +361,8 @@ class Recorder:
         finally:
             self.paused = False
         call.effect = True
+        for place in call.reads:
+            place.base.used = True
         for i in changed:
             for x in _arrays_in(args[i]):
                 self._note_change(call, x)
