@@ -132,7 +132,7 @@ class Optimizer(ParameterGroups):
             )
             for i, group in enumerate(self.param_groups)
         ]
-        finite = None if if_finite is None else self._number(if_finite, steps)
+        finite: Any = None if if_finite is None else self._number(if_finite, steps)
         updates = Updates(finite) if gpus else None
         known = finite is not None and not on_gpu(finite)  # on a GPU, only the kernels look
         with only_if(np.isfinite(finite).all() if known else True) as useful:

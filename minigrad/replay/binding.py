@@ -150,7 +150,7 @@ def _ufunc(ufunc: Any, args: Any, out: Any, kwargs: Any) -> Any:
     return positional(ufunc, (*args, out), kwargs)
 
 
-def in_place(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+def in_place(function: Any, args: Any, kwargs: Any) -> Any:
     """A call that changes one of its arguments, or writes into its `out`."""
     if isinstance(function, np.ufunc) and "out" in kwargs:
         rest = {name: x for name, x in kwargs.items() if name != "out"}

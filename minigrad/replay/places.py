@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 CONSTANT, EARLY, LATE = range(3)
 """What an array depends on: on nothing; on arguments and arrays from outside as they are when a
 replay begins; or also on what the step has computed or changed."""
@@ -51,7 +53,7 @@ class Place:
     @property
     def nbytes(self) -> int:
         """Bytes of its elements."""
-        return math.prod(self.shape) * int(self.dtype.itemsize)
+        return int(math.prod(self.shape) * self.dtype.itemsize)
 
 
 class Cell:
@@ -92,8 +94,8 @@ class Call:
 
     def __init__(self, function: Any, args: Any, kwargs: Any) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
-        self.reads: list[Place] = []
-        self.changed: list[Place] = []  # in place, `out` included
+        self.reads: list[Any] = []  # places and cells
+        self.changed: list[Any] = []  # in place, `out` included
         self.out: Any = None  # the place, cell or list of them that takes the result
         self.effect = False  # whether it must be called even if nobody uses its result
         self.depends = LATE
@@ -102,8 +104,8 @@ class Call:
     def name(self) -> str:
         """What it calls."""
         name = getattr(self.function, "__name__", self.function)
-        of = getattr(self.function, "__self__", None)  # of np.add.reduce
-        return f"{of.__name__}.{name}" if hasattr(of, "nin") else str(name)
+        of = getattr(self.function, "__self__", None)  # np.add, of np.add.reduce
+        return f"{of.__name__}.{name}" if isinstance(of, np.ufunc) else str(name)
 
 
 def as_list(x: Any) -> list[Any]:

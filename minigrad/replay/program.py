@@ -201,7 +201,8 @@ class Program:
         self.calls = self._bound(self.main)
         for place in self.results:
             self._real(place)
-        self.guards, self.number_guards = [], []
+        self.guards: list[Any] = []
+        self.number_guards: list[Any] = []
         for _, function, (args, kwargs), answer in self.recorder.guards:
             of_number = any(type(x) is Cell for x in args)
             bound = positional(function, self._real(args), self._real(kwargs))

@@ -155,11 +155,9 @@ for _name, _ufunc in COMPARISONS.items():
 for _name, _ufunc in UNARY.items():
     setattr(Recorded, f"__{_name}__", _unary(_ufunc))
 # a power by a Python number has ways of its own in NumPy
-Recorded.__pow__ = _operator(operator.pow)  # type: ignore[attr-defined]
-Recorded.__rpow__ = _reflected(operator.pow)  # type: ignore[attr-defined]
-Recorded.__ipow__ = lambda self, other: self.recorder.call(  # type: ignore[attr-defined]
-    operator.ipow, (self, other), {}, (self,)
-)
+setattr(Recorded, "__pow__", _operator(operator.pow))  # noqa: B010
+setattr(Recorded, "__rpow__", _reflected(operator.pow))  # noqa: B010
+
 
 METHODS = (
     "all any argmax argmin argpartition argsort astype choose clip compress conj copy cumprod "

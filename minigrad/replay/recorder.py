@@ -72,7 +72,6 @@ class Recorder:
         self._known: dict[int, Recorded] = {}
         self._keep: list[Any] = []  # so that no id of `_known` is used again
         self._libraries: dict[str, Library] = {}
-        self._views = 0
 
     # -------------------------------------------------------------- what stands for what
 
@@ -179,8 +178,8 @@ class Recorder:
             pairs = [self._both(item, reads) for item in x]
             return kind(a for a, _ in pairs), kind(b for _, b in pairs)
         if kind is dict:
-            pairs = {name: self._both(item, reads) for name, item in x.items()}
-            return {n: a for n, (a, _) in pairs.items()}, {n: b for n, (_, b) in pairs.items()}
+            values, forms = self._both(list(x.values()), reads)
+            return dict(zip(x, values, strict=True)), dict(zip(x, forms, strict=True))
         if isinstance(x, np.ndarray) or kind.__module__.partition(".")[0] == "cupy":
             known = self.given(x)
             reads.append(known.place)
@@ -313,7 +312,7 @@ class Recorder:
                     view = Place(result, "view", 0, p.base)
                     view.source = (call.function, call.args, call.kwargs, number)
                     return self.stand(result, view)
-        place = Cell(result, LATE) if loose else Place(result, "memory", call.depends)
+        place: Any = Cell(result, LATE) if loose else Place(result, "memory", call.depends)
         place.writes, place.simple = 1, not loose and self._simple(call.reads)
         if number is None:
             call.out = place
@@ -484,12 +483,11 @@ class Recorder:
 
     def check_kept(self) -> None:
         """Raise if something that was made in the recording is kept outside it."""
-        for collected in (False, True):
-            kept = self._kept()
-            if kept is None:
-                return
-            if not collected:
-                gc.collect()
+        if self._kept() is not None:
+            gc.collect()  # perhaps it is only a cycle that nobody refers to
+        kept = self._kept()
+        if kept is None:
+            return
         what, advice = kept
         raise CaptureError(
             f"capture: the captured function has made {what} that a replay would not make anew; "
@@ -573,7 +571,7 @@ def _has_mask(index: Any) -> bool:
     return any(m.place.base.depends != CONSTANT for m in masks if type(m) is Recorded)
 
 
-def _changed(name: str, args: Any, kwargs: Any) -> Sequence[Any]:
+def _changed(name: str, args: Any, kwargs: Any) -> Any:
     """The arguments that a function changes in place."""
     if name in CHANGED_FIRST:
         return args[:1]

@@ -28,11 +28,10 @@ class Slots:
     def __enter__(self) -> None:
         self._lock.acquire()
         recording.here.recorder = self.recorder
-        Tensor._array = _ArraySlot()  # type: ignore[assignment]
-        Tensor.grad = _GradSlot()
+        _put_in(_ArraySlot(), _GradSlot())
 
     def __exit__(self, *error: object) -> None:
-        Tensor._array, Tensor.grad = ARRAY, GRAD
+        _put_in(ARRAY, GRAD)
         recording.here.recorder = None
         self._lock.release()
         for reference in self.recorder.born:
@@ -42,6 +41,11 @@ class Slots:
         for gradient in self.recorder.set_grads.values():
             if isinstance(gradient, RowSparse):
                 gradient.rows, gradient.values = gradient.rows.array, gradient.values.array
+
+
+def _put_in(array_slot: Any, grad_slot: Any) -> None:
+    setattr(Tensor, "_array", array_slot)  # noqa: B010 (type checkers know them as slots)
+    setattr(Tensor, "grad", grad_slot)  # noqa: B010
 
 
 class _ArraySlot:
