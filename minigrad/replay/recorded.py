@@ -123,6 +123,10 @@ def _in_place(ufunc: Any) -> Any:
     return lambda self, other: self.recorder.call(ufunc, (self, other), {"out": self}, (self,))
 
 
+def _changing(function: Any) -> Any:
+    return lambda self, other: self.recorder.call(function, (self, other), {}, (self,))
+
+
 def _unary(ufunc: Any) -> Any:
     return lambda self: self.recorder.call(ufunc, (self,), {})
 
@@ -157,6 +161,7 @@ for _name, _ufunc in UNARY.items():
 # a power by a Python number has ways of its own in NumPy
 setattr(Recorded, "__pow__", _operator(operator.pow))  # noqa: B010
 setattr(Recorded, "__rpow__", _reflected(operator.pow))  # noqa: B010
+setattr(Recorded, "__ipow__", _changing(operator.ipow))  # noqa: B010
 
 
 METHODS = (

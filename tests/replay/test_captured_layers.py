@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn, optim
+from minigrad import optim
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "nn")]
 from compared import compare, left_behind
