@@ -1,4 +1,4 @@
-"""Products with one matrix at every time step, in blocks that OpenBLAS multiplies as they are.
+"""Matrix products in blocks: small ones that need no copies, and large ones for several threads.
 
 OpenBLAS copies the matrices of a product into an order that suits its kernels. In a recurrent
 layer W h has few columns, so the copy of W takes a quarter of the time, at each step anew. With
@@ -12,7 +12,7 @@ import ctypes
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,20 +31,67 @@ MOST_PARTS = 8
 WORTH_THREADS = 1 << 23
 """Above so many multiplications, the BLAS on several threads is faster."""
 
+LARGE = 4_000_000
+"""Above so many multiplications, a second thread is worth being started."""
+
+STEP = 64
+"""Rows or columns that kernels take at once, or a multiple: cuts between them change no bits."""
+
 KERNELS = frozenset({b"Cooperlake", b"SapphireRapids", b"SkylakeX"})
+
+
+@cache
+def _openblas(name: str, result: Any) -> Callable[[], Any] | None:
+    """OpenBLAS's function of that name, without arguments; None if NumPy's BLAS is another."""
+    library = ctypes.CDLL(sys.modules["numpy._core._multiarray_umath"].__file__)
+    for prefix in ("scipy_", ""):
+        for suffix in ("64_", ""):
+            function = getattr(library, f"{prefix}openblas_{name}{suffix}", None)
+            if function is not None:
+                function.restype = result
+                return cast(Callable[[], Any], function)
+    return None
 
 
 @cache
 def small_kernels() -> bool:
     """Whether NumPy's BLAS is an OpenBLAS whose kernels multiply small matrices as they are."""
-    library = ctypes.CDLL(sys.modules["numpy._core._multiarray_umath"].__file__)
-    for prefix in ("scipy_", ""):
-        for suffix in ("64_", ""):
-            name = getattr(library, f"{prefix}openblas_get_corename{suffix}", None)
-            if name is not None:
-                name.restype = ctypes.c_char_p
-                return name() in KERNELS
-    return False
+    name = _openblas("get_corename", ctypes.c_char_p)
+    return name is not None and name() in KERNELS
+
+
+def on_one_thread() -> bool:
+    """Whether NumPy's BLAS is an OpenBLAS with one thread."""
+    number = _openblas("get_num_threads", ctypes.c_int)
+    return number is not None and number() == 1
+
+
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """The matrix product a b; large ones are shared out over the threads, if the BLAS has one.
+
+    OpenBLAS's own threads wait for each other in loops. On a machine with other work this takes
+    many times as long as the product.
+    """
+    xp = array_module(a)
+    if out is None:
+        out = xp.empty((len(a), b.shape[1]), xp.result_type(a, b))
+    parts = threads.count() if a.size * b.shape[1] > LARGE and xp is np and on_one_thread() else 1
+    if parts == 1:
+        return cast(Array, xp.matmul(a, b, out=out))
+    rows, columns = out.shape
+    by_rows = rows >= columns
+    length = -(-max(rows, columns) // parts)
+    length += -length % STEP
+
+    def of(start: int) -> None:
+        here = slice(start, start + length)
+        if by_rows:
+            np.matmul(a[here], b, out=out[here])
+        else:
+            np.matmul(a, b[:, here], out=out[:, here])
+
+    threads.share(of, range(0, max(rows, columns), length))
+    return out
 
 
 def sizes(rows: int, inner: int, columns: int) -> tuple[int, int]:
@@ -53,7 +100,7 @@ def sizes(rows: int, inner: int, columns: int) -> tuple[int, int]:
     (1, 1) if the product is small, or if its axes cannot be cut into equal pieces of a good size.
     """
     multiplications = rows * inner * columns
-    if multiplications <= SMALL or (multiplications > WORTH_THREADS and threads.count() > 1):
+    if multiplications <= SMALL or (multiplications > WORTH_THREADS and not on_one_thread()):
         return 1, 1
     for parts in (n for n in range(1, MOST_PARTS + 1) if inner % n == 0):
         widest = SMALL * parts // (rows * inner)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import threads
+from minigrad.arrays.blocks import product
 from minigrad.arrays.buffers import empty
 from minigrad.arrays.devices import is_unit
 from minigrad.arrays.kernel import THREADS
@@ -157,7 +158,7 @@ def _on_cpu(
     dW, db = None, None
     for start, stop in blocks:
         z = logits[: stop - start]
-        np.matmul(x[start:stop], weight.T, out=z)
+        product(x[start:stop], weight.T, z)
         step = max(1, PIECE // V)
         threads.share(rows, [(start, i, min(i + step, stop)) for i in range(start, stop, step)])
         if not any(wanted):
@@ -169,7 +170,7 @@ def _on_cpu(
             z *= scale
             scale, weights = None, np.ones_like(weights)
         if dh is not None:
-            of_block = np.matmul(z, weight, out=dh[start:stop])
+            of_block = product(z, weight, dh[start:stop])
             if scale is not None:
                 of_block *= scale
         if of_bias:
@@ -177,7 +178,7 @@ def _on_cpu(
         if of_weight:
             if scale is not None:
                 block = np.multiply(block, scale, out=empty(np, block.shape, dtype))
-            dW = _added(dW, z.T @ block)
+            dW = _added(dW, product(z.T, block))
     losses = rows.losses / NAT if in_bits else rows.losses
     return losses if ignored is None else np.where(ignored, 0, losses), [dh, dW, db]
 

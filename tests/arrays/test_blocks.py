@@ -1,11 +1,13 @@
 """Products in blocks against sums in float64."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.arrays import blocks
+from minigrad.arrays import blocks, threads
 
 LENGTHS = st.integers(1, 96)
 
@@ -53,3 +55,18 @@ def test_other_matrices_stay_whole(W):
     out = np.empty_like(x)
     blocks.times(W, 5)(x, out)
     assert (out == 64).all()
+
+
+@given(st.integers(1, 200), LENGTHS, st.integers(1, 200), st.integers(1, 5), st.booleans())
+def test_a_shared_product_is_the_product(rows, inner, columns, count, given_out):
+    rng = np.random.default_rng(rows * inner * columns)
+    a = rng.standard_normal((inner, rows), np.float32).T
+    b = rng.standard_normal((inner, columns), np.float32)
+    out = np.full((rows, columns), np.nan, np.float32) if given_out else None
+    with (
+        mock.patch.multiple(blocks, LARGE=10_000, STEP=16, on_one_thread=lambda: True),
+        mock.patch.object(threads, "count", return_value=count),
+    ):
+        found = blocks.product(a, b, out)
+    assert out is None or found is out
+    np.testing.assert_allclose(found, a.astype(np.float64) @ b.astype(np.float64), atol=1e-4)
