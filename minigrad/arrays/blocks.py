@@ -2,8 +2,12 @@
 
 OpenBLAS copies the matrices of a product into an order that suits its kernels. In a recurrent
 layer W h has few columns, so the copy of W takes a quarter of the time, at each step anew. With
-its AVX-512 kernels OpenBLAS multiplies small matrices without copies. And it does so on one thread:
-it never waits for another, which may be busy. So W is cut into blocks that are small enough.
+its AVX-512 kernels OpenBLAS multiplies small matrices without copies. So W is cut into blocks that
+are small enough.
+
+OpenBLAS's own threads wait for each other in loops. On a machine with other work this takes many
+times as long as a product. So where OpenBLAS is told to use one thread (``OPENBLAS_NUM_THREADS=1``,
+and ``MINIGRAD_NUM_THREADS=2``), large products are cut into blocks for the threads of `threads`.
 """
 
 from __future__ import annotations
@@ -28,14 +32,17 @@ NARROWEST = 32
 MOST_PARTS = 8
 """Into so many parts the inner axis is cut at most; their products have to be added."""
 
-WORTH_THREADS = 1 << 23
-"""Above so many multiplications, the BLAS on several threads is faster."""
+MOST_ROWS = 48
+"""With more rows it does not pay to add the products of parts."""
+
+LARGEST_MATRIX = 1 << 21
+"""Numbers; a larger matrix does not stay in the cache, and its blocks are read too slowly."""
 
 LARGE = 4_000_000
 """Above so many multiplications, a second thread is worth being started."""
 
 STEP = 64
-"""Rows or columns that kernels take at once, or a multiple: cuts between them change no bits."""
+"""Kernels take so many rows or columns at once; cuts elsewhere would change the last bits."""
 
 KERNELS = frozenset({b"Cooperlake", b"SapphireRapids", b"SkylakeX"})
 
@@ -67,11 +74,7 @@ def on_one_thread() -> bool:
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
-    """The matrix product a b; large ones are shared out over the threads, if the BLAS has one.
-
-    OpenBLAS's own threads wait for each other in loops. On a machine with other work this takes
-    many times as long as the product.
-    """
+    """The matrix product a b; large ones are shared out over the threads, if the BLAS has one."""
     xp = array_module(a)
     if out is None:
         out = xp.empty((len(a), b.shape[1]), xp.result_type(a, b))
@@ -97,12 +100,13 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
 def sizes(rows: int, inner: int, columns: int) -> tuple[int, int]:
     """Into how many parts to cut the inner axis, and into how many blocks the columns.
 
-    (1, 1) if the product is small, or if its axes cannot be cut into equal pieces of a good size.
+    (1, 1) if the product is small, or has one row (then OpenBLAS copies nothing), or if its axes
+    cannot be cut into equal pieces of a good size.
     """
-    multiplications = rows * inner * columns
-    if multiplications <= SMALL or (multiplications > WORTH_THREADS and not on_one_thread()):
+    if rows * inner * columns <= SMALL or rows == 1 or inner * columns > LARGEST_MATRIX:
         return 1, 1
-    for parts in (n for n in range(1, MOST_PARTS + 1) if inner % n == 0):
+    most = MOST_PARTS if rows <= MOST_ROWS else 1
+    for parts in (n for n in range(1, most + 1) if inner % n == 0):
         widest = SMALL * parts // (rows * inner)
         for width in range(widest, NARROWEST - 1, -1):
             if columns % width == 0:
@@ -115,7 +119,7 @@ def times(W: Array, rows: int) -> Callable[[Array, Array], Any]:
     inner, columns = W.shape
     parts, count = 1, 1
     suitable = W.dtype == np.float32 and W.flags.c_contiguous and array_module(W) is np
-    if suitable and small_kernels():
+    if suitable and small_kernels() and on_one_thread():  # several threads may share W as a whole
         parts, count = sizes(rows, inner, columns)
     if count == 1:
         return lambda x, out: x.dot(W, out)

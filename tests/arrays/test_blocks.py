@@ -16,6 +16,7 @@ LENGTHS = st.integers(1, 96)
 def cut_into_blocks(monkeypatch):
     """Whatever the BLAS, and for products that tests can afford."""
     monkeypatch.setattr(blocks, "small_kernels", lambda: True)
+    monkeypatch.setattr(blocks, "on_one_thread", lambda: True)
     monkeypatch.setattr(blocks, "SMALL", 2_000)
     monkeypatch.setattr(blocks, "NARROWEST", 4)
 

@@ -176,6 +176,7 @@ def run(op, name, layout, seed, dtype=np.float32):
 @pytest.mark.parametrize("in_blocks", [False, True])
 def test_float32_stays_float32_and_is_as_exact_as_unrolled(name, layout, in_blocks, monkeypatch):
     monkeypatch.setattr(blocks, "small_kernels", lambda: in_blocks)
+    monkeypatch.setattr(blocks, "on_one_thread", lambda: in_blocks)
     monkeypatch.setattr(blocks, "SMALL", 50_000)  # which cuts both axes
     op = OPS[name][0]
     results = []
