@@ -76,14 +76,13 @@ def on_one_thread() -> bool:
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """The matrix product a b; large ones are shared out over the threads, if the BLAS has one."""
     xp = array_module(a)
+    if a.size * b.shape[1] <= LARGE or xp is not np or not on_one_thread():
+        return cast(Array, a @ b if out is None else xp.matmul(a, b, out=out))
     if out is None:
-        out = xp.empty((len(a), b.shape[1]), xp.result_type(a, b))
-    parts = threads.count() if a.size * b.shape[1] > LARGE and xp is np and on_one_thread() else 1
-    if parts == 1:
-        return cast(Array, xp.matmul(a, b, out=out))
+        out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
     rows, columns = out.shape
     by_rows = rows >= columns
-    length = -(-max(rows, columns) // parts)
+    length = -(-max(rows, columns) // threads.count())
     length += -length % STEP
 
     def of(start: int) -> None:
@@ -117,11 +116,9 @@ def sizes(rows: int, inner: int, columns: int) -> tuple[int, int]:
 def times(W: Array, rows: int) -> Callable[[Array, Array], Any]:
     """A function of x and `out` that writes x W to `out`, for any x of up to `rows` rows."""
     inner, columns = W.shape
-    parts, count = 1, 1
+    parts, count = sizes(rows, inner, columns)
     suitable = W.dtype == np.float32 and W.flags.c_contiguous and array_module(W) is np
-    if suitable and small_kernels() and on_one_thread():  # several threads may share W as a whole
-        parts, count = sizes(rows, inner, columns)
-    if count == 1:
+    if count == 1 or not (suitable and small_kernels() and on_one_thread()):
         return lambda x, out: x.dot(W, out)
     matmul, add = np.matmul, np.add.reduce
     # (parts, blocks, inner, columns), each smaller by as much
