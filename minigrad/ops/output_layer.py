@@ -8,12 +8,15 @@ next block is made in the same memory.
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays import threads
+from minigrad.arrays.blocks import product
 from minigrad.arrays.buffers import empty
 from minigrad.arrays.devices import is_unit
 from minigrad.arrays.kernel import THREADS
@@ -44,6 +47,9 @@ GPU_BLOCK = 1 << 27
 
 PIECE = 160_000
 """The number of logits that a thread works on at once: in float32 they fit into a core's cache."""
+
+NAT = math.log2(math.e)
+"""In bits."""
 
 
 def _added(so_far: Any, part: Any) -> Any:
@@ -81,11 +87,25 @@ def _backward(g: Any, kept: list[Any]) -> list[Any]:
     return [None if d is None else d * g for d in kept]
 
 
-class _Rows:
-    """Turns rows of logits into their gradient, times the sum of exp(logits), in place."""
+@cache
+def _fast_powers_of_2() -> bool:
+    """Whether NumPy has vector instructions for 2^z: it then takes half the time of e^z."""
+    found = np.lib.introspect.opt_func_info(func_name="^exp2$", signature="float32")
+    return not found["exp2"]["ff"]["current"].startswith("baseline")
 
-    def __init__(self, bias: Any, targets: Array, smoothing: float, logits: Array) -> None:
+
+class _Rows:
+    """Turns rows of logits into their gradient, times the sum of exp(logits), in place.
+
+    The logits are in nats, or with `in_bits` in bits: e^z = 2^(z log2(e)).
+    """
+
+    def __init__(
+        self, bias: Any, targets: Array, smoothing: float, logits: Array, in_bits: bool
+    ) -> None:
         self.bias, self.targets, self.smoothing = bias, targets, smoothing
+        self.exp: Any = np.exp2 if in_bits else np.exp
+        self.log: Any = np.log2 if in_bits else np.log
         self.logits = logits  # of the present block
         xp = array_module(logits)
         self.losses, self.sums = (xp.empty(len(targets), logits.dtype) for _ in range(2))
@@ -103,9 +123,9 @@ class _Rows:
         kept, shared = 1 - self.smoothing, self.smoothing / V
         mean = z.sum(1) * shared if shared else 0
         wanted = kept * picked + mean if kept else mean
-        xp.exp(z, out=z)
+        self.exp(z, out=z)
         sums = z.sum(1)
-        xp.subtract(xp.log(sums), wanted, out=self.losses[start:stop])
+        xp.subtract(self.log(sums), wanted, out=self.losses[start:stop])
         z[target] -= kept * sums
         if shared:
             z -= (shared * sums)[:, None]
@@ -128,15 +148,17 @@ def _on_cpu(
     blocks = _blocks(len(h), weight, BLOCK)
     longest = max(stop - start for start, stop in blocks)
     logits = empty(xp, (longest, V), dtype)
-    rows = _Rows(
-        bias, targets if ignored is None else np.where(ignored, 0, targets), smoothing, logits
-    )
+    x, in_bits = h, logits.size > PIECE and _fast_powers_of_2()
+    if in_bits:  # the inputs are smaller than the logits
+        x, bias = h * NAT, None if bias is None else bias * NAT
+    counted = targets if ignored is None else np.where(ignored, 0, targets)
+    rows = _Rows(bias, counted, smoothing, logits, in_bits)
     of_hidden, of_weight, of_bias = wanted
     dh = empty(xp, h.shape, dtype) if of_hidden else None
     dW, db = None, None
     for start, stop in blocks:
         z = logits[: stop - start]
-        np.matmul(h[start:stop], weight.T, out=z)
+        product(x[start:stop], weight.T, z)
         step = max(1, PIECE // V)
         threads.share(rows, [(start, i, min(i + step, stop)) for i in range(start, stop, step)])
         if not any(wanted):
@@ -148,7 +170,7 @@ def _on_cpu(
             z *= scale
             scale, weights = None, np.ones_like(weights)
         if dh is not None:
-            of_block = np.matmul(z, weight, out=dh[start:stop])
+            of_block = product(z, weight, dh[start:stop])
             if scale is not None:
                 of_block *= scale
         if of_bias:
@@ -156,8 +178,9 @@ def _on_cpu(
         if of_weight:
             if scale is not None:
                 block = np.multiply(block, scale, out=empty(xp, block.shape, dtype))
-            dW = _added(dW, z.T @ block)
-    return rows.losses if ignored is None else np.where(ignored, 0, rows.losses), [dh, dW, db]
+            dW = _added(dW, product(z.T, block))
+    losses = rows.losses / NAT if in_bits else rows.losses
+    return losses if ignored is None else np.where(ignored, 0, losses), [dh, dW, db]
 
 
 def _weighted(weights: Array, rows: Array) -> Array:

@@ -18,7 +18,7 @@ from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import FREED, Leaf, Output
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import told
-from minigrad.replay.blocks import new_like
+from minigrad.replay.memory import new_like
 from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
 from minigrad.replay.recorded import Recorded

@@ -31,7 +31,7 @@ from minigrad.replay.binding import (
     with_cells,
     with_out,
 )
-from minigrad.replay.blocks import array_in, block, extent, new_like
+from minigrad.replay.memory import array_in, block, extent, new_like
 from minigrad.replay.places import (
     CONSTANT,
     EARLY,

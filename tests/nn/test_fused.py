@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.arrays import buffers
+from minigrad.arrays import blocks, buffers
 from minigrad.nn.recurrent import steps
 from minigrad.nn.recurrent.fused import gru, lstm, rnn
 from minigrad.testing import check_gradients
@@ -173,7 +173,11 @@ def run(op, name, layout, seed, dtype=np.float32):
 
 @every_op
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_float32_stays_float32_and_is_as_exact_as_unrolled(name, layout):
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_float32_stays_float32_and_is_as_exact_as_unrolled(name, layout, in_blocks, monkeypatch):
+    monkeypatch.setattr(blocks, "small_kernels", lambda: in_blocks)
+    monkeypatch.setattr(blocks, "on_one_thread", lambda: in_blocks)
+    monkeypatch.setattr(blocks, "SMALL", 50_000)  # which cuts both axes
     op = OPS[name][0]
     results = []
     for f, dtype in ((op, np.float32), (op.twin, np.float32), (op.twin, np.float64)):

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays.blocks import product
 from minigrad.arrays.buffers import empty
 from minigrad.arrays.devices import beside
 from minigrad.arrays.library import Array, array_module
@@ -228,7 +229,7 @@ def input_products(x: Array, W: Any, bias: Any, dtype: Any, scale: Any = None) -
         xp.multiply(x, 1 if scale is None else scale, out=result)
     else:
         W = W if scale is None else W * scale[:, None]
-        xp.matmul(flat(x), W.T, out=flat(result))
+        product(flat(x), W.T, flat(result))
     if bias is not None:
         result += bias if scale is None else bias * scale
     return result
@@ -266,8 +267,8 @@ def parameter_gradients(
     db_ih = total(rows_x, 0) if needs_b_ih or (needs_b_hh and same) else None
     return [
         dx,
-        rows_x.T @ flat(x) if needs_W_ih else None,
-        rows_h.T @ flat(h) if needs_W_hh else None,
+        product(rows_x.T, flat(x)) if needs_W_ih else None,
+        product(rows_h.T, flat(h)) if needs_W_hh else None,
         db_ih,
         db_ih if same else total(rows_h, 0) if needs_b_hh else None,
     ]
