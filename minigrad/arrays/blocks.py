@@ -114,22 +114,26 @@ def sizes(rows: int, inner: int, columns: int) -> tuple[int, int]:
     return 1, 1
 
 
-def times(W: Array, rows: int) -> Callable[[Array, Array], Any]:
-    """A function of x and `out` that writes x W to `out`, for any x of up to `rows` rows."""
+def in_blocks(W: Array, rows: int) -> tuple[Callable[[Array, Any, Array], Any], Any]:
+    """A function `dot`, and `W` in the form that it takes.
+
+    ``dot(x, W, out)`` writes x W to `out`, for any x of up to `rows` rows.
+    """
     inner, columns = W.shape
     parts, count = sizes(rows, inner, columns)
+    xp = array_module(W)
     suitable = W.dtype == np.float32 and W.flags.c_contiguous and not on_gpu(W)
     if count == 1 or not (suitable and small_kernels() and on_one_thread()):
-        return lambda x, out: x.dot(W, out)
-    matmul, add = np.matmul, np.add.reduce
+        return type(W).dot, W
+    matmul, add = xp.matmul, xp.add.reduce
     # (parts, blocks, inner, columns), each smaller by as much
     blocks = W.reshape(parts, inner // parts, count, columns // count).swapaxes(1, 2)
-    sums = array_module(W).empty((parts, rows, columns), W.dtype)
+    sums = xp.empty((parts, rows, columns), W.dtype)
 
-    def of_columns(x: Array, out: Array) -> None:
-        matmul(x, blocks[0], out.reshape(len(x), count, -1).swapaxes(0, 1))
+    def by_columns(x: Array, blocks: Array, out: Array) -> None:
+        matmul(x, blocks, out.reshape(len(x), count, -1).swapaxes(0, 1))
 
-    def of_parts(x: Array, out: Array) -> None:
+    def by_parts(x: Array, blocks: Array, out: Array) -> None:
         rows = len(x)
         products = sums[:, :rows]
         matmul(
@@ -139,4 +143,4 @@ def times(W: Array, rows: int) -> Callable[[Array, Array], Any]:
         )
         add(products, 0, None, out)
 
-    return of_columns if parts == 1 else of_parts
+    return (by_columns, blocks[0]) if parts == 1 else (by_parts, blocks)

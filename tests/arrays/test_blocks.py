@@ -22,14 +22,14 @@ def cut_into_blocks(monkeypatch):
 
 
 @given(st.integers(1, 12), LENGTHS, LENGTHS, st.data())
-def test_times_is_the_product_and_writes_nothing_else(rows, inner, columns, data):
+def test_dot_is_the_product_and_writes_nothing_else(rows, inner, columns, data):
     rng = np.random.default_rng(rows * inner * columns)
     W = rng.standard_normal((inner, columns), np.float32)
-    times_W = blocks.times(W, rows)
+    dot, in_blocks = blocks.in_blocks(W, rows)
     room = np.full((rows + 2, columns), np.nan, np.float32)
     for n in data.draw(st.lists(st.integers(1, rows), min_size=1, max_size=3)):
         x = rng.standard_normal((n, inner), np.float32)
-        times_W(x, room[1 : n + 1])
+        dot(x, in_blocks, room[1 : n + 1])
         exact = x.astype(np.float64) @ W.astype(np.float64)
         np.testing.assert_allclose(room[1 : n + 1], exact, atol=1e-4)
         assert np.isnan(room[0]).all()
@@ -54,7 +54,9 @@ def test_matrices_are_cut_along_both_axes():
 def test_other_matrices_stay_whole(W):
     x = np.ones((5, 64), W.dtype)
     out = np.empty_like(x)
-    blocks.times(W, 5)(x, out)
+    dot, whole = blocks.in_blocks(W, 5)
+    assert whole is W
+    dot(x, whole, out)
     assert (out == 64).all()
 
 

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.arrays.blocks import times
+from minigrad.arrays.blocks import in_blocks
 from minigrad.arrays.kernel import usable
 from minigrad.arrays.library import Array
 from minigrad.autograd.fused import fused
@@ -91,7 +91,7 @@ def _rnn_backward(
     dy = None if g[0] is None else steps.each(g[0])
     delta = steps.each(all_delta)
     dh = steps.running(dh_0)  # dh[t]: first dh of the next step, then dh', in the end dh
-    times_W = times(W_hh, steps.N)
+    dot, W = in_blocks(W_hh, steps.N)
     # fmt: off
     for t in reversed(range(steps.count)):
         if dy is not None:
@@ -100,7 +100,7 @@ def _rnn_backward(
             delta[t][...] = xp.where(stopped[t], 0, dh[t])  # delta = dh' where h' > 0
         else:
             delta[t] *= dh[t]           # delta = dh' (1 - h'^2)
-        times_W(delta[t], dh[t])        # dh    = W_hh^T delta
+        dot(delta[t], W, dh[t])         # dh    = W_hh^T delta
     # fmt: on
     dx, *weights = parameter_gradients(needs, x, all_h, W_ih, all_delta, all_delta)
     return [dx, dh_0, *weights]
@@ -134,13 +134,13 @@ def rnn(
     Wx = steps.each(input_products(x, W_ih, sum_of_biases(b_ih, b_hh), dtype))
     all_h, all_h_next = steps.states(h_0)
     h, h_next = steps.each(all_h), steps.each(all_h_next)
-    times_W = times(W, steps.N)
+    dot, W = in_blocks(W, steps.N)
     # fmt: off
     for t in range(steps.count):
         if sizes is not None:
             steps.carry(t, h, h_next, h_0)
         a = h_next[t]
-        times_W(h[t], a)                #      W_hh h, in the place of h'
+        dot(h[t], W, a)                 #      W_hh h, in the place of h'
         a += Wx[t]                      # a  = W_ih x + b_ih + W_hh h + b_hh
         if relu:
             xp.maximum(a, 0, out=a)     # h' = max(a, 0)
@@ -209,7 +209,7 @@ def _lstm_backward(
     # dc_ifg[t] is dc[t] itself, seen so that it stands beside three gates
     dh, dc, dc_ifg = map(steps.running, (dh_0, dc_0, dc_0[:, None]))
     change = steps.running(steps.scratch(H))
-    times_W = times(W_hh, steps.N)
+    dot, W = in_blocks(W_hh, steps.N)
     # fmt: off
     for t in reversed(range(steps.count)):
         if dy is not None:
@@ -221,7 +221,7 @@ def _lstm_backward(
                                                 # delta_g = dc' i (1 - g^2)
         delta_o[t] *= dh[t]                     # delta_o = dh' tanh(c') o (1 - o)
         dc[t] *= f[t]                           # dc      = dc' f
-        times_W(delta[t], dh[t])                # dh      = W_hh^T delta
+        dot(delta[t], W, dh[t])                 # dh      = W_hh^T delta
     # fmt: on
     dx, *weights = parameter_gradients(needs, x, all_h, W_ih, all_delta, all_delta)
     return [dx, dh_0, dc_0, *weights]
@@ -262,13 +262,13 @@ def lstm(
     h, h_next, c, c_next = map(steps.each, (all_h, all_h_next, all_c, all_c_next))
     tanh_c = steps.each(all_tanh_c)
     Wh, ig = steps.running(steps.scratch(4 * H)), steps.running(steps.scratch(H))
-    times_W = times(W, steps.N)
+    dot, W = in_blocks(W, steps.N)
     # fmt: off
     for t in range(steps.count):
         if sizes is not None:
             steps.carry(t, h, h_next, h_0)
             steps.carry(t, c, c_next, c_0)
-        times_W(h[t], Wh[t])                    #         W_hh h
+        dot(h[t], W, Wh[t])                     #         W_hh h
         gates[t] += Wh[t]                       # a     = W_ih x + b_ih + W_hh h + b_hh
         if steps.few:
             gates[t] *= half                    #         a / 2 of i, f and o
@@ -340,7 +340,7 @@ def _gru_backward(
     delta_n, r, z = map(steps.each, (all_delta_n, r, z))
     dh = steps.running(dh_0)  # dh[t]: first dh of the next step, then dh', in the end dh
     Wdelta = steps.running(steps.scratch(H))
-    times_W = times(W_hh, steps.N)
+    dot, W = in_blocks(W_hh, steps.N)
     # fmt: off
     for t in reversed(range(steps.count)):
         if dy is not None:
@@ -350,7 +350,7 @@ def _gru_backward(
         delta_r[t] *= delta_n[t]                # delta_r = delta_n s r (1 - r)
         multiply(delta_n[t], r[t], ds[t])       # ds      = delta_n r
         dh[t] *= z[t]                           #           dh' z
-        times_W(delta[t], Wdelta[t])            #           W_hh^T (delta_r, delta_z, ds)
+        dot(delta[t], W, Wdelta[t])             #           W_hh^T (delta_r, delta_z, ds)
         dh[t] += Wdelta[t]                      # dh      = dh' z + W_hh^T (delta_r, delta_z, ds)
     # fmt: on
     delta_x = empty_like(all_gates)
@@ -390,12 +390,12 @@ def gru(
     all_Wh = steps.scratch(3 * H)
     Wh, Wh_rz, Wh_n = map(steps.running, (all_Wh, all_Wh[:, : 2 * H], all_Wh[:, 2 * H :]))
     change = steps.running(steps.scratch(H))
-    times_W = times(W, steps.N)
+    dot, W = in_blocks(W, steps.N)
     # fmt: off
     for t in range(steps.count):
         if sizes is not None:
             steps.carry(t, h, h_next, h_0)
-        times_W(h[t], Wh[t])                    #        W_hh h
+        dot(h[t], W, Wh[t])                     #        W_hh h
         rz[t] += Wh_rz[t]                       # a    = W_ih x + b_ih + W_hh h + b_hh, of r and z
         if steps.few:
             rz[t] *= 0.5                        #        a / 2
