@@ -10,7 +10,7 @@ Where an array is cut does not depend on the number of threads, and so the resul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -59,10 +59,11 @@ def of_pieces(function: Callable[[Array], Any], arrays: Sequence[Array], block: 
         return [function(x) for x in work]
     results: list[Any] = [None] * len(work)
 
-    def one(i: int) -> None:
-        results[i] = function(work[i])
+    def some(items: Iterator[tuple[int, Array]]) -> None:
+        for i, x in items:
+            results[i] = function(x)
 
-    threads.share(one, range(len(work)))
+    _share(some, enumerate(work))
     return results
 
 
@@ -71,12 +72,20 @@ def change_all(kernel: UpdateKernel, changes: Sequence[Change]) -> None:
     work = [(piece, change) for change in changes for piece in pieces(elements(change[1]), BLOCK)]
     if len(work) - len(changes) < LARGE // BLOCK:
         _change(kernel, work)
-        return
-    count = threads.count()
-    threads.share(partial(_change, kernel), [work[i::count] for i in range(count)])
+    else:
+        _share(partial(_change, kernel), iter(work))
 
 
-def _change(kernel: UpdateKernel, work: list[tuple[Piece, Change]]) -> None:
+def _share(function: Callable[[Any], object], items: Iterator[Any]) -> None:
+    """Call `function` in all threads with the same iterator, from which each takes what is next.
+
+    So a thread does little if its core is busy with something else, as with a thread of OpenBLAS,
+    which spins for milliseconds after a product.
+    """
+    threads.share(function, [items] * threads.count())
+
+
+def _change(kernel: UpdateKernel, work: Iterable[tuple[Piece, Change]]) -> None:
     """Change one piece after the other, in one thread.
 
     The kernel's function works on views. For the rows of a row-sparse gradient, and for float16, it
@@ -85,7 +94,7 @@ def _change(kernel: UpdateKernel, work: list[tuple[Piece, Change]]) -> None:
     made_by_numpy: list[Any] = [None] * kernel.scratch
     memory = made_by_numpy  # of this thread, for one piece after the other
     for piece, (p, g, states, numbers) in work:
-        if piece is ... and p.itemsize > 2 and not isinstance(g, RowSparse):  # nothing to cut or copy
+        if piece is ... and p.itemsize > 2 and not isinstance(g, RowSparse):  # no copies
             kernel.change(p, g, *states, *made_by_numpy, *numbers)
             continue
         rows, values = (g.rows, g.values) if isinstance(g, RowSparse) else (None, g)
