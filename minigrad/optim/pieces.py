@@ -2,15 +2,16 @@
 
 An update like Adam's is a dozen NumPy calls, and each of them reads and writes whole arrays. If the
 arrays have many megabytes, each call fetches everything from memory again. If they are cut into
-pieces that fit into the cache, only the first call does. And pieces can be shared out among
-threads. On a GPU an array is one piece: each call costs a launch there, and the caches are small.
+pieces that fit into the cache, only the first call does. And several threads can share the pieces.
+(Not those of clipping: there, one core is about as fast as the memory.) On a GPU an array is one
+piece: each call costs a launch there, and the caches are small.
 
 Where an array is cut does not depend on the number of threads, and so the results do not either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -52,18 +53,12 @@ def pieces(array: Array, block: int) -> Sequence[Piece]:
 
 def of_pieces(function: Callable[[Array], Any], arrays: Sequence[Array], block: int) -> list[Any]:
     """What `function` returns for each piece of the first array, of the second, and so on."""
-    work: list[Array] = []
+    results = []
     for x in arrays:
-        work += [x] if x.size <= block else [x[piece] for piece in pieces(x, block)]
-    if len(work) - len(arrays) < LARGE // block:
-        return [function(x) for x in work]
-    results: list[Any] = [None] * len(work)
-
-    def some(items: Iterator[tuple[int, Array]]) -> None:
-        for i, x in items:
-            results[i] = function(x)
-
-    _share(some, enumerate(work))
+        if x.size <= block:
+            results.append(function(x))
+        else:
+            results += [function(x[piece]) for piece in pieces(x, block)]
     return results
 
 
@@ -73,16 +68,9 @@ def change_all(kernel: UpdateKernel, changes: Sequence[Change]) -> None:
     if len(work) - len(changes) < LARGE // BLOCK:
         _change(kernel, work)
     else:
-        _share(partial(_change, kernel), iter(work))
-
-
-def _share(function: Callable[[Any], object], items: Iterator[Any]) -> None:
-    """Call `function` in all threads with the same iterator, from which each takes what is next.
-
-    So a thread does little if its core is busy with something else, as with a thread of OpenBLAS,
-    which spins for milliseconds after a product.
-    """
-    threads.share(function, [items] * threads.count())
+        # Each thread takes the next piece. So it does little if its core is busy with something
+        # else, as with a thread of OpenBLAS, which spins for milliseconds after a product.
+        threads.share(partial(_change, kernel), [iter(work)] * threads.count())
 
 
 def _change(kernel: UpdateKernel, work: Iterable[tuple[Piece, Change]]) -> None:
