@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,18 @@ def share(function: Callable[[Any], object], pieces: Iterable[Any]) -> None:
     for error in errors:
         if error is not None:
             raise error
+
+
+def deal(function: Callable[[Iterable[Any]], object], items: Sequence[Any]) -> None:
+    """Call `function` in each thread with an iterator of those of the `items` that it is to do.
+
+    Each takes the next one. So a thread does little if its core is busy with something else, as
+    with a thread of OpenBLAS, which spins for milliseconds after a product.
+    """
+    if here.recorder is not None and not here.recorder.paused:  # a replay deals them out as here
+        share(function, [items[i :: count()] for i in range(count())])
+    else:
+        share(function, [iter(items)] * count())
 
 
 _here = threading.local()

@@ -205,12 +205,9 @@ def _scale_all(gradients: list[Array], norm: Any, max_norm: float) -> None:
     if factor >= 1:
         return
     single, double = np.array(factor, FLOAT32), np.array(factor, np.float64)
-
-    def scale(x: Array) -> None:
-        x *= double if x.itemsize == 8 else single
-
     with np.errstate(invalid="ignore"):  # infinity times 0 is NaN
-        of_pieces(scale, gradients, pieces.LONG)
+        for g in gradients:
+            g *= double if g.itemsize == 8 else single
 
 
 def _first_culprit(gradients: list[Tensor | RowSparse]) -> str:

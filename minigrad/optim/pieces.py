@@ -2,15 +2,16 @@
 
 An update like Adam's is a dozen NumPy calls, and each of them reads and writes whole arrays. If the
 arrays have many megabytes, each call fetches everything from memory again. If they are cut into
-pieces that fit into the cache, only the first call does. And pieces can be shared out among
-threads. On a GPU an array is one piece: each call costs a launch there, and the caches are small.
+pieces that fit into the cache, only the first call does. And several threads can share the pieces.
+(Not those of clipping: there, one core is about as fast as the memory.) On a GPU an array is one
+piece: each call costs a launch there, and the caches are small.
 
 Where an array is cut does not depend on the number of threads, and so the results do not either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -51,17 +52,12 @@ def pieces(array: Array, block: int) -> Sequence[Piece]:
 
 def of_pieces(function: Callable[[Array], Any], arrays: Sequence[Array], block: int) -> list[Any]:
     """What `function` returns for each piece of the first array, of the second, and so on."""
-    work: list[Array] = []
+    results = []
     for x in arrays:
-        work += [x] if x.size <= block else [x[piece] for piece in pieces(x, block)]
-    if len(work) - len(arrays) < LARGE // block:
-        return [function(x) for x in work]
-    results: list[Any] = [None] * len(work)
-
-    def one(i: int) -> None:
-        results[i] = function(work[i])
-
-    threads.share(one, range(len(work)))
+        if x.size <= block:
+            results.append(function(x))
+        else:
+            results += [function(x[piece]) for piece in pieces(x, block)]
     return results
 
 
@@ -92,12 +88,11 @@ def _share_out(kernel: UpdateKernel, changes: list[Any]) -> None:
     work = [(piece, change) for change in changes for piece in pieces(change[2], BLOCK)]
     if len(work) - len(changes) < LARGE // BLOCK:
         _change(kernel, work)
-        return
-    count = threads.count()
-    threads.share(partial(_change, kernel), [work[i::count] for i in range(count)])
+    else:
+        threads.deal(partial(_change, kernel), work)
 
 
-def _change(kernel: UpdateKernel, work: list[tuple[Piece, Any]]) -> None:
+def _change(kernel: UpdateKernel, work: Iterable[tuple[Piece, Any]]) -> None:
     """Change one piece after the other, in one thread.
 
     The kernel's function works on views. For the rows of a row-sparse gradient, and for float16, it

@@ -1,4 +1,4 @@
-"""Large arrays are shared out among threads: the bits stay those of one thread."""
+"""Steps of large arrays are shared out among threads; and no number depends on how many."""
 
 import os
 import subprocess
@@ -9,13 +9,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.arrays import threads
 from minigrad.autograd.sparse import RowSparse
-from minigrad.optim import ASGD, SGD, Adagrad, Adam, AdamW, RMSprop, clip_grad_norm_, pieces
+from minigrad.optim import ASGD, SGD, Adagrad, Adam, AdamW, RMSprop, pieces
 
 EACH = [
     (SGD, {}),
@@ -30,11 +28,11 @@ host = pytest.mark.host(reason="a GPU's arrays are not cut into pieces")
 
 
 @contextmanager
-def shared_among(count, block=8):
-    """So many threads, and pieces of `block` elements, all of which are shared out."""
+def shared_among(count):
+    """So many threads, and pieces of 8 elements, all of which are shared out."""
     threads._pool.cache_clear()
     with (
-        mock.patch.multiple(pieces, BLOCK=block, LONG=block, LARGE=block),
+        mock.patch.multiple(pieces, BLOCK=8, LARGE=8),
         mock.patch.object(threads, "count", return_value=count),
     ):
         try:
@@ -60,15 +58,6 @@ def with_gradients(seed, dtype, sparse=False):
     return result
 
 
-def values(parameters):
-    return [p.numpy() for p in parameters] + [p.grad.numpy() for p in parameters]
-
-
-def assert_same_bits(one, other):
-    for a, b in zip(one, other, strict=True):
-        assert (a.dtype, a.tobytes()) == (b.dtype, b.tobytes())
-
-
 @host
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize(("kind", "options"), EACH)
@@ -82,35 +71,21 @@ def test_steps(kind, options, dtype):
                 optimizer.step()
         state = optimizer.state_dict()["state"]
         arrays = [np.asarray(x) for entries in state.values() for x in entries.values()]
-        results.append(values(parameters) + arrays)
-    for other in results[1:]:
-        assert_same_bits(other, results[0])
-
-
-@host
-@given(
-    seed=st.integers(0, 100),
-    dtype=st.sampled_from(["float16", "float32", "float64"]),
-    p=st.sampled_from([1, 2, 3.5, np.inf]),
-    block=st.integers(1, 40),
-)
-def test_clipping(seed, dtype, p, block):
-    results = []
-    for count in (1, 2, 3):
-        parameters = with_gradients(seed, dtype, sparse=True)
-        with shared_among(count, block):
-            norm = clip_grad_norm_(parameters, 0.5, p)
-        results.append([norm.numpy(), *values(parameters)])
-    for other in results[1:]:
-        assert_same_bits(other, results[0])
+        results.append([p.numpy() for p in parameters] + arrays)
+    for one, *others in zip(*results, strict=True):
+        assert all((x.dtype, x.tobytes()) == (one.dtype, one.tobytes()) for x in others)
 
 
 @host
 def test_an_error_in_another_thread_arrives():
     optimizer, main = SGD(with_gradients(0, "float32"), lr=0.1), threading.get_ident()
+    helper_came = threading.Event()
 
     def change(*args):
-        if threading.get_ident() != main:
+        if threading.get_ident() == main:
+            assert helper_came.wait(timeout=60)
+        else:
+            helper_came.set()
             raise MemoryError("in a helper")
 
     with (
@@ -127,7 +102,6 @@ def test_numbers_out_of_range_are_no_errors_in_any_thread():
     for p in parameters:
         p.grad = mg.full(p.shape, 1e37)
     with shared_among(3), np.errstate(all="raise"):
-        clip_grad_norm_(parameters, np.inf)
         Adam(parameters, lr=1e38).step()
 
 
