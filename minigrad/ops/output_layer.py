@@ -118,15 +118,15 @@ class _Rows:
         if self.bias is not None:
             z += self.bias
         z -= z.max(1, keepdims=True)
-        target = (xp.arange(len(z)), targets)
-        picked = z[target]
+        flat, index = z.reshape(-1), xp.arange(0, z.size, V) + targets  # where each target is
+        picked = flat.take(index, 0, None, "clip")
         kept, shared = 1 - self.smoothing, self.smoothing / V
         mean = z.sum(1) * shared if shared else 0
         wanted = kept * picked + mean if kept else mean
         self.exp(z, out=z)
         sums = z.sum(1)
         xp.subtract(self.log(sums), wanted, out=self.losses[start:stop])
-        z[target] -= kept * sums
+        flat[index] = flat.take(index, 0, None, "clip") - kept * sums
         if shared:
             z -= (shared * sums)[:, None]
         self.sums[start:stop] = sums
@@ -152,6 +152,7 @@ def _on_cpu(
     if in_bits:  # the inputs are smaller than the logits
         x, bias = h * NAT, None if bias is None else bias * NAT
     counted = targets if ignored is None else np.where(ignored, 0, targets)
+    counted = counted.astype(np.intp, copy=False)
     rows = _Rows(bias, counted, smoothing, logits, in_bits)
     of_hidden, of_weight, of_bias = wanted
     dh = empty(xp, h.shape, dtype) if of_hidden else None

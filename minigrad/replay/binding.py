@@ -134,11 +134,9 @@ def with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
         return out.fill, (args[1],)
     if name == "dot" and not kwargs and hasattr(args[0], "dot"):
         return args[0].dot, (args[1], out)
-    if name == "take" and (args[3:4] == ("clip",) or kwargs.get("mode") == "clip"):
-        options = {"out": out, **kwargs}
-        return positional(function, args, options) if len(args) < 3 else (
-            args[0].take, (args[1], args[2], out, "clip")
-        )  # fmt: skip
+    if name == "take" and (args[4:] == ("clip",) or kwargs.get("mode") == "clip"):
+        axis = args[2] if len(args) > 2 else kwargs.get("axis")
+        return args[0].take, (args[1], axis, out, "clip")
     if name in _HAVE_OUT:
         return positional(function, args, {**kwargs, "out": out})
     return copied, (function, args, kwargs, out)
