@@ -207,6 +207,13 @@ class Settings:
         metavar="DEVICE",
         may_change=True,
     )
+    capture: bool | None = option(
+        None,
+        "Record a step once and replay it: the same weights, bit for bit, in less time.",
+        TRAINING,
+        shown="where it is faster",
+        may_change=True,
+    )
 
     # ------------------------------------------------------------------ the learning rate
     lr: float | None = option(
