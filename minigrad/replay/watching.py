@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from operator import is_
 from typing import Any
 
+import numpy as np
+
 from minigrad.nn.module import Module
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
@@ -33,6 +35,11 @@ class Watch:
         self._function(function)
         for x in arguments:
             self._value(type(x).__name__, x)
+
+    @property
+    def generators(self) -> list[np.random.Generator]:
+        """The random generators among what the function can reach."""
+        return [x for x in self._seen.values() if isinstance(x, np.random.Generator)]
 
     def changed(self) -> str:
         """The name of a variable that is another object than before; empty if there is none."""

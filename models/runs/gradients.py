@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import Tensor, capture, nn, optim
+from minigrad import Tensor, capture, optim
 from minigrad.training import full_bptt
 from models.rnnlm import RNNLM
 from models.runs.blas_kernels import products
@@ -63,42 +64,62 @@ def replay_pays(s: Settings) -> bool:
 class Replayed:
     """`gradients` of a `model`, recorded with its first windows and replayed with later ones.
 
-    If they can't be recorded (a cell of one's own may do anything), they are computed as they are
+    If that is not possible (a cell of one's own may do anything), they are computed as they are
     from then on, and `unable` is called with the error. Nothing of the step is lost or done twice:
-    the weights do not change in it, and what else does is put back first.
+    a cell of one's own is tried on a copy first; the weights do not change here; and what else does
+    is put back before the step is done again.
 
     Parameters
     ----------
-    gradients, model
-        the function of `gradients_of`, and the model that it was given.
+    gradients, model, settings
+        the function of `gradients_of`, and what it was given.
     rng
         what the model draws from.
     unable
-        is told why the gradients can't be recorded.
+        is told why the gradients can't be replayed.
     """
 
     def __init__(
         self,
         gradients: Gradients,
-        model: nn.Module,
+        model: RNNLM,
+        settings: Settings,
         rng: np.random.Generator,
         unable: Callable[[Exception], None],
     ) -> None:
         self._compute, self._replay = gradients, capture(gradients)
-        self._model, self._rng, self._unable = model, rng, unable
+        self._model, self._settings, self._rng, self._unable = model, settings, rng, unable
         self._buffers = [name for name, _ in model.named_buffers()]
+        self._to_try = model.own_cell is not None
 
     def __call__(self, inputs: Any, targets: Any, state: Any) -> Measured:
         """The same as ``gradients(inputs, targets, state)``, bit for bit."""
         drawn = self._rng.bit_generator.state
-        buffers = self._model.state_dict() if self._buffers else {}
-        buffers = {name: buffers[name].copy() for name in self._buffers}
+        values = self._model.state_dict() if self._buffers else {}
+        buffers = {name: values[name].copy() for name in self._buffers}
         try:
+            if self._to_try:
+                self._try(inputs, targets)
             return self._replay(inputs, targets, state)
         except Exception as error:
             self._rng.bit_generator.state = drawn
             self._model.load_state_dict(buffers, strict=False)
             result = self._compute(inputs, targets, state)  # or it fails in the same way
-            self._replay = self._compute
+            self._replay, self._to_try = self._compute, False
             self._unable(error)
             return result
+
+    def _try(self, inputs: Any, targets: Any) -> None:
+        """Raise an error unless replays of a copy of the model give what it computes."""
+        if self._told_of(lambda f: f, inputs, targets) != self._told_of(capture, inputs, targets):
+            raise ValueError("a replay gives other numbers than are computed")
+        self._to_try = False
+
+    def _told_of(self, how: Callable[..., Any], inputs: Any, targets: Any) -> list[Any]:
+        """The numbers of three windows with a copy of the model, and what it has drawn."""
+        model, rng = copy.deepcopy((self._model, self._rng))
+        gradients, state, told = how(gradients_of(model, self._settings)), None, []
+        for _ in range(3):
+            numbers, state = gradients(inputs, targets, state)
+            told += [number.item() for number in numbers]
+        return [*told, rng.bit_generator.state]

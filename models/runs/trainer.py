@@ -129,7 +129,7 @@ class Trainer:
 
         If that is not possible, `unable` is told why, once, and the run goes on without.
         """
-        self._gradients = Replayed(self._gradients, self.model, self.rng, unable)
+        self._gradients = Replayed(self._gradients, self.model, self.settings, self.rng, unable)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -236,9 +236,7 @@ class Trainer:
         self.optimizer.step(if_finite=readings.check())
         self._before.append(_Counts(self.step, self.epoch, self.at, self.tokens))
 
-    def _step(
-        self, number: int, skipped: bool, loss: float, norm: float, *clipped: float
-    ) -> Step:
+    def _step(self, number: int, skipped: bool, loss: float, norm: float, *clipped: float) -> Step:
         """What to tell of a step: without a norm after clipping, that follows from the limit."""
         after = clipped[0] if clipped else min(norm, self.settings.clip or math.inf)
         return Step(number, loss, norm, after, skipped)
