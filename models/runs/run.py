@@ -20,13 +20,13 @@ from models.rnnlm import RNNLM
 from models.runs import messages
 from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
-from models.runs.gradients import replay_pays
 from models.runs.history import History
 from models.runs.keeping import Keeper
 from models.runs.machine import machine_differences
 from models.runs.new_model import make_model
 from models.runs.own_text import corpus_of
 from models.runs.pace import Pace
+from models.runs.replaying import replays
 from models.runs.saved_model import restore
 from models.runs.schedule import (
     expected_steps,
@@ -87,7 +87,7 @@ class Run:
         streams = batchify(corpus.train, s.batch_size, vocab_size=len(corpus.tokenizer))
         self.cell_sha256 = cell_sha256
         self.model, self.trainer = model, Trainer(model, s, streams, rng)
-        if replay_pays(s) if s.capture is None else s.capture:
+        if replays(s):
             self.trainer.replay(lambda error: reporter.warn(messages.not_captured(error)))
         self.total = expected_steps(s, self.trainer.steps_per_epoch)
         self.history, self.watcher = History(directory.log()), Watcher()

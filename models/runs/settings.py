@@ -209,7 +209,7 @@ class Settings:
     )
     capture: bool | None = option(
         None,
-        "Record a step once and replay it: the same weights, bit for bit, in less time.",
+        "Record a step once and replay it (on the CPU): the same bits, in less time.",
         TRAINING,
         shown="where it is faster",
         may_change=True,

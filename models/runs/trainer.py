@@ -17,8 +17,8 @@ from models.corpus import Ids
 from models.devices import Readings, device_of
 from models.measuring.evaluation import quiet
 from models.rnnlm import RNNLM
-from models.runs.gradients import Replayed, gradients_of
 from models.runs.optimizers import make_averaging, make_optimizer, sparse_embedding
+from models.runs.replaying import Replayed, gradients_of
 from models.runs.settings import Settings
 from models.runs.trouble import Diverged
 

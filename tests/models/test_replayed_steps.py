@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 import minigrad as mg
 from minigrad.training import evaluating, load_checkpoint, save_checkpoint
 from models.commands.cli import app
-from models.runs.gradients import replay_pays
 from models.runs.new_model import make_model
+from models.runs.replaying import replays
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer
 from models.runs.trouble import Diverged
@@ -226,12 +226,14 @@ def test_what_is_not_finite_is_seen(bad):
 
 
 def test_where_it_pays():
-    assert replay_pays(Settings())
-    assert replay_pays(Settings.combined({"recipe": "min-char-rnn"}))
-    assert replay_pays(Settings(cell="cell.py:Mine"))
-    assert not replay_pays(Settings(vary_bptt=True))
-    assert not replay_pays(Settings(device="cuda"))
-    assert not replay_pays(Settings.combined({"recipe": "zaremba-large"}))
+    assert replays(Settings())
+    assert replays(Settings.combined({"recipe": "min-char-rnn"}))
+    assert replays(Settings(cell="cell.py:Mine"))
+    assert replays(Settings(vary_bptt=True, capture=True))
+    assert not replays(Settings(capture=False))
+    assert not replays(Settings(vary_bptt=True))
+    assert not replays(Settings.combined({"recipe": "zaremba-large"}))
+    assert not replays(Settings(device="cuda", capture=True))
 
 
 def test_the_command(tmp_path, monkeypatch):

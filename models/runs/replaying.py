@@ -55,10 +55,11 @@ def gradients_of(model: RNNLM, s: Settings) -> Gradients:
     return gradients
 
 
-def replay_pays(s: Settings) -> bool:
-    """Whether a run with these settings is faster if its steps are replayed."""
+def replays(s: Settings) -> bool:
+    """Whether a run with these settings replays its steps: if asked to, or where it is faster."""
     small = sum(product.flop for product in products(s)) < LARGEST
-    return small and s.device == "cpu" and not s.vary_bptt  # each length is recorded by itself
+    faster = small and not s.vary_bptt  # each length would be recorded by itself
+    return s.device == "cpu" and (faster if s.capture is None else s.capture)
 
 
 class Replayed:
@@ -87,13 +88,16 @@ class Replayed:
         rng: np.random.Generator,
         unable: Callable[[Exception], None],
     ) -> None:
-        self._compute, self._replay = gradients, capture(gradients)
+        self._compute = gradients
+        self._replay: Gradients | None = capture(gradients)
         self._model, self._settings, self._rng, self._unable = model, settings, rng, unable
         self._buffers = [name for name, _ in model.named_buffers()]
         self._to_try = model.own_cell is not None
 
     def __call__(self, inputs: Any, targets: Any, state: Any) -> Measured:
         """The same as ``gradients(inputs, targets, state)``, bit for bit."""
+        if self._replay is None:
+            return self._compute(inputs, targets, state)
         drawn = self._rng.bit_generator.state
         values = self._model.state_dict() if self._buffers else {}
         buffers = {name: values[name].copy() for name in self._buffers}
@@ -102,12 +106,13 @@ class Replayed:
                 self._try(inputs, targets)
             return self._replay(inputs, targets, state)
         except Exception as error:
-            self._rng.bit_generator.state = drawn
-            self._model.load_state_dict(buffers, strict=False)
-            result = self._compute(inputs, targets, state)  # or it fails in the same way
-            self._replay, self._to_try = self._compute, False
-            self._unable(error)
-            return result
+            failure = error
+        self._rng.bit_generator.state = drawn
+        self._model.load_state_dict(buffers, strict=False)
+        measured = self._compute(inputs, targets, state)  # or it fails, too, and that is told
+        self._replay = None
+        self._unable(failure)
+        return measured
 
     def _try(self, inputs: Any, targets: Any) -> None:
         """Raise an error unless replays of a copy of the model give what it computes."""
