@@ -44,7 +44,8 @@ def gradients_of(model: RNNLM, s: Settings) -> Gradients:
             total, loss, state = model.objective(inputs, targets, state)
             return (total, loss), state
 
-        model.zero_grad()
+        for parameter in parameters:
+            parameter.grad = None
         window = full_bptt(objective, lambda losses, _: losses, inputs, targets, state)
         numbers = [window.loss[1], optim.clip_grad_norm_(parameters, clip)]
         if clip_value:
