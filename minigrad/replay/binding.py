@@ -61,6 +61,8 @@ def set_sparse(tensor: Any, rows: Cell, values: Cell, shape: tuple[int, int]) ->
 
 def with_arrays(ufunc: Any, args: Sequence[Any]) -> tuple[Any, ...]:
     """The arguments with arrays of the right dtype in place of numbers."""
+    if any(type(x) is Cell and isinstance(x.value, np.ndarray) for x in args):
+        return tuple(args)  # beside an array of another shape each time, it stays a number
     kinds = [
         x.dtype if hasattr(x, "dtype") else type(x.value if type(x) is Cell else x) for x in args
     ]

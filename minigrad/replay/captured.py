@@ -72,6 +72,7 @@ class Captured:
     def _record(self, key: Any, args: Any, kwargs: Any) -> Any:
         objects = [x for x in (*args, *kwargs.values()) if hasattr(x, "__dict__")]
         watch, recorder = Watch(self.function, objects), Recorder()
+        recorder.draws.watch(watch.generators)
         leaves: list[Any] = []
         with Slots(recorder):
             stand_ins = _stand_ins((args, kwargs), recorder, leaves)
@@ -80,6 +81,7 @@ class Captured:
             form = _form(result, places)
             del result, stand_ins
         recorder.check_kept()
+        recorder.draws.check()
         if changed := watch.changed():
             raise CaptureError(
                 f"capture: the function sets {changed}, which a replay would not do; set it outside "

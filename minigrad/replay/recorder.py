@@ -22,6 +22,7 @@ from minigrad.arrays.recording import Number
 from minigrad.autograd.node import Leaf
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import calling_line, told
+from minigrad.replay.draws import Draws
 from minigrad.replay.places import CONSTANT, EARLY, LATE, Call, CaptureError, Cell, Place
 from minigrad.replay.recorded import (
     ABOUT_TYPES,
@@ -61,6 +62,7 @@ class Recorder:
         self.numbers: list[tuple[Any, ...]] = []  # of `fresh`
         self.arguments: list[tuple[Cell, int]] = []  # numbers among the arguments
         self.outsiders: list[tuple[Tensor, Any, Any, Any]] = []  # array, node, hooks
+        self.draws = Draws()
         self.errors = np.geterr()
         self.grads: dict[Tensor, Any] = {}  # those of outside tensors, as they were found
         self.set_grads: dict[Tensor, Any] = {}  # and as they were set
@@ -356,7 +358,8 @@ class Recorder:
         options, call.kwargs = self._both(kwargs, call.reads)
         self.paused = True
         try:
-            result = function(*real, **options)
+            with self.draws.by_minigrad((*args, *kwargs.values())):
+                result = function(*real, **options)
         finally:
             self.paused = False
         call.effect = True
@@ -522,7 +525,7 @@ class Recorder:
         ]
         for x in generators:
             uses = 2 * sum(other is x for other in generators)  # in calls, and in this list
-            if sys.getrefcount(x) <= uses + 2:
+            if sys.getrefcount(x) <= uses + 3:  # in `draws`, too
                 return "a random generator", "make it outside the function, and give it as rng="
         return None
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from operator import is_
 from typing import Any
 
+import numpy as np
+
 from minigrad.nn.module import Module
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
@@ -33,6 +35,11 @@ class Watch:
         self._function(function)
         for x in arguments:
             self._value(type(x).__name__, x)
+
+    @property
+    def generators(self) -> list[np.random.Generator]:
+        """The random generators among what the function can reach."""
+        return [x for x in self._seen.values() if isinstance(x, np.random.Generator)]
 
     def changed(self) -> str:
         """The name of a variable that is another object than before; empty if there is none."""
@@ -101,6 +108,7 @@ class Watch:
         elif isinstance(x, (*_NOT_WATCHED, *_PLAIN)) or not self._new(x):
             return
         elif isinstance(x, Module):
+            self._methods(type(x))
             self._attributes(name, x, list(vars(x)))
             self._whole.append((f"{name}.", vars(x), len(vars(x))))
         elif isinstance(x, list | tuple | dict):
@@ -113,12 +121,17 @@ class Watch:
             for item in x.values() if isinstance(x, dict) else x:
                 self._value(name, item)
         elif _is_users(x):
+            self._methods(type(x))
             self._attributes(name, x, [n for n in vars(x) if n in self._names])
-            for n in sorted(self._names):
-                method = getattr(type(x), n, None)
-                if isinstance(method, types.FunctionType):
+
+    def _methods(self, kind: type) -> None:
+        """Look into the methods of a class that may be called: those that are named somewhere."""
+        looked: set[str] = set()
+        while names := {"__call__", "forward", *self._names} - looked:
+            looked |= names
+            for n in sorted(names):
+                if isinstance(method := getattr(kind, n, None), types.FunctionType):
                     self._function(method)
-            self._attributes(name, x, [n for n in vars(x) if n in self._names])
 
     def _attributes(self, name: str, x: Any, names: list[str]) -> None:
         items = vars(x)

@@ -19,6 +19,7 @@ from models.runs.recipes import RECIPES
 from models.runs.schedule import expected_steps
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer
+from models.showing.output import in_one_line
 
 
 def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) -> str:
@@ -57,6 +58,14 @@ def letters_in_parts(word: str) -> str:
     return (
         f"the text has letters in parts (Unicode's form NFD, as macOS writes names): {word!r} is "
         f"{len(word)} characters, where {one} would do. --normalize nfc puts them together"
+    )
+
+
+def not_captured(error: Exception) -> str:
+    """A warning that the steps of a run can't be replayed."""
+    return (
+        f"a step can't be recorded, so each is computed anew, which may take longer: "
+        f"{in_one_line(error)}"
     )
 
 

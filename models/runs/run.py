@@ -26,6 +26,7 @@ from models.runs.machine import machine_differences
 from models.runs.new_model import make_model
 from models.runs.own_text import corpus_of
 from models.runs.pace import Pace
+from models.runs.replaying import replays
 from models.runs.saved_model import restore
 from models.runs.schedule import (
     expected_steps,
@@ -86,6 +87,8 @@ class Run:
         streams = batchify(corpus.train, s.batch_size, vocab_size=len(corpus.tokenizer))
         self.cell_sha256 = cell_sha256
         self.model, self.trainer = model, Trainer(model, s, streams, rng)
+        if replays(s):
+            self.trainer.replay(lambda error: reporter.warn(messages.not_captured(error)))
         self.total = expected_steps(s, self.trainer.steps_per_epoch)
         self.history, self.watcher = History(directory.log()), Watcher()
         self.keeper = Keeper(self.trainer, self.history, corpus, directory)

@@ -207,6 +207,13 @@ class Settings:
         metavar="DEVICE",
         may_change=True,
     )
+    capture: bool | None = option(
+        None,
+        "Record a step once and replay it (on the CPU): the same bits, in less time.",
+        TRAINING,
+        shown="where it is faster",
+        may_change=True,
+    )
 
     # ------------------------------------------------------------------ the learning rate
     lr: float | None = option(

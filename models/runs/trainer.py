@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from minigrad import Tensor, nn, ones, optim
 from minigrad.data import windows
-from minigrad.training import evaluating, full_bptt
+from minigrad.training import evaluating
 from models.corpus import Ids
 from models.devices import Readings, device_of
 from models.measuring.evaluation import quiet
 from models.rnnlm import RNNLM
 from models.runs.optimizers import make_averaging, make_optimizer, sparse_embedding
+from models.runs.replaying import Replayed, gradients_of
 from models.runs.settings import Settings
 from models.runs.trouble import Diverged
 
@@ -111,6 +112,7 @@ class Trainer:
             sparse = sparse_embedding(settings, model.embedding.num_embeddings)
             model.embedding.sparse = sparse and not on_gpu
         self.optimizer = make_optimizer(settings, self.parameters)
+        self._gradients = gradients_of(model, settings)
         self.lengths = np.random.default_rng([settings.seed, 1])
         self.step = self.epoch = self.at = self.tokens = 0
         self.skipped = self.skipped_in_a_row = 0
@@ -121,6 +123,13 @@ class Trainer:
         looks = settings.on_nonfinite == "skip" or not on_gpu
         self._readings = None if looks else Readings(FETCH_EVERY)
         self._before: list[_Counts] = []  # of each step whose numbers are in the readings
+
+    def replay(self, unable: Callable[[Exception], None]) -> None:
+        """Record how gradients are computed, and replay it: the same bits in less time.
+
+        If that is not possible, `unable` is told why, once, and the run goes on without.
+        """
+        self._gradients = Replayed(self._gradients, self.model, self.settings, self.rng, unable)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -166,23 +175,17 @@ class Trainer:
         length = min(self._window_length(), self.windows.time_steps - self.at)
         inputs, targets = self.windows.at(self.at, length)
 
-        def objective(inputs: Any, state: Any) -> tuple[tuple[Tensor, Tensor], Any]:
-            total, loss, state = self.model.objective(inputs, targets, state)
-            return (total, loss), state
-
-        self.optimizer.zero_grad()
         for group in self.optimizer.param_groups:
             group["lr"] = lr * length / s.bptt if s.vary_bptt else lr
         with quiet():  # we look ourselves
-            window = full_bptt(objective, lambda losses, _: losses, inputs, targets, self.state)
-            _, loss = window.loss
+            numbers, state = self._gradients(inputs, targets, self.state)
             useful = True
             if self._readings is None:
-                useful = self._look_and_step(loss)
+                useful = self._look_and_step(*(float(number.item()) for number in numbers))
             else:
-                self._step_unseen(loss, self._readings)
+                self._step_unseen(numbers, self._readings)
         # a useless state is not carried on
-        self.state = window.state if useful else None
+        self.state = state if useful else None
         self.step += 1
         self.tokens += targets.size
         self.at += length
@@ -204,23 +207,18 @@ class Trainer:
         if self._readings is None or not self._before:
             return
         before, self._before = self._before, []
-        limit = self.settings.clip or math.inf
         for counts, measured in zip(before, self._readings.fetch().tolist(), strict=True):
-            loss, norm, *clipped = measured
+            loss, norm, *_ = measured
             if not all(map(math.isfinite, measured)):
                 self.step, self.epoch, self.at, self.tokens = counts
                 self.state = None
                 raise self._divergence(loss, norm)
             self.norms.append(norm)
-            after = clipped[0] if clipped else min(norm, limit)
-            yield Step(counts.step + 1, loss, norm, after, False)
+            yield self._step(counts.step + 1, False, *measured)
 
-    def _look_and_step(self, measured: Tensor) -> bool:
+    def _look_and_step(self, loss: float, norm: float, *clipped: float) -> bool:
         """Take a step if loss and gradient are finite; returns whether they were."""
-        loss, norm, clipped = float(measured.item()), math.nan, math.nan
-        if math.isfinite(loss):
-            norm, clipped = self._clip()
-        skipped = not math.isfinite(norm)
+        skipped = not (math.isfinite(loss) and math.isfinite(norm))
         if skipped:
             if self.settings.on_nonfinite == "stop":
                 raise self._divergence(loss, norm)
@@ -229,19 +227,19 @@ class Trainer:
             self.skipped_in_a_row = 0
             self.norms.append(norm)
             self.optimizer.step()
-        self._known.append(Step(self.step + 1, loss, norm, clipped, skipped))
+        self._known.append(self._step(self.step + 1, skipped, loss, norm, *clipped))
         return not skipped
 
-    def _step_unseen(self, loss: Tensor, readings: Readings) -> None:
+    def _step_unseen(self, numbers: list[Tensor], readings: Readings) -> None:
         """Take a step that changes nothing if this or an earlier step had something not finite."""
-        s = self.settings
-        measured = [loss, optim.clip_grad_norm_(self.parameters, s.clip or math.inf)]
-        if s.clip_value:
-            optim.clip_grad_value_(self.parameters, s.clip_value)
-            measured.append(optim.clip_grad_norm_(self.parameters, math.inf))
-        readings.note(*measured)
+        readings.note(*numbers)
         self.optimizer.step(if_finite=readings.check())
         self._before.append(_Counts(self.step, self.epoch, self.at, self.tokens))
+
+    def _step(self, number: int, skipped: bool, loss: float, norm: float, *clipped: float) -> Step:
+        """What to tell of a step: without a norm after clipping, that follows from the limit."""
+        after = clipped[0] if clipped else min(norm, self.settings.clip or math.inf)
+        return Step(number, loss, norm, after, skipped)
 
     def _divergence(self, loss: float, norm: float) -> Diverged:
         what, value = "the loss", loss
@@ -255,16 +253,6 @@ class Trainer:
             return s.bptt
         base = s.bptt if self.lengths.random() < 0.95 else s.bptt / 2  # Merity et al. (2018)
         return max(5, int(self.lengths.normal(base, 5)))
-
-    def _clip(self) -> tuple[float, float]:
-        """Clip the gradients; their norm before and after."""
-        s = self.settings
-        norm = float(optim.clip_grad_norm_(self.parameters, s.clip or math.inf).item())
-        clipped = min(norm, s.clip) if s.clip else norm
-        if s.clip_value and clipped > s.clip_value:  # else each element is smaller
-            optim.clip_grad_value_(self.parameters, s.clip_value)
-            clipped = float(optim.clip_grad_norm_(self.parameters, math.inf).item())
-        return norm, clipped
 
     def start_averaging(self) -> None:
         """Average the weights from now on: the A of NT-ASGD."""

@@ -91,6 +91,25 @@ def test_row_sparse_gradients(name):
     compare(makes(*OPTIMIZERS[name], sparse=True), lambda i: BATCHES[i % 7], steps=30)
 
 
+def test_row_sparse_gradients_clipped_by_value():
+    def make():
+        model = Model(True, "float32")
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = mg.cross_entropy(model(x)[0], y)
+            loss.backward()
+            optim.clip_grad_value_(model.parameters(), 1e-3)
+            norm = optim.clip_grad_norm_(model.parameters(), 1e-3)
+            optimizer.step()
+            return loss.detach(), norm
+
+        return step, lambda: left_behind(model, optimizer, model.recurrent.rng)
+
+    compare(make, lambda i: BATCHES[i % 7], steps=10)
+
+
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_learning_rate_that_changes(inside):
     def schedule(optimizer):

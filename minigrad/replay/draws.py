@@ -1,0 +1,53 @@
+"""Random numbers that a function draws past minigrad: a replay would have the same ones again."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minigrad.arrays.random import generator
+from minigrad.replay.places import CaptureError
+
+
+class Draws:
+    """The states of all generators that a recording knows; only minigrad may draw from them."""
+
+    def __init__(self) -> None:
+        self._states: dict[Any, bytes] = {}
+
+    def watch(self, generators: Iterable[np.random.Generator]) -> None:
+        """Watch these, minigrad's own, NumPy's and Python's, from now on."""
+        for source in (*generators, generator(), np.random, random):
+            self._states[source] = _state(source)
+
+    @contextmanager
+    def by_minigrad(self, arguments: Iterable[Any]) -> Iterator[None]:
+        """Within it, a call that each replay repeats draws from generators among `arguments`."""
+        own = [x for x in arguments if isinstance(x, np.random.Generator)]
+        self.check(own)
+        yield
+        for source in own:
+            self._states[source] = _state(source)
+
+    def check(self, sources: Iterable[Any] | None = None) -> None:
+        """Raise a CaptureError if something else has drawn from one of `sources`, or of all."""
+        for source in self._states if sources is None else sources:
+            if self._states.get(source, state := _state(source)) != state:
+                raise CaptureError(
+                    f"capture: the function draws from {getattr(source, '__name__', 'rng')} past "
+                    "minigrad, and a replay would have the same numbers again; draw them outside "
+                    "the captured function, and pass them as an argument"
+                )
+
+
+def _state(source: Any) -> bytes:
+    """The state of a generator, of NumPy's global one, or of Python's."""
+    if source is random:
+        return pickle.dumps(random.getstate())
+    own = source.bit_generator if source is not np.random else np.random.get_bit_generator()
+    return pickle.dumps(own.state)
