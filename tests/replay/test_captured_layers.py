@@ -62,3 +62,21 @@ def test_a_step_with_the_layer(name):
         return step, lambda: left_behind(model, optimizer, own)
 
     compare(make, lambda i: [as_tensor(x, i) for x in args])
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_other_lengths_in_an_array_are_recorded_anew(unroll):
+    def make():
+        layer = nn.LSTM(3, 2, bidirectional=True, unroll=unroll, rng=np.random.default_rng(0))
+
+        def step(x, lengths):
+            layer.zero_grad()
+            output, _ = layer(x, lengths=lengths)
+            (output * output).sum().backward()
+            return output.detach()
+
+        return step, lambda: left_behind(layer, None)
+
+    x = np.random.default_rng(1).random((4, 3, 3), np.float32)
+    captured = compare(make, lambda i: (x + i, np.array([4, 1 + i % 2, 2])), steps=6)
+    assert captured.explain().startswith("step: 2 recordings")
