@@ -37,7 +37,7 @@ class Place:
 
     def __init__(self, array: Any, kind: str, depends: int, base: Place | None = None) -> None:
         self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
-        self.kind = kind  # "memory", "outside", "input", "view", "constant"
+        self.kind = kind  # "memory", "outside", "input", "argument", "view", "constant"
         self.base = self if base is None else base
         self.depends = depends
         self.source: Any = None

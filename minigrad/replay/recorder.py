@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import operator
+import pickle
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,12 @@ _PLAIN = frozenset(
 )
 
 
+_ARGUMENT_CHANGED = (
+    "the function changes one of its arguments in place, and a replay has copies of them; return "
+    "the new value, or change a Tensor that the function knows from outside"
+)
+
+
 class Recorder:
     """Writes down what one call of a function does to arrays.
 
@@ -65,7 +72,9 @@ class Recorder:
         self.grads: dict[Tensor, Any] = {}  # those of outside tensors, as they were found
         self.set_grads: dict[Tensor, Any] = {}  # and as they were set
         self.inputs: list[tuple[Place, Any]] = []  # and where each comes from
+        self.stand_ins: list[tuple[Tensor, Recorded]] = []  # for Tensors among the arguments
         self.born: list[Any] = []  # weak references to tensors with a `Recorded`
+        self.draws: dict[int, list[tuple[Any, Any]]] = {}  # states of generators around each call
         self.changed_tensors: dict[Tensor, None] = {}
         self.paused = self.steered = False
         self.spoilt = ""  # why this recording cannot be used
@@ -116,7 +125,7 @@ class Recorder:
         if root is not array:
             self._known.setdefault(id(root), recorded)
         self._keep.append((array, root))
-        if kind != "input":
+        if kind not in ("input", "argument"):
             place.array = array
         return recorded
 
@@ -266,6 +275,8 @@ class Recorder:
                 )
             x = known
         base = x.place.base
+        if base.kind == "argument":
+            raise self.error(_ARGUMENT_CHANGED)
         call.changed.append(x.place)
         base.simple = base.simple and not base.writes and self._simple(call.reads, base)
         base.writes += 1
@@ -352,11 +363,15 @@ class Recorder:
         call = Call(function, None, None)
         real, call.args = self._both(tuple(args), call.reads)
         options, call.kwargs = self._both(kwargs, call.reads)
+        rngs = [x for x in (*args, *kwargs.values()) if isinstance(x, np.random.Generator)]
+        before = [state_of(x) for x in rngs]
         self.paused = True
         try:
             result = function(*real, **options)
         finally:
             self.paused = False
+        for x, state in zip(rngs, before, strict=True):
+            self.draws.setdefault(id(x), []).append((state, state_of(x)))
         call.effect = True
         for i in changed:
             for x in _arrays_in(args[i]):
@@ -475,6 +490,9 @@ class Recorder:
 
     def check_kept(self) -> None:
         """Raise if something that was made in the recording is kept outside it."""
+        if any(t._array is not recorded.array for t, recorded in self.stand_ins):  # by t.data = ...
+            raise CaptureError(f"capture: {_ARGUMENT_CHANGED}")
+        self.stand_ins.clear()
         for collected in (False, True):
             kept = self._kept()
             if kept is None:
@@ -533,6 +551,11 @@ class Recorder:
             call.reads = [call.out]
         call.effect, call.function = True, "set grad"
         self.calls.append(call)
+
+
+def state_of(rng: np.random.Generator) -> bytes:
+    """The state of a generator, which changes with each draw."""
+    return pickle.dumps(rng.bit_generator.state)
 
 
 def _is_loose(place: Any) -> bool:

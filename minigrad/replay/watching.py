@@ -7,32 +7,42 @@ the step is recorded anew; and a function that sets one of them itself can't be 
 from __future__ import annotations
 
 import functools
+import random
 import types
+from collections import deque
 from collections.abc import Iterator, Sequence
 from operator import is_
 from typing import Any
 
+import numpy as np
+
 from minigrad.nn.module import Module
+from minigrad.replay.recorder import state_of
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 _NOT_WATCHED = (types.ModuleType, types.BuiltinFunctionType, type)
 SEVERAL = 64
-"""Up to so many items, a list or dict is watched."""
+"""Up to so many items, a list, dict, set or deque is watched."""
 
 
 class Watch:
     """The variables of a function, and what they were when it was made."""
 
     def __init__(self, function: Any, arguments: Sequence[Any] = ()) -> None:
-        self._dicts: list[tuple[str, Any, list[Any], list[Any]]] = []
-        self._whole: list[tuple[str, Any, int]] = []  # nothing is added to these
-        self._lists: list[tuple[str, Any, list[Any]]] = []
-        self._cells: list[tuple[str, Any, Any]] = []
-        self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
-        self._function(function)
-        for x in arguments:
-            self._value(type(x).__name__, x)
+        self._global = _global_states()
+        known = -1
+        while len(self._names) > known:  # which attributes are used is known after the first time
+            known = len(self._names)
+            self._dicts: list[tuple[str, Any, list[Any], list[Any]]] = []
+            self._whole: list[tuple[str, Any, int]] = []  # nothing is added to these
+            self._lists: list[tuple[str, Any, list[Any]]] = []  # also sets
+            self._cells: list[tuple[str, Any, Any]] = []
+            self._generators: list[tuple[str, np.random.Generator, bytes]] = []
+            self._seen: dict[int, Any] = {}
+            self._function(function)
+            for x in arguments:
+                self._value(type(x).__name__, x)
 
     def changed(self) -> str:
         """The name of a variable that is another object than before; empty if there is none."""
@@ -51,6 +61,18 @@ class Watch:
         for where, items, values in self._lists:
             if len(items) != len(values) or not all(map(is_, items, values)):
                 return where
+        return ""
+
+    def drawn(self, draws: dict[int, list[tuple[bytes, bytes]]]) -> str:
+        """From what the function has drawn beside the `draws` of minigrad; else empty."""
+        for name, before in self._global.items():
+            if _global_states()[name] != before:
+                return name
+        for name, rng, state in self._generators:
+            for before, after in [*draws.get(id(rng), ()), (state_of(rng), b"")]:
+                if before != state:
+                    return name
+                state = after
         return ""
 
     # -------------------------------------------------------------- looking around
@@ -75,6 +97,8 @@ class Watch:
             return
         if not self._new(f) or f.__module__.partition(".")[0] in ("minigrad", "numpy"):
             return
+        for x in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+            self._value(f.__name__, x)
         names = set(_names(f.__code__))
         self._names |= names
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
@@ -99,33 +123,47 @@ class Watch:
         """Look into a value: a module of layers, a list, an object of the user's."""
         if isinstance(x, types.FunctionType | types.MethodType | functools.partial):
             self._function(x)
-        elif isinstance(x, (*_NOT_WATCHED, *_PLAIN)) or not self._new(x):
+        elif isinstance(x, (types.BuiltinFunctionType, *_PLAIN)) or not self._new(x):
             return
+        elif isinstance(x, type | types.ModuleType):
+            names = [n for n in vars(x) if n in self._names and isinstance(vars(x)[n], _PLAIN)]
+            if names:  # numbers and strings alone
+                self._attributes(name, x, names)
+        elif isinstance(x, np.random.Generator):
+            self._generators.append((name, x, state_of(x)))
         elif isinstance(x, Module):
             self._attributes(name, x, list(vars(x)))
             self._whole.append((f"{name}.", vars(x), len(vars(x))))
-        elif isinstance(x, list | tuple | dict):
+        elif isinstance(x, list | tuple | dict | set | deque):
             if len(x) > SEVERAL:
                 return
-            if isinstance(x, list):
-                self._lists.append((name, x, list(x)))
-            elif isinstance(x, dict):
+            if isinstance(x, dict):
                 self._dicts.append((f"{name}.", x, list(x), list(x.values())))
+                self._whole.append((f"{name}.", x, len(x)))
+            elif not isinstance(x, tuple):
+                self._lists.append((name, x, list(x)))
             for item in x.values() if isinstance(x, dict) else x:
                 self._value(name, item)
         elif _is_users(x):
-            self._attributes(name, x, [n for n in vars(x) if n in self._names])
             for n in sorted(self._names):
                 method = getattr(type(x), n, None)
+                method = method.fget if isinstance(method, property) else method
                 if isinstance(method, types.FunctionType):
                     self._function(method)
             self._attributes(name, x, [n for n in vars(x) if n in self._names])
+            self._value(type(x).__name__, type(x))
 
     def _attributes(self, name: str, x: Any, names: list[str]) -> None:
         items = vars(x)
         self._dicts.append((f"{name}.", items, names, [items[n] for n in names]))
         for n in names:
             self._value(f"{name}.{n}", items[n])
+
+
+def _global_states() -> dict[str, Any]:
+    """What Python's and NumPy's own draws change."""
+    _, words, place, *_ = np.random.get_state()  # noqa: NPY002 (the user may use it)
+    return {"random": random.getstate(), "np.random": (words.tobytes(), place)}
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
