@@ -95,7 +95,7 @@ class Watch:
         if not isinstance(f, types.FunctionType):
             self._value("", f)
             return
-        if not self._new(f) or f.__module__.partition(".")[0] in ("minigrad", "numpy"):
+        if not self._new(f) or str(f.__module__).partition(".")[0] in ("minigrad", "numpy"):
             return
         for x in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self._value(f.__name__, x)

@@ -235,4 +235,5 @@ def test_a_whole_run(tmp_path):
     measured = json.loads((tmp_path / "result.json").read_text())
     assert len(measured["minigrad"]["valid"]) == 2
     assert measured["bare"]["tokens per second"] > 0
+    assert measured["bare"]["tokens per second, captured"] > 0
     assert ("pytorch" in measured) == ("pytorch failed" not in result.stderr)

@@ -103,7 +103,7 @@ def by_queue():
         by_new_key,
         by_set,
         by_queue,
-    ],  # fmt: skip
+    ],
 )
 def test_what_has_changed_is_noticed(make):
     function, change = make()
