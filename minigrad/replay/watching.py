@@ -162,8 +162,8 @@ class Watch:
 
 def _global_states() -> dict[str, Any]:
     """What Python's and NumPy's own draws change."""
-    _, words, place, *_ = np.random.get_state()  # noqa: NPY002 (the user may use it)
-    return {"random": random.getstate(), "np.random": (words.tobytes(), place)}
+    state: Any = np.random.get_state()  # noqa: NPY002 (the user may use it)
+    return {"random": random.getstate(), "np.random": (state[1].tobytes(), state[2])}
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
