@@ -17,7 +17,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 TEXT, LINES = "#333333", "#e6e6e6"
 COLOURS = {
+    "minigrad:captured": "#7a2a08",
     "minigrad:fused": "#c1440e",
+    "minigrad:unrolled-captured": "#e07b4c",
     "minigrad:unrolled": "#f0a984",
     "numpy:floor": "#7a7a7a",
     "pytorch:layer": "#2b6cb0",
@@ -26,7 +28,7 @@ COLOURS = {
     "autograd:cells": "#b8a9d9",
     "mygrad:cells": "#d9c77e",
 }
-WIDTH = 0.12  # of a bar, where two configurations are 1 apart
+WIDTH = 0.09  # of a bar, where two configurations are 1 apart
 NUMBER = FuncFormatter(lambda value, _: f"{value:,g}")
 SIZES = {"T": "time steps T", "N": "batch N", "H": "hidden units H", "V": "vocabulary V"}
 

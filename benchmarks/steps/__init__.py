@@ -45,7 +45,9 @@ PACKAGES = {
 PEERS = (  # the first one that can do a task is what the others are compared with
     "pytorch:layer",
     "numpy:floor",
+    "minigrad:captured",
     "minigrad:fused",
+    "minigrad:unrolled-captured",
     "minigrad:unrolled",
     "pytorch:cells",
     "jax:scan",

@@ -1,4 +1,4 @@
-"""minigrad: recurrent layers as one op each, or unrolled on the tape.
+"""minigrad: recurrent layers as one op each, or unrolled on the tape; each also as a captured step.
 
 A large vocabulary gets row-sparse gradients, on the CPU: how many rows they have is a number that
 a GPU would have to be waited for. The output layer of a language model and its loss are one op.
@@ -10,10 +10,11 @@ from configurations import Configuration
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.training import detach_state
 from steps import Training
 
 TASKS = {"rnn", "lstm", "gru", "classifier"}
-VARIANTS = {"fused": TASKS, "unrolled": TASKS}
+VARIANTS = dict.fromkeys(("fused", "unrolled", "captured", "unrolled-captured"), TASKS)
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 SPARSE_FROM = 1000  # tokens in the vocabulary
 
@@ -26,26 +27,22 @@ class Model(nn.Module):
         both = bool(c.classes)
         self.recurrent = LAYERS[c.cell](c.D, c.H, c.L, bidirectional=both, unroll=unroll)
         self.output = nn.Linear(c.H, c.classes or c.V)
-        self.state = None
 
-    def of_tokens(self, x, y):
-        """The loss of a language model."""
-        if self.state is not None:
-            parts = isinstance(self.state, tuple)
-            self.state = tuple(s.detach() for s in self.state) if parts else self.state.detach()
-        h, self.state = self.recurrent(self.embedding(x), self.state)
-        return mg.linear_cross_entropy(h, self.output.weight, self.output.bias, y)
+    def of_tokens(self, state, x, y):
+        """The loss of a language model, and its state after the batch."""
+        h, state = self.recurrent(self.embedding(x), state)
+        return mg.linear_cross_entropy(h, self.output.weight, self.output.bias, y), state
 
-    def of_sequences(self, x, y, lengths):
-        """The loss of a classifier."""
+    def of_sequences(self, state, x, y, lengths):
+        """The loss of a classifier, whose state is None."""
         _, (h, _) = self.recurrent(self.embedding(x), lengths=lengths)
-        return mg.cross_entropy(self.output((h[-2] + h[-1]) / 2), y)
+        return mg.cross_entropy(self.output((h[-2] + h[-1]) / 2), y), state
 
 
 def make(c: Configuration, variant: str, parameters, device: str = "cpu") -> Training:
     """See `steps`."""
     sparse = c.V >= SPARSE_FROM and device == "cpu"
-    model = Model(c, unroll=variant == "unrolled", sparse=sparse)
+    model = Model(c, unroll="unrolled" in variant, sparse=sparse)
     if device != "cpu":
         model.to(device)
     model.load_state_dict(parameters)
@@ -54,19 +51,28 @@ def make(c: Configuration, variant: str, parameters, device: str = "cpu") -> Tra
         parameter.requires_grad_(name in trained)
     optimizer = mg.optim.SGD(trained.values(), lr=c.lr)
     loss_of = model.of_sequences if c.classes else model.of_tokens
+    state = None
 
     def placed(x, y, *lengths):
         if device == "cpu":
             return (x, y, *lengths)
         return (mg.tensor(x, device=device), mg.tensor(y, device=device), *lengths)
 
-    def issue(*batch):
-        loss = loss_of(*batch)
+    def train(state, *batch):
+        loss, state = loss_of(state, *batch)
         optimizer.zero_grad()
         loss.backward()
         mg.optim.clip_grad_norm_(trained.values(), c.clip)
         optimizer.step()
-        return loss.detach()
+        return loss.detach(), detach_state(state)
+
+    if "captured" in variant:
+        train = mg.capture(train)
+
+    def issue(*batch):
+        nonlocal state
+        loss, state = train(state, *batch)
+        return loss
 
     def step(*batch):
         return issue(*placed(*batch)).item()

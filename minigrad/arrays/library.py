@@ -48,6 +48,7 @@ class StandIn:
     library: Any
     """What `array_module` gives for it."""
     on_gpu: bool
+    tolist: Any
 
     def known_to_be(self, value: float) -> bool:
         """Whether it is a single number that is always `value`."""

@@ -148,7 +148,7 @@ def explained(program: Program) -> Iterator[str]:
 def _key(x: Any, leaves: list[Any]) -> Any:
     """What a recording is made for: the structure, shapes and dtypes of arguments."""
     kind = type(x)
-    if kind is np.ndarray:
+    if kind is np.ndarray and x.ndim:
         leaves.append(x)
         return x.shape, x.dtype, x.strides if x.dtype.kind == "f" else None
     if isinstance(x, Tensor):
@@ -168,6 +168,12 @@ def _key(x: Any, leaves: list[Any]) -> Any:
         return kind, tuple([_key(item, leaves) for item in x])
     if kind is dict:
         return dict, tuple([(name, _key(item, leaves)) for name, item in x.items()])
+    if isinstance(x, np.ndarray | np.generic) and not x.ndim:
+        raise CaptureError(
+            f"capture: an argument is a NumPy number ({x.dtype}), which does not decide the dtype "
+            "beside a Tensor, and what stands for it in a recording would; pass float(x), int(x) "
+            "or mg.tensor(x)"
+        )
     if is_array(x):
         leaves.append(x)
         return kind, x.shape, x.dtype
@@ -184,7 +190,9 @@ def _stand_ins(x: Any, recorder: Recorder, leaves: list[Any]) -> Any:
             return x
         recorded = _input(ARRAY.__get__(x), recorder, len(leaves))
         leaves.append(x)
-        return wrap(recorded)
+        tensor = wrap(recorded)
+        recorder.stand_ins.append((tensor, recorded))
+        return tensor
     if kind is float:
         cell = Cell(x, EARLY)
         recorder.arguments.append((cell, len(leaves)))

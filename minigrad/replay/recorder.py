@@ -67,6 +67,7 @@ class Recorder:
         self.grads: dict[Tensor, Any] = {}  # those of outside tensors, as they were found
         self.set_grads: dict[Tensor, Any] = {}  # and as they were set
         self.inputs: list[tuple[Place, Any]] = []  # and where each comes from
+        self.stand_ins: list[tuple[Tensor, Recorded]] = []  # for Tensors among the arguments
         self.born: list[Any] = []  # weak references to tensors with a `Recorded`
         self.changed_tensors: dict[Tensor, None] = {}
         self.paused = self.steered = False
@@ -486,6 +487,12 @@ class Recorder:
 
     def check_kept(self) -> None:
         """Raise if something that was made in the recording is kept outside it."""
+        if any(t._array is not recorded.array for t, recorded in self.stand_ins):  # by t.data = ...
+            raise CaptureError(
+                "capture: the function gives one of its arguments another array; return the new "
+                "value, or change the argument in place: x.data[...] = value"
+            )
+        self.stand_ins.clear()
         if self._kept() is not None:
             gc.collect()  # perhaps it is only a cycle that nobody refers to
         kept = self._kept()

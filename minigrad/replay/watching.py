@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import deque
 from collections.abc import Iterator, Sequence
 from operator import is_
 from typing import Any
@@ -19,22 +20,25 @@ from minigrad.nn.module import Module
 _PLAIN = (int, float, bool, str, bytes, type(None))
 _NOT_WATCHED = (types.ModuleType, types.BuiltinFunctionType, type)
 SEVERAL = 64
-"""Up to so many items, a list or dict is watched."""
+"""Up to so many items, a list, dict, set or deque is watched."""
 
 
 class Watch:
     """The variables of a function, and what they were when it was made."""
 
     def __init__(self, function: Any, arguments: Sequence[Any] = ()) -> None:
-        self._dicts: list[tuple[str, Any, list[Any], list[Any]]] = []
-        self._whole: list[tuple[str, Any, int]] = []  # nothing is added to these
-        self._lists: list[tuple[str, Any, list[Any]]] = []
-        self._cells: list[tuple[str, Any, Any]] = []
-        self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
-        self._function(function)
-        for x in arguments:
-            self._value(type(x).__name__, x)
+        known = -1
+        while len(self._names) > known:  # which attributes are used is known after the first time
+            known = len(self._names)
+            self._dicts: list[tuple[str, Any, list[Any], list[Any]]] = []
+            self._whole: list[tuple[str, Any, int]] = []  # nothing is added to these
+            self._lists: list[tuple[str, Any, list[Any]]] = []  # also sets
+            self._cells: list[tuple[str, Any, Any]] = []
+            self._seen: dict[int, Any] = {}
+            self._function(function)
+            for x in arguments:
+                self._value(type(x).__name__, x)
 
     @property
     def generators(self) -> list[np.random.Generator]:
@@ -79,8 +83,10 @@ class Watch:
         if not isinstance(f, types.FunctionType):
             self._value("", f)
             return
-        if not self._new(f) or f.__module__.partition(".")[0] in ("minigrad", "numpy"):
+        if not self._new(f) or str(f.__module__).partition(".")[0] in ("minigrad", "numpy"):
             return
+        for x in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+            self._value(f.__name__, x)
         names = set(_names(f.__code__))
         self._names |= names
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
@@ -105,24 +111,30 @@ class Watch:
         """Look into a value: a module of layers, a list, an object of the user's."""
         if isinstance(x, types.FunctionType | types.MethodType | functools.partial):
             self._function(x)
-        elif isinstance(x, (*_NOT_WATCHED, *_PLAIN)) or not self._new(x):
+        elif isinstance(x, (types.BuiltinFunctionType, *_PLAIN)) or not self._new(x):
             return
+        elif isinstance(x, type | types.ModuleType):
+            names = [n for n in vars(x) if n in self._names and isinstance(vars(x)[n], _PLAIN)]
+            if names:  # numbers and strings alone
+                self._attributes(name, x, names)
         elif isinstance(x, Module):
             self._methods(type(x))
             self._attributes(name, x, list(vars(x)))
             self._whole.append((f"{name}.", vars(x), len(vars(x))))
-        elif isinstance(x, list | tuple | dict):
+        elif isinstance(x, list | tuple | dict | set | deque):
             if len(x) > SEVERAL:
                 return
-            if isinstance(x, list):
-                self._lists.append((name, x, list(x)))
-            elif isinstance(x, dict):
+            if isinstance(x, dict):
                 self._dicts.append((f"{name}.", x, list(x), list(x.values())))
+                self._whole.append((f"{name}.", x, len(x)))
+            elif not isinstance(x, tuple):
+                self._lists.append((name, x, list(x)))
             for item in x.values() if isinstance(x, dict) else x:
                 self._value(name, item)
         elif _is_users(x):
             self._methods(type(x))
             self._attributes(name, x, [n for n in vars(x) if n in self._names])
+            self._value(type(x).__name__, type(x))
 
     def _methods(self, kind: type) -> None:
         """Look into the methods of a class that may be called: those that are named somewhere."""
@@ -130,7 +142,9 @@ class Watch:
         while names := {"__call__", "forward", *self._names} - looked:
             looked |= names
             for n in sorted(names):
-                if isinstance(method := getattr(kind, n, None), types.FunctionType):
+                method = getattr(kind, n, None)
+                method = method.fget if isinstance(method, property) else method
+                if isinstance(method, types.FunctionType):
                     self._function(method)
 
     def _attributes(self, name: str, x: Any, names: list[str]) -> None:

@@ -60,8 +60,9 @@ def test_by_hand_the_same_comes_out_as_in_minigrad(c):
 
 
 @pytest.mark.parametrize("c", TINY, ids=lambda c: c.name)
-def test_unrolled_the_same_comes_out_as_fused(c):
-    assert_same("minigrad:unrolled", c)
+@pytest.mark.parametrize("way", ["unrolled", "captured", "unrolled-captured"])
+def test_unrolled_or_captured_the_same_comes_out_as_fused(c, way):
+    assert_same(f"minigrad:{way}", c)
 
 
 @pytest.mark.peer
@@ -190,6 +191,9 @@ def test_overhead():
     table = output("overhead.py", "--quick")
     assert table.startswith("| library | ")
     assert "\n| minigrad | " in table
+    assert "\n| minigrad, captured | " in table
+    for name in CONFIGURATIONS:
+        assert f"\n| {name} | " in table
 
 
 def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, capsys):
@@ -231,4 +235,5 @@ def test_a_whole_run(tmp_path):
     measured = json.loads((tmp_path / "result.json").read_text())
     assert len(measured["minigrad"]["valid"]) == 2
     assert measured["bare"]["tokens per second"] > 0
+    assert measured["bare"]["tokens per second, captured"] > 0
     assert ("pytorch" in measured) == ("pytorch failed" not in result.stderr)

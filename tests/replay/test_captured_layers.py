@@ -1,4 +1,4 @@
-"""Training steps with every layer and loss, every optimiser and clipping: replays are bit for bit."""
+"""Training steps with every layer and loss, clipped and stepped: replays are bit for bit."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import optim
+from minigrad import nn, optim
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "nn")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "nn"))
 from compared import compare, left_behind
 from test_every_layer import CASES
 
@@ -62,3 +63,21 @@ def test_a_step_with_the_layer(name):
         return step, lambda: left_behind(model, optimizer, own)
 
     compare(make, lambda i: [as_tensor(x, i) for x in args])
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_other_lengths_in_an_array_are_recorded_anew(unroll):
+    def make():
+        layer = nn.LSTM(3, 2, bidirectional=True, unroll=unroll, rng=np.random.default_rng(0))
+
+        def step(x, lengths):
+            layer.zero_grad()
+            output, _ = layer(x, lengths=lengths)
+            (output * output).sum().backward()
+            return output.detach()
+
+        return step, lambda: left_behind(layer, None)
+
+    x = np.random.default_rng(1).random((4, 3, 3), np.float32)
+    captured = compare(make, lambda i: (x + i, np.array([4, 1 + i % 2, 2])), steps=6)
+    assert captured.explain().startswith("step: 2 recordings")

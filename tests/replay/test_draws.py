@@ -33,6 +33,7 @@ class Noisy(nn.Module):
     ("function", "named"),
     [
         (lambda x: x * RNG.normal(), "rng"),
+        (lambda x: mg.dropout(x if RNG.random() < 0.5 else 2 * x, 0.5, rng=RNG), "rng"),
         (Noisy(), "rng"),
         (lambda x: x + x.dtype.type(np.random.random()), "numpy.random"),  # noqa: NPY002
         (lambda x: x * random.random(), "random"),

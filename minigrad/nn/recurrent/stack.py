@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.arrays.library import ArrayLike, bare, refuse_mask
+from minigrad.arrays.library import ArrayLike, StandIn, bare, refuse_mask
 from minigrad.errors.values import told
 from minigrad.nn.checking import (
     as_input,
@@ -158,8 +158,11 @@ class Layers(Module):
             return None
         name = type(self).__name__
         refuse_mask(lengths)
+        given = bare(lengths)
+        if isinstance(given, StandIn) and not given.on_gpu:  # right for these lengths alone
+            given = given.tolist()
         try:
-            given = np.asarray(bare(lengths))
+            given = np.asarray(given)
         except (TypeError, ValueError):
             raise TypeError(
                 f"{name}: lengths must be integers in the computer's memory, not {told(lengths)}"
