@@ -10,19 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import Any
 
 from minigrad.arrays.buffers import empty
 from minigrad.arrays.library import FLOAT32, Array, array_module, on_gpu
 from minigrad.arrays.recording import one_call
 from minigrad.autograd.sparse import RowSparse
-from minigrad.optim.kernels import UpdateKernel
+from minigrad.optim.kernels import Change, UpdateKernel
 
 BLOCK = 1 << 15
 """The elements of a piece; the six arrays of an Adam step in float32 then take 800 KB of cache."""
-
-Change: TypeAlias = tuple[Array, Array | RowSparse, tuple[Array | None, ...], tuple[float, ...]]
-"""A parameter, its gradient, what is remembered of it, and the numbers of its update."""
 
 
 def pieces(array: Array) -> Sequence[slice | EllipsisType | None]:

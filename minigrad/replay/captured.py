@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from functools import partial, update_wrapper
 from typing import Any
 
-import numpy as np
-
 from minigrad.arrays import recording
 from minigrad.arrays.library import is_array
 from minigrad.arrays.recording import Number
@@ -20,7 +18,7 @@ from minigrad.errors.values import told
 from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
 from minigrad.replay.recorded import Recorded
-from minigrad.replay.recorder import Recorder
+from minigrad.replay.recorder import Recorder, is_real
 from minigrad.replay.slots import ARRAY, Slots
 from minigrad.replay.watching import Watch
 from minigrad.tensor import Tensor, wrap
@@ -138,9 +136,9 @@ def explained(program: Program) -> Iterator[str]:
 def _key(x: Any, leaves: list[Any]) -> Any:
     """What a recording is made for: the structure, shapes and dtypes of arguments."""
     kind = type(x)
-    if kind is np.ndarray:
+    if is_real(x):
         leaves.append(x)
-        return x.shape, x.dtype, x.strides if x.dtype.kind == "f" else None
+        return kind, x.shape, x.dtype, x.strides if x.dtype.kind == "f" else None
     if isinstance(x, Tensor):
         if isinstance(x._node, Leaf):
             return "same", id(x)

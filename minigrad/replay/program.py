@@ -125,7 +125,7 @@ class Program:
     # -------------------------------------------------------------- memory
 
     def _plan(self) -> list[Any]:
-        """Give each array that is not from outside a block of memory; returns the blocks' sizes."""
+        """Give each array that is not from outside a block of memory; returns the blocks."""
         first: dict[Place, int] = {}
         last: dict[Place, int] = {}
         end, depth, start = len(self.main), [], 0
@@ -170,31 +170,31 @@ class Program:
         for base in self.bases:
             begins.setdefault(first[base], []).append(base)
             ends.setdefault(last[base], []).append(base)
-        sizes: list[int] = []
-        free: list[tuple[int, int]] = []  # (size, number of the block)
+        sizes: list[tuple[int, Any]] = []
+        free_of: dict[Any, list[tuple[int, int]]] = {}  # (size, number of the block), by library
         self.block_of: dict[Place, int] = {}
         for i in range(-1, end + 1):
             for base in begins.get(i, ()):
-                size = _extent(base)
+                size, free = _extent(base), free_of.setdefault(base.library, [])
                 k = bisect_left(free, (size, -1))
                 if k < len(free) and free[k][0] <= 2 * size + 1024:
                     self.block_of[base] = free.pop(k)[1]
                 else:
                     self.block_of[base] = len(sizes)
-                    sizes.append(size)
+                    sizes.append((size, base.library))
             for base in ends.get(i, ()):
                 number = self.block_of[base]
-                insort(free, (sizes[number], number))
+                insort(free_of[base.library], (sizes[number][0], number))
         return sizes
 
     @property
     def nbytes(self) -> int:
         """Bytes of planned memory."""
-        return sum(self.blocks)
+        return sum(size for size, _ in self.blocks)
 
     def bind(self) -> None:
         """Make the memory, the views, and the list of functions with their arrays."""
-        self.memory = [_block(size) for size in self.blocks]
+        self.memory = [_block(size, library) for size, library in self.blocks]
         for place in self.views:
             place.array = None
         for base, number in self.block_of.items():
@@ -336,9 +336,9 @@ class Program:
             self._give_away()
         for array, source in self.inputs:
             if type(source) is int:
-                np.copyto(array, arguments[source])
+                array[...] = arguments[source]
             else:
-                np.copyto(array, source.grad._array)
+                array[...] = source.grad._array
         for function, args in self.first_calls:
             function(*args)
         for function, args, kwargs, answer in self.guards:
@@ -418,8 +418,10 @@ def _extent(place: Place) -> int:
     return int(steps + place.dtype.itemsize)
 
 
-def _block(size: int) -> Any:
+def _block(size: int, library: Any) -> Any:
     """New memory that begins at a line of the cache."""
+    if library is not np:
+        return library.empty(size, np.uint8)
     room = np.empty(size + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
     return room[start : start + size]
@@ -427,13 +429,15 @@ def _block(size: int) -> Any:
 
 def _array_in(block: Any, place: Place) -> Any:
     """An array like that of `place` at the beginning of a block."""
+    if place.library is not np:
+        return place.library.ndarray(place.shape, place.dtype, block.data, place.strides)
     lowest = sum((n - 1) * s for n, s in zip(place.shape, place.strides, strict=True) if s < 0)
     return np.ndarray(place.shape, place.dtype, block, -lowest if block.size else 0, place.strides)
 
 
 def _like(place: Place) -> Any:
     """New memory for an argument."""
-    return _array_in(_block(_extent(place)), place)
+    return _array_in(_block(_extent(place), place.library), place)
 
 
 def _owner(array: Any) -> Any:

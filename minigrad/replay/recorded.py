@@ -45,6 +45,10 @@ class Recorded(StandIn):
         """See `StandIn`."""
         return self.place.base.depends == CONSTANT and bool(self.array == value)
 
+    def own(self, ufunc: Any) -> Any:
+        """The ufunc of that name of the array's own library."""
+        return getattr(self.recorder.module_of(self.array), ufunc.__name__)
+
     @property
     def base(self) -> Any:
         """What stands for the array of which this is a view; None if it is no view."""
@@ -109,19 +113,21 @@ class Recorded(StandIn):
 
 
 def _operator(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (self, other), {})
+    return lambda self, other: self.recorder.call(self.own(ufunc), (self, other), {})
 
 
 def _reflected(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (other, self), {})
+    return lambda self, other: self.recorder.call(self.own(ufunc), (other, self), {})
 
 
 def _in_place(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (self, other), {"out": self}, (self,))
+    return lambda self, other: self.recorder.call(
+        self.own(ufunc), (self, other), {"out": self}, (self,)
+    )
 
 
 def _unary(ufunc: Any) -> Any:
-    return lambda self: self.recorder.call(ufunc, (self,), {})
+    return lambda self: self.recorder.call(self.own(ufunc), (self,), {})
 
 
 def _method(name: str) -> Any:
@@ -152,16 +158,20 @@ for _name, _ufunc in COMPARISONS.items():
 for _name, _ufunc in UNARY.items():
     setattr(Recorded, f"__{_name}__", _unary(_ufunc))
 # a power by a Python number has ways of its own in NumPy
-Recorded.__pow__ = _operator(operator.pow)  # type: ignore[attr-defined]
-Recorded.__rpow__ = _reflected(operator.pow)  # type: ignore[attr-defined]
+Recorded.__pow__ = lambda self, other: self.recorder.call(  # type: ignore[attr-defined]
+    operator.pow, (self, other), {}
+)
+Recorded.__rpow__ = lambda self, other: self.recorder.call(  # type: ignore[attr-defined]
+    operator.pow, (other, self), {}
+)
 Recorded.__ipow__ = lambda self, other: self.recorder.call(  # type: ignore[attr-defined]
     operator.ipow, (self, other), {}, (self,)
 )
 
 METHODS = (
     "all any argmax argmin argpartition argsort astype choose clip compress conj copy cumprod "
-    "cumsum diagonal dot fill flatten max mean min nonzero partition prod put ravel repeat reshape "
-    "round searchsorted sort squeeze std sum swapaxes take trace transpose var view"
+    "cumsum diagonal dot fill flatten get max mean min nonzero partition prod put ravel repeat "
+    "reshape round searchsorted sort squeeze std sum swapaxes take trace transpose var view"
 ).split()
 for _name in METHODS:
     setattr(Recorded, _name, _method(_name))
