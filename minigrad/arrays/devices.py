@@ -100,7 +100,8 @@ def to_device(x: Array, device: Device) -> Array:
 
 def beside(x: Array, other: Any) -> Array:
     """The array `x`, made of Python numbers, on the device of `other`, a Tensor or an array."""
-    return constant(to_device(x, device_of(other)) if gpus else x)
+    x = constant(x)
+    return to_device(x, device_of(other)) if gpus else x
 
 
 def require_cupy() -> Any:
