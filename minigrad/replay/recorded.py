@@ -51,9 +51,14 @@ class Recorded(StandIn):
 
     @property
     def base(self) -> Any:
-        """What stands for the array of which this is a view; None if it is no view."""
-        place = self.place
-        return None if place.kind != "view" else self.recorder.standing_for(place.base)
+        """What stands for the array of which this is a view; None if nobody else sees its memory.
+
+        If its layout is not that of a copy, nobody may take it for an array of its own.
+        """
+        if self.place.kind != "view":
+            return None
+        base = self.recorder.standing_for(self.place.base)
+        return self if base is None and not self.flags.c_contiguous else base
 
     def __len__(self) -> int:
         return len(self.array)

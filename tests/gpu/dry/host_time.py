@@ -156,9 +156,7 @@ def report(name: str, launches: Any) -> None:
         "functions of CuPy": (all_launches - own, cost["a function of CuPy"]),
         "matrix products": (counts.products, cost["a matrix product"]),
     }
-    print(
-        f"{name}: {total:.0f} us a step; captured {replay * total:.0f} us, {1 / replay:.1f} x as fast"
-    )
+    print(f"{name}: {total:.0f} us a step; captured {replay * total:.0f} us ({replay:.0%})")
     rest = total
     for what, (how_many, each) in parts.items():
         of_all = how_many * each
