@@ -171,7 +171,9 @@ class Optimizer(ParameterGroups):
             self._remember(stepped)
         if gpus:
             changes = change_by_kernel(self.kernel, changes, finite)
-        if changes:  # on a GPU, the host waits
+        if finite is None or not changes:
+            change_all(self.kernel, changes)
+        else:  # the host waits for the GPU
             with only_if(_is_finite(finite)) as useful:
                 if useful:
                     change_all(self.kernel, changes)
