@@ -23,7 +23,7 @@ pytest: .venv/ready
 
 # The same tests with a strict stand-in for CuPy as the device: tests/gpu/double.
 pytest-double: .venv/ready
-	$(BIN)/pytest -n auto --dist worksteal --device double tests/ops tests/autograd tests/arrays tests/tensor tests/testing tests/nn tests/optim tests/training tests/models tests/examples tests/gpu
+	$(BIN)/pytest -n auto --dist worksteal --device double tests/ops tests/autograd tests/arrays tests/tensor tests/testing tests/nn tests/optim tests/replay tests/training tests/models tests/examples tests/gpu
 
 # CuPy itself without a GPU, its kernels compiled by g++ and run on the processor: tests/gpu/dry.
 test-gpu-dry: .venv-gpu/ready

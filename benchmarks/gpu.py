@@ -35,8 +35,11 @@ from turns import left_out
 
 import minigrad as mg
 
-PEERS = ("pytorch:layer", "pytorch:cells", "minigrad:fused", "minigrad:unrolled")
-DEFAULT = PEERS[:3]
+PEERS = (
+    *("pytorch:layer", "pytorch:cells", "minigrad:fused", "minigrad:captured"),
+    *("minigrad:unrolled", "minigrad:unrolled-captured"),
+)
+DEFAULT = PEERS[:4]
 AIMS = {"pytorch:layer": 0.7, "pytorch:cells": 2.0}
 """How many times as fast as each of these minigrad:fused is meant to be."""
 

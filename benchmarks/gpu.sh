@@ -47,7 +47,7 @@ part tensorfloat 75 "$python" benchmarks/gpu.py --tf32 --configs C5,C6 --rounds 
 # What is tested on the CPU, on the GPU; every op is already.
 part suite $((570 - SECONDS)) "${tests[@]}" -m "not gpu and not peer" \
     --junitxml "$out/parts/suite.xml" --ignore tests/ops/test_every_op.py \
-    tests/autograd tests/arrays tests/tensor tests/testing tests/gpu tests/nn tests/ops tests/optim tests/training
+    tests/autograd tests/arrays tests/tensor tests/testing tests/gpu tests/nn tests/ops tests/optim tests/replay tests/training
 printf '\n'
 "$python" benchmarks/gpu_results.py "$out" && rm -r "$out/parts" || failed=$((failed + 1))
 exit $((failed > 0))

@@ -25,7 +25,7 @@ from minigrad.arrays.library import (
     is_array,
     on_gpu,
 )
-from minigrad.arrays.recording import constant
+from minigrad.arrays.recording import constant, maker
 
 gpus: list[int] = []
 """The numbers of this machine's GPUs; empty until a GPU is used for the first time. While it is
@@ -95,12 +95,13 @@ def to_device(x: Array, device: Device) -> Array:
     xp = library_of(device)
     if on_gpu(x) is (xp is not np):
         return x
-    return x.get() if xp is np else xp.asarray(x)
+    return x.get() if xp is np else maker(xp).asarray(x)
 
 
 def beside(x: Array, other: Any) -> Array:
     """The array `x`, made of Python numbers, on the device of `other`, a Tensor or an array."""
-    return constant(to_device(x, device_of(other)) if gpus else x)
+    x = constant(x)
+    return to_device(x, device_of(other)) if gpus else x
 
 
 def require_cupy() -> Any:

@@ -4,7 +4,8 @@ Some ops would be dozens of CuPy calls, and each call costs the host ten microse
 trip through memory. Such an op is one kernel here. CuPy compiles the CUDA source at the first call,
 once for each dtype and kind of GPU, and keeps the result on disk.
 
-A kernel changes arrays in place and returns nothing. Its arguments, in CUDA and in NumPy, are:
+A kernel changes arrays in place, those that it does not declare as ``const``, and returns nothing.
+Its arguments, in CUDA and in NumPy, are:
 
 - arrays, contiguous, on the current GPU: ``T*``, where T is the dtype that the kernel runs in
   (integers: ``long long*``, masks: ``bool*``); None is a null pointer;
@@ -21,6 +22,7 @@ import numpy as np
 
 from minigrad.arrays.devices import gpus
 from minigrad.arrays.library import Array, on_gpu
+from minigrad.arrays.recording import here
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 """The dtypes of kernels. CuPy's own functions are used for others (float16)."""
@@ -76,6 +78,8 @@ class Kernel:
     ) -> None:
         self.name, self.oracle = name, oracle
         self._parameters, self._body = parameters, body
+        declared = enumerate(parameters.split(","))
+        self._changed = [i for i, p in declared if "*" in p and "const" not in p]
         self._compiled: dict[Any, Any] = {}
         assert name not in KERNELS, name
         KERNELS[name] = self
@@ -105,7 +109,12 @@ class Kernel:
 
             code, function = self.code(dtype), self.function(dtype)
             compiled = self._compiled[dtype] = cupy.RawKernel(code, function, OPTIONS)
-        compiled((blocks,), (threads,), args)
+        recorder = here.recorder
+        if recorder is None or recorder.paused:
+            compiled((blocks,), (threads,), args)
+        else:
+            changed = [args[i] for i in self._changed if args[i] is not None]
+            recorder.call(compiled, ((blocks,), (threads,), args), {}, changed)
 
     def over(self, count: int, dtype: Any, *args: Any) -> None:
         """Launch it with one thread for each of `count` elements; `count` is its first argument."""

@@ -240,16 +240,21 @@ def drawn(
     if not on_gpu(x):
         # drawing takes most of the time of dropout; integers of 16 bits take half that of floats
         return _mask(rng, tuple(shape), drop), scale
-    low, high = rng.integers(1 << 32, size=2).tolist()
     kept = array_module(x).empty(shape, bool)
-    blocks = -(-kept.size // (4 * THREADS))
-    dropout_mask(blocks, THREADS, FLOAT32, kept.size, low, high, drop << 16, kept)
+    _draw(rng, drop, kept)
     return kept, scale
 
 
 @one_call()
 def _mask(rng: np.random.Generator, shape: tuple[int, ...], drop: int) -> Array:
     return rng.integers(DRAWS, size=shape, dtype=np.uint16) >= drop
+
+
+@one_call("kept")
+def _draw(rng: np.random.Generator, drop: int, kept: Array) -> None:
+    low, high = rng.integers(1 << 32, size=2).tolist()
+    blocks = -(-kept.size // (4 * THREADS))
+    dropout_mask(blocks, THREADS, FLOAT32, kept.size, low, high, drop << 16, kept)
 
 
 # ---------------------------------------------------------------------- layer normalisation

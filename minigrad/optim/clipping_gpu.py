@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.arrays.devices import device_of
 from minigrad.arrays.kernel import DTYPES, THREADS, Kernel, tables, usable
 from minigrad.arrays.library import Array, DType, array_module
+from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import wide
 from minigrad.optim.kernels import blocks_for, each_element
 
@@ -39,19 +40,25 @@ def common_norm(gradients: Sequence[Array], p: float) -> Array:
                 f"clip_grad_norm_: one gradient is on {first}, another on {device_of(g)}; clip "
                 "those of each device by themselves"
             )
-    return _norm_here([_readable(g) for g in gradients if g.size], p, gradients[0])
+    dtypes = [g.dtype if g.dtype in DTYPES else DTYPES[0] for g in gradients if g.size]
+    norm = array_module(gradients[0]).empty((), max(dtypes, default=gradients[0].dtype))
+    _measure(norm, gradients, p)
+    return norm
 
 
-def _norm_here(gradients: Sequence[Array], p: float, like: Array) -> Array:
-    xp = array_module(like)
+@one_call("norm")
+def _measure(norm: Array, gradients: Sequence[Array], p: float) -> None:
+    """Write the p-norm of all elements to `norm`."""
+    gradients = [_readable(g) for g in gradients if g.size]
+    xp, widest = array_module(norm), norm.dtype
     jobs = [
         (dtype, table, blocks_for(total))
         for dtype in DTYPES
         for table, total in tables([[g for g in gradients if g.dtype == dtype]])
     ]
     if not jobs:
-        return xp.zeros((), like.dtype)
-    widest = jobs[-1][0]
+        norm.fill(0)
+        return
     parts = xp.empty(sum(blocks for *_, blocks in jobs), widest)
     start = 0
     for dtype, table, blocks in jobs:
@@ -61,9 +68,7 @@ def _norm_here(gradients: Sequence[Array], p: float, like: Array) -> Array:
         if target is not part:
             part[...] = target
         start += blocks
-    norm = xp.empty((), widest)
     norm_of_parts(1, THREADS, widest, parts, parts.size, norm, p)
-    return norm
 
 
 def _readable(g: Array) -> Array:
@@ -76,6 +81,7 @@ def _in_order(g: Array) -> Array:
     return g.T if g.flags.f_contiguous and not g.flags.c_contiguous else g
 
 
+@one_call("gradients")
 def scale_all(gradients: Sequence[Array], norm: Array, max_norm: float) -> None:
     """Multiply all by min(1, max_norm / (norm + 1e-6)), in place; the host does not wait."""
     others = _launch(scale, gradients, lambda dtype: (norm.astype(dtype, copy=False), max_norm))
@@ -85,6 +91,7 @@ def scale_all(gradients: Sequence[Array], norm: Array, max_norm: float) -> None:
         xp.multiply(g, factor, out=g, casting="same_kind")
 
 
+@one_call("gradients")
 def clamp_all(gradients: Sequence[Array], bound: float) -> None:
     """Move all elements into [-bound, bound], in place."""
     for g in _launch(clamp, gradients, lambda dtype: (in_range(bound, dtype),)):

@@ -3,20 +3,22 @@
 An optimiser's step is little work on many small arrays. Array by array, it would be a dozen
 launches for each parameter; here it is one launch for 64 parameters. An optimiser has NumPy code
 for whole arrays, and beside it CUDA code for a single element, of which `UpdateKernel` makes a
-kernel. `Updates` collects the parameters of a step and launches the kernel.
+kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from textwrap import dedent, indent
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from minigrad.arrays.kernel import THREADS, Kernel, tables, usable
 from minigrad.arrays.library import Array, array_module
+from minigrad.arrays.recording import one_call
 from minigrad.autograd.sparse import RowSparse
+
+Change: TypeAlias = tuple[Array, Array | RowSparse, tuple[Array | None, ...], tuple[float, ...]]
+"""A parameter, its gradient, what is remembered of it, and the numbers of its update."""
 
 MAX_BLOCKS = 1024
 """Enough to fill any GPU of today. With more elements, each thread does several."""
@@ -116,62 +118,55 @@ class UpdateKernel(Kernel):
             self.change(p, g, *states[: len(self._states)], *scratch, *numbers)
 
 
-class Updates:
-    """What is to be stepped on GPUs, sorted by kernel, device, dtype and numbers.
+def change_by_kernel(
+    kernel: UpdateKernel, changes: Sequence[Change], finite: Array | None
+) -> list[Change]:
+    """Step parameters on a GPU; returns the changes for which there is no kernel.
 
-    Parameters
-    ----------
-    finite
-        an array with a single number, or None. If the number is not finite, nothing changes.
+    `finite` is an array with a single number, or None. If it is not finite, nothing changes.
     """
-
-    def __init__(self, finite: Array | None) -> None:
-        self._finite = finite
-        self._seen: bool | None = None
-        self._rows: dict[tuple[Any, ...], list[list[Array | None]]] = {}
-
-    def is_finite(self) -> bool:
-        """Whether anything is to change; to look at the number, the host waits for the GPU."""
-        if self._seen is None:
-            x = self._finite
-            self._seen = x is None or bool(array_module(x).isfinite(x).all())
-        return self._seen
-
-    def take(
-        self,
-        kernel: UpdateKernel,
-        p: Array,
-        g: Array | RowSparse,
-        states: Sequence[Array | None],
-        numbers: tuple[float, ...],
-    ) -> bool:
-        """Whether nothing is left to do for this parameter: `launch` does it, or it stays."""
-        if type(p) is np.ndarray:
-            return False
+    changed, gradients, numbers, left = [], [], [], []
+    for change in changes:
+        p, g, states, given = change
         arrays = [p, *(x for x in states if x is not None)]
         if (
             isinstance(g, RowSparse)
             or not usable(*arrays)
             or not all(x.flags.c_contiguous for x in arrays)
         ):
-            return not self.is_finite()
-        if p.size:
-            row = [p, array_module(g).ascontiguousarray(g), *states]
-            key = kernel, p.device.id, p.dtype, kernel.typed(numbers)
-            self._rows.setdefault(key, []).append(row)
-        return True
+            left.append(change)
+        elif p.size:
+            changed.append((p, *states))
+            gradients.append(array_module(g).ascontiguousarray(g))
+            numbers.append(given)
+    if changed:
+        _launch(kernel, changed, gradients, numbers, finite)
+    return left
 
-    def launch(self) -> None:
-        """Step all parameters that were added."""
-        for (kernel, _, dtype, numbers), rows in self._rows.items():
-            finite = self._flag(dtype)
-            for table, total in tables(list(zip(*rows, strict=True))):
-                kernel(blocks_for(total), THREADS, dtype, table, finite, *numbers)
 
-    def _flag(self, dtype: Any) -> Array | None:
-        """The number to look at, in `dtype`."""
-        x = self._finite
-        if x is None or x.dtype == dtype:
-            return x
-        # x itself may be too large for the dtype; x - x is 0, or NaN if x is not finite.
-        return (x - x).astype(dtype)
+@one_call("changed")
+def _launch(
+    kernel: UpdateKernel,
+    changed: Sequence[tuple[Array | None, ...]],
+    gradients: Sequence[Array],
+    numbers: Sequence[tuple[float, ...]],
+    finite: Array | None,
+) -> None:
+    """Step parameters and states; one launch for those of the same device, dtype and numbers."""
+    alike: dict[tuple[Any, ...], list[list[Array | None]]] = {}
+    for (p, *states), g, given in zip(changed, gradients, numbers, strict=True):
+        assert p is not None
+        key = p.device.id, p.dtype, kernel.typed(given)
+        alike.setdefault(key, []).append([p, g, *states])
+    for (_, dtype, given), rows in alike.items():
+        flag = _flag(finite, dtype)
+        for table, total in tables(list(zip(*rows, strict=True))):
+            kernel(blocks_for(total), THREADS, dtype, table, flag, *given)
+
+
+def _flag(x: Array | None, dtype: Any) -> Array | None:
+    """The number to look at, in `dtype`."""
+    if x is None or x.dtype == dtype:
+        return x
+    # x itself may be too large for the dtype; x - x is 0, or NaN if x is not finite.
+    return (x - x).astype(dtype)

@@ -17,7 +17,7 @@ from minigrad.autograd.modes import enable_grad
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
 from minigrad.optim.groups import ParameterGroups, Parameters
-from minigrad.optim.kernels import UpdateKernel, Updates
+from minigrad.optim.kernels import UpdateKernel, change_by_kernel
 from minigrad.optim.pieces import change_all
 from minigrad.tensor import Tensor, mark_changed, wrap
 
@@ -132,27 +132,27 @@ class Optimizer(ParameterGroups):
             )
             for i, group in enumerate(self.param_groups)
         ]
-        finite: Any = None if if_finite is None else self._number(if_finite, steps)
-        updates = Updates(finite) if gpus else None
-        known = finite is not None and not on_gpu(finite)  # on a GPU, only the kernels look
-        with only_if(np.isfinite(finite).all() if known else True) as useful:
+        finite = None if if_finite is None else self._number(if_finite, steps)
+        later = on_gpu(finite)  # on a GPU, only the kernels look
+        with only_if(True if later else _is_finite(finite)) as useful:
             if useful:
-                self._take(steps, updates)
+                self._take(steps, finite if later else None)
         return loss
 
-    def _take(self, steps: Steps, updates: Updates | None) -> None:
-        """Take the step; all has been checked."""
+    def _take(self, steps: Steps, finite: Array | None) -> None:
+        """Take the step, if the number `finite` on a GPU is finite; all else has been checked."""
         with np.errstate(all="ignore"):
             if type(self)._update is Optimizer._update:
-                self._step_all(steps, updates)
+                self._step_all(steps, finite)
                 return
-            for i, (_, parameters) in enumerate(steps):  # it has an `_update` of its own
-                for p, gradient in parameters:
-                    if not on_gpu(p) or updates is None or updates.is_finite():
-                        self._step_own(i, p, p._array, gradient)
-                    mark_changed(p)
+            with only_if(_is_finite(finite)) as useful:
+                for i, (_, parameters) in enumerate(steps):  # it has an `_update` of its own
+                    for p, gradient in parameters:
+                        if useful:
+                            self._step_own(i, p, p._array, gradient)
+                        mark_changed(p)
 
-    def _step_all(self, steps: Steps, updates: Updates | None) -> None:
+    def _step_all(self, steps: Steps, finite: Array | None) -> None:
         """The step of an optimiser that has a kernel."""
         parameters = [[p for p, _ in of_group] for _, of_group in steps]
         arrays, numbers = map(iter, fresh(self._given, parameters))
@@ -164,15 +164,19 @@ class Optimizer(ParameterGroups):
                 states = tuple(islice(arrays, len(names)))
                 self.state.setdefault(p, {})
                 stepped.append((p, names, states))
-                change = p._array, gradient, states, tuple(islice(numbers, self.kernel.numbers))
+                given = tuple(islice(numbers, self.kernel.numbers))
+                changes.append((p._array, gradient, states, given))
                 mark_changed(p)
-                if updates is None or not updates.take(self.kernel, *change):
-                    changes.append(change)
         if "step" in self.remembered or any(map(is_array, chain(*(s for _, _, s in stepped)))):
             self._remember(stepped)
-        change_all(self.kernel, changes)
-        if updates is not None:
-            updates.launch()
+        if gpus:
+            changes = change_by_kernel(self.kernel, changes, finite)
+        if finite is None or not changes:
+            change_all(self.kernel, changes)
+        else:  # the host waits for the GPU
+            with only_if(_is_finite(finite)) as useful:
+                if useful:
+                    change_all(self.kernel, changes)
 
     def _given(self, parameters: list[list[Tensor]]) -> tuple[list[Array | None], list[float]]:
         """Beside weights and gradients, what the kernel is given for each parameter of each group.
@@ -318,6 +322,11 @@ def descended(p: Array, g: Array, weight_decay: float, maximize: bool, out: Arra
         out = xp.multiply(p, weight_decay, out=out)
         return (xp.subtract if maximize else xp.add)(out, g, out=out)
     return xp.negative(g, out=out)
+
+
+def _is_finite(x: Array | None) -> Any:
+    """Whether there is no number that is not finite; True, or a truth of the array library."""
+    return x is None or array_module(x).isfinite(x).all()
 
 
 def _plain(value: Any, default: Any) -> Any:

@@ -21,7 +21,7 @@ from minigrad.arrays.buffers import empty
 from minigrad.arrays.library import FLOAT32, Array, array_module, on_gpu
 from minigrad.arrays.recording import one_call
 from minigrad.autograd.sparse import RowSparse
-from minigrad.optim.kernels import UpdateKernel
+from minigrad.optim.kernels import Change, UpdateKernel
 
 BLOCK = 1 << 15
 """The elements of a piece; the six arrays of an Adam step in float32 then take 800 KB of cache."""
@@ -33,8 +33,6 @@ LARGE = 1 << 21
 """For fewer elements than this, another thread is not worth the time that it takes to wake it."""
 
 Piece: TypeAlias = slice | EllipsisType | None
-Change: TypeAlias = tuple[Array, Array | RowSparse, tuple[Array | None, ...], tuple[float, ...]]
-"""A parameter, its gradient, what is remembered of it, and the numbers of its update."""
 
 
 def pieces(array: Array, block: int) -> Sequence[Piece]:

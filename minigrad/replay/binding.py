@@ -108,12 +108,13 @@ _FILLS = {"zeros": 0, "zeros_like": 0, "ones": 1, "ones_like": 1}
 _HAVE_OUT = {"dot", "mean", "cumsum", "cumprod", "argmax", "argmin", "round", "clip", "var", "std",
              "trace", "all", "any", "concatenate", "stack", "sum", "prod", "max", "min", "einsum",
              "amax", "amin"}  # fmt: skip
+_HAVE_OUT_IN_CUPY = (_HAVE_OUT | {"take", "matmul"}) - {"einsum"}
 
 
 def with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
     """A call whose result goes into `out`; None if there is nothing to do."""
     name = getattr(function, "__name__", "")
-    if isinstance(function, np.ufunc):
+    if hasattr(function, "nin"):  # a ufunc of NumPy's or CuPy's
         return _ufunc(function, args, out, kwargs)
     if name == "reduce" or function in _REDUCTIONS:
         names = _OF_EXTREMES if name in ("max", "min") else _OF_SUMS
@@ -124,10 +125,8 @@ def with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
         return positional(_REDUCTIONS.get(function, function), first, rest)
     if name in ("accumulate", "reduceat"):
         return positional(function, args, {**kwargs, "out": out})
-    if name == "copy":
-        return np.copyto, (out, args[0])
-    if name == "astype":
-        return np.copyto, (out, args[0], "unsafe")
+    if name in ("copy", "astype"):
+        return _filling(out, args[0])
     if name in _FILLS:
         return out.fill, (_FILLS[name],)
     if name.startswith("empty"):
@@ -139,9 +138,16 @@ def with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
     if name == "take" and (args[4:] == ("clip",) or kwargs.get("mode") == "clip"):
         axis = args[2] if len(args) > 2 else kwargs.get("axis")
         return args[0].take, (args[1], axis, out, "clip")
-    if name in _HAVE_OUT:
+    if name in (_HAVE_OUT if type(out) is np.ndarray else _HAVE_OUT_IN_CUPY):
         return positional(function, args, {**kwargs, "out": out})
     return copied, (function, args, kwargs, out)
+
+
+def _filling(out: Any, x: Any) -> tuple[Any, Any]:
+    """Write `x` into `out`, whatever its dtype."""
+    if type(out) is np.ndarray:
+        return np.copyto, (out, x, "unsafe")
+    return out.__setitem__, (..., x)
 
 
 def _ufunc(ufunc: Any, args: Any, out: Any, kwargs: Any) -> Any:
@@ -152,12 +158,12 @@ def _ufunc(ufunc: Any, args: Any, out: Any, kwargs: Any) -> Any:
 
 def in_place(function: Any, args: Any, kwargs: Any) -> Any:
     """A call that changes one of its arguments, or writes into its `out`."""
-    if isinstance(function, np.ufunc) and "out" in kwargs:
+    if hasattr(function, "nin") and "out" in kwargs:
         rest = {name: x for name, x in kwargs.items() if name != "out"}
         return _ufunc(function, args, kwargs["out"], rest)
     if function is operator.setitem:
         target, index, value = args
-        if _is_basic(index):
+        if _is_basic(index) and type(target) is np.ndarray:
             parts = index if type(index) is tuple else (index,)
             view = (
                 target[(*parts, ...)]

@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 from functools import partial, update_wrapper
 from typing import Any
 
-import numpy as np
-
 from minigrad.arrays import recording
-from minigrad.arrays.library import bare, is_array
+from minigrad.arrays.library import bare, is_array, on_gpu
 from minigrad.arrays.recording import Number
 from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import FREED, Leaf, Output
@@ -22,7 +20,7 @@ from minigrad.replay.memory import new_like
 from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
 from minigrad.replay.recorded import Recorded
-from minigrad.replay.recorder import Recorder
+from minigrad.replay.recorder import Recorder, is_real
 from minigrad.replay.slots import ARRAY, Slots
 from minigrad.replay.watching import Watch
 from minigrad.tensor import Tensor, wrap
@@ -90,7 +88,7 @@ class Captured:
         real = _given(form, places)
         for place, number in recorder.inputs:
             if place.writes and type(number) is int:
-                np.copyto(bare(leaves[number]), recorder.real(place))
+                bare(leaves[number])[...] = recorder.real(place)
         recorder.forget()
         if not recorder.spoilt:
             self._keep(key, Program(recorder, list(places), watch), form, args, kwargs)
@@ -148,9 +146,9 @@ def explained(program: Program) -> Iterator[str]:
 def _key(x: Any, leaves: list[Any]) -> Any:
     """What a recording is made for: the structure, shapes and dtypes of arguments."""
     kind = type(x)
-    if kind is np.ndarray and x.ndim:
+    if is_real(x) and (x.ndim or on_gpu(x)):
         leaves.append(x)
-        return x.shape, x.dtype, x.strides if x.dtype.kind == "f" else None
+        return kind, x.shape, x.dtype, x.strides if x.dtype.kind == "f" else None
     if isinstance(x, Tensor):
         if isinstance(x._node, Leaf):
             return "same", id(x)
@@ -168,7 +166,7 @@ def _key(x: Any, leaves: list[Any]) -> Any:
         return kind, tuple([_key(item, leaves) for item in x])
     if kind is dict:
         return dict, tuple([(name, _key(item, leaves)) for name, item in x.items()])
-    if isinstance(x, np.ndarray | np.generic) and not x.ndim:
+    if is_array(x) and not x.ndim and not on_gpu(x):
         raise CaptureError(
             f"capture: an argument is a NumPy number ({x.dtype}), which does not decide the dtype "
             "beside a Tensor, and what stands for it in a recording would; pass float(x), int(x) "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
+from minigrad.arrays.library import array_module
 
 CONSTANT, EARLY, LATE = range(3)
 """What an array depends on: on nothing; on arguments and arrays from outside as they are when a
@@ -28,17 +28,20 @@ class Place:
     array
         the real array: of an array from outside, while recording; of all others, once memory is
         planned.
+    library
+        the array library to which it belongs.
     depends
         CONSTANT, EARLY or LATE, at this moment of the recording.
     """
 
     __slots__ = (
-        "__weakref__", "array", "base", "depends", "dtype", "first", "kind", "last", "shape",
-        "simple", "source", "stand", "strides", "tensor", "used", "writes",
+        "__weakref__", "array", "base", "depends", "dtype", "first", "kind", "last", "library",
+        "shape", "simple", "source", "stand", "strides", "tensor", "used", "writes",
     )  # fmt: skip
 
     def __init__(self, array: Any, kind: str, depends: int, base: Place | None = None) -> None:
         self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
+        self.library = array_module(array)
         self.kind = kind  # "memory", "outside", "input", "view", "constant"
         self.base = self if base is None else base
         self.depends = depends
@@ -103,9 +106,12 @@ class Call:
     @property
     def name(self) -> str:
         """What it calls."""
-        name = getattr(self.function, "__name__", self.function)
-        of = getattr(self.function, "__self__", None)  # np.add, of np.add.reduce
-        return f"{of.__name__}.{name}" if isinstance(of, np.ufunc) else str(name)
+        name = getattr(self.function, "__name__", None) or getattr(
+            self.function, "name", self.function
+        )  # a kernel of CuPy's
+        of = getattr(self.function, "__self__", None)  # of np.add.reduce
+        is_ufunc = of is not None and hasattr(of, "nin")
+        return f"{of.__name__}.{name}" if is_ufunc else str(name)
 
 
 def as_list(x: Any) -> list[Any]:

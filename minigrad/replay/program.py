@@ -117,7 +117,7 @@ class Program:
     # -------------------------------------------------------------- memory
 
     def _plan(self) -> list[Any]:
-        """Give each array that is not from outside a block of memory; returns the blocks' sizes."""
+        """Give each array that is not from outside a block of memory; returns the blocks."""
         first: dict[Place, int] = {}
         last: dict[Place, int] = {}
         end, depth, start = len(self.main), [], 0
@@ -162,31 +162,31 @@ class Program:
         for base in self.bases:
             begins.setdefault(first[base], []).append(base)
             ends.setdefault(last[base], []).append(base)
-        sizes: list[int] = []
-        free: list[tuple[int, int]] = []  # (size, number of the block)
+        sizes: list[tuple[int, Any]] = []
+        free_of: dict[Any, list[tuple[int, int]]] = {}  # (size, number of the block), by library
         self.block_of: dict[Place, int] = {}
         for i in range(-1, end + 1):
             for base in begins.get(i, ()):
-                size = extent(base)
+                size, free = extent(base), free_of.setdefault(base.library, [])
                 k = bisect_left(free, (size, -1))
                 if k < len(free) and free[k][0] <= 2 * size + 1024:
                     self.block_of[base] = free.pop(k)[1]
                 else:
                     self.block_of[base] = len(sizes)
-                    sizes.append(size)
+                    sizes.append((size, base.library))
             for base in ends.get(i, ()):
                 number = self.block_of[base]
-                insort(free, (sizes[number], number))
+                insort(free_of[base.library], (sizes[number][0], number))
         return sizes
 
     @property
     def nbytes(self) -> int:
         """Bytes of planned memory."""
-        return sum(self.blocks)
+        return sum(size for size, _ in self.blocks)
 
     def bind(self) -> None:
         """Make the memory, the views, and the list of functions with their arrays."""
-        self.memory = [block(size) for size in self.blocks]
+        self.memory = [block(size, library) for size, library in self.blocks]
         for place in self.views:
             place.array = None
         for base, number in self.block_of.items():
@@ -340,7 +340,7 @@ class Program:
             self.copies_gradients = True
             self.bind()
         for array, source in self.inputs:
-            np.copyto(array, arguments[source] if type(source) is int else source.grad._array)
+            array[...] = arguments[source] if type(source) is int else source.grad._array
         run(self.first_calls)
         for function, args, answer in self.guards:
             if function(*args) != answer:
@@ -391,7 +391,7 @@ class Program:
             if GRAD.__get__(tensor) is gradient:
                 GRAD.__set__(tensor, gradient.copy())
         for array, source in self.changed_inputs:
-            np.copyto(arguments[source], array)
+            arguments[source][...] = array
         if self.recorder.changed_tensors:
             stamp = next_stamp()
             for tensor in self.recorder.changed_tensors:

@@ -45,11 +45,20 @@ class Recorded(StandIn):
         """See `StandIn`."""
         return self.place.base.depends == CONSTANT and bool(self.array == value)
 
+    def own(self, ufunc: Any) -> Any:
+        """The ufunc of that name of the array's own library."""
+        return getattr(self.recorder.module_of(self.array), ufunc.__name__)
+
     @property
     def base(self) -> Any:
-        """What stands for the array of which this is a view; None if it is no view."""
-        place = self.place
-        return None if place.kind != "view" else self.recorder.standing_for(place.base)
+        """What stands for the array of which this is a view; None if nobody else sees its memory.
+
+        If its layout is not that of a copy, nobody may take it for an array of its own.
+        """
+        if self.place.kind != "view":
+            return None
+        base = self.recorder.standing_for(self.place.base)
+        return self if base is None and not self.flags.c_contiguous else base
 
     def __len__(self) -> int:
         return len(self.array)
@@ -112,15 +121,17 @@ class Recorded(StandIn):
 
 
 def _operator(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (self, other), {})
+    return lambda self, other: self.recorder.call(self.own(ufunc), (self, other), {})
 
 
 def _reflected(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (other, self), {})
+    return lambda self, other: self.recorder.call(self.own(ufunc), (other, self), {})
 
 
 def _in_place(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(ufunc, (self, other), {"out": self}, (self,))
+    return lambda self, other: self.recorder.call(
+        self.own(ufunc), (self, other), {"out": self}, (self,)
+    )
 
 
 def _changing(function: Any) -> Any:
@@ -128,7 +139,7 @@ def _changing(function: Any) -> Any:
 
 
 def _unary(ufunc: Any) -> Any:
-    return lambda self: self.recorder.call(ufunc, (self,), {})
+    return lambda self: self.recorder.call(self.own(ufunc), (self,), {})
 
 
 def _method(name: str) -> Any:
@@ -166,8 +177,8 @@ setattr(Recorded, "__ipow__", _changing(operator.ipow))  # noqa: B010
 
 METHODS = (
     "all any argmax argmin argpartition argsort astype choose clip compress conj copy cumprod "
-    "cumsum diagonal dot fill flatten max mean min nonzero partition prod put ravel repeat reshape "
-    "round searchsorted sort squeeze std sum swapaxes take trace transpose var view"
+    "cumsum diagonal dot fill flatten get max mean min nonzero partition prod put ravel repeat "
+    "reshape round searchsorted sort squeeze std sum swapaxes take trace transpose var view"
 ).split()
 for _name in METHODS:
     setattr(Recorded, _name, _method(_name))

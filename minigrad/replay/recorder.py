@@ -128,6 +128,8 @@ class Recorder:
 
     def constant(self, array: Any) -> Any:
         """See `minigrad.arrays.recording.constant`."""
+        if type(array) is Recorded:
+            return array
         known = self.known(array)
         return self.know(array, "constant", CONSTANT) if known is None else known
 
@@ -183,7 +185,7 @@ class Recorder:
         if kind is dict:
             values, forms = self._both(list(x.values()), reads)
             return dict(zip(x, values, strict=True)), dict(zip(x, forms, strict=True))
-        if isinstance(x, np.ndarray) or kind.__module__.partition(".")[0] == "cupy":
+        if is_real(x):
             known = self.given(x)
             reads.append(known.place)
             return x, known.place
@@ -301,7 +303,7 @@ class Recorder:
         """What stands for one result: of a call, of a view, or of an argument itself."""
         if isinstance(result, np.generic):
             result = np.asarray(result)
-        elif not (type(result) is np.ndarray or _is_cupys(result)):
+        elif not is_real(result):
             return self._no_array(call, result, number)
         elif not loose and (result.base is not None or call.depends != CONSTANT):
             for p in call.reads:
@@ -553,7 +555,7 @@ class Recorder:
 
 
 def _is_loose(place: Any) -> bool:
-    return type(place) is Cell and isinstance(place.value, np.ndarray)
+    return type(place) is Cell and is_real(place.value)
 
 
 def _root(array: Any) -> Any:
@@ -567,8 +569,9 @@ def _share(a: Any, b: Any) -> bool:
     return _root(a) is _root(b)
 
 
-def _is_cupys(x: Any) -> bool:
-    return type(x).__module__.partition(".")[0] == "cupy"
+def is_real(x: Any) -> bool:
+    """Whether it is an array of NumPy or CuPy itself."""
+    return isinstance(x, np.ndarray) or type(x).__module__.partition(".")[0] == "cupy"
 
 
 def _is_fixed(array: Any) -> bool:

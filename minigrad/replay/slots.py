@@ -6,12 +6,10 @@ import threading
 import weakref
 from typing import Any
 
-import numpy as np
-
 from minigrad.arrays import recording
 from minigrad.autograd.sparse import RowSparse
 from minigrad.replay.recorded import Recorded
-from minigrad.replay.recorder import Recorder
+from minigrad.replay.recorder import Recorder, is_real
 from minigrad.tensor import Tensor
 
 ARRAY, GRAD = Tensor.__dict__["_array"], Tensor.__dict__["grad"]
@@ -65,7 +63,7 @@ class _ArraySlot:
         if recorder is not None and not recorder.paused:
             if type(array) is Recorded:
                 recorder.born.append(weakref.ref(tensor))
-            elif isinstance(array, np.ndarray) and recorder.known(array) is None:
+            elif is_real(array) and recorder.known(array) is None:
                 recorder.refuse(array)
         ARRAY.__set__(tensor, array)
 

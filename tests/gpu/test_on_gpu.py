@@ -167,9 +167,9 @@ def test_layers_agree_with_finite_differences_on_the_device(kind):
     check_layer(layer, x, None, (4, 1, 3))
 
 
-def trained(name, device, dtype, steps=20):
+def trained(name, device, dtype, steps=20, captured=False):
     """The losses of so many training steps, and the parameters after them."""
-    step, model = make_step(PLANS[name], device, dtype)
+    step, model = make_step(PLANS[name], device, dtype, captured)
     losses = [step() for _ in range(steps)]
     return np.array([loss.item() for loss in losses]), model.state_dict()
 
@@ -183,10 +183,11 @@ def test_twenty_training_steps(name, dtype):
     np.testing.assert_allclose(losses, expected, rtol=TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("name", ["lstm-2", "dropout", "classifier", "C4-GRU"])
-def test_the_same_run_again_is_the_same_bit_for_bit(name):
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("name", ["lstm-2", "dropout", "classifier", "C4-GRU", "one-hot"])
+def test_the_same_run_again_is_the_same_bit_for_bit(name, captured):
     losses, parameters = trained(name, "cuda", "float32")
-    losses_again, parameters_again = trained(name, "cuda", "float32")
+    losses_again, parameters_again = trained(name, "cuda", "float32", captured=captured)
     np.testing.assert_array_equal(losses, losses_again)
     for key, value in parameters.items():
         np.testing.assert_array_equal(value, parameters_again[key])
@@ -284,10 +285,11 @@ def keep_the_gpu_waiting(seconds):
     return over
 
 
+@pytest.mark.parametrize("captured", [False, True])
 @pytest.mark.parametrize("name", sorted(PLANS.keys() - WAITING))
-def test_the_host_waits_for_nothing_in_a_training_step(name):
+def test_the_host_waits_for_nothing_in_a_training_step(name, captured):
     """While the GPU is kept waiting, a whole step is issued."""
-    step, _ = make_step(PLANS[name], "cuda")
+    step, _ = make_step(PLANS[name], "cuda", captured=captured)
     for _ in range(3):  # these compile kernels, and fill the memory pool
         step()
     over = keep_the_gpu_waiting(0.5)
@@ -304,9 +306,9 @@ def test_a_host_that_waits_would_be_noticed():
     assert over.done
 
 
-@pytest.mark.parametrize("name", ["dropout", "classifier"])
-def test_memory_does_not_grow(name):
-    step, _ = make_step(PLANS[name], "cuda")
+@pytest.mark.parametrize(("name", "captured"), [("dropout", 0), ("classifier", 0), ("dropout", 1)])
+def test_memory_does_not_grow(name, captured):
+    step, _ = make_step(PLANS[name], "cuda", captured=bool(captured))
     for _ in range(100):
         step()
     before = mg.cuda.memory_stats()

@@ -24,10 +24,15 @@ class ndarray:  # noqa: N801 (CuPy's name)
     __hash__ = None
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
-        if memptr is not None or strides is not None:
-            raise NotImplementedError("the strict double makes no arrays of given memory")
-        self._hidden, self._base = poisoned(shape, supported(dtype), order), None
-        self._memory = Memory(self._hidden)
+        if memptr is None and strides is not None:
+            raise ValueError("The strides argument is not supported without the memptr argument")
+        self._base = None
+        if memptr is None:
+            self._hidden = poisoned(shape, supported(dtype), order)
+            self._memory = Memory(self._hidden)
+        else:
+            self._memory = memptr.mem
+            self._hidden = self._memory.array(memptr.ptr, shape, supported(dtype), strides)
 
     # ------------------------------------------------------------------ what it tells for free
 

@@ -132,6 +132,8 @@ class Memory:
 
     def numbers(self, pointer, size, dtype):
         """`size` numbers from `pointer` on, as NumPy sees them."""
+        if self.hidden.dtype == np.uint8:  # it is for arrays of any dtype
+            return self.array(pointer, (size,), dtype)
         if self.hidden.dtype != dtype:
             raise TypeError(f"a pointer to {self.hidden.dtype} where {dtype} is expected")
         if pointer + size * dtype.itemsize > self.end:
@@ -141,6 +143,14 @@ class Memory:
         assert np.shares_memory(flat[:1], self.hidden)
         first = (pointer - self.start) // dtype.itemsize
         return flat[first : first + size]
+
+    def array(self, pointer, shape, dtype, strides=None):
+        """An array in it, which begins at `pointer`; it must be of bytes."""
+        if self.hidden.dtype != np.uint8 or not self.hidden.flags.c_contiguous:
+            raise TypeError(f"memory for arrays is of bytes, not {self.hidden.dtype}")
+        if not self.hidden.size:
+            return np.empty(shape, dtype)
+        return np.ndarray(shape, dtype, self.hidden, pointer - self.start, strides)
 
 
 class MemoryPointer:

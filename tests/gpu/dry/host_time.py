@@ -139,19 +139,24 @@ def report(name: str, launches: Any) -> None:
     from training_steps import benchmark, make_step
 
     step, _ = make_step(benchmark(name, full=True), "cuda")
+    captured, _ = make_step(benchmark(name, full=True), "cuda", captured=True)
     for _ in range(10):
         step()
+        captured()
     before = launches.value
     with count() as counts:
         step()
     all_launches, own, cost = launches.value - before, own_launches(step), costs()
     total = microseconds(step)
+    replay = statistics.median(
+        microseconds(captured, 1) / microseconds(step, 1) for _ in range(REPEATS)
+    )
     parts = {
         "kernels of minigrad": (own, cost["a kernel of minigrad"]),
         "functions of CuPy": (all_launches - own, cost["a function of CuPy"]),
         "matrix products": (counts.products, cost["a matrix product"]),
     }
-    print(f"{name}: {total:.0f} us a step")
+    print(f"{name}: {total:.0f} us a step; captured {replay * total:.0f} us ({replay:.0%})")
     rest = total
     for what, (how_many, each) in parts.items():
         of_all = how_many * each

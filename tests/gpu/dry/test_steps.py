@@ -17,9 +17,9 @@ WAITS = {"sparse"}
 """Row-sparse gradients: how many rows there are is a number that the host has to know."""
 
 
-def counts_of(plan, dtype="float32"):
+def counts_of(plan, dtype="float32", captured=False):
     """What one step asks for, after two others: those compile kernels and make buffers."""
-    step, _ = make_step(plan, "cuda", dtype)
+    step, _ = make_step(plan, "cuda", dtype, captured)
     step()
     step()
     with count() as counts:
@@ -47,6 +47,18 @@ def test_the_host_neither_waits_nor_copies(counted, name):
     copies = FROM_LENGTHS if PLANS[name].lengths else 0
     assert counts.host_to_device <= copies
     assert counts.device_to_host == counts.synchronisations == counts.sorts == 0
+
+
+@pytest.mark.parametrize("name", sorted(PLANS.keys() - WAITS))
+def test_a_replay_neither_waits_nor_copies(counted, name):
+    """On the device it copies arguments, results, and what comes from functions without out=."""
+    counts, plain = counts_of(PLANS[name], captured=True), counted(name)
+    assert not any(counts.traffic().values())
+    assert not counts.float64
+    wheres = sum(n for kernel, n in counts.kernels.items() if "where" in kernel)
+    work, before = (c.launches + c.device_to_device for c in (counts, plain))
+    assert work <= before + 16 + wheres
+    assert counts.products <= plain.products
 
 
 @pytest.mark.parametrize("name", sorted(PLANS))

@@ -18,9 +18,9 @@ RANDOM = {"dropout", "variational"}  # the device has a random generator of its 
 runs = sorted(PLANS.keys() - RANDOM)
 
 
-def train(name, device, dtype):
+def train(name, device, dtype, captured=False):
     """The losses of some steps, and the weights after them."""
-    step, model = make_step(PLANS[name], device, dtype)
+    step, model = make_step(PLANS[name], device, dtype, captured)
     losses = [step() for _ in range(STEPS)]
     assert {p.device for p in model.parameters()} == {"cpu" if device == "cpu" else "cuda:0"}
     assert {str(p.dtype) for p in model.parameters()} == {dtype}
@@ -44,6 +44,17 @@ def test_the_gpu_trains_as_the_cpu_does(name, dtype):
     assert weights.keys() == expected_weights.keys()
     for key, weight in weights.items():
         assert_close(weight, expected_weights[key], TOLERANCE[dtype], key)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", sorted(PLANS))
+def test_a_captured_step_trains_as_the_step_does(name, dtype):
+    losses, weights = train(name, "cuda", dtype, captured=True)
+    assert not entry_points.failures
+    expected_losses, expected_weights = train(name, "cuda", dtype)
+    np.testing.assert_array_equal(losses, expected_losses)
+    for key, weight in weights.items():
+        np.testing.assert_array_equal(weight, expected_weights[key], err_msg=key)
 
 
 @pytest.mark.parametrize("name", sorted(RANDOM))

@@ -153,7 +153,9 @@ PLANS: dict[str, Plan] = {
 }
 
 
-def make_step(plan: Plan, device: str, dtype: str = "float32") -> tuple[Callable[[], Any], Any]:
+def make_step(
+    plan: Plan, device: str, dtype: str = "float32", captured: bool = False
+) -> tuple[Callable[[], Any], Any]:
     """A function that does a training step, and the model; the same on each device but for it."""
     mg.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -168,18 +170,22 @@ def make_step(plan: Plan, device: str, dtype: str = "float32") -> tuple[Callable
     targets = mg.tensor(targets, device=device)
     carried: list[Any] = [extra]
 
-    def step() -> Any:
+    def train(ids: Any, targets: Any, given: Any) -> tuple[Any, Any]:
         if isinstance(model, RNNLM):
-            loss, _, state = model.objective(ids, targets, carried[0])
+            loss, _, state = model.objective(ids, targets, given)
         else:
-            loss, state = model.loss(ids, targets, carried[0])
-        if plan.lengths is None:
-            carried[0] = detached(state)
+            loss, state = model.loss(ids, targets, given)
         optimizer.zero_grad()
         loss.backward()
         norm = optim.clip_grad_norm_(model.parameters(), 0.25)
         optimizer.step(if_finite=norm)
-        return loss.detach()
+        return loss.detach(), given if plan.lengths else detached(state)
+
+    run = mg.capture(train) if captured else train
+
+    def step() -> Any:
+        loss, carried[0] = run(ids, targets, carried[0])
+        return loss
 
     return step, model
 
