@@ -29,6 +29,7 @@ pytest-double: .venv/ready
 test-gpu-dry: .venv-gpu/ready
 	.venv-gpu/bin/pytest tests/gpu/test_names.py
 	.venv-gpu/bin/pytest tests/gpu/dry --device host
+	.venv-gpu/bin/pytest tests/replay/test_captured_ops.py tests/replay/test_captured_layouts.py --device host -k "not float64"
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/overhead.py

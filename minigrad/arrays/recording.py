@@ -154,7 +154,7 @@ def given(array: Any) -> Any:
 
 
 def maker(library: Any) -> Any:
-    """The array library to make new arrays with: `library`, or what stands for it in a recording."""
+    """The array library for new arrays: `library`, or what stands for it in a recording."""
     recorder = here.recorder
     if recorder is None or recorder.paused:
         return library

@@ -10,13 +10,13 @@ from functools import partial, update_wrapper
 from typing import Any
 
 from minigrad.arrays import recording
-from minigrad.arrays.library import bare, is_array, on_gpu
+from minigrad.arrays.library import array_module, bare, is_array, on_gpu
 from minigrad.arrays.recording import Number
 from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import FREED, Leaf, Output
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import told
-from minigrad.replay.memory import new_like
+from minigrad.replay.memory import Pool, new_like
 from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
 from minigrad.replay.recorded import Recorded
@@ -43,6 +43,7 @@ class Captured:
         self.function = function
         self._programs: dict[Any, list[tuple[Program, Any, Any]]] = {}
         self._recordings, self._reason = 0, ""
+        self._pool = Pool()
         self._lock = threading.RLock()  # the memory of a program is there once
         update_wrapper(self, function)
 
@@ -82,8 +83,8 @@ class Captured:
         recorder.draws.check()
         if changed := watch.changed():
             raise CaptureError(
-                f"capture: the function sets {changed}, which a replay would not do; set it outside "
-                "the captured function, or return the new value"
+                f"capture: the function sets {changed}, which a replay would not do; set it "
+                "outside the captured function, or return the new value"
             )
         real = _given(form, places)
         for place, number in recorder.inputs:
@@ -91,7 +92,7 @@ class Captured:
                 bare(leaves[number])[...] = recorder.real(place)
         recorder.forget()
         if not recorder.spoilt:
-            self._keep(key, Program(recorder, list(places), watch), form, args, kwargs)
+            self._keep(key, Program(recorder, list(places), watch, self._pool), form, args, kwargs)
         return real
 
     def _keep(self, key: Any, program: Program, form: Any, *arguments: Any) -> None:
@@ -211,9 +212,7 @@ def _stand_ins(x: Any, recorder: Recorder, leaves: list[Any]) -> Any:
 
 def _input(array: Any, recorder: Recorder, number: int) -> Recorded:
     """What stands for an argument: for a copy, so that it is none of the arrays known otherwise."""
-    copy = new_like(array) if array.dtype.kind == "f" else array.copy(order="K")
-    copy[...] = array
-    recorded = recorder.know(copy, "input", EARLY)
+    recorded = recorder.know(_copied(array), "input", EARLY)
     recorder.inputs.append((recorded.place, number))
     return recorded
 
@@ -257,14 +256,23 @@ def _given(form: Any, places: dict[Any, Any] | None = None) -> Any:
     """The results for the caller, in memory of their own."""
     kind, x = form
     if kind == "tensor":
-        return wrap((_array_at(x) if places is None else places[x]).copy())
+        return wrap(_copied(_array_at(x) if places is None else places[x]))
     if kind == "array":
-        return (_array_at(x) if places is None else places[x]).copy()
+        return _copied(_array_at(x) if places is None else places[x])
     if kind == "number":
         return x.value if places is None else places[x]
     if kind == "same":
         return x
     return kind([_given(item, places) for item in x])
+
+
+def _copied(array: Any) -> Any:
+    """A copy that lies in memory in the same way, so that sums of it have the same bits."""
+    if array.flags.c_contiguous or array.dtype.kind != "f":
+        return array.copy(order="K")
+    copy = new_like(array, array_module(array))
+    copy[...] = array
+    return copy
 
 
 def _array_at(place: Any) -> Any:

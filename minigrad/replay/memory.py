@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.library import array_module
-
 _ALIGNMENT = 64  # bytes: a line of the processor's cache, and its widest vector
 
 
@@ -20,7 +18,7 @@ def extent(x: Any) -> int:
 
 
 def block(size: int, library: Any) -> Any:
-    """New memory that begins at a line of the cache; on a GPU, what CuPy gives."""
+    """New memory of an array library, which begins at a line of the cache."""
     if library is not np:
         return library.empty(size, np.uint8)
     room = np.empty(size + _ALIGNMENT, np.uint8)
@@ -30,16 +28,40 @@ def block(size: int, library: Any) -> Any:
 
 def array_in(memory: Any, x: Any) -> Any:
     """An array like `x` at the beginning of a block."""
-    if _library(x) is not np:
-        return _library(x).ndarray(x.shape, x.dtype, memory.data, x.strides)
     lowest = sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True) if s < 0)
-    return np.ndarray(x.shape, x.dtype, memory, -lowest if memory.size else 0, x.strides)
+    first = -lowest if memory.size else 0
+    if type(memory) is not np.ndarray:  # CuPy has no buffer=
+        return type(memory)(x.shape, x.dtype, memory.data + first, x.strides)
+    return np.ndarray(x.shape, x.dtype, memory, first, x.strides)
 
 
-def new_like(x: Any) -> Any:
-    """A new array like `x`, with the same steps from element to element."""
-    return array_in(block(extent(x), _library(x)), x)
+def new_like(x: Any, library: Any) -> Any:
+    """A new array like `x`, of an array library, with the same steps from element to element."""
+    return array_in(block(extent(x), library), x)
 
 
-def _library(x: Any) -> Any:
-    return x.library if hasattr(x, "library") else array_module(x)
+class Pool:
+    """Memory of several programs, of which one runs at a time."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Any] = []
+
+    def blocks(self, wanted: list[tuple[int, Any]], own: set[int]) -> list[Any]:
+        """Blocks of at least the sizes that are `wanted`, from the array libraries beside them.
+
+        Those whose numbers are in `own` are new, and nobody else gets them: what lies there must
+        last until the next replay of the same program.
+        """
+        result, free = [], list(self._blocks)
+        for i, (size, library) in enumerate(wanted):
+            fits = [b for b in free if size <= b.size <= 2 * size + 1024 and i not in own]
+            fits = [b for b in fits if (type(b) is np.ndarray) == (library is np)]
+            if fits:
+                chosen = min(fits, key=lambda b: b.size)
+                free = [b for b in free if b is not chosen]
+            else:
+                chosen = block(size, library)
+                if i not in own:
+                    self._blocks.append(chosen)
+            result.append(chosen)
+        return result

@@ -60,7 +60,7 @@ class Place:
 
 
 class Cell:
-    """What each replay puts something into: a `Number`, or an array whose shape is not known before.
+    """What each replay puts a value into: a `Number`, or an array whose shape is not known before.
 
     `arrays` are a number's copies for the functions of the array library.
     """
@@ -106,12 +106,10 @@ class Call:
     @property
     def name(self) -> str:
         """What it calls."""
-        name = getattr(self.function, "__name__", None) or getattr(
-            self.function, "name", self.function
-        )  # a kernel of CuPy's
-        of = getattr(self.function, "__self__", None)  # of np.add.reduce
-        is_ufunc = of is not None and hasattr(of, "nin")
-        return f"{of.__name__}.{name}" if is_ufunc else str(name)
+        f = self.function
+        name = getattr(f, "__name__", None) or getattr(f, "name", f)  # of a kernel of CuPy's
+        of: Any = getattr(f, "__self__", None)  # np.add, of np.add.reduce
+        return f"{of.__name__}.{name}" if hasattr(of, "nin") else str(name)
 
 
 def as_list(x: Any) -> list[Any]:

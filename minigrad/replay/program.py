@@ -31,7 +31,7 @@ from minigrad.replay.binding import (
     with_cells,
     with_out,
 )
-from minigrad.replay.memory import array_in, block, extent, new_like
+from minigrad.replay.memory import Pool, array_in, extent, new_like
 from minigrad.replay.places import (
     CONSTANT,
     EARLY,
@@ -57,10 +57,16 @@ class Program:
         it has recorded a function from its beginning to its end.
     results
         the places of what the function gives back.
+    watch
+        what the function read from elsewhere than its arguments.
+    pool
+        memory that it has together with other recordings of the function.
     """
 
-    def __init__(self, recorder: Recorder, results: Sequence[Any], watch: Watch) -> None:
-        self.recorder, self.watch = recorder, watch
+    def __init__(
+        self, recorder: Recorder, results: Sequence[Any], watch: Watch, pool: Pool
+    ) -> None:
+        self.recorder, self.watch, self.pool = recorder, watch, pool
         self.results = results
         calls = recorder.calls
         self.entries = len(calls)
@@ -141,10 +147,10 @@ class Program:
                     last[base] = i
                     if depth and depth[-1][0] == "share":
                         shared.append(base)
-        kept = {p.base for p in self.results}
-        kept |= {
+        self.lasting = {
             c.out.base for c in self.main if type(c) is Call and c.function == "set grad" and c.out
         }
+        kept = self.lasting | {p.base for p in self.results}
         for call in self.prelude:
             kept |= {p.base for p in (*call.reads, *call.changed)}
         for base in kept:
@@ -186,13 +192,14 @@ class Program:
 
     def bind(self) -> None:
         """Make the memory, the views, and the list of functions with their arrays."""
-        self.memory = [block(size, library) for size, library in self.blocks]
+        own = {self.block_of[base] for base in self.lasting if base in self.block_of}
+        self.memory = self.pool.blocks(self.blocks, own)
         for place in self.views:
             place.array = None
         for base, number in self.block_of.items():
             base.array = array_in(self.memory[number], base)
         for place, _ in self.recorder.inputs:
-            place.array = new_like(place)
+            place.array = new_like(place, place.library)
         for call in self.fixed:
             self._run_once(call)
         self.grads: list[Any] = []
@@ -243,7 +250,7 @@ class Program:
         """Run a call that gives the same in each replay; its results keep their memory."""
         for place in call.changed:
             if place.base.array is None:
-                place.base.array = new_like(place.base)
+                place.base.array = new_like(place.base, place.base.library)
         bound = self._bind_call(call)
         if bound is not None:
             function, args = bound

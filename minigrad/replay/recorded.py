@@ -46,7 +46,9 @@ class Recorded(StandIn):
         return self.place.base.depends == CONSTANT and bool(self.array == value)
 
     def own(self, ufunc: Any) -> Any:
-        """The ufunc of that name of the array's own library."""
+        """Of a ufunc, the one of the array's own library; any other function as it is."""
+        if not isinstance(ufunc, np.ufunc):
+            return ufunc
         return getattr(self.recorder.module_of(self.array), ufunc.__name__)
 
     @property
@@ -176,10 +178,12 @@ setattr(Recorded, "__ipow__", _changing(operator.ipow))  # noqa: B010
 
 
 METHODS = (
-    "all any argmax argmin argpartition argsort astype choose clip compress conj copy cumprod "
-    "cumsum diagonal dot fill flatten get max mean min nonzero partition prod put ravel repeat "
-    "reshape round searchsorted sort squeeze std sum swapaxes take trace transpose var view"
-).split()
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "choose", "clip",
+    "compress", "conj", "copy", "cumprod", "cumsum", "diagonal", "dot", "fill", "flatten",
+    "get", "max", "mean", "min", "nonzero", "partition", "prod", "put", "ravel", "repeat",
+    "reshape", "round", "searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take",
+    "trace", "transpose", "var", "view",
+)  # fmt: skip
 for _name in METHODS:
     setattr(Recorded, _name, _method(_name))
 

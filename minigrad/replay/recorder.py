@@ -1,8 +1,8 @@
 """What writes down the calls on arrays, while a function runs once as it always does.
 
 While it records, `array_module` gives the recorder's library, and arrays are `Recorded`: each
-stands for a real array, and each call on it runs and is written down, with a `Place` for each array:
-this says where the array will be in a replay.
+stands for a real array, and each call on it runs and is written down. It is written with a `Place`
+for each array, which says where the array will be in a replay.
 """
 
 from __future__ import annotations

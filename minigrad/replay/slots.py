@@ -16,7 +16,7 @@ ARRAY, GRAD = Tensor.__dict__["_array"], Tensor.__dict__["grad"]
 
 
 class Slots:
-    """Within it, what is read from and written to Tensors in this thread goes through `recorder`."""
+    """Within it, this thread reads and writes Tensors through `recorder`."""
 
     _lock = threading.Lock()
 
@@ -74,9 +74,9 @@ class _GradSlot:
     def __get__(self, tensor: Any, kind: Any = None) -> Any:
         gradient = GRAD.__get__(tensor)
         recorder = recording.here.recorder
-        if recorder is not None and not recorder.paused and not _is_born(tensor):
-            if tensor not in recorder.set_grads:
-                recorder.grads.setdefault(tensor, gradient)
+        asked = recorder is not None and not recorder.paused and not _is_born(tensor)
+        if asked and tensor not in recorder.set_grads:
+            recorder.grads.setdefault(tensor, gradient)
         return gradient
 
     def __set__(self, tensor: Any, gradient: Any) -> None:

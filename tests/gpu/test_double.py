@@ -135,6 +135,21 @@ class TestArrays:
         assert x.__cuda_array_interface__["data"] == (x.data.ptr, False)
         assert x.T.__cuda_array_interface__["strides"] == (4, 12)
 
+    def test_of_given_memory_share_it(self):
+        memory = xp.empty(24, np.uint8)
+        x = xp.ndarray((3, 2), "f", memory.data, (4, 12))
+        y = xp.ndarray((2,), "f", memory.data + 16)
+        x.fill(1)
+        y.fill(2)
+        assert x.tolist() == [[1, 1], [1, 2], [1, 2]]
+        assert (x.base, y.data.ptr) == (None, memory.data.ptr + 16)
+        with pytest.raises((TypeError, ValueError)):
+            xp.ndarray((7,), "f", memory.data)  # beyond its end
+        with pytest.raises(TypeError, match="memory for arrays is of bytes, not float32"):
+            xp.ndarray((2,), "i", x.copy().data)
+        with pytest.raises(ValueError, match="strides argument is not supported without"):
+            xp.ndarray((2,), "i", strides=(8,))
+
     def test_einsum_promises_no_order(self, x):
         assert not xp.einsum("ij,jk->ik", x, x.T).flags.c_contiguous
 

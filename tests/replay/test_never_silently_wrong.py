@@ -133,7 +133,7 @@ class TestWhatIsRefused:
         captured = mg.capture(step)
         with pytest.raises(KeyError, match="in the middle"):
             captured(mg.ones(1, 3), True)
-        assert all(type(p.grad.data) is np.ndarray for p in model.parameters())
+        assert all(type(p.grad.data) is type(p.data) for p in model.parameters())
         captured(mg.ones(1, 3), False)
         step(mg.ones(1, 3), False)
 
@@ -188,6 +188,7 @@ class TestWhatIsNoticed:
         for ids in (low, high, low, high):
             assert captured(x, ids).shape == function(x, ids).shape
 
+    @pytest.mark.host("a GPU does not check ids")
     def test_an_id_outside_the_rows(self):
         captured = mg.capture(lambda x, ids: mg.embedding(ids, x))
         captured(mg.ones(3, 2), mg.tensor([0, 2], dtype=int))
@@ -359,6 +360,7 @@ class TestWhatIsNoticed:
         assert "recorded 16 times" in str(told[0].message)
         assert sum(map(len, captured._programs.values())) <= 8
 
+    @pytest.mark.host("a GPU does not warn")
     def test_warnings_are_those_of_the_function(self):
         def function(x):
             with np.errstate(all="ignore"):

@@ -130,6 +130,7 @@ def test_views_cost_nothing():
     equal(lambda x: [function(x)], *[(mg.randn(3, 4),) for _ in range(3)])
 
 
+@pytest.mark.host("the function is written for NumPy's arrays")
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_threads_share_runs_side_by_side_again(count, monkeypatch):
     monkeypatch.setattr(threads, "count", lambda: count)

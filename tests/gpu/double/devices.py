@@ -159,6 +159,10 @@ class MemoryPointer:
     def __init__(self, memory, ptr):
         self.mem, self.ptr = memory, ptr
 
+    def __add__(self, offset):
+        """So many bytes further on."""
+        return MemoryPointer(self.mem, self.ptr + offset)
+
     @property
     def device_id(self):
         """The number of the device."""
