@@ -35,7 +35,7 @@ class Place:
     """
 
     __slots__ = (
-        "__weakref__", "array", "base", "depends", "dtype", "first", "kind", "last", "library",
+        "__weakref__", "array", "base", "depends", "dtype", "kind", "library",
         "shape", "simple", "source", "stand", "strides", "tensor", "used", "writes",
     )  # fmt: skip
 
@@ -51,7 +51,6 @@ class Place:
         self.writes, self.used = 0, False  # how often it is written; whether a replay reads it
         self.simple = True  # whether it, and what it is computed from, is written at most once
         self.stand: Any = lambda: None  # what stands for it
-        self.first = self.last = -1
 
     @property
     def nbytes(self) -> int:

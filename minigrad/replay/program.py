@@ -69,7 +69,6 @@ class Program:
         self.recorder, self.watch, self.pool = recorder, watch, pool
         self.results = results
         calls = recorder.calls
-        self.entries = len(calls)
         self.fixed = _fixed([c for c in calls if type(c) is Call])
         fixed = set(map(id, self.fixed))
         rest = [c for c in calls if id(c) not in fixed]
