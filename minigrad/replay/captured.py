@@ -130,6 +130,8 @@ class Captured:
 def explained(program: Program) -> Iterator[str]:
     """What a recording consists of, line by line."""
     recorder = program.recorder
+    if not program.bound:
+        program.bind()
     kinds = Counter(c.name for c in (*program.prelude, *program.main) if type(c) is Call)
     yield f"calls in a replay       {sum(kinds.values()):>9,}"
     for name, count in sorted(kinds.items(), key=lambda item: -item[1]):

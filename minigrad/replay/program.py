@@ -80,7 +80,7 @@ class Program:
         self.views: set[Place] = set()
         self.copies_gradients = self.numbers_changed = False
         self.blocks = self._plan()
-        self.bind()
+        self.bound = False  # memory is made for the first replay: perhaps there is none
 
     # -------------------------------------------------------------- what is left out
 
@@ -161,10 +161,9 @@ class Program:
         for call in self.fixed:
             for place in call.changed:
                 first.pop(place.base, None)
-        self.bases = sorted(first, key=first.__getitem__)
         begins: dict[int, list[Place]] = {}
         ends: dict[int, list[Place]] = {}
-        for base in self.bases:
+        for base in sorted(first, key=first.__getitem__):
             begins.setdefault(first[base], []).append(base)
             ends.setdefault(last[base], []).append(base)
         sizes: list[tuple[int, Any]] = []
@@ -191,6 +190,7 @@ class Program:
 
     def bind(self) -> None:
         """Make the memory, the views, and the list of functions with their arrays."""
+        self.bound = True
         own = {self.block_of[base] for base in self.lasting if base in self.block_of}
         self.memory = self.pool.blocks(self.blocks, own)
         for place in self.views:
@@ -335,6 +335,8 @@ class Program:
         for tensor, gradient in recorder.grads.items():
             if (GRAD.__get__(tensor) is None) is not (gradient is None):
                 return f"a .grad is {'there' if gradient is None else 'None'} at the beginning"
+        if not self.bound:
+            self.bind()
         for cell, number in recorder.arguments:
             cell.put(arguments[number])
         self.numbers_changed = bool(recorder.arguments)
