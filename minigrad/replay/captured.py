@@ -180,8 +180,7 @@ def _key(x: Any, leaves: list[Any]) -> Any:
         return dict, tuple([(name, _key(item, leaves)) for name, item in x.items()])
     if is_array(x) and not x.ndim and not on_gpu(x):
         raise CaptureError(
-            f"capture: an argument is a NumPy number ({x.dtype}), which does not decide the dtype "
-            "beside a Tensor, and what stands for it in a recording would; pass float(x), int(x) "
+            f"capture: an argument is a NumPy number ({x.dtype}); pass a Python number, x.item(), "
             "or mg.tensor(x)"
         )
     if is_array(x):
