@@ -32,7 +32,19 @@ KEPT = 8
 
 
 def capture(function: Callable[..., Any]) -> Captured:
-    """A function that is recorded at its first call, and replayed at later ones."""
+    """A function that is recorded at its first call, and replayed at later ones.
+
+    The results are the same, down to the last bit; but its Python doesn't run again, so it should
+    only compute, and return what is to be printed, compared or kept. `explain()` of what you get
+    says what was recorded. docs/capture.md says what a captured function may do.
+
+    Raises
+    ------
+    TypeError
+        if `function` is none, or is a generator or a coroutine.
+    CaptureError
+        when it is called, if a replay would be wrong; it says what to do instead.
+    """
     return Captured(function)
 
 
