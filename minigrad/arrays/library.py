@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from minigrad.arrays.recording import constant, given
+from minigrad.arrays.recording import Number, constant, given
 
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
 ArrayLike: TypeAlias = Any  # a Tensor, an array, a Python number, or nested lists of numbers
@@ -147,6 +147,8 @@ def _from_python(value: Any, dtype: DType) -> Array:
         raise TypeError(
             f"tensor: cannot make an array of a {type(value).__name__}: {error}"
         ) from None
+    if array.dtype == object and any(type(x) is Number for x in array.flat):
+        array = array.astype(np.float64)  # a recording is asked for the values
     if dtype is None and array.dtype.kind in "iuf" and not hasattr(value, "__array__"):
         dtype = FLOAT32
     return array if dtype is None or array.dtype.kind not in "biuf" else array.astype(dtype)

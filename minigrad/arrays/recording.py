@@ -75,7 +75,7 @@ def _operators() -> None:
         setattr(Number, f"__{name}__", on_the_left(getattr(operator, name)))
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "index"):
         setattr(Number, f"__{name}__", question(getattr(operator, name)))
-    for kind in (bool, float, int, format):
+    for kind in (bool, float, int, format, str):
         setattr(Number, f"__{kind.__name__}__", question(kind))
 
 

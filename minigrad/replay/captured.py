@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial, update_wrapper
+from types import MethodType
 from typing import Any
 
 from minigrad.arrays import recording
@@ -30,7 +32,19 @@ KEPT = 8
 
 
 def capture(function: Callable[..., Any]) -> Captured:
-    """A function that is recorded at its first call, and replayed at later ones."""
+    """A function that is recorded at its first call, and replayed at later ones.
+
+    The results are the same, down to the last bit; but its Python doesn't run again, so it should
+    only compute, and return what is to be printed, compared or kept. `explain()` of what you get
+    says what was recorded. docs/capture.md says what a captured function may do.
+
+    Raises
+    ------
+    TypeError
+        if `function` is none, or is a generator or a coroutine.
+    CaptureError
+        when it is called, if a replay would be wrong; it says what to do instead.
+    """
     return Captured(function)
 
 
@@ -40,6 +54,11 @@ class Captured:
     def __init__(self, function: Callable[..., Any]) -> None:
         if not callable(function):
             raise TypeError(f"capture: expected a function, got {told(function)}")
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"capture: {function.__name__} is a generator (yield) or a coroutine (async), of "
+                "which a call runs nothing; capture a function that takes one step and returns"
+            )
         self.function = function
         self._programs: dict[Any, list[tuple[Program, Any, Any]]] = {}
         self._recordings, self._reason = 0, ""
@@ -49,7 +68,7 @@ class Captured:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: `self` is the first argument."""
-        return self if instance is None else partial(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if recording.here.recorder is not None or (watchers and modes.anomaly):
@@ -69,7 +88,9 @@ class Captured:
             return self._record(key, args, kwargs)
 
     def _record(self, key: Any, args: Any, kwargs: Any) -> Any:
-        objects = [x for x in (*args, *kwargs.values()) if hasattr(x, "__dict__")]
+        objects = [
+            x for x in (*args, *kwargs.values()) if hasattr(x, "__dict__") or hasattr(x, "__next__")
+        ]
         watch, recorder = Watch(self.function, objects), Recorder()
         recorder.draws.watch(watch.generators)
         leaves: list[Any] = []
@@ -79,9 +100,10 @@ class Captured:
             places: dict[Any, Any] = {}
             form = _form(result, places)
             del result, stand_ins
-        recorder.check_kept()
+        changed = watch.changed()
+        recorder.check_kept(changed)
         recorder.draws.check()
-        if changed := watch.changed():
+        if changed:
             raise CaptureError(
                 f"capture: the function sets {changed}, which a replay would not do; set it "
                 "outside the captured function, or return the new value"
@@ -108,7 +130,8 @@ class Captured:
         if self._recordings == 2 * KEPT:
             warnings.warn(
                 f"capture: {self._name} was recorded {self._recordings} times, the last time "
-                f"because {self._reason}; each recording takes longer than the step itself",
+                f"because {self._reason}; each recording takes longer than the step itself. Pass "
+                "what changes as Tensors of few shapes, or as floats, or leave it uncaptured",
                 stacklevel=4,
             )
 
@@ -118,7 +141,7 @@ class Captured:
 
     def explain(self) -> str:
         """What was recorded, in words; `print` it."""
-        lines = [f"{self._name}: {self._recordings} recordings"]
+        lines = [f"{self._name}: {self._recordings} recording{'s' * (self._recordings != 1)}"]
         if self._recordings > 1:
             lines[0] += f"; the last one because {self._reason}"
         for kept in self._programs.values():
@@ -171,8 +194,7 @@ def _key(x: Any, leaves: list[Any]) -> Any:
         return dict, tuple([(name, _key(item, leaves)) for name, item in x.items()])
     if is_array(x) and not x.ndim and not on_gpu(x):
         raise CaptureError(
-            f"capture: an argument is a NumPy number ({x.dtype}), which does not decide the dtype "
-            "beside a Tensor, and what stands for it in a recording would; pass float(x), int(x) "
+            f"capture: an argument is a NumPy number ({x.dtype}); pass a Python number, x.item(), "
             "or mg.tensor(x)"
         )
     if is_array(x):

@@ -487,8 +487,8 @@ class Recorder:
         """Let go of what only the recording itself needs."""
         self._known, self._keep, self.born, self.set_grads = {}, [], [], {}
 
-    def check_kept(self) -> None:
-        """Raise if something that was made in the recording is kept outside it."""
+    def check_kept(self, where: str) -> None:
+        """Raise if something that was made in the recording is kept; `where` has changed."""
         if any(t._array is not recorded.array for t, recorded in self.stand_ins):  # by t.data = ...
             raise CaptureError(
                 "capture: the function gives one of its arguments another array; return the new "
@@ -502,13 +502,16 @@ class Recorder:
             return
         what, advice = kept
         raise CaptureError(
-            f"capture: the captured function has made {what} that a replay would not make anew; "
-            f"{advice}"
+            f"capture: the captured function has made {what} that a replay would not make anew"
+            f"{f' (it changes {where})' * bool(where)}; {advice}"
         )
 
     def _kept(self) -> tuple[str, str] | None:
         """What is kept, and what to do instead; None if there is nothing."""
-        back = "return it as a result, and pass it as an argument to the next call"
+        back = (
+            "return it as a result and keep it outside; a state is passed to the next call as an "
+            "argument"
+        )
         gradients = {id(g) for g in self.set_grads.values()}
         for reference in self.born:
             tensor = reference()
@@ -522,7 +525,7 @@ class Recorder:
                     continue
                 stand = place.stand()
                 if type(stand) is Number:
-                    return "a number", "return it as a result"
+                    return "a number", "return it as a result and keep it outside"
                 if stand is not None:
                     return f"an array ({told(stand)})", back
         generators = [

@@ -7,6 +7,7 @@ the step is recorded anew; and a function that sets one of them itself can't be 
 from __future__ import annotations
 
 import functools
+import io
 import types
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.nn.module import Module
+from minigrad.replay.places import CaptureError
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 _NOT_WATCHED = (types.ModuleType, types.BuiltinFunctionType, type)
@@ -113,6 +115,15 @@ class Watch:
             self._function(x)
         elif isinstance(x, (types.BuiltinFunctionType, *_PLAIN)) or not self._new(x):
             return
+        elif isinstance(x, Iterator) and not isinstance(x, io.IOBase):
+            if "." not in name or name.rpartition(".")[2] in self._names:
+                raise CaptureError(
+                    f"capture: the function uses an iterator ({name}), and a replay would not take "
+                    "its next item; take the item outside the captured function, with next(), and "
+                    "pass it as an argument"
+                )
+        elif _wraps(x):
+            self._function(x.__wrapped__)
         elif isinstance(x, type | types.ModuleType):
             names = [n for n in vars(x) if n in self._names and isinstance(vars(x)[n], _PLAIN)]
             if names:  # numbers and strings alone
@@ -144,7 +155,7 @@ class Watch:
             for n in sorted(names):
                 method = getattr(kind, n, None)
                 method = method.fget if isinstance(method, property) else method
-                if isinstance(method, types.FunctionType):
+                if isinstance(method, types.FunctionType) or _wraps(method):
                     self._function(method)
 
     def _attributes(self, name: str, x: Any, names: list[str]) -> None:
@@ -160,6 +171,11 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for x in code.co_consts:
         if isinstance(x, types.CodeType):
             yield from _names(x)
+
+
+def _wraps(x: Any) -> bool:
+    """Whether it stands for a function: a captured one, say."""
+    return "__wrapped__" in getattr(x, "__dict__", ())
 
 
 def _is_users(x: Any) -> bool:

@@ -65,7 +65,7 @@ def not_captured(error: Exception) -> str:
     """A warning that the steps of a run can't be replayed."""
     return (
         f"a step can't be recorded, so each is computed anew, which may take longer: "
-        f"{in_one_line(error)}"
+        f"{in_one_line(error)}. The run is the same; --no-capture doesn't try"
     )
 
 

@@ -74,7 +74,7 @@ def test_another_learning_rate_is_no_other_recording(kind):
         assert bits(found) == bits(expected), i
         assert bits(one.state_dict()) == bits(other.state_dict())
         assert [bits(p) for p in one.parameters()] == [bits(p) for p in other.parameters()]
-    assert "1 recordings" in captured.explain()
+    assert "1 recording\n" in captured.explain()
 
 
 def test_groups_whose_learning_rates_part():

@@ -55,7 +55,7 @@ class TestWhatIsRefused:
 
     def test_a_tensor_that_is_kept(self):
         kept = []
-        refused(lambda x: kept.append(x * 2), match=r"a Tensor \(float32 \(3,\)\)")
+        refused(lambda x: kept.append(x * 2), match=r"a Tensor \(float32 \(3,\)\).*changes kept\)")
 
     def test_an_array_that_is_kept(self):
         kept = []
@@ -64,6 +64,29 @@ class TestWhatIsRefused:
     def test_a_number_that_is_kept(self):
         kept = []
         refused(lambda x: kept.append(x.sum().item()), match="a number")
+
+    def test_a_number_that_is_printed(self):
+        layer = nn.Linear(3, 3)
+        refused(lambda x: print(layer(x).sum().item()), match=r"has computed.*_wrong\.py:\d+")
+
+    def test_an_iterator(self):
+        class Loop:
+            def __init__(self):
+                self.batches = (mg.ones(3) * i for i in range(9))
+
+            def step(self):
+                return next(self.batches)
+
+        loop, batches = Loop(), iter([mg.ones(3)])
+        for function, *args in (
+            (lambda: next(batches),),
+            (loop.step,),
+            (Loop.step, loop),
+            (next, batches),
+        ):
+            with pytest.raises(CaptureError, match="uses an iterator"):
+                mg.capture(function)(*args)
+        assert float(next(batches).sum()) == 3  # nobody has taken it
 
     def test_a_variable_that_is_set(self):
         count = 0
@@ -116,6 +139,12 @@ class TestWhatIsRefused:
     def test_what_is_no_function(self):
         with pytest.raises(TypeError, match="capture: expected a function, got 3"):
             mg.capture(3)
+
+        def steps():
+            yield mg.ones(3)
+
+        with pytest.raises(TypeError, match=r"steps is a generator \(yield\)"):
+            mg.capture(steps)
 
     def test_after_an_error_all_is_as_before(self):
         model = nn.Linear(3, 2)
@@ -207,6 +236,8 @@ class TestWhatIsNoticed:
         assert captured._recordings == 2  # the floats are free, an integer is not
         steered = mg.capture(lambda x, a: x if a > 1 else -x)
         assert [steered(ONES, a).tolist()[0] for a in (0.5, 2.0, 0.7)] == [-1, 1, -1]
+        made = mg.capture(lambda numbers: mg.tensor(numbers) * 2)
+        assert [made([a, 1.0]).tolist() for a in (1.0, 2.0)] == [[2, 2], [4, 2]]
 
     def test_numbers_that_come_back(self):
         captured = mg.capture(lambda x: (x.sum().item() * 2, {"mean": x.mean().item()}))
@@ -379,6 +410,22 @@ class TestWhatIsNoticed:
         inner = mg.capture(lambda x: x * 2)
         outer = mg.capture(lambda x: inner(x) + 1)
         assert [outer(mg.ones(2) * i).tolist()[0] for i in range(3)] == [1, 3, 5]
+
+    def test_what_a_captured_function_in_another_reads(self):
+        class Scaled:
+            factor = 2.0
+
+            @mg.capture
+            def step(self, x):
+                return x * self.factor * scale
+
+        global scale
+        scaled = Scaled()
+        scaled.factor = 3.0
+        outer = mg.capture(lambda x: scaled.step(x))
+        for scale, scaled.factor in ((2.0, 3.0), (5.0, 3.0), (5.0, 4.0)):
+            assert outer(mg.ones(1)).tolist() == [scale * scaled.factor]
+        assert scaled.step.explain().startswith("step: 0 recordings")
 
     def test_two_threads(self):
         captured, found = mg.capture(lambda x: x * 2), {}
