@@ -138,6 +138,8 @@ def with_out(function: Any, args: Any, kwargs: Any, out: Any) -> Any:
     if name == "take" and (args[4:] == ("clip",) or kwargs.get("mode") == "clip"):
         axis = args[2] if len(args) > 2 else kwargs.get("axis")
         return args[0].take, (args[1], axis, out, "clip")
+    if name in ("mean", "var", "std") and out.dtype == np.float16:
+        return copied, (function, args, kwargs, out)  # out= would round in the middle
     if name in (_HAVE_OUT if type(out) is np.ndarray else _HAVE_OUT_IN_CUPY):
         return positional(function, args, {**kwargs, "out": out})
     return copied, (function, args, kwargs, out)

@@ -111,6 +111,15 @@ class Call:
         return f"{of.__name__}.{name}" if hasattr(of, "nin") else str(name)
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two answers are equal; 0.0 and -0.0 are not, since a step may divide by them."""
+    if isinstance(a, float):
+        return bool(a == b) and (a != 0 or str(a) == str(b))
+    if isinstance(a, list) and a and type(a[0]) in (float, list):
+        return a == b and str(a) == str(b)
+    return bool(a == b)
+
+
 def as_list(x: Any) -> list[Any]:
     """One result, several, or none (None), as a list."""
     return list(x) if isinstance(x, list | tuple) else [] if x is None else [x]

@@ -41,6 +41,7 @@ from minigrad.replay.places import (
     Place,
     as_list,
     places_in,
+    same,
 )
 from minigrad.replay.recorder import Recorder
 from minigrad.replay.slots import ARRAY, GRAD
@@ -351,7 +352,7 @@ class Program:
             array[...] = arguments[source] if type(source) is int else source.grad._array
         run(self.first_calls)
         for function, args, answer in self.guards:
-            if function(*args) != answer:
+            if not same(function(*args), answer):
                 return "a value that the function looks at has changed"
         if self.numbers_changed and not self._same_answers():
             return "a number that the function looks at has changed"
@@ -376,7 +377,7 @@ class Program:
     def _same_answers(self) -> bool:
         """Whether what was asked about numbers still has the same answers."""
         return all(
-            function(*[x.value if type(x) is Cell else x for x in args]) == answer
+            same(function(*[x.value if type(x) is Cell else x for x in args]), answer)
             for function, args, answer in self.number_guards
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import sys
 import types
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.nn.module import Module
-from minigrad.replay.places import CaptureError
+from minigrad.replay.places import CaptureError, same
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
-_NOT_WATCHED = (types.ModuleType, types.BuiltinFunctionType, type)
+_OURS = {"minigrad", "numpy", "cupy", *sys.stdlib_module_names}
+"""The packages whose functions and classes are not looked into."""
 SEVERAL = 64
-"""Up to so many items, a list, dict, set or deque is watched."""
+"""Up to so many items, a list, dict, set or deque is watched; if it has layers, always."""
 
 
 class Watch:
@@ -85,7 +87,7 @@ class Watch:
         if not isinstance(f, types.FunctionType):
             self._value("", f)
             return
-        if not self._new(f) or str(f.__module__).partition(".")[0] in ("minigrad", "numpy"):
+        if not self._new(f) or _is_ours(f):
             return
         for x in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
             self._value(f.__name__, x)
@@ -96,18 +98,13 @@ class Watch:
                 value = cell.cell_contents
             except ValueError:  # it has no value yet
                 continue
-            if not isinstance(value, _NOT_WATCHED):
-                self._cells.append((name, cell, value))
+            self._cells.append((name, cell, value))
             self._value(name, value)
         used = [n for n in sorted(names) if n in f.__globals__]
-        data = [
-            n for n in used if not isinstance(f.__globals__[n], (*_NOT_WATCHED, types.FunctionType))
-        ]
-        if data:
-            values = [f.__globals__[n] for n in data]
-            self._dicts.append(("", f.__globals__, data, values))
-        for n in used:
-            self._value(n, f.__globals__[n])
+        values = [f.__globals__[n] for n in used]
+        self._dicts.append(("", f.__globals__, used, values))
+        for n, value in zip(used, values, strict=True):
+            self._value(n, value)
 
     def _value(self, name: str, x: Any) -> None:
         """Look into a value: a module of layers, a list, an object of the user's."""
@@ -122,25 +119,32 @@ class Watch:
                     "its next item; take the item outside the captured function, with next(), and "
                     "pass it as an argument"
                 )
-        elif _wraps(x):
-            self._function(x.__wrapped__)
+        elif _wraps(x):  # a captured function, or a cached one
+            self._value(name, x.__wrapped__)
         elif isinstance(x, type | types.ModuleType):
-            names = [n for n in vars(x) if n in self._names and isinstance(vars(x)[n], _PLAIN)]
-            if names:  # numbers and strings alone
+            kinds = _PLAIN if _is_ours(x) else (*_PLAIN, type, types.FunctionType)
+            names = [n for n in vars(x) if n in self._names and isinstance(vars(x)[n], kinds)]
+            if names:  # numbers, strings, functions and classes alone
                 self._attributes(name, x, names)
+            if isinstance(x, type) and not _is_ours(x):
+                self._methods(x)
+                for base in x.__bases__:
+                    self._value(base.__name__, base)
         elif isinstance(x, Module):
+            self._value(type(x).__name__, type(x))
             self._methods(type(x))
             self._attributes(name, x, list(vars(x)))
             self._whole.append((f"{name}.", vars(x), len(vars(x))))
         elif isinstance(x, list | tuple | dict | set | deque):
-            if len(x) > SEVERAL:
+            items = list(x.values() if isinstance(x, dict) else x)
+            if len(x) > SEVERAL and not any(isinstance(item, Module) for item in items):
                 return
             if isinstance(x, dict):
                 self._dicts.append((f"{name}.", x, list(x), list(x.values())))
                 self._whole.append((f"{name}.", x, len(x)))
             elif not isinstance(x, tuple):
                 self._lists.append((name, x, list(x)))
-            for item in x.values() if isinstance(x, dict) else x:
+            for item in items:
                 self._value(name, item)
         elif _is_users(x):
             self._methods(type(x))
@@ -155,8 +159,10 @@ class Watch:
             for n in sorted(names):
                 method = getattr(kind, n, None)
                 method = method.fget if isinstance(method, property) else method
+                if isinstance(method, types.MethodType):  # of the class
+                    method = method.__func__
                 if isinstance(method, types.FunctionType) or _wraps(method):
-                    self._function(method)
+                    self._value(n, method)
 
     def _attributes(self, name: str, x: Any, names: list[str]) -> None:
         items = vars(x)
@@ -178,6 +184,12 @@ def _wraps(x: Any) -> bool:
     return "__wrapped__" in getattr(x, "__dict__", ())
 
 
+def _is_ours(x: Any) -> bool:
+    """Whether a function, class or module belongs to minigrad, NumPy or Python itself."""
+    name = x.__name__ if isinstance(x, types.ModuleType) else x.__module__
+    return str(name).partition(".")[0] in _OURS
+
+
 def _is_users(x: Any) -> bool:
     room = type(x).__module__.partition(".")[0]
     return hasattr(x, "__dict__") and room not in ("minigrad", "numpy", "cupy", "builtins")
@@ -185,4 +197,4 @@ def _is_users(x: Any) -> bool:
 
 def _equal(a: Any, b: Any) -> bool:
     """Whether two plain values are the same; objects are so only if they are one."""
-    return type(a) is type(b) and isinstance(a, _PLAIN) and a == b
+    return type(a) is type(b) and isinstance(a, _PLAIN) and same(a, b)
