@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections import Counter
@@ -51,6 +52,14 @@ class Captured:
         """As a method: `self` is the first argument."""
         return self if instance is None else partial(self, instance)
 
+    def __reduce__(self) -> Any:
+        """A copy, or what is read from a pickle, records anew; a decorated function is its name."""
+        f = self.function
+        module = sys.modules.get(getattr(f, "__module__", None) or "")
+        if getattr(module, getattr(f, "__name__", ""), None) is self:
+            return f.__name__
+        return Captured, (f,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if recording.here.recorder is not None or (watchers and modes.anomaly):
             return self.function(*args, **kwargs)
@@ -61,6 +70,7 @@ class Captured:
             for program, results, _ in programs:
                 reason = program.why_not(leaves)
                 if not reason:
+                    program.recorder.check_apart(leaves)
                     program.run(leaves)
                     return _given(results)
                 self._reason = reason
@@ -79,6 +89,8 @@ class Captured:
             places: dict[Any, Any] = {}
             form = _form(result, places)
             del result, stand_ins
+        if recorder.refused is not None:  # somebody has caught it
+            raise recorder.refused
         recorder.check_kept()
         recorder.draws.check()
         if changed := watch.changed():
@@ -86,6 +98,10 @@ class Captured:
                 f"capture: the function sets {changed}, which a replay would not do; set it "
                 "outside the captured function, or return the new value"
             )
+        if nodes := [node for _, _, node, hooks in recorder.outsiders if hooks]:
+            hooks = [hook for node in nodes for hook in (node.hooks or {}).values()]
+            watch = Watch(self.function, [*objects, *hooks])
+        recorder.check_apart(leaves)
         real = _given(form, places)
         for place, number in recorder.inputs:
             if place.writes and type(number) is int:
