@@ -83,12 +83,17 @@ class Captured:
         watch, recorder = Watch(self.function, objects), Recorder()
         recorder.draws.watch(watch.generators)
         leaves: list[Any] = []
-        with Slots(recorder):
-            stand_ins = _stand_ins((args, kwargs), recorder, leaves)
-            result = self.function(*stand_ins[0], **stand_ins[1])
-            places: dict[Any, Any] = {}
-            form = _form(result, places)
-            del result, stand_ins
+        slots = Slots(recorder)
+        try:
+            with slots:
+                stand_ins = _stand_ins((args, kwargs), recorder, leaves)
+                result = self.function(*stand_ins[0], **stand_ins[1])
+                places: dict[Any, Any] = {}
+                form = _form(result, places)
+                del result, stand_ins
+        except BaseException:
+            slots.leave()
+            raise
         if recorder.refused is not None:  # somebody has caught it
             raise recorder.refused
         recorder.check_kept()
@@ -107,7 +112,7 @@ class Captured:
             if place.writes and type(number) is int:
                 bare(leaves[number])[...] = recorder.real(place)
         recorder.forget()
-        if not recorder.spoilt:
+        if not recorder.spoilt and not recorder.draws.by_others:
             self._keep(key, Program(recorder, list(places), watch, self._pool), form, args, kwargs)
         return real
 
@@ -121,6 +126,7 @@ class Captured:
             self._programs[oldest].pop()
             if not self._programs[oldest]:
                 del self._programs[oldest]
+            self._pool.keep([p.memory for kept in self._programs.values() for p, *_ in kept])
         if self._recordings == 2 * KEPT:
             warnings.warn(
                 f"capture: {self._name} was recorded {self._recordings} times, the last time "

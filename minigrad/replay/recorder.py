@@ -255,7 +255,7 @@ class Recorder:
                 real.append(x)
                 forms.append(x)
             else:
-                a, b = self._both(x, reads)
+                a, b = self._both(x.to_dense() if type(x) is RowSparse else x, reads)
                 real.append(a)
                 forms.append(b)
         options, call.kwargs = self._both(kwargs, reads) if kwargs else ({}, kwargs)
