@@ -204,7 +204,8 @@ OUT_AT = {"dot": 2, "take": 3, "sum": 3, "prod": 3, "max": 2, "min": 2, "all": 2
 
 GIVES_ITS_ARGUMENT = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray",
                       "astype", "atleast_1d", "atleast_2d", "atleast_3d", "conj", "conjugate",
-                      "ravel", "real", "real_if_close", "require", "reshape", "squeeze"}  # fmt: skip
+                      "ravel", "real", "real_if_close", "require", "reshape",
+                      "squeeze"}  # fmt: skip
 """The functions that may give their argument itself, though they have not changed it."""
 
 UNKNOWN_SHAPE = {"nonzero", "flatnonzero", "argwhere", "unique", "extract", "compress", "where"}

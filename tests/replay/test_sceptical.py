@@ -7,16 +7,19 @@ import pickle
 import sys
 import threading
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
-from compared import bits
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.arrays import recording
 from minigrad.replay import CaptureError
 from minigrad.replay.slots import ARRAY, Slots
+
+sys.path.insert(0, str(Path(__file__).parent))
+from compared import bits
 
 SCALE = 2.0
 helpers = types.ModuleType("helpers")
