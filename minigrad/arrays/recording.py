@@ -43,7 +43,11 @@ class Number:
     """
 
     __slots__ = ("__weakref__", "cell")
-    __hash__ = object.__hash__
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What `isinstance` says of the number."""
+        return type(self.cell.value)
 
     def __init__(self, cell: Any) -> None:
         self.cell = cell
@@ -75,7 +79,7 @@ def _operators() -> None:
         setattr(Number, f"__{name}__", on_the_left(getattr(operator, name)))
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "index"):
         setattr(Number, f"__{name}__", question(getattr(operator, name)))
-    for kind in (bool, float, int, format, str):
+    for kind in (bool, float, int, format, hash, str, round):
         setattr(Number, f"__{kind.__name__}__", question(kind))
 
 

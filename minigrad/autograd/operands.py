@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad.arrays.devices import beside, check_current, gpus, place
 from minigrad.arrays.library import FLOAT32, as_array, bare, is_array, on_gpu
-from minigrad.arrays.recording import Number
+from minigrad.arrays.recording import Number, given
 from minigrad.tensor import Tensor, wrap
 
 
@@ -49,8 +49,10 @@ def number(a: Any) -> Any:
     So it does not decide the dtype beside a Tensor, as a Python number does not.
     """
     if (type(a) is np.ndarray or isinstance(a, np.generic)) and a.ndim == 0:
+        if type(a) is np.ndarray:
+            given(a)  # a recording must know it
         return a.item() if a.dtype.kind in "fiub" else as_array(a)
-    if isinstance(a, int | float) and type(a) is not bool:  # perhaps of a subclass
+    if isinstance(a, int | float) and type(a) not in (bool, Number):  # perhaps of a subclass
         return float(a) if isinstance(a, float) else int(a)
     return a
 

@@ -121,6 +121,7 @@ class Optimizer(ParameterGroups):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        fresh(self._sizes)
         steps = [
             (
                 self._options(group, i),
@@ -177,6 +178,10 @@ class Optimizer(ParameterGroups):
             with only_if(_is_finite(finite)) as useful:
                 if useful:
                     change_all(self.kernel, changes)
+
+    def _sizes(self) -> tuple[list[Any], list[Any]]:
+        """How many parameters there are in each group: with others, a step is recorded anew."""
+        return [], [tuple([len(group["params"]) for group in self.param_groups])]
 
     def _given(self, parameters: list[list[Tensor]]) -> tuple[list[Array | None], list[float]]:
         """Beside weights and gradients, what the kernel is given for each parameter of each group.

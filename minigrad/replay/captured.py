@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import warnings
 from collections import Counter
@@ -70,6 +71,14 @@ class Captured:
         """As a method: `self` is the first argument."""
         return self if instance is None else MethodType(self, instance)
 
+    def __reduce__(self) -> Any:
+        """A copy, or what is read from a pickle, records anew; a decorated function is its name."""
+        f = self.function
+        module = sys.modules.get(getattr(f, "__module__", None) or "")
+        if getattr(module, getattr(f, "__name__", ""), None) is self:
+            return f.__name__
+        return Captured, (f,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if recording.here.recorder is not None or (watchers and modes.anomaly):
             return self.function(*args, **kwargs)
@@ -80,6 +89,7 @@ class Captured:
             for program, results, _ in programs:
                 reason = program.why_not(leaves)
                 if not reason:
+                    program.recorder.check_apart(leaves)
                     program.run(leaves)
                     return _given(results)
                 self._reason = reason
@@ -94,12 +104,19 @@ class Captured:
         watch, recorder = Watch(self.function, objects), Recorder()
         recorder.draws.watch(watch.generators)
         leaves: list[Any] = []
-        with Slots(recorder):
-            stand_ins = _stand_ins((args, kwargs), recorder, leaves)
-            result = self.function(*stand_ins[0], **stand_ins[1])
-            places: dict[Any, Any] = {}
-            form = _form(result, places)
-            del result, stand_ins
+        slots = Slots(recorder)
+        try:
+            with slots:
+                stand_ins = _stand_ins((args, kwargs), recorder, leaves)
+                result = self.function(*stand_ins[0], **stand_ins[1])
+                places: dict[Any, Any] = {}
+                form = _form(result, places)
+                del result, stand_ins
+        except BaseException:
+            slots.leave()
+            raise
+        if recorder.refused is not None:  # somebody has caught it
+            raise recorder.refused
         changed = watch.changed()
         recorder.check_kept(changed)
         recorder.draws.check()
@@ -108,12 +125,16 @@ class Captured:
                 f"capture: the function sets {changed}, which a replay would not do; set it "
                 "outside the captured function, or return the new value"
             )
+        if nodes := [node for _, _, node, hooks in recorder.outsiders if hooks]:
+            hooks = [hook for node in nodes for hook in (node.hooks or {}).values()]
+            watch = Watch(self.function, [*objects, *hooks])
+        recorder.check_apart(leaves)
         real = _given(form, places)
         for place, number in recorder.inputs:
             if place.writes and type(number) is int:
                 bare(leaves[number])[...] = recorder.real(place)
         recorder.forget()
-        if not recorder.spoilt:
+        if not recorder.spoilt and not recorder.draws.by_others:
             self._keep(key, Program(recorder, list(places), watch, self._pool), form, args, kwargs)
         return real
 
@@ -127,6 +148,7 @@ class Captured:
             self._programs[oldest].pop()
             if not self._programs[oldest]:
                 del self._programs[oldest]
+            self._pool.keep([p.memory for kept in self._programs.values() for p, *_ in kept])
         if self._recordings == 2 * KEPT:
             warnings.warn(
                 f"capture: {self._name} was recorded {self._recordings} times, the last time "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ class Draws:
 
     def __init__(self) -> None:
         self._states: dict[Any, bytes] = {}
+        self.by_others = False  # whether perhaps another thread has drawn meanwhile
 
     def watch(self, generators: Iterable[np.random.Generator]) -> None:
         """Watch these, minigrad's own, NumPy's and Python's, from now on."""
@@ -35,14 +37,23 @@ class Draws:
             self._states[source] = _state(source)
 
     def check(self, sources: Iterable[Any] | None = None) -> None:
-        """Raise a CaptureError if something else has drawn from one of `sources`, or of all."""
-        for source in self._states if sources is None else sources:
+        """Raise if something else has drawn from one of `sources`, or of all; or note it."""
+        for source in list(self._states) if sources is None else sources:
             if self._states.get(source, state := _state(source)) != state:
+                if source in (generator(), np.random, random) and _others_run():  # not kept
+                    self.by_others, self._states[source] = True, state
+                    continue
                 raise CaptureError(
                     f"capture: the function draws from {getattr(source, '__name__', 'rng')} past "
                     "minigrad, and a replay would have the same numbers again; draw them outside "
                     "the captured function, and pass them as an argument"
                 )
+
+
+def _others_run() -> bool:
+    """Whether there are other threads than minigrad's own, which never draw."""
+    own = threading.current_thread()
+    return any(t is not own and "minigrad" not in t.name for t in threading.enumerate())
 
 
 def _state(source: Any) -> bytes:

@@ -46,6 +46,11 @@ class Pool:
     def __init__(self) -> None:
         self._blocks: list[Any] = []
 
+    def keep(self, used: list[list[Any]]) -> None:
+        """Let go of the blocks that are not among those `used`."""
+        known = {id(b) for blocks in used for b in blocks}
+        self._blocks = [b for b in self._blocks if id(b) in known]
+
     def blocks(self, wanted: list[tuple[int, Any]], own: set[int]) -> list[Any]:
         """Blocks of at least the sizes that are `wanted`, from the array libraries beside them.
 

@@ -82,12 +82,13 @@ class Program:
         self.copies_gradients = self.numbers_changed = False
         self.blocks = self._plan()
         self.bound = False  # memory is made for the first replay: perhaps there is none
+        self.memory: list[Any] = []
 
     # -------------------------------------------------------------- what is left out
 
     def _live(self, calls: list[Any]) -> list[Any]:
         """The calls that are needed, from the last to the first."""
-        needed: set[Any] = {p.base for p in self.results}
+        needed: set[Any] = {p.base for p in self.results} | _gradients(calls)
         for _, _, (args, kwargs), _ in self.recorder.guards:
             needed |= {p.base for p in places_in((args, kwargs))}
         live = []
@@ -147,9 +148,7 @@ class Program:
                     last[base] = i
                     if depth and depth[-1][0] == "share":
                         shared.append(base)
-        self.lasting = {
-            c.out.base for c in self.main if type(c) is Call and c.function == "set grad" and c.out
-        }
+        self.lasting = _gradients(self.main)
         kept = self.lasting | {p.base for p in self.results}
         for call in self.prelude:
             kept |= {p.base for p in (*call.reads, *call.changed)}
@@ -214,10 +213,13 @@ class Program:
             of_number = any(type(x) is Cell for x in args)
             bound = positional(function, self._real(args), self._real(kwargs))
             (self.number_guards if of_number else self.guards).append((*bound, answer))
+        self.reads_numbers = any(  # x.item(), of an array
+            type(c.out) is Cell and any(type(p) is Place for p in c.reads)
+            for c in self.prelude
+            if type(c) is Call
+        )
         self.inputs = [(place.array, source) for place, source in self.recorder.inputs]
-        self.changed_inputs = [
-            (p.array, i) for p, i in self.recorder.inputs if p.writes and type(i) is int
-        ]
+        self.changed_inputs = [(p.array, i) for p, i in self.recorder.inputs if p.writes]
         self.watched = [
             x for _, g in self.grads for x in (g, ARRAY.__get__(g), _owner(ARRAY.__get__(g)))
         ]
@@ -354,7 +356,7 @@ class Program:
         for function, args, answer in self.guards:
             if not same(function(*args), answer):
                 return "a value that the function looks at has changed"
-        if self.numbers_changed and not self._same_answers():
+        if (self.numbers_changed or self.reads_numbers) and not self._same_answers():
             return "a number that the function looks at has changed"
         return ""
 
@@ -391,6 +393,7 @@ class Program:
 
     def run(self, arguments: Sequence[Any]) -> None:
         """Replay the step."""
+        into = [arguments[i] if type(i) is int else i.grad._array for _, i in self.changed_inputs]
         if self.has_own_errors:
             with np.errstate():
                 run(self.calls)
@@ -399,8 +402,8 @@ class Program:
         for tensor, gradient in self.grads if self.copies_gradients else ():
             if GRAD.__get__(tensor) is gradient:
                 GRAD.__set__(tensor, gradient.copy())
-        for array, source in self.changed_inputs:
-            arguments[source][...] = array
+        for (array, _), target in zip(self.changed_inputs, into, strict=True):
+            target[...] = array
         if self.recorder.changed_tensors:
             stamp = next_stamp()
             for tensor in self.recorder.changed_tensors:
@@ -415,6 +418,11 @@ class Program:
 
 
 # ------------------------------------------------------------------------------- places and memory
+
+
+def _gradients(calls: list[Any]) -> set[Any]:
+    """What is put into a ``.grad``, and may still be changed there."""
+    return {c.out.base for c in calls if type(c) is Call and c.function == "set grad" and c.out}
 
 
 def _targets(call: Call) -> set[Any]:

@@ -20,12 +20,13 @@ from minigrad.replay.places import CONSTANT
 class Recorded(StandIn):
     """Stands for the real `array`; each call on it runs, and is written down."""
 
-    __slots__ = ("__weakref__", "array", "place", "recorder")
+    __slots__ = ("__weakref__", "array", "place", "recorder", "scalar")
     __hash__ = object.__hash__
     __array_priority__ = 1000
 
     def __init__(self, array: Any, place: Any, recorder: Any) -> None:
         self.array, self.place, self.recorder = array, place, recorder
+        self.scalar = False  # whether NumPy itself gives a number there, which is never changed
 
     shape = property(lambda self: self.array.shape)
     dtype = property(lambda self: self.array.dtype)
@@ -131,13 +132,18 @@ def _reflected(ufunc: Any) -> Any:
 
 
 def _in_place(ufunc: Any) -> Any:
-    return lambda self, other: self.recorder.call(
-        self.own(ufunc), (self, other), {"out": self}, (self,)
-    )
+    def operate(self: Any, other: Any) -> Any:
+        out = () if self.scalar else (self,)
+        options = {"out": self} if out else {}
+        return self.recorder.call(self.own(ufunc), (self, other), options, out)
+
+    return operate
 
 
 def _changing(function: Any) -> Any:
-    return lambda self, other: self.recorder.call(function, (self, other), {}, (self,))
+    return lambda self, other: self.recorder.call(
+        function, (self, other), {}, () if self.scalar else (self,)
+    )
 
 
 def _unary(ufunc: Any) -> Any:
@@ -195,6 +201,12 @@ OUT_AT = {"dot": 2, "take": 3, "sum": 3, "prod": 3, "max": 2, "min": 2, "all": 2
           "mean": 3, "cumsum": 3, "cumprod": 3, "argmax": 2, "argmin": 2, "round": 2, "clip": 3,
           "var": 3, "std": 3, "trace": 5, "choose": 2, "compress": 3}  # fmt: skip
 """Where `out` stands among the arguments of methods and of functions of the same name."""
+
+GIVES_ITS_ARGUMENT = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray",
+                      "astype", "atleast_1d", "atleast_2d", "atleast_3d", "conj", "conjugate",
+                      "ravel", "real", "real_if_close", "require", "reshape",
+                      "squeeze"}  # fmt: skip
+"""The functions that may give their argument itself, though they have not changed it."""
 
 UNKNOWN_SHAPE = {"nonzero", "flatnonzero", "argwhere", "unique", "extract", "compress", "where"}
 """The functions whose result may have a shape that depends on values."""

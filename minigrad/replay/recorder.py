@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minigrad.arrays import recording
+from minigrad.arrays.library import bare
 from minigrad.arrays.recording import Number
 from minigrad.autograd.node import Leaf
 from minigrad.autograd.sparse import RowSparse
@@ -27,6 +28,7 @@ from minigrad.replay.places import CONSTANT, EARLY, LATE, Call, CaptureError, Ce
 from minigrad.replay.recorded import (
     ABOUT_TYPES,
     CHANGED_FIRST,
+    GIVES_ITS_ARGUMENT,
     LIKE,
     OUT_AT,
     UNKNOWN_SHAPE,
@@ -71,9 +73,12 @@ class Recorder:
         self.born: list[Any] = []  # weak references to tensors with a `Recorded`
         self.changed_tensors: dict[Tensor, None] = {}
         self.paused = self.steered = False
+        self.refused: CaptureError | None = None  # the first error, which somebody may have caught
         self.spoilt = ""  # why this recording cannot be used
         self._known: dict[int, Recorded] = {}
         self._keep: list[Any] = []  # so that no id of `_known` is used again
+        self._outside: dict[int, list[Any]] | None = None  # arrays from outside, by their memory
+        self._changes = True
         self._libraries: dict[str, Library] = {}
 
     # -------------------------------------------------------------- what stands for what
@@ -207,8 +212,28 @@ class Recorder:
             "pass it as an argument; if it never changes, say so: array.flags.writeable = False"
         )
 
-    def call(self, function: Any, args: Any, kwargs: Any, changed: Sequence[Any] = ()) -> Any:
-        """Call a function of arrays, and write it down; what it gives stands for its result."""
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        """If a call fails, and somebody catches its error, a replay would not come to it."""
+        try:
+            yield
+        except Exception:
+            self.spoilt = "a call failed, and the error was caught"
+            raise
+
+    def call(
+        self,
+        function: Any,
+        args: Any,
+        kwargs: Any,
+        changed: Sequence[Any] = (),
+        *,
+        found: bool = False,
+    ) -> Any:
+        """Call a function of arrays, and write it down; what it gives stands for its result.
+
+        With `found`, an argument that it gives back is one that it has changed.
+        """
         if self.paused:
             raise self.error(
                 f"a recorded array is used inside a call that is one entry: {function}"
@@ -230,15 +255,14 @@ class Recorder:
                 real.append(x)
                 forms.append(x)
             else:
-                a, b = self._both(x, reads)
+                a, b = self._both(x.to_dense() if type(x) is RowSparse else x, reads)
                 real.append(a)
                 forms.append(b)
-        if kwargs:
-            options, call.kwargs = self._both(kwargs, reads)
+        options, call.kwargs = self._both(kwargs, reads) if kwargs else ({}, kwargs)
+        with self._noticed():
             result = function(*real, **options)
-        else:
-            call.kwargs = kwargs
-            result = function(*real)
+        if not changed and found and any(result is x for x in real):
+            changed = [x for x, array in zip(args, real, strict=True) if array is result][:1]
         if (errors := np.geterr()) != self.errors:  # an `np.errstate` begins or ends here
             self.errors = errors
             self.calls.append(("errstate", errors))
@@ -256,6 +280,8 @@ class Recorder:
             return changed[0] if len(changed) == 1 else tuple(changed)
         if function is operator.getitem and call.depends != CONSTANT and _has_mask(args[1]):
             raise self.unknown_shape("x[mask]")
+        if function is operator.getitem and call.depends != CONSTANT and _has_scalar(args[1]):
+            result.flags.writeable = False  # NumPy gives a view there, this is a copy
         return self._results(call, result, any(map(_is_loose, reads)))
 
     def _depends(self, reads: list[Any]) -> int:
@@ -301,7 +327,8 @@ class Recorder:
 
     def _result(self, call: Call, result: Any, loose: bool, number: int | None) -> Any:
         """What stands for one result: of a call, of a view, or of an argument itself."""
-        if isinstance(result, np.generic):
+        scalar = isinstance(result, np.generic)
+        if scalar:
             result = np.asarray(result)
         elif not is_real(result):
             return self._no_array(call, result, number)
@@ -324,7 +351,9 @@ class Recorder:
         else:
             call.out += [None] * (number - len(call.out)) + [place]
         call.changed.append(place)
-        return self.stand(result, place)
+        recorded = self.stand(result, place)
+        recorded.scalar = scalar
+        return recorded
 
     def _no_array(self, call: Call, result: Any, number: int | None) -> Any:
         """A result that is no array: a dtype, a shape; or a value, and so an answer."""
@@ -343,14 +372,17 @@ class Recorder:
             call = Call(function, (None, *args[1:]), kwargs)
             call.depends = CONSTANT
             return self._results(call, array, False)
-        return self.call(function, args, kwargs, _changed(name, args, kwargs))
+        return self._call(function, args, kwargs, name)
+
+    def _call(self, function: Any, args: Any, kwargs: Any, name: str) -> Any:
+        found = name not in GIVES_ITS_ARGUMENT
+        return self.call(function, args, kwargs, _changed(name, args, kwargs), found=found)
 
     def call_method(self, name: str, x: Recorded, args: Any, kwargs: Any) -> Any:
         """Call a method of an array."""
         if name in UNKNOWN_SHAPE:
             raise self.unknown_shape(name)
-        args = (x, *args)
-        return self.call(getattr(type(x.array), name), args, kwargs, _changed(name, args, kwargs))
+        return self._call(getattr(type(x.array), name), (x, *args), kwargs, name)
 
     def one_call(
         self, function: Any, args: Any, kwargs: Any, changed: list[int], loose: bool
@@ -361,7 +393,7 @@ class Recorder:
         options, call.kwargs = self._both(kwargs, call.reads)
         self.paused = True
         try:
-            with self.draws.by_minigrad((*args, *kwargs.values())):
+            with self._noticed(), self.draws.by_minigrad((*args, *kwargs.values())):
                 result = function(*real, **options)
         finally:
             self.paused = False
@@ -385,7 +417,9 @@ class Recorder:
 
     def error(self, text: str) -> CaptureError:
         """An error that names the user's line."""
-        return CaptureError(f"capture: {text} (at {calling_line()})")
+        error = CaptureError(f"capture: {text} (at {calling_line()})")
+        self.refused = self.refused or error
+        return error
 
     # -------------------------------------------------------------- values that Python asks for
 
@@ -494,6 +528,12 @@ class Recorder:
                 "capture: the function gives one of its arguments another array; return the new "
                 "value, or change the argument in place: x.data[...] = value"
             )
+        if any(t._node is not None or t.grad is not None for t, _ in self.stand_ins):
+            raise CaptureError(
+                "capture: the function sets requires_grad or the .grad of one of its arguments, "
+                "which a replay would not do; call x.requires_grad_() before, or use "
+                "x.detach().requires_grad_() inside"
+            )
         self.stand_ins.clear()
         if self._kept() is not None:
             gc.collect()  # perhaps it is only a cycle that nobody refers to
@@ -505,6 +545,29 @@ class Recorder:
             f"capture: the captured function has made {what} that a replay would not make anew"
             f"{f' (it changes {where})' * bool(where)}; {advice}"
         )
+
+    def check_apart(self, arguments: Sequence[Any]) -> None:
+        """Raise if memory that the function changes is in an argument and somewhere else, too."""
+        if self._outside is None:
+            self._outside = {}
+            for tensor, array, *_ in self.outsiders:
+                entry = (tensor in self.changed_tensors, array)
+                self._outside.setdefault(id(_root(array)), []).append(entry)
+            self._changes = bool(self.changed_tensors) or any(p.writes for p, _ in self.inputs)
+        seen: dict[int, list[Any]] = {}
+        for place, number in self.inputs if self._changes else ():
+            if type(number) is not int:
+                continue
+            array = bare(arguments[number])
+            memory = id(_root(array))
+            for changed, other in (*self._outside.get(memory, ()), *seen.get(memory, ())):
+                if (changed or place.writes) and np.may_share_memory(array, other):
+                    raise CaptureError(
+                        f"capture: an argument ({told(array)}) lies in the same memory as another "
+                        "one, or as a Tensor that the function uses, and the function changes it; "
+                        "a replay works on copies of its arguments. Pass x.copy()"
+                    )
+            seen.setdefault(memory, []).append((place.writes, array))
 
     def _kept(self) -> tuple[str, str] | None:
         """What is kept, and what to do instead; None if there is nothing."""
@@ -578,7 +641,7 @@ def is_real(x: Any) -> bool:
 
 
 def _is_fixed(array: Any) -> bool:
-    return type(array) is np.ndarray and (array.ndim == 0 or not array.flags.writeable)
+    return type(array) is np.ndarray and not array.flags.writeable
 
 
 def _has_mask(index: Any) -> bool:
@@ -587,10 +650,15 @@ def _has_mask(index: Any) -> bool:
     return any(m.place.base.depends != CONSTANT for m in masks if type(m) is Recorded)
 
 
+def _has_scalar(index: Any) -> bool:
+    parts = index if type(index) is tuple else (index,)
+    return any(type(part) is Recorded and part.scalar for part in parts)
+
+
 def _changed(name: str, args: Any, kwargs: Any) -> Any:
     """The arguments that a function changes in place."""
     if name in CHANGED_FIRST:
-        return args[:1]
+        return args[:1] or [kwargs[n] for n in ("dst", "arr", "a") if n in kwargs][:1]
     out = kwargs.get("out")
     if out is None and len(args) > OUT_AT.get(name, len(args)):
         out = args[OUT_AT[name]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from minigrad.arrays import recording
@@ -18,20 +20,30 @@ ARRAY, GRAD = Tensor.__dict__["_array"], Tensor.__dict__["grad"]
 class Slots:
     """Within it, this thread reads and writes Tensors through `recorder`."""
 
-    _lock = threading.Lock()
+    _lock = threading.RLock()  # one that knows its thread
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
     def __enter__(self) -> None:
-        self._lock.acquire()
-        recording.here.recorder = self.recorder
-        _put_in(_ArraySlot(), _GradSlot())
+        try:
+            self._lock.acquire()
+            recording.here.recorder = self.recorder
+            _put_in(_ArraySlot(), _GradSlot())
+        except BaseException:  # Ctrl-C
+            self.leave()
+            raise
 
     def __exit__(self, *error: object) -> None:
-        _put_in(ARRAY, GRAD)
-        recording.here.recorder = None
-        self._lock.release()
+        self.leave()
+
+    def leave(self) -> None:
+        """All as before; a second time does no harm, if Ctrl-C came in the middle of the first."""
+        if recording.here.recorder is self.recorder:
+            _put_in(ARRAY, GRAD)
+            recording.here.recorder = None
+        with suppress(RuntimeError):  # this thread does not have it
+            self._lock.release()
         for reference in self.recorder.born:
             tensor = reference()
             if tensor is not None and type(tensor._array) is Recorded:
@@ -44,6 +56,17 @@ class Slots:
 def _put_in(array_slot: Any, grad_slot: Any) -> None:
     setattr(Tensor, "_array", array_slot)  # noqa: B010 (type checkers know them as slots)
     setattr(Tensor, "grad", grad_slot)  # noqa: B010
+
+
+def _in_a_child() -> None:
+    """After a fork: the thread that recorded is not there, unless it is this one."""
+    if recording.here.recorder is None:
+        Slots._lock = threading.RLock()
+        _put_in(ARRAY, GRAD)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_child)
 
 
 class _ArraySlot:

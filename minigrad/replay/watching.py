@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import sys
+import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ from minigrad.replay.places import CaptureError, same
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 _OURS = {"minigrad", "numpy", "cupy", *sys.stdlib_module_names}
-"""The packages whose functions and classes are not looked into."""
+"""The packages whose functions are not looked into."""
+_INSTALLED = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 SEVERAL = 64
 """Up to so many items, a list, dict, set or deque is watched; if it has layers, always."""
 
@@ -122,11 +124,11 @@ class Watch:
         elif _wraps(x):  # a captured function, or a cached one
             self._value(name, x.__wrapped__)
         elif isinstance(x, type | types.ModuleType):
-            kinds = _PLAIN if _is_ours(x) else (*_PLAIN, type, types.FunctionType)
+            kinds = _PLAIN if _is_installed(x) else (*_PLAIN, type, types.FunctionType)
             names = [n for n in vars(x) if n in self._names and isinstance(vars(x)[n], kinds)]
             if names:  # numbers, strings, functions and classes alone
                 self._attributes(name, x, names)
-            if isinstance(x, type) and not _is_ours(x):
+            if isinstance(x, type) and not _is_installed(x):
                 self._methods(x)
                 for base in x.__bases__:
                     self._value(base.__name__, base)
@@ -188,6 +190,12 @@ def _is_ours(x: Any) -> bool:
     """Whether a function, class or module belongs to minigrad, NumPy or Python itself."""
     name = x.__name__ if isinstance(x, types.ModuleType) else x.__module__
     return str(name).partition(".")[0] in _OURS
+
+
+def _is_installed(x: Any) -> bool:
+    """Whether a class or module is not of the user's own files."""
+    module = x if isinstance(x, types.ModuleType) else sys.modules.get(x.__module__)
+    return _is_ours(x) or str(getattr(module, "__file__", "")).startswith(_INSTALLED)
 
 
 def _is_users(x: Any) -> bool:
