@@ -184,7 +184,7 @@ def seconds(
             np.ones(shape[::-1], np.float32).T if stored == "T" else np.ones(shape, np.float32)
             for shape, stored in zip(((rows, inner), (inner, columns)), product.layout, strict=True)
         )
-        dot: Any = np.ndarray.dot
+        dot: Any = type(a).dot
         if product.layout == "NN":  # as in a recurrent layer
             dot, b = in_blocks(b, rows)
         out = np.ones((rows, columns), np.float32)  # not empty: its memory is there already
