@@ -19,11 +19,12 @@ from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import FREED, Leaf, Output
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import told
-from minigrad.replay.memory import Pool, new_like
+from minigrad.replay.ending import check_apart, check_kept
+from minigrad.replay.memory import Pool, is_real, new_like
 from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
 from minigrad.replay.recorded import Recorded
-from minigrad.replay.recorder import Recorder, is_real
+from minigrad.replay.recorder import Recorder
 from minigrad.replay.slots import ARRAY, Slots
 from minigrad.replay.watching import Watch
 from minigrad.tensor import Tensor, wrap
@@ -89,7 +90,7 @@ class Captured:
             for program, results, _ in programs:
                 reason = program.why_not(leaves)
                 if not reason:
-                    program.recorder.check_apart(leaves)
+                    check_apart(program.recorder, leaves)
                     program.run(leaves)
                     return _given(results)
                 self._reason = reason
@@ -118,7 +119,7 @@ class Captured:
         if recorder.refused is not None:  # somebody has caught it
             raise recorder.refused
         changed = watch.changed()
-        recorder.check_kept(changed)
+        check_kept(recorder, changed)
         recorder.draws.check()
         if changed:
             raise CaptureError(
@@ -128,7 +129,7 @@ class Captured:
         if nodes := [node for _, _, node, hooks in recorder.outsiders if hooks]:
             hooks = [hook for node in nodes for hook in (node.hooks or {}).values()]
             watch = Watch(self.function, [*objects, *hooks])
-        recorder.check_apart(leaves)
+        check_apart(recorder, leaves)
         real = _given(form, places)
         for place, number in recorder.inputs:
             if place.writes and type(number) is int:

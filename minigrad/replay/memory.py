@@ -1,4 +1,4 @@
-"""Memory for arrays of a given shape, dtype and layout: an array's, or a `Place`'s."""
+"""Where arrays lie in memory, and memory for arrays of a given shape, dtype and layout."""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ from typing import Any
 import numpy as np
 
 _ALIGNMENT = 64  # bytes: a line of the processor's cache, and its widest vector
+
+
+def root_of(array: Any) -> Any:
+    """The array that owns the memory of `array`."""
+    while getattr(array, "base", None) is not None and hasattr(array.base, "dtype"):
+        array = array.base
+    return array
+
+
+def share_memory(a: Any, b: Any) -> bool:
+    """Whether two arrays lie in the memory of the same one."""
+    return root_of(a) is root_of(b)
+
+
+def is_real(x: Any) -> bool:
+    """Whether it is an array of NumPy or CuPy itself."""
+    return isinstance(x, np.ndarray) or type(x).__module__.partition(".")[0] == "cupy"
 
 
 def extent(x: Any) -> int:

@@ -7,9 +7,7 @@ for each array, which says where the array will be in a replay.
 
 from __future__ import annotations
 
-import gc
 import operator
-import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,24 +16,21 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minigrad.arrays import recording
-from minigrad.arrays.library import bare
 from minigrad.arrays.recording import Number
 from minigrad.autograd.node import Leaf
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import calling_line, told
 from minigrad.replay.draws import Draws
-from minigrad.replay.places import CONSTANT, EARLY, LATE, Call, CaptureError, Cell, Place
-from minigrad.replay.recorded import (
+from minigrad.replay.functions import (
     ABOUT_TYPES,
-    CHANGED_FIRST,
     GIVES_ITS_ARGUMENT,
     LIKE,
-    OUT_AT,
     UNKNOWN_SHAPE,
-    Function,
-    Library,
-    Recorded,
+    changed_by,
 )
+from minigrad.replay.memory import is_real, root_of, share_memory
+from minigrad.replay.places import CONSTANT, EARLY, LATE, Call, CaptureError, Cell, Place
+from minigrad.replay.recorded import Function, Library, Recorded
 from minigrad.tensor import Tensor
 
 _PLAIN = frozenset(
@@ -77,8 +72,10 @@ class Recorder:
         self.spoilt = ""  # why this recording cannot be used
         self._known: dict[int, Recorded] = {}
         self._keep: list[Any] = []  # so that no id of `_known` is used again
-        self._outside: dict[int, list[Any]] | None = None  # arrays from outside, by their memory
-        self._changes = True
+        self.outside_memory: dict[int, list[Any]] | None = (
+            None  # arrays from outside, by their memory
+        )
+        self.changes_memory = True
         self._libraries: dict[str, Library] = {}
 
     # -------------------------------------------------------------- what stands for what
@@ -117,7 +114,7 @@ class Recorder:
 
     def know(self, array: Any, kind: str, depends: int) -> Recorded:
         """Stand for a real array from outside from now on."""
-        root = _root(array)
+        root = root_of(array)
         base = None
         if root is not array and id(root) in self._known:
             base = self._known[id(root)].place.base
@@ -340,7 +337,7 @@ class Recorder:
                 array = p.array if stand is None else stand.array
                 if array is result:
                     return stand
-                if result.base is not None and array is not None and _share(result, array):
+                if result.base is not None and array is not None and share_memory(result, array):
                     view = Place(result, "view", 0, p.base)
                     view.source = (call.function, call.args, call.kwargs, number)
                     return self.stand(result, view)
@@ -378,7 +375,7 @@ class Recorder:
 
     def _call(self, function: Any, args: Any, kwargs: Any, name: str) -> Any:
         found = name not in GIVES_ITS_ARGUMENT
-        return self.call(function, args, kwargs, _changed(name, args, kwargs), found=found)
+        return self.call(function, args, kwargs, changed_by(name, args, kwargs), found=found)
 
     def call_method(self, name: str, x: Recorded, args: Any, kwargs: Any) -> Any:
         """Call a method of an array."""
@@ -523,89 +520,6 @@ class Recorder:
         """Let go of what only the recording itself needs."""
         self._known, self._keep, self.born, self.set_grads = {}, [], [], {}
 
-    def check_kept(self, where: str) -> None:
-        """Raise if something that was made in the recording is kept; `where` has changed."""
-        if any(t._array is not recorded.array for t, recorded in self.stand_ins):  # by t.data = ...
-            raise CaptureError(
-                "capture: the function gives one of its arguments another array; return the new "
-                "value, or change the argument in place: x.data[...] = value"
-            )
-        if any(t._node is not None or t.grad is not None for t, _ in self.stand_ins):
-            raise CaptureError(
-                "capture: the function sets requires_grad or the .grad of one of its arguments, "
-                "which a replay would not do; call x.requires_grad_() before, or use "
-                "x.detach().requires_grad_() inside"
-            )
-        self.stand_ins.clear()
-        if self._kept() is not None:
-            gc.collect()  # perhaps it is only a cycle that nobody refers to
-        kept = self._kept()
-        if kept is None:
-            return
-        what, advice = kept
-        raise CaptureError(
-            f"capture: the captured function has made {what} that a replay would not make anew"
-            f"{f' (it changes {where})' * bool(where)}; {advice}"
-        )
-
-    def check_apart(self, arguments: Sequence[Any]) -> None:
-        """Raise if memory that the function changes is in an argument and somewhere else, too."""
-        if self._outside is None:
-            self._outside = {}
-            for tensor, array, *_ in self.outsiders:
-                entry = (tensor in self.changed_tensors, array)
-                self._outside.setdefault(id(_root(array)), []).append(entry)
-            self._changes = bool(self.changed_tensors) or any(p.writes for p, _ in self.inputs)
-        seen: dict[int, list[Any]] = {}
-        for place, number in self.inputs if self._changes else ():
-            if type(number) is not int:
-                continue
-            array = bare(arguments[number])
-            memory = id(_root(array))
-            for changed, other in (*self._outside.get(memory, ()), *seen.get(memory, ())):
-                if (changed or place.writes) and np.may_share_memory(array, other):
-                    raise CaptureError(
-                        f"capture: an argument ({told(array)}) lies in the same memory as another "
-                        "one, or as a Tensor that the function uses, and the function changes it; "
-                        "a replay works on copies of its arguments. Pass x.copy()"
-                    )
-            seen.setdefault(memory, []).append((place.writes, array))
-
-    def _kept(self) -> tuple[str, str] | None:
-        """What is kept, and what to do instead; None if there is nothing."""
-        back = (
-            "return it as a result and keep it outside; a state is passed to the next call as an "
-            "argument"
-        )
-        gradients = {id(g) for g in self.set_grads.values()}
-        for reference in self.born:
-            tensor = reference()
-            if tensor is not None and id(tensor) not in gradients:
-                return f"a Tensor ({told(tensor)})", back
-        for call in self.calls:
-            if type(call) is tuple:
-                continue
-            for place in call.out if isinstance(call.out, list) else [call.out]:
-                if place is None or call.function == "set grad":
-                    continue
-                stand = place.stand()
-                if type(stand) is Number:
-                    return "a number", "return it as a result and keep it outside"
-                if stand is not None:
-                    return f"an array ({told(stand)})", back
-        generators = [
-            x
-            for call in self.calls
-            if type(call) is Call and call.effect
-            for x in (*call.args, *call.kwargs.values())
-            if isinstance(x, np.random.Generator)
-        ]
-        for x in generators:
-            uses = 2 * sum(other is x for other in generators)  # in calls, and in this list
-            if sys.getrefcount(x) <= uses + 3:  # in `draws`, too
-                return "a random generator", "make it outside the function, and give it as rng="
-        return None
-
     # -------------------------------------------------------------- gradients
 
     def set_grad(self, tensor: Tensor, gradient: Any) -> None:
@@ -626,22 +540,6 @@ def _is_loose(place: Any) -> bool:
     return type(place) is Cell and is_real(place.value)
 
 
-def _root(array: Any) -> Any:
-    """The array that owns the memory of `array`."""
-    while getattr(array, "base", None) is not None and hasattr(array.base, "dtype"):
-        array = array.base
-    return array
-
-
-def _share(a: Any, b: Any) -> bool:
-    return _root(a) is _root(b)
-
-
-def is_real(x: Any) -> bool:
-    """Whether it is an array of NumPy or CuPy itself."""
-    return isinstance(x, np.ndarray) or type(x).__module__.partition(".")[0] == "cupy"
-
-
 def _is_fixed(array: Any) -> bool:
     return type(array) is np.ndarray and not array.flags.writeable
 
@@ -655,16 +553,6 @@ def _has_mask(index: Any) -> bool:
 def _has_scalar(index: Any) -> bool:
     parts = index if type(index) is tuple else (index,)
     return any(type(part) is Recorded and part.scalar for part in parts)
-
-
-def _changed(name: str, args: Any, kwargs: Any) -> Any:
-    """The arguments that a function changes in place."""
-    if name in CHANGED_FIRST:
-        return args[:1] or [kwargs[n] for n in ("dst", "arr", "a") if n in kwargs][:1]
-    out = kwargs.get("out")
-    if out is None and len(args) > OUT_AT.get(name, len(args)):
-        out = args[OUT_AT[name]]
-    return () if out is None else (out,)
 
 
 def _arrays_in(x: Any) -> Iterator[Any]:

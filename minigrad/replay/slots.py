@@ -10,8 +10,9 @@ from typing import Any
 
 from minigrad.arrays import recording
 from minigrad.autograd.sparse import RowSparse
+from minigrad.replay.memory import is_real
 from minigrad.replay.recorded import Recorded
-from minigrad.replay.recorder import Recorder, is_real
+from minigrad.replay.recorder import Recorder
 from minigrad.tensor import Tensor
 
 ARRAY, GRAD = Tensor.__dict__["_array"], Tensor.__dict__["grad"]
