@@ -19,7 +19,7 @@ from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import FREED, Leaf, Output
 from minigrad.autograd.sparse import RowSparse
 from minigrad.errors.values import told
-from minigrad.replay.ending import check_apart, check_kept
+from minigrad.replay.kept import check_apart, check_kept
 from minigrad.replay.memory import Pool, is_real, new_like
 from minigrad.replay.places import EARLY, Call, CaptureError, Cell
 from minigrad.replay.program import Program
