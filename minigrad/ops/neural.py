@@ -50,10 +50,17 @@ def _embedding(ids: Array, weight: ArrayLike, padding_idx: int | None, sparse: b
         return _taken_by_kernel(ids, weight, 0)
     xp, rows = array_module(weight), weight.shape[0]
     if not on_gpu(weight) or isinstance(weight, Tensor):
-        return weight.take(ids, 0, mode="clip")  # they were checked
+        return _taken(weight, ids, 0)
     inside = (ids >= 0) & (ids < rows)
     nan = xp.full((), np.nan, weight.dtype)
     return xp.where(inside[..., None], weight.take(xp.where(inside, ids, 0), 0), nan)
+
+
+def _taken(matrix: Any, ids: Array, axis: int) -> Any:
+    """The rows or columns with these ids, which were checked: on the CPU this saves time."""
+    if isinstance(matrix, Tensor) or on_gpu(matrix):
+        return matrix.take(ids, axis)
+    return matrix.take(ids, axis, mode="clip")
 
 
 def _taken_by_kernel(ids: Array, matrix: Array, axis: int) -> Array:
@@ -159,7 +166,7 @@ def columns(ids: Array, weight: ArrayLike) -> Array:
     """The column of `weight` for each of `ids`: the product of `weight` with a one-hot vector."""
     if usable(weight):
         return _taken_by_kernel(ids, weight, 1)
-    return array_module(weight).moveaxis(weight.take(ids, 1, mode="clip"), 0, -1)
+    return array_module(weight).moveaxis(_taken(weight, ids, 1), 0, -1)
 
 
 @differentiable(values=lambda g, ids: columns(ids, g))

@@ -84,6 +84,7 @@ def numbers(*values):
     return [(mg.tensor(value),) for value in values]
 
 
+@pytest.mark.host(reason="it begins with tensors of the host")
 @pytest.mark.parametrize(
     ("function", "where", "name", "value"),
     [
@@ -173,6 +174,7 @@ def by_an_array(x):
     return total
 
 
+@pytest.mark.host(reason="NumPy's functions are for NumPy's arrays")
 @pytest.mark.parametrize(
     "function",
     [
@@ -191,6 +193,7 @@ def test_float16_means_are_rounded_once():
     agree(halves, *[(mg.tensor(rng.normal(size=(30, 40)).astype(np.float16)),) for _ in range(3)])
 
 
+@pytest.mark.host(reason="NumPy's functions are for NumPy's arrays")
 def test_an_error_that_is_caught():
     def step(x):
         try:
@@ -363,6 +366,7 @@ def test_memory_of_recordings_that_are_dropped():
     assert len(captured._pool._blocks) <= 2 * 8
 
 
+@pytest.mark.host(reason="the double is not made to be interrupted")
 def test_control_c_at_any_moment():
     model = nn.Linear(3, 2)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
