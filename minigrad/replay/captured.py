@@ -178,7 +178,8 @@ def explained(program: Program) -> Iterator[str]:
     recorder = program.recorder
     if not program.bound:
         program.bind()
-    kinds = Counter(c.name for c in (*program.prelude, *program.main) if type(c) is Call)
+    calls = [c for c in (*program.prelude, *program.main) if type(c) is Call]
+    kinds = Counter(c.name for c in calls if not c.name.startswith("empty"))  # memory is there
     yield f"calls in a replay       {sum(kinds.values()):>9,}"
     for name, count in sorted(kinds.items(), key=lambda item: -item[1]):
         yield f"    {name:<20}{count:>9,}"

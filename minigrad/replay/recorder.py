@@ -72,9 +72,7 @@ class Recorder:
         self.spoilt = ""  # why this recording cannot be used
         self._known: dict[int, Recorded] = {}
         self._keep: list[Any] = []  # so that no id of `_known` is used again
-        self.outside_memory: dict[int, list[Any]] | None = (
-            None  # arrays from outside, by their memory
-        )
+        self.outside_memory: dict[int, list[Any]] | None = None  # the arrays, by their memory
         self.changes_memory = True
         self._libraries: dict[str, Library] = {}
 

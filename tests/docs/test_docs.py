@@ -88,3 +88,11 @@ def test_the_docstring_of_the_package_runs():
     namespace = {}
     exec(code, namespace)
     assert repr(namespace["x"].grad) in code
+
+
+@pytest.mark.host(reason="on a GPU other calls are recorded")
+def test_the_page_on_capture_shows_what_is_recorded():
+    page = (ROOT / "docs" / "capture.md").read_text("utf-8")
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.S)[1], names)
+    assert f"```text\n{names['step'].explain()}\n```" in page
