@@ -20,10 +20,12 @@ class Draws:
 
     def __init__(self) -> None:
         self._states: dict[Any, bytes] = {}
+        self._others_ran = False
         self.by_others = False  # whether perhaps another thread has drawn meanwhile
 
     def watch(self, generators: Iterable[np.random.Generator]) -> None:
         """Watch these, minigrad's own, NumPy's and Python's, from now on."""
+        self._others_ran = _others_run()  # one that ends before the next check may have drawn
         for source in (*generators, generator(), np.random, random):
             self._states[source] = _state(source)
 
@@ -40,7 +42,8 @@ class Draws:
         """Raise if something else has drawn from one of `sources`, or of all; or note it."""
         for source in list(self._states) if sources is None else sources:
             if self._states.get(source, state := _state(source)) != state:
-                if source in (generator(), np.random, random) and _others_run():  # not kept
+                others = self._others_ran or _others_run()
+                if others and source in (generator(), np.random, random):  # not kept
                     self.by_others, self._states[source] = True, state
                     continue
                 raise CaptureError(

@@ -359,6 +359,18 @@ def test_another_thread_that_draws_meanwhile():
     others.set()
 
 
+def test_another_thread_that_draws_and_ends_meanwhile():
+    def step(x):
+        begin.set()
+        thread.join()
+        return x * 2
+
+    begin = threading.Event()
+    thread = threading.Thread(target=lambda: (begin.wait(), mg.randn(3)))
+    thread.start()
+    assert bits(mg.capture(step)(mg.ones(2))) == bits(mg.ones(2) * 2)
+
+
 def test_memory_of_recordings_that_are_dropped():
     captured = mg.capture(lambda x: (mg.exp(x) + 1) * 2)
     for n in range(15):
