@@ -11,8 +11,9 @@
 
 The ops are here under their NumPy names (``mg.tanh``, ``mg.matmul``, ...: `minigrad.ops` lists
 them). Layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``,
-gradient checks in ``mg.testing``, and backpropagation through time in ``mg.training``. ``mg.cpu``
-and ``mg.cuda`` tell about the machine. ``mg.files`` writes a file as a whole or not at all.
+gradient checks in ``mg.testing``, and backpropagation through time in ``mg.training``. ``mg.viz``
+draws the tape and what runs through it. ``mg.cpu`` and ``mg.cuda`` tell about the machine.
+``mg.files`` writes a file as a whole or not at all.
 """
 
 import signal
@@ -59,7 +60,7 @@ from minigrad.ops.discrete import *  # noqa: F403
 from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from minigrad import data, files, nn, optim, testing, training
+    from minigrad import data, files, nn, optim, testing, training, viz
     from minigrad.arrays import cpu, cuda
     from minigrad.replay import capture
     from minigrad.training import load_checkpoint as load
@@ -119,6 +120,7 @@ __all__ = [
     "testing",
     "training",
     "uint8",
+    "viz",
     "zeros",
     "zeros_like",
 ]
@@ -134,7 +136,7 @@ if not TYPE_CHECKING:  # else type checkers would accept every misspelt name
         """``mg.nn`` and the other rooms above the engine, imported when they are first used."""
         if name in ("cpu", "cuda"):
             return import_module(f"minigrad.arrays.{name}")
-        if name in ("data", "files", "nn", "optim", "testing", "training"):
+        if name in ("data", "files", "nn", "optim", "testing", "training", "viz"):
             return import_module(f"minigrad.{name}")
         if name == "capture":
             return import_module("minigrad.replay").capture

@@ -18,11 +18,12 @@ from safetensors import SafetensorError, safe_open
 
 from minigrad.files import printable
 from minigrad.training import write_atomically
+from minigrad.viz.colours import COLOURS
 from models.commands.ending import told_in_one_line
 from models.commands.shared import path
 from models.measuring.units import UNITS, Unit, incomparable
 from models.runs.directory import RunDirectory, read_toml
-from models.showing.output import COLOURS, Terminal, say, say_json
+from models.showing.output import Terminal, say, say_json
 
 Axis = StrEnum("Axis", ["step", "epoch", "seconds", "tokens"])
 

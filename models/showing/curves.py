@@ -10,29 +10,31 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from models.measuring.units import Unit
-from models.showing.drawing import (
+from minigrad.viz.figures import (
+    COLOURS,
     FAINT,
     LINES,
     TEXT,
+    dress,
+    head,
+    missing_letters_as_boxes,
+    new_figure,
+    png,
+    write,
+)
+from models.measuring.units import Unit
+from models.showing.drawing import (
     Array,
     Points,
     cut_off,
     draw_line,
-    dress,
-    head,
     label_ends,
     loss_axis,
     mark_best,
-    missing_letters_as_boxes,
-    new_figure,
     norm_axis,
     number,
-    png,
-    write,
     x_axis,
 )
-from models.showing.output import COLOURS
 
 TRAIN, VALID, BEFORE, AFTER, RATE = "#8fb8de", "#c1440e", "#b0b0bc", "#5b4b8a", "#2f7f6f"
 

@@ -1,35 +1,26 @@
-"""What all pictures share: lines of many points, axes, ticks and letters."""
+"""What the pictures of runs share: lines of many points, axes of losses, ticks and labels."""
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from minigrad.viz.figures import FAINT, families
 from models.measuring.units import Unit
-
-TEXT, FAINT, LINES = "#333333", "#777777", "#e6e6e6"
 
 POINTS = 600
 """A longer line is drawn as the means of neighbouring points, with their range behind it."""
 
 MOST_NATS = 230.0
 """Larger losses, of a run that blew up, are cut off here, at a perplexity of 1e100."""
-
-DPI = 150
-"""Pixels per inch of a figure."""
 
 Array = NDArray[np.float64]
 
@@ -39,31 +30,6 @@ class Points(NamedTuple):
 
     x: Array
     y: Array
-
-
-# ---------------------------------------------------------------------- figures
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches; it needs no screen."""
-    figure = Figure(figsize=(width, height), dpi=DPI)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def png(figure: Figure) -> bytes:
-    """`figure` as a PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-@contextmanager
-def missing_letters_as_boxes() -> Iterator[None]:
-    """Within it, letters that are in no font here become boxes, without a warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
 
 
 # ---------------------------------------------------------------------- lines
@@ -138,20 +104,6 @@ def mark_best(axes: Axes, x: float, y: float, text: str, colour: str, right: flo
 
 
 # ---------------------------------------------------------------------- axes
-
-
-def dress(axes: Axes) -> None:
-    """Make the axes faint, so that the lines stand out."""
-    axes.grid(color=LINES, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(LINES)
-    axes.tick_params(colors=FAINT, length=0, labelsize=8.5)
-
-
-def head(axes: Axes, text: str, pad: float = 6) -> None:
-    """Write what the y axis means above it."""
-    axes.set_title(text, loc="left", color=TEXT, fontsize=10, pad=pad)
 
 
 def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
@@ -235,12 +187,7 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-# ---------------------------------------------------------------------- letters
-
-
-def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None:
-    """Write a text as it is, in any script: a dollar sign does not begin a formula."""
-    figure.text(x, y, text, fontfamily=_families(), parse_math=False, va="center", **options)
+# ---------------------------------------------------------------------- labels
 
 
 def label_ends(figure: Figure, axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
@@ -272,7 +219,7 @@ def label_ends(figure: Figure, axes: Axes, labels: Sequence[tuple[float, str, st
             color=colour,
             fontsize=size,
             fontweight="bold",
-            fontfamily=_families(),
+            fontfamily=families(text),
             parse_math=False,
             va="center",
         )
@@ -290,13 +237,3 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
         result[i] = min(result[i], limit)
         limit = result[i] - gap
     return result
-
-
-def _families() -> list[str]:
-    """Fonts for the name of a file, which may be in Korean, Chinese or Japanese."""
-    wanted = (
-        *("Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "UnDotum"),
-        *("Malgun Gothic", "Apple SD Gothic Neo"),
-    )
-    installed = set(fontManager.get_font_names())
-    return ["DejaVu Sans", *(name for name in wanted if name in installed)]

@@ -21,10 +21,6 @@ from minigrad.files import printable
 LINES = "\n\t"
 """Control characters that a text of several lines may have."""
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
-"""The colours of runs side by side, which differ for any colour vision: those of Okabe and Ito
-(2008), with grey in place of black, and without yellow."""
-
 
 def say(text: str = "", style: str | None = None, *, err: bool = False, end: bool = True) -> None:
     """Print a text at once.

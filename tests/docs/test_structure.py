@@ -33,6 +33,7 @@ FLOORS = {
         {"data"},
         {"testing"},
         {"training"},
+        {"viz"},
         {"__main__"},
     ],
     "models": [

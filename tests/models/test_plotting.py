@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
+from minigrad.viz import figures
 from models.measuring.units import UNITS
 from models.showing import curves as plotting
-from models.showing import drawing
 from models.showing.curves import comparison, curves
 from models.showing.drawing import POINTS, Points, draw_line, log_ticks, loss_axis, number, spread
 
@@ -48,7 +48,7 @@ def figure(monkeypatch):
         last.append(new(*size))
         return last[-1]
 
-    new = drawing.new_figure
+    new = figures.new_figure
     monkeypatch.setattr(plotting, "new_figure", new_figure)
     return lambda: last[-1]
 
@@ -57,7 +57,7 @@ def figure(monkeypatch):
 def coarse():
     """Pictures of few pixels, which are drawn three times as fast."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "DPI", 50)
+        patch.setattr(figures, "DPI", 50)
         yield
 
 
