@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.arrays.devices import device_of, place, to_device
 from minigrad.arrays.library import Array, ArrayLike, Axis, Device, DType, bare
+from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.node import Leaf, Memory, Node, TapeError, next_stamp
 
 Self = TypeVar("Self", bound="Tensor")
@@ -317,6 +318,8 @@ class Tensor(Given):
         """A constant with the same array (shared, not copied), cut off from the tape."""
         result: Tensor = wrap(self._array)
         result._memory = memory_of(self)
+        if watchers and modes.observer is not None:
+            modes.observer.detached(self, result)
         return result
 
     def numpy(self) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""The switches of the tape: whether it records, and whether it looks for NaN and infinity.
+"""The switches of the tape: whether it records, whether it looks for NaN, and who is told.
 
 The last part of the file is what `detect_anomaly` does: it finds the op that made the first NaN or
 infinity. Read next: `minigrad.autograd.fused`.
@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from minigrad.arrays.library import array_module, is_array
 from minigrad.autograd.sparse import elements
@@ -31,6 +31,7 @@ class Modes(threading.local):
     def __init__(self) -> None:
         self.recording: Any = True  # a bool; or, where a generator has entered, a `_Now`
         self.anomaly: Any = False
+        self.observer: Observer | None = None
         self.entered: dict[str, list[Entry]] = {
             "recording": [(True, None)],
             "anomaly": [(False, None)],
@@ -41,6 +42,22 @@ class Modes(threading.local):
         entries = self.entered[mode]
         value, frame = entries[-1]
         setattr(self, mode, value if frame is None else _Now(entries))
+
+
+class Observer(Protocol):
+    """Who is told what happens in a thread: see `minigrad.viz.watch`."""
+
+    def called(self, op: Any, args: Sequence[Any], outputs: Any, node: Any) -> None:
+        """An op has made `outputs`, a Tensor or a tuple of them; `node` is None if not recorded."""
+
+    def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
+        """A walk back passes on the `gradients` that `node` has made of `g`."""
+
+    def detached(self, tensor: Any, result: Any) -> None:
+        """`tensor` was cut off: `result` is a constant."""
+
+    def inside(self, module: Any) -> contextlib.AbstractContextManager[Any]:
+        """Within it, `module` is being called."""
 
 
 class _Now:
@@ -59,7 +76,10 @@ class _Now:
 modes = Modes()
 
 watchers: list[int] = []
-"""The threads that are inside `detect_anomaly`: to look at a list costs less than at `modes`."""
+"""The threads that are inside `detect_anomaly`, or that an `Observer` looks at.
+
+To look at a list costs less than to look at `modes`.
+"""
 
 
 class switched(contextlib.ContextDecorator):  # noqa: N801 (used like a function)
@@ -187,6 +207,22 @@ _origins: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 class AnomalyError(FloatingPointError):
     """An op made a NaN or an infinity out of finite numbers."""
+
+
+def notice_call(op: Any, args: Sequence[Any], values: Any, outputs: Any, node: Any) -> None:
+    """Tell whoever looks at this thread that `op` was called with `args`, of these `values`."""
+    if modes.anomaly:
+        check_forward(op.name, values, [outputs], node)
+    if modes.observer is not None:
+        modes.observer.called(op, args, outputs, node)
+
+
+def notice_walk(node: Any, g: Any, gradients: Sequence[Any]) -> None:
+    """Tell whoever looks at this thread what `node` passes on."""
+    if modes.anomaly:
+        check_backward(node.plan.name, node, gradients)
+    if modes.observer is not None:
+        modes.observer.walked(node, g, gradients)
 
 
 def check_forward(name: str, inputs: Sequence[Any], outputs: Iterable[Any], node: Any) -> None:

@@ -31,7 +31,7 @@ import numpy as np
 from minigrad.arrays.devices import check_together, gpus, strays
 from minigrad.arrays.library import FLOAT32, Array, as_array, bare, is_array
 from minigrad.arrays.recording import Number
-from minigrad.autograd.modes import check_forward, modes, watchers
+from minigrad.autograd.modes import modes, notice_call, watchers
 from minigrad.autograd.node import Memory, Node, Output, Useful, changed_error
 from minigrad.autograd.operands import float_dtype, number, operand, own_copy, with_floats
 from minigrad.errors.values import told
@@ -122,8 +122,8 @@ def run(op: Op, args: Sequence[Any]) -> Any:
     ):
         return run(op, floats)
     node = None if plan is None else record(plan, parents, args, kept, outputs)
-    if watchers and modes.anomaly:
-        check_forward(op.name, values, [outputs], node)
+    if watchers:
+        notice_call(op, args, values, outputs, node)
     return outputs
 
 
@@ -375,9 +375,10 @@ class RulePlan:
     """What to save and which rules to run, for one choice of inputs that need a gradient."""
 
     def __init__(self, op: RuleOp, active: list[str]) -> None:
-        self.name = op.name
+        self.name, self.active = op.name, active
         wants = {p: names_wanted(op.rules[p], op) for p in active}
         names = list(dict.fromkeys(name for want in wants.values() for name in want))
+        self.names = names
         known = ["out", *op.parameters]  # first, since NumPy has an option of that name
         self.shapes = []  # the positions of the arguments whose shapes are saved
         for name in names:

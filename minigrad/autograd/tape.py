@@ -21,7 +21,7 @@ from typing import Any
 from minigrad.arrays.devices import beside, device_of, gpus, strays, unit
 from minigrad.arrays.library import Array, array_module, as_array, is_array
 from minigrad.arrays.sums import total
-from minigrad.autograd.modes import check_backward, modes, switched, watchers
+from minigrad.autograd.modes import notice_walk, switched, watchers
 from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError
 from minigrad.autograd.operands import operand
 from minigrad.autograd.sparse import RowSparse, elements
@@ -79,7 +79,7 @@ def walk(
                 continue
             try:
                 if d.shape != parent.shape or d.dtype is not parent.dtype:
-                    d = _fitted(d, parent, node)
+                    d = fitted(d, parent, node)
             except AttributeError:
                 raise _no_array(d, node) from None
             if parent not in pending:
@@ -98,8 +98,8 @@ def walk(
 
 def _checked(gradients: Sequence[Any], g: Any, node: Node, create_graph: bool) -> Sequence[Any]:
     """The gradients that `node` passes on: finite if that is asked for, on its device, Tensors."""
-    if watchers and modes.anomaly:
-        check_backward(node.plan.name, node, gradients)
+    if watchers:
+        notice_walk(node, g, gradients)
     if gpus and node.plan.name != "to_device":
         like = elements(next(x for x in g if x is not None) if isinstance(g, list) else g)
         if strayed := strays(gradients, like):
@@ -157,7 +157,7 @@ def _run_hooks(node: Node, g: Any) -> Any:
     return tensor._array if is_array else tensor
 
 
-def _fitted(d: Any, parent: Node, node: Node) -> Any:
+def fitted(d: Any, parent: Node, node: Node) -> Any:
     """The gradient `d` with the shape and dtype of its tensor: summed where the op broadcast it."""
     shape, lead = parent.shape, d.ndim - len(parent.shape)
     if lead < 0 and set(shape[:-lead]) == {1}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 from typing import Any
 
 from minigrad.files import printable
@@ -43,9 +44,15 @@ def told(value: Any) -> str:
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
-def calling_line() -> str:
-    """``file:line`` of the innermost caller outside minigrad."""
+def calling_frame() -> FrameType:
+    """The frame of the innermost caller outside minigrad."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
+    return frame
+
+
+def calling_line() -> str:
+    """``file:line`` of the innermost caller outside minigrad."""
+    frame = calling_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, Protocol
 import numpy as np
 
 from minigrad.arrays.library import Array, ArrayLike, Device, DType, refuse_mask
+from minigrad.autograd.modes import modes, watchers
 from minigrad.errors.layer_words import OF_MODULES, refuse_arguments
 from minigrad.errors.values import told
 from minigrad.errors.words import unknown
@@ -85,6 +86,9 @@ class Module:
             return super().__new__(cls)
 
     def __call__(self: _HasForward[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co:
+        if watchers and modes.observer is not None:
+            with modes.observer.inside(self):
+                return self.forward(*args, **kwargs)
         return self.forward(*args, **kwargs)
 
     # ------------------------------------------------------------------ what is in it

@@ -81,7 +81,8 @@ class Captured:
         return Captured, (f,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if recording.here.recorder is not None or (watchers and modes.anomaly):
+        observed = watchers and (modes.anomaly or modes.observer is not None)
+        if recording.here.recorder is not None or observed:
             return self.function(*args, **kwargs)
         leaves: list[Any] = []
         key = (_key(args, leaves), _key(kwargs, leaves) if kwargs else None, bool(modes.recording))

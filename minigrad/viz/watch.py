@@ -1,0 +1,230 @@
+"""`watch`: what is noted while a program runs, so that pictures can tell more than the tape does.
+
+The tape holds what the way back needs, and no more: not the value of each result, nor the line of
+the program or the layer that made it. Within ``with viz.watch():`` all this is noted::
+
+    with viz.watch():
+        loss = model.loss(ids, targets)
+        loss.backward()
+    viz.draw(loss)
+
+Read next: `reading.py`, which puts it together with the tape.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from minigrad.arrays.library import is_array
+from minigrad.autograd.modes import Observer, modes, watchers
+from minigrad.autograd.node import Leaf, next_stamp
+from minigrad.errors.values import calling_frame
+from minigrad.nn.module import Module
+from minigrad.tensor import Tensor
+
+
+class Line(NamedTuple):
+    """A line of the user's program."""
+
+    file: str
+    number: int
+    function: str
+
+    @property
+    def text(self) -> str:
+        """The line as it is written, without the space around it; empty if it is not known."""
+        return linecache.getline(self.file, self.number).strip()
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.number}"
+
+
+class Scope(NamedTuple):
+    """A call of a module."""
+
+    module: Module
+    number: int  # how many calls of this module were before, in this watch
+    depth: int  # how many calls of modules it is inside of
+
+
+class Call:
+    """An op that was called: what it was given, what it gave, where, and inside which modules."""
+
+    __slots__ = (
+        "args",
+        "grad_args",
+        "line",
+        "node",
+        "op",
+        "outputs",
+        "parents",
+        "saved",
+        "scopes",
+        "stamp",
+    )
+
+    def __init__(
+        self, op: Any, args: Sequence[Any], outputs: Any, node: Any, line: Line, scopes: Any
+    ) -> None:
+        self.op = op
+        self.args = args  # Tensors, arrays, numbers; as the op was given them
+        self.outputs = outputs if type(outputs) is tuple else (outputs,)
+        self.node = node  # None: not recorded
+        self.stamp = next_stamp() if node is None else node.stamp
+        self.parents = [] if node is None else list(node.parents)
+        self.saved = None if node is None else node.saved  # a walk back drops the node's own
+        self.grad_args = [  # the parameters of the op to which the parents belong
+            name
+            for name, a in zip(op.parameters, args, strict=True)
+            if isinstance(a, Tensor) and a._node is not None
+        ]
+        self.line, self.scopes = line, scopes
+
+
+class Cut(NamedTuple):
+    """A call of `detach`."""
+
+    tensor: Tensor
+    result: Tensor
+    line: Line
+
+
+class Walked(NamedTuple):
+    """What a walk back did at a node: the gradient that came, and those that went out."""
+
+    gradient: Any
+    passed: Sequence[Any]
+
+
+class Watch(Observer):
+    """Notes what happens in its thread between `__enter__` and `__exit__`; see `watch`."""
+
+    def __init__(self, *models: Module) -> None:
+        self.models = models
+        self.calls: list[Call] = []
+        self.by_node: dict[Any, Call] = {}
+        self.walks: dict[Any, Walked] = {}
+        self.cuts: list[Cut] = []
+        self.scopes: tuple[Scope, ...] = ()
+        self.numbers: dict[int, int] = {}  # by the id of a module that `modules` keeps
+        self.modules: list[Module] = []
+        self.leaves: dict[Any, tuple[int, Any]] = {}  # their values when they were first used
+        self._outer: Any = None
+
+    # ------------------------------------------------------------------ being a context
+
+    def __enter__(self) -> Watch:
+        if modes.observer is self:
+            raise RuntimeError("viz.watch: this watch is running already")
+        self._outer, modes.observer = modes.observer, self
+        watchers.append(threading.get_ident())
+        _living.add(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        global _last
+        modes.observer = self._outer
+        watchers.remove(threading.get_ident())
+        _last = self
+
+    # ------------------------------------------------------------------ being told
+
+    def called(self, op: Any, args: Sequence[Any], outputs: Any, node: Any) -> None:
+        """See `Observer`."""
+        kept = [a.copy() if is_array(a) else a for a in args]  # a caller may fill an array anew
+        for a in args:
+            if isinstance(a, Tensor) and a.is_leaf:
+                self._note_leaf(a)
+        call = Call(op, kept, outputs, node, calling_line(), self.scopes)
+        self.calls.append(call)
+        if node is not None:
+            self.by_node[node] = call
+
+    def _note_leaf(self, leaf: Tensor) -> None:
+        changed = 0 if leaf._memory is None else leaf._memory.changed
+        key = leaf if leaf._node is None else leaf._node
+        if key not in self.leaves or self.leaves[key][0] != changed:
+            self.leaves[key] = changed, leaf.numpy()
+
+    def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
+        """See `Observer`."""
+        self.walks[node] = Walked(g, list(gradients))
+
+    def detached(self, tensor: Any, result: Any) -> None:
+        """See `Observer`."""
+        self.cuts.append(Cut(tensor, result, calling_line()))
+
+    @contextmanager
+    def inside(self, module: Any) -> Iterator[None]:
+        """See `Observer`."""
+        outer, number = self.scopes, self.numbers.get(id(module), 0)
+        if not number:
+            self.modules.append(module)
+        self.numbers[id(module)] = number + 1
+        self.scopes = (*outer, Scope(module, number, len(outer)))
+        try:
+            yield
+        finally:
+            self.scopes = outer
+
+
+_living: weakref.WeakSet[Watch] = weakref.WeakSet()
+_last: Watch | None = None
+
+
+def watch(*models: Module) -> Watch:
+    """Within ``with viz.watch():`` note what the tape does not hold, for pictures and explanations.
+
+    For each op that runs in this thread: its arguments and results, the line of the program that
+    called it, and the layers that it is inside of; for each walk back the gradients; and each
+    `detach`. All arrays are kept, also after a backward pass, so look at one step, not at a whole
+    training. The last watch is kept until the next one has ended. A captured step (`mg.capture`)
+    runs as if it were not captured.
+
+    Parameters
+    ----------
+    *models
+        modules that give names to their layers and parameters. Those that are called, and those in
+        variables of the caller of `draw` and its like, are known without it.
+
+    Raises
+    ------
+    TypeError
+        if one of `models` is no Module.
+    """
+    for model in models:
+        if not isinstance(model, Module):
+            raise TypeError(f"viz.watch: expected modules, got {type(model).__name__}")
+    return Watch(*models)
+
+
+def last_watch() -> Watch | None:
+    """The watch that ended last, if there was one."""
+    return _last
+
+
+def watched_call(node: Any) -> tuple[Watch, Call] | None:
+    """The watch that saw `node` being made, and what it noted."""
+    for seen in _living:
+        call = seen.by_node.get(node)
+        if call is not None:
+            return seen, call
+    return None
+
+
+def watch_of_leaf(leaf: Leaf) -> Watch | None:
+    """A watch in which `leaf` was used."""
+    return next((seen for seen in _living if leaf in seen.leaves), None)
+
+
+def calling_line() -> Line:
+    """The line of the innermost caller outside minigrad."""
+    frame = calling_frame()
+    code = frame.f_code
+    return Line(code.co_filename, frame.f_lineno, code.co_qualname)
