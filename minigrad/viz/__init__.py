@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minigrad.viz import colours, figures
-    from minigrad.viz.watch import watch
+    from minigrad.viz.observing import watch
 
 _MODULES = {
     "colours": "",
     "figures": "",
-    "watch": "watch",
+    "watch": "observing",
 }
 """In which file of `viz` each public name is; empty for a file that is itself one."""
 

@@ -1,7 +1,7 @@
 """`read`: the tape behind a tensor as plain facts, which all pictures and explanations are made of.
 
 An `Entry` is a node of the tape: what it is, where it is from, what it keeps for the way back, and
-what gradient arrives there. What only a watch can know (`watch.py`) is None where there was none.
+what gradient arrives there. What only a watch can know (`observing.py`) is None without one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minigrad.errors.values import told
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 from minigrad.viz.names import Names
-from minigrad.viz.watch import Call, Line, Scope, Watch, watch_of_leaf, watched_call
+from minigrad.viz.observing import Call, Line, Scope, Watch, watch_of_leaf, watched_call
 
 Numbers = np.ndarray[Any, Any]
 

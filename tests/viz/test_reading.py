@@ -8,8 +8,8 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.viz.names import variables
+from minigrad.viz.observing import last_watch, watch
 from minigrad.viz.reading import read
-from minigrad.viz.watch import last_watch, watch
 
 RNG = np.random.default_rng
 IDS = np.array([0, 1, 2, 3, 1])
