@@ -1,33 +1,44 @@
 """Pictures and pages of what the tape holds, and of how the gradient runs back through it.
 
-Nothing is imported before it is used: charts need matplotlib, the extra ``viz``.
+What a function here gives is a `Shown`: it shows itself in a notebook, and ``save`` writes it as
+.png, .svg, .pdf or .html. Nothing is imported before it is used: charts need matplotlib, and pages
+Jinja2, both in the extra ``viz``.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from minigrad.errors.words import unknown
+
 if TYPE_CHECKING:
-    from minigrad.viz import colours, figures
-    from minigrad.viz.observing import watch
+    from minigrad.viz import colours as colours
+    from minigrad.viz import figures as figures
+    from minigrad.viz.observing import watch as watch
+    from minigrad.viz.page import Page as Page
+    from minigrad.viz.page import View as View
+    from minigrad.viz.shown import Shown as Shown
 
 _MODULES = {
+    "Page": "page",
+    "Shown": "shown",
+    "View": "page",
     "colours": "",
     "figures": "",
     "watch": "observing",
 }
 """In which file of `viz` each public name is; empty for a file that is itself one."""
 
-__all__ = ["colours", "figures", "watch"]
+__all__ = sorted(_MODULES)
 
 if not TYPE_CHECKING:  # else type checkers would accept every misspelt name
 
     def __getattr__(name: str) -> object:
         if name not in _MODULES:
-            raise AttributeError(f"module 'minigrad.viz' has no attribute {name!r}")
+            raise unknown("module 'minigrad.viz'", name, {}, __all__)
         place = _MODULES[name]
         module = import_module(f"minigrad.viz.{place or name}")
         found = globals()[name] = getattr(module, name) if place else module
         return found
 
     def __dir__() -> list[str]:
-        return sorted(__all__)
+        return __all__
