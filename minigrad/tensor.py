@@ -319,17 +319,21 @@ class Tensor(Given):
         result: Tensor = wrap(self._array)
         result._memory = memory_of(self)
         if watchers and modes.observer is not None:
-            modes.observer.detached(self, result)
+            modes.observer.cut("detach", [self], result)
         return result
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy of the values as a NumPy array, from any device."""
+        if watchers and modes.observer is not None:
+            modes.observer.cut("numpy", [self], None)
         return np.array(to_device(self._array, "cpu"))
 
     def item(self) -> Any:
         """The only element as a Python number."""
         if self.size != 1:
             raise ValueError(f"item: a tensor of shape {self.shape} is not a single number")
+        if watchers and modes.observer is not None:
+            modes.observer.cut("item", [self], None)
         return self._array.item()
 
     def tolist(self) -> Any:

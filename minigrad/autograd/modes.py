@@ -53,8 +53,14 @@ class Observer(Protocol):
     def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
         """A walk back passes on the `gradients` that `node` has made of `g`."""
 
-    def detached(self, tensor: Any, result: Any) -> None:
-        """`tensor` was cut off: `result` is a constant."""
+    def cut(self, by: str, tensors: Sequence[Any], result: Any) -> None:
+        """A function without a derivative, such as ``"detach"``, made `result` of `tensors`."""
+
+    def clipped(self, tensors: Sequence[Any], norm: Any, max_norm: float) -> None:
+        """The gradients of `tensors` were scaled, so that their `norm` is at most `max_norm`."""
+
+    def stepped(self, optimizer: Any) -> None:
+        """An optimiser is about to change its parameters."""
 
     def inside(self, module: Any) -> contextlib.AbstractContextManager[Any]:
         """Within it, `module` is being called."""

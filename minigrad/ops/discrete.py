@@ -28,6 +28,7 @@ from minigrad.arrays.library import (
     is_array,
     on_gpu,
 )
+from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.operands import number, operand
 from minigrad.errors.words import refuse_keywords
 from minigrad.tensor import Tensor, wrap
@@ -74,7 +75,10 @@ def constant(*names: str) -> Callable[[Callable[P, Array]], Callable[P, Tensor]]
             if gpus:
                 check_together(name, names, given)
             result = function(*given, *args[count:], **kwargs)
-            return wrap(as_array(result)) if tensors and hasattr(result, "dtype") else result
+            result = wrap(as_array(result)) if tensors and hasattr(result, "dtype") else result
+            if watchers and modes.observer is not None:
+                modes.observer.cut(name, [a for a in args if isinstance(a, Tensor)], result)
+            return result
 
         if getattr(function, "__annotations__", {}).get("return") == "Array":
             signature = inspect.signature(function).replace(return_annotation="Tensor")

@@ -13,6 +13,7 @@ from minigrad.arrays.devices import gpus
 from minigrad.arrays.library import FLOAT32, Array, array_module, on_gpu, zeros
 from minigrad.arrays.recording import one_call
 from minigrad.arrays.sums import wide
+from minigrad.autograd.modes import modes, watchers
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
 from minigrad.optim import clipping_gpu, pieces
@@ -90,6 +91,8 @@ def clip_grad_norm_(
             f"clip_grad_norm_: the norm of the gradients is {float(norm)}; nothing was scaled "
             f"({_first_culprit(gradients)})"
         )
+    if watchers and modes.observer is not None:
+        modes.observer.clipped(tensors, norm, max_norm)
     if max_norm != math.inf:
         _tell_the_tape(gradients)
         (clipping_gpu.scale_all if by_kernels else _scale_all)(arrays, norm, max_norm)

@@ -13,7 +13,7 @@ from minigrad.arrays.devices import beside, device_of, gpus
 from minigrad.arrays.library import Array, array_module, bare, is_array, on_gpu, zeros
 from minigrad.arrays.recording import fresh, one_call, only_if
 from minigrad.arrays.sums import wide
-from minigrad.autograd.modes import enable_grad
+from minigrad.autograd.modes import enable_grad, modes, watchers
 from minigrad.autograd.sparse import RowSparse, elements
 from minigrad.errors.values import told
 from minigrad.optim.groups import ParameterGroups, Parameters
@@ -121,6 +121,8 @@ class Optimizer(ParameterGroups):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if watchers and modes.observer is not None:
+            modes.observer.stepped(self)
         fresh(self._sizes)
         steps = [
             (

@@ -21,6 +21,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from minigrad.arrays.devices import to_device
 from minigrad.arrays.library import is_array
 from minigrad.autograd.modes import Observer, modes, watchers
 from minigrad.autograd.node import Leaf, next_stamp
@@ -88,11 +91,26 @@ class Call:
 
 
 class Cut(NamedTuple):
-    """A call of `detach`."""
+    """A call of a function without a derivative: `detach`, `numpy`, `item`, `argmax` ..."""
 
-    tensor: Tensor
-    result: Tensor
+    by: str
+    tensors: Sequence[Tensor]
+    result: Any  # a constant
     line: Line
+
+
+class Clip(NamedTuple):
+    """A call of `clip_grad_norm_`."""
+
+    tensors: Sequence[Tensor]
+    norm: float
+    max_norm: float
+    line: Line
+
+    @property
+    def factor(self) -> float:
+        """What the gradients were multiplied by."""
+        return min(1.0, self.max_norm / (self.norm + 1e-6))
 
 
 class Walked(NamedTuple):
@@ -111,6 +129,8 @@ class Watch(Observer):
         self.by_node: dict[Any, Call] = {}
         self.walks: dict[Any, Walked] = {}
         self.cuts: list[Cut] = []
+        self.clips: list[Clip] = []
+        self.optimizers: list[Any] = []  # those that made a step
         self.scopes: tuple[Scope, ...] = ()
         self.numbers: dict[int, int] = {}  # by the id of a module that `modules` keeps
         self.modules: list[Module] = []
@@ -150,15 +170,24 @@ class Watch(Observer):
         changed = 0 if leaf._memory is None else leaf._memory.changed
         key = leaf if leaf._node is None else leaf._node
         if key not in self.leaves or self.leaves[key][0] != changed:
-            self.leaves[key] = changed, leaf.numpy()
+            self.leaves[key] = changed, np.array(to_device(leaf._array, "cpu"))
 
     def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
         """See `Observer`."""
         self.walks[node] = Walked(g, list(gradients))
 
-    def detached(self, tensor: Any, result: Any) -> None:
+    def cut(self, by: str, tensors: Sequence[Any], result: Any) -> None:
         """See `Observer`."""
-        self.cuts.append(Cut(tensor, result, calling_line()))
+        self.cuts.append(Cut(by, tensors, result, calling_line()))
+
+    def clipped(self, tensors: Sequence[Any], norm: Any, max_norm: float) -> None:
+        """See `Observer`."""
+        self.clips.append(Clip(tensors, float(norm), max_norm, calling_line()))
+
+    def stepped(self, optimizer: Any) -> None:
+        """See `Observer`."""
+        if not any(optimizer is known for known in self.optimizers):
+            self.optimizers.append(optimizer)
 
     @contextmanager
     def inside(self, module: Any) -> Iterator[None]:
