@@ -13,17 +13,21 @@ from minigrad.errors.words import unknown
 if TYPE_CHECKING:
     from minigrad.viz import colours as colours
     from minigrad.viz import figures as figures
+    from minigrad.viz.learning.histograms import Histograms as Histograms
+    from minigrad.viz.learning.surface import loss_surface as loss_surface
     from minigrad.viz.observing import watch as watch
     from minigrad.viz.page import Page as Page
     from minigrad.viz.page import View as View
     from minigrad.viz.shown import Shown as Shown
 
 _MODULES = {
+    "Histograms": "learning.histograms",
     "Page": "page",
     "Shown": "shown",
     "View": "page",
     "colours": "",
     "figures": "",
+    "loss_surface": "learning.surface",
     "watch": "observing",
 }
 """In which file of `viz` each public name is; empty for a file that is itself one."""

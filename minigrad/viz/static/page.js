@@ -78,7 +78,7 @@ const minigrad = (() => {
     const units = ["B", "kB", "MB", "GB", "TB"];
     let value = number(count);
     let i = 0;
-    for (; value >= 999.5 && value < Infinity && i < units.length - 1; i += 1) value /= 1000;
+    for (; value >= 999.5 && i < units.length - 1; i += 1) value /= 1000;
     return `${format(value, 3)} ${units[i]}`;
   }
 
@@ -106,23 +106,21 @@ const minigrad = (() => {
 
   // ---------------------------------------------------------------- the tip beside the pointer
 
-  let bubble = null;
-
   const tip = {
     /** Show text, or an element, beside a place in the window. */
     show(content, x, y) {
-      if (!bubble) document.body.append((bubble = element("div", { id: "tip", role: "tooltip" })));
-      bubble.hidden = false;
-      bubble.replaceChildren(content instanceof Node ? content : visible(content));
-      const { width, height } = bubble.getBoundingClientRect();
+      tip.node ??= document.body.appendChild(element("div", { id: "tip", role: "tooltip" }));
+      tip.node.hidden = false;
+      tip.node.replaceChildren(content instanceof Node ? content : visible(content));
+      const { width, height } = tip.node.getBoundingClientRect();
       const left = x + 14 + width > innerWidth ? x - 14 - width : x + 14;
       const top = y + 14 + height > innerHeight ? y - 14 - height : y + 14;
-      bubble.style.left = `${Math.max(left, 4) + scrollX}px`;
-      bubble.style.top = `${Math.max(top, 4) + scrollY}px`;
+      tip.node.style.left = `${Math.max(left, 4)}px`;
+      tip.node.style.top = `${Math.max(top, 4)}px`;
     },
 
     hide() {
-      if (bubble) bubble.hidden = true;
+      if (tip.node) tip.node.hidden = true;
     },
 
     /** Show `content`, or what it gives when called, while the pointer or the focus is on `node`. */
@@ -138,6 +136,7 @@ const minigrad = (() => {
     },
   };
   addEventListener("keydown", (event) => event.key === "Escape" && tip.hide());
+  addEventListener("scroll", tip.hide, { passive: true, capture: true });
 
   // ---------------------------------------------------------------- controls
 
@@ -216,9 +215,7 @@ const minigrad = (() => {
       context.clearRect(0, 0, clientWidth, clientHeight);
       draw(context, clientWidth, clientHeight);
     };
-    node.redraw = () => {
-      if (!frame) frame = requestAnimationFrame(paint);
-    };
+    node.redraw = () => (frame ||= requestAnimationFrame(paint));
     new ResizeObserver(node.redraw).observe(node);
     return node;
   }
@@ -238,9 +235,7 @@ const minigrad = (() => {
     set(key, value) {
       if (value == null) hash.values.delete(key);
       else hash.values.set(key, value);
-      if (/^(file|https?):$/.test(location.protocol)) {
-        history.replaceState(null, "", `#${hash.values}`);
-      }
+      if (location.protocol !== "about:") history.replaceState(null, "", `#${hash.values}`);
     },
 
     /** Call f() whenever a person changes the address. */
@@ -256,7 +251,7 @@ const minigrad = (() => {
 
   const HIGHEST = 1600;
 
-  /** In a notebook the frame becomes as high as the page, which must not depend on the frame's. */
+  /** In a notebook the frame becomes as high as the page, within reason. */
   function fit() {
     const frame = window.frameElement;
     if (!frame) return;
