@@ -22,19 +22,16 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Literal
 
-try:
+from minigrad.viz.colours import COLOURS, FAINT, LINES, TEXT
+from minigrad.viz.extra import extra
+
+with extra():
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import findSystemFonts, fontManager, get_font
     from matplotlib.text import Text
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f'pictures need matplotlib: pip install "minigrad[viz]" ({error})', name=error.name
-    ) from error
-
-from minigrad.viz.colours import COLOURS, FAINT, LINES, TEXT
 
 __all__ = [
     "COLOURS",

@@ -22,12 +22,12 @@ __all__ = ["Shown"]
 HEIGHT = 640
 """In pixels: how high the frame in a notebook is, where the page in it cannot tell its own."""
 
-PICTURES: dict[str, dict[str, Any]] = {
-    ".png": {"dpi": 150},
-    ".svg": {"metadata": {"Date": None}},
-    ".pdf": {"metadata": {"CreationDate": None}},
+UNNOTED: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
 }
-"""By suffix, how matplotlib writes it: the same picture is the same file, whenever it is made."""
+"""By suffix, what a picture does not say: made again, it is the same file."""
 
 
 class Shown:
@@ -56,11 +56,7 @@ class Shown:
 
     def page(self) -> Page:
         """The page that .html is: its views, or else its figure as a picture."""
-        views = self.views()
-        if not views:
-            source = base64.b64encode(self._picture(".png")).decode()
-            data = {"source": f"data:image/png;base64,{source}", "alternative": self.title}
-            views = [View("picture", data)]
+        views = self.views() or [View("picture", self._picture())]
         return Page(self.title, views, text=self.text)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -84,32 +80,48 @@ class Shown:
         suffix = Path(path).suffix.lower()
         if suffix == ".html":
             self.page().write(path)
-        elif suffix in PICTURES:
-            write_atomically(path, self._picture(suffix))
+        elif suffix in UNNOTED:
+            write_atomically(path, _drawn(self._drawable(), suffix))
         else:
             raise ValueError(
-                f"{type(self).__name__}.save: the path must end in .html, {', '.join(PICTURES)}, "
+                f"{type(self).__name__}.save: the path must end in .html, {', '.join(UNNOTED)}, "
                 f"got {told(os.fspath(path))}"
             )
 
-    def _picture(self, suffix: str) -> bytes:
+    def _repr_html_(self) -> str:
+        """In a notebook: its page within a frame, or its picture."""
+        if not self.views():
+            picture = {key: escape(str(value)) for key, value in self._picture().items()}
+            return '<img src="{source}" width="{width}" alt="{alternative}">'.format(**picture)
+        title, page = escape(printable(self.title)), escape(self.page().html())
+        return (
+            f'<iframe title="{title}" srcdoc="{page}" '
+            f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
+        )
+
+    def _picture(self) -> dict[str, Any]:
+        """What static/views/picture.js shows: letters of 12 points are as high as those of CSS."""
+        figure = self._drawable()
+        content = base64.b64encode(_drawn(figure, ".png")).decode()
+        return {
+            "source": f"data:image/png;base64,{content}",
+            "width": round(96 * figure.get_figwidth()),
+            "alternative": printable(self.title),
+        }
+
+    def _drawable(self) -> Figure:
         with extra():
-            import matplotlib
+            import matplotlib  # noqa: F401 (without it, this tells how to install it)
         figure = self.figure()
         if figure is None:
             raise ValueError(f"{type(self).__name__}.save: it is no picture; save it as .html")
-        buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": "minigrad"}):
-            figure.savefig(buffer, format=suffix[1:], **PICTURES[suffix])
-        return buffer.getvalue()
+        return figure
 
-    def _repr_html_(self) -> str:
-        """In a notebook: its page within a frame, or its picture."""
-        title = escape(printable(self.title))
-        if not self.views():
-            source = base64.b64encode(self._picture(".png")).decode()
-            return f'<img src="data:image/png;base64,{source}" alt="{title}">'
-        return (
-            f'<iframe title="{title}" srcdoc="{escape(self.page().html())}" '
-            f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
-        )
+
+def _drawn(figure: Figure, suffix: str) -> bytes:
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "minigrad", "savefig.dpi": "figure"}):
+        figure.savefig(buffer, format=suffix[1:], metadata=UNNOTED[suffix])
+    return buffer.getvalue()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from minigrad.viz import page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -58,34 +61,58 @@ def open_page(_browser):
     """open_page(path): the file in a window of 1280 x 800, as a page of playwright.
 
     Its console must stay empty of errors, also later; it must ask for nothing outside itself, and
-    open no dialog. (What it did wrong is in ``open_page.problems``.)
+    open no dialog. `open_page.problems` lists what it did wrong. `open_page.until(page, "x === 3")`
+    waits; playwright's `wait_for_function` cannot, since no page of viz may evaluate strings.
     """
     browser, loop = _browser
-    problems, contexts = [], []
+    opened = _Opener(browser)
+    asyncio.events._set_running_loop(loop)
+    try:
+        yield opened
+        for page in opened.pages:
+            page.context.close()
+    finally:
+        asyncio.events._set_running_loop(None)
+    assert not opened.problems, opened.problems
 
-    def refuse(dialog):
-        problems.append(f"a dialog: {dialog.message}")
-        dialog.dismiss()
 
-    def opened(path, width=1280, height=800):
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
+class _Opener:
+    def __init__(self, browser):
+        self.browser, self.pages, self.problems = browser, [], []
+
+    def __call__(self, path, width=1280, height=800):
+        context = self.browser.new_context(viewport={"width": width, "height": height})
         context.set_default_timeout(10_000)
-        page = context.new_page()
+        page, problems = context.new_page(), self.problems
+        self.pages.append(page)
         page.on("console", lambda m: m.type == "error" and problems.append(m.text))
         page.on("pageerror", lambda error: problems.append(error.stack or str(error)))
-        page.on("dialog", refuse)
+        page.on("dialog", self._refuse)
         page.on("request", lambda r: r.url.startswith(LOCAL) or problems.append(f"asks {r.url}"))
         page.goto(Path(path).absolute().as_uri())
         assert not problems, problems
         return page
 
-    opened.problems = problems
-    asyncio.events._set_running_loop(loop)
-    try:
-        yield opened
-        for context in contexts:
-            context.close()
-    finally:
-        asyncio.events._set_running_loop(None)
-    assert not problems, problems
+    def _refuse(self, dialog):
+        self.problems.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def until(self, page, expression, seconds=10):
+        """Wait until a JavaScript expression holds."""
+        end = time.monotonic() + seconds
+        while not page.evaluate(expression):
+            assert time.monotonic() < end, f"never: {expression}"
+            page.wait_for_timeout(20)
+
+
+@pytest.fixture
+def own_view(tmp_path_factory, monkeypatch):
+    """own_view(name, source): a view of JavaScript, which is there for this test alone."""
+    views = tmp_path_factory.mktemp("views")
+
+    def add(name, source):
+        path = views / f"{name}.js"
+        path.write_text(source, "utf-8")
+        monkeypatch.setattr(page, "_views", lambda: [path])
+
+    return add

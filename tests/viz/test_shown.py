@@ -6,9 +6,9 @@ import re
 import sys
 
 import pytest
-from matplotlib.figure import Figure
 
-from minigrad.viz import Page, Shown, View, page
+from minigrad.viz import Page, Shown, View
+from minigrad.viz.figures import new_figure
 
 pytestmark = pytest.mark.host(reason="pages and pictures are made on the CPU")
 
@@ -30,7 +30,7 @@ class Line(Shown):
     title = 'A <b>"line"</b>'
 
     def figure(self):
-        figure = Figure(figsize=(2, 1))
+        figure = new_figure(2, 1)
         figure.add_subplot().plot([0, 1])
         return figure
 
@@ -40,14 +40,6 @@ class Tall(Shown):
 
     def views(self):
         return [View("tall", "<script>alert(1)</script>")]
-
-
-@pytest.fixture
-def own_view(tmp_path, monkeypatch):
-    (tmp_path / "views").mkdir()
-    (tmp_path / "views" / "tall.js").write_text(TALL, "utf-8")
-    own = [tmp_path / "views" / "tall.js"]
-    monkeypatch.setattr(page, "_views", lambda: own)
 
 
 @pytest.mark.parametrize(
@@ -88,17 +80,18 @@ def test_a_figure_in_a_notebook_and_on_a_page_is_a_picture(open_page, tmp_path):
     for name in ("notebook.html", "line.html"):
         picture = open_page(tmp_path / name).locator("img")
         assert picture.get_attribute("alt") == Line.title
-        assert picture.evaluate("image => image.complete && image.naturalWidth > 100")
+        assert picture.get_attribute("width") == "192"  # two inches
+        assert picture.evaluate("image => image.complete && image.naturalWidth") == 300
 
 
-@pytest.mark.usefixtures("own_view")
-def test_views_in_a_notebook_are_a_frame_as_high_as_their_page(open_page, tmp_path):
+def test_views_in_a_notebook_are_a_frame_as_high_as_their_page(open_page, own_view, tmp_path):
+    own_view("tall", TALL)
     cell = Tall()._repr_html_()
     assert cell.count("<") == 2  # the frame, and nothing in it
     path = tmp_path / "notebook.html"
     path.write_text(f"<!doctype html><body><h1>Notebook</h1>{cell}{cell}</body>", "utf-8")
     opened = open_page(path, width=700)
-    opened.wait_for_function("document.querySelector('iframe').offsetHeight > 900")
+    open_page.until(opened, "document.querySelector('iframe').offsetHeight > 900")
     inner = opened.frames[1]
     assert inner.evaluate("document.documentElement.scrollHeight <= innerHeight")
     bar = inner.locator(".bar")

@@ -78,7 +78,7 @@ const minigrad = (() => {
     const units = ["B", "kB", "MB", "GB", "TB"];
     let value = number(count);
     let i = 0;
-    for (; value >= 999.5 && i < units.length - 1; i += 1) value /= 1000;
+    for (; value >= 999.5 && value < Infinity && i < units.length - 1; i += 1) value /= 1000;
     return `${format(value, 3)} ${units[i]}`;
   }
 
@@ -106,21 +106,23 @@ const minigrad = (() => {
 
   // ---------------------------------------------------------------- the tip beside the pointer
 
+  let bubble = null;
+
   const tip = {
     /** Show text, or an element, beside a place in the window. */
     show(content, x, y) {
-      tip.node ??= document.body.appendChild(element("div", { id: "tip", role: "tooltip" }));
-      tip.node.hidden = false;
-      tip.node.replaceChildren(content instanceof Node ? content : visible(content));
-      const { width, height } = tip.node.getBoundingClientRect();
+      if (!bubble) document.body.append((bubble = element("div", { id: "tip", role: "tooltip" })));
+      bubble.hidden = false;
+      bubble.replaceChildren(content instanceof Node ? content : visible(content));
+      const { width, height } = bubble.getBoundingClientRect();
       const left = x + 14 + width > innerWidth ? x - 14 - width : x + 14;
       const top = y + 14 + height > innerHeight ? y - 14 - height : y + 14;
-      tip.node.style.left = `${Math.max(left, 4)}px`;
-      tip.node.style.top = `${Math.max(top, 4)}px`;
+      bubble.style.left = `${Math.max(left, 4) + scrollX}px`;
+      bubble.style.top = `${Math.max(top, 4) + scrollY}px`;
     },
 
     hide() {
-      if (tip.node) tip.node.hidden = true;
+      if (bubble) bubble.hidden = true;
     },
 
     /** Show `content`, or what it gives when called, while the pointer or the focus is on `node`. */
@@ -136,7 +138,6 @@ const minigrad = (() => {
     },
   };
   addEventListener("keydown", (event) => event.key === "Escape" && tip.hide());
-  addEventListener("scroll", tip.hide, { passive: true, capture: true });
 
   // ---------------------------------------------------------------- controls
 
@@ -215,7 +216,9 @@ const minigrad = (() => {
       context.clearRect(0, 0, clientWidth, clientHeight);
       draw(context, clientWidth, clientHeight);
     };
-    node.redraw = () => (frame ||= requestAnimationFrame(paint));
+    node.redraw = () => {
+      if (!frame) frame = requestAnimationFrame(paint);
+    };
     new ResizeObserver(node.redraw).observe(node);
     return node;
   }
@@ -235,7 +238,9 @@ const minigrad = (() => {
     set(key, value) {
       if (value == null) hash.values.delete(key);
       else hash.values.set(key, value);
-      if (location.protocol !== "about:") history.replaceState(null, "", `#${hash.values}`);
+      if (/^(file|https?):$/.test(location.protocol)) {
+        history.replaceState(null, "", `#${hash.values}`);
+      }
     },
 
     /** Call f() whenever a person changes the address. */
@@ -251,7 +256,7 @@ const minigrad = (() => {
 
   const HIGHEST = 1600;
 
-  /** In a notebook the frame becomes as high as the page, within reason. */
+  /** In a notebook the frame becomes as high as the page, which must not depend on the frame's. */
   function fit() {
     const frame = window.frameElement;
     if (!frame) return;
