@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from minigrad.replay import capture
     from minigrad.training import load_checkpoint as load
     from minigrad.training import save_checkpoint as save
+    from minigrad.viz.explaining import explain
 
 __version__ = "0.1.0"
 
@@ -84,6 +85,7 @@ __all__ = [
     "detect_anomaly",
     "differentiable",
     "enable_grad",
+    "explain",
     "eye",
     "files",
     "float16",
@@ -140,6 +142,8 @@ if not TYPE_CHECKING:  # else type checkers would accept every misspelt name
             return import_module(f"minigrad.{name}")
         if name == "capture":
             return import_module("minigrad.replay").capture
+        if name == "explain":
+            return import_module("minigrad.viz.explaining").explain
         if name in ("load", "save"):
             return getattr(import_module("minigrad.training"), f"{name}_checkpoint")
         raise unknown("module 'minigrad'", name, FUNCTIONS, __all__)

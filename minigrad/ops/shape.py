@@ -24,7 +24,7 @@ from minigrad.arrays.library import (
 from minigrad.autograd.fused import joint
 from minigrad.autograd.operands import operand
 from minigrad.autograd.record import differentiable
-from minigrad.tensor import Tensor, wrap
+from minigrad.tensor import Tensor
 
 Shape = int | Sequence[int]
 """One length, or several."""
@@ -137,10 +137,7 @@ def astype(x: ArrayLike, dtype: DType) -> Tensor:
 
     A result of integers or bools is a constant.
     """
-    x = operand(x)
-    if np.dtype(dtype).kind != "f" and isinstance(x, Tensor):
-        return wrap(x._array.astype(dtype))
-    return _astype(x, dtype)
+    return _astype(operand(x), dtype)
 
 
 def _to_device_gradient(g: Any, x: Any) -> Any:

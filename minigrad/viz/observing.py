@@ -97,6 +97,7 @@ class Cut(NamedTuple):
     tensors: Sequence[Tensor]
     result: Any  # a constant
     line: Line
+    stamp: int  # its time on the clock of the tape
 
 
 class Clip(NamedTuple):
@@ -153,6 +154,10 @@ class Watch(Observer):
         watchers.remove(threading.get_ident())
         _last = self
 
+    def made(self, tensor: Tensor) -> bool:
+        """Whether an op that it saw made `tensor`."""
+        return any(y is tensor for call in reversed(self.calls) for y in call.outputs)
+
     # ------------------------------------------------------------------ being told
 
     def called(self, op: Any, args: Sequence[Any], outputs: Any, node: Any) -> None:
@@ -178,7 +183,7 @@ class Watch(Observer):
 
     def cut(self, by: str, tensors: Sequence[Any], result: Any) -> None:
         """See `Observer`."""
-        self.cuts.append(Cut(by, tensors, result, calling_line()))
+        self.cuts.append(Cut(by, tensors, result, calling_line(), next_stamp()))
 
     def clipped(self, tensors: Sequence[Any], norm: Any, max_norm: float) -> None:
         """See `Observer`."""

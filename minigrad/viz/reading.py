@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.arrays.devices import to_device
 from minigrad.arrays.library import array_module, bare, is_array
 from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError
-from minigrad.autograd.sparse import elements
+from minigrad.autograd.sparse import RowSparse
 from minigrad.autograd.tape import fitted
 from minigrad.errors.values import told
 from minigrad.nn.parameter import Parameter
@@ -196,13 +196,19 @@ def read(
     tape = reader.tape(root, number)
     entry = tape.root.results[number]
     if entry.value is None:
-        entry.value = _on_host(tensor._array)
+        entry.value = on_host(tensor._array)
     _walk(tape, tensor, gradient)
     return tape
 
 
-def _on_host(x: Any) -> Numbers:
+def on_host(x: Any) -> Numbers:
+    """The numbers of a Tensor or an array, as an array on the host."""
     return np.asarray(to_device(bare(x), "cpu"))
+
+
+def dense(g: Any) -> Any:
+    """A gradient with all its rows."""
+    return g.to_dense() if isinstance(g, RowSparse) else g
 
 
 # ------------------------------------------------------------------------------ reading the nodes
@@ -257,7 +263,7 @@ class _Reader:
             if leaf in watch.leaves:
                 value = watch.leaves[leaf][1]
         if value is None and tensor is not None:
-            value = _on_host(tensor._array)
+            value = on_host(tensor._array)
         kind = "parameter" if isinstance(tensor, Parameter) else "input"
         results = [Result(tuple(leaf.shape), leaf.dtype, value)]
         return Entry(leaf.stamp, kind, "", self.names.of(tensor), results, node=leaf)
@@ -286,7 +292,7 @@ class _Reader:
         for result, output in zip(entry.results, call.outputs, strict=True):
             memory = output._memory
             if memory is None or memory.changed <= call.stamp:  # else it is another value now
-                result.value = _on_host(output._array)
+                result.value = on_host(output._array)
         for y in call.outputs:
             if name := self.names.of(y):
                 entry.name = name
@@ -304,7 +310,7 @@ class _Reader:
     def _constant(self, a: Any, name: str, entry: Entry) -> Entry:
         key = a if isinstance(a, Tensor) else id(a)
         if key not in self.entries:
-            value = _on_host(a)
+            value = on_host(a)
             for watch in self.watches:
                 if isinstance(a, Tensor) and a in watch.leaves:
                     value = watch.leaves[a][1]
@@ -325,11 +331,11 @@ class _Reader:
                 continue
             for name, value in _saved_by(node.plan, node.saved):
                 if name == "out" and is_array(value):
-                    entry.result.value = _on_host(value)
+                    entry.result.value = on_host(value)
                 elif isinstance(value, Tensor) and value._node is not None:
                     source, number = self.place_of(value._node)
                     if source in self.entries:
-                        self.entries[source].results[number].value = _on_host(value)
+                        self.entries[source].results[number].value = on_host(value)
 
     def _saved(self, entry: Entry) -> None:
         assert entry.node is not None
@@ -402,10 +408,11 @@ def _memory(array: Any) -> int:
 def _walk(tape: Tape, tensor: Tensor, gradient: Any) -> None:
     """Fill in the gradients: by the rules, or where the tape is freed as the watch saw them."""
     try:
-        if any(e.kind == "op" and e.node is not None and e.node.saved is FREED for e in tape):
-            _recorded(tape)
-        else:
-            _computed(tape, tensor, gradient)
+        with np.errstate(all="ignore"):  # a walk of the user's own warns
+            if any(e.kind == "op" and e.node is not None and e.node.saved is FREED for e in tape):
+                _recorded(tape)
+            else:
+                _computed(tape, tensor, gradient)
     except TapeError as error:
         tape.trouble = str(error)
     if freed := next((e.op for e in reversed(tape.entries) if e.kind == "freed"), ""):
@@ -450,7 +457,7 @@ def _recorded(tape: Tape) -> None:
 def _arrived(entry: Entry, gradients: Iterable[Any]) -> None:
     for result, g in zip(entry.results, gradients, strict=True):
         if g is not None:
-            result.gradient = _on_host(g.to_dense() if hasattr(g, "to_dense") else g)
+            result.gradient = on_host(dense(g))
 
 
 def _pass_on(entry: Entry, passed: Sequence[Any], pending: dict[tuple[Entry, int], Any]) -> None:
@@ -458,7 +465,7 @@ def _pass_on(entry: Entry, passed: Sequence[Any], pending: dict[tuple[Entry, int
     for edge, d in zip(edges, passed, strict=True):
         if d is None:
             continue
-        edge.gradient = _on_host(bare(d.to_dense() if hasattr(d, "to_dense") else elements(d)))
+        edge.gradient = on_host(dense(d))
         to = edge.source.results[edge.number]
         like = Node(None, (), to.shape, to.dtype)
         fits = d.shape == to.shape and d.dtype == to.dtype

@@ -1,0 +1,534 @@
+"""`explain`: why a gradient is None, zero, small, huge or NaN, from the tape.
+
+It says what is known. Within ``with viz.watch():`` more is known: the line that cut the tape off,
+what was computed under `no_grad`, what clipping and the optimisers did.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.autograd.modes import modes
+from minigrad.autograd.node import Node, Output, TapeError
+from minigrad.errors.values import told
+from minigrad.nn.parameter import Parameter
+from minigrad.tensor import Tensor
+from minigrad.viz.names import Names, variables
+from minigrad.viz.observing import Call, Clip, Line, Watch, last_watch
+from minigrad.viz.reading import Edge, Entry, Tape, dense, on_host, read
+from minigrad.viz.reasons import why_less, why_not_finite, why_not_finite_back
+
+SMALL, LARGE = 1e-4, 1e4
+"""A gradient is called small or huge if its typical element is less or more than so many times that
+of the gradient which it comes from."""
+
+MOST = 4
+"""Of a kind of reason, how many are told."""
+
+
+class Finding(NamedTuple):
+    """A reason, and the line of the program where it is, if that is known."""
+
+    text: str
+    line: Line | None = None
+
+    def __str__(self) -> str:
+        if self.line is None:
+            return self.text
+        source = f": {self.line.text}" if self.line.text else ""
+        return f"{self.text}\n      at {self.line}{source}"
+
+
+class Explanation:
+    """What `explain` gives; printed, it is the text.
+
+    Attributes
+    ----------
+    gradient
+        what is explained, in a sentence: ``"The gradient of w is None."``
+    findings
+        the reasons, the most likely first.
+    """
+
+    def __init__(self, gradient: str, findings: list[Finding]) -> None:
+        self.gradient, self.findings = gradient, findings
+
+    def __str__(self) -> str:
+        return "\n".join([self.gradient, *(f"  - {finding}" for finding in self.findings)])
+
+    __repr__ = __str__
+
+
+def explain(tensor: Tensor, loss: Tensor | None = None, optimizer: Any = None) -> Explanation:
+    """Say why the gradient of `tensor` is None, zero, small, huge or not finite.
+
+    ::
+
+        with mg.viz.watch():
+            loss = model.loss(ids, targets)
+            loss.backward()
+        print(mg.explain(model.output.weight))
+
+    Parameters
+    ----------
+    tensor
+        a parameter, an input or a result of ops.
+    loss
+        what the gradient is of; None: what the last watch saw a walk back from.
+    optimizer
+        one of which to say whether it has `tensor`; None: those that the last watch saw.
+
+    Raises
+    ------
+    TypeError
+        if `tensor` or `loss` is no Tensor.
+    """
+    for name, value in (("tensor", tensor), ("loss", loss)):
+        if not isinstance(value, Tensor) and not (name == "loss" and value is None):
+            raise TypeError(f"explain: {name} must be a Tensor, not {told(value)}")
+    if optimizer is not None and not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"explain: optimizer must be an optimiser, not {told(optimizer)}")
+    watch = modes.observer if isinstance(modes.observer, Watch) else last_watch()
+    if watch is not None and loss is not None and not watch.made(loss):
+        watch = None  # it is about something else
+    optimizers = [optimizer] if optimizer is not None else []
+    if watch is not None and isinstance(tensor, Parameter):
+        optimizers = optimizers or watch.optimizers
+    return _Case(tensor, loss, watch, optimizers, variables()).explanation()
+
+
+class _Case:
+    """One tensor whose gradient is to be explained."""
+
+    def __init__(
+        self,
+        tensor: Tensor,
+        loss: Tensor | None,
+        watch: Watch | None,
+        optimizers: list[Any],
+        known: Mapping[str, Any],
+    ) -> None:
+        self.tensor, self.watch, self.optimizers, self.known = tensor, watch, optimizers, known
+        modules = (*watch.models, *watch.modules) if watch else ()
+        self.name = Names(known, modules).of(tensor) or "this tensor"
+        self.loss = loss if loss is not None else self._walked_from()
+        self.findings: list[Finding] = []
+
+    def _walked_from(self) -> Tensor | None:
+        """Where the last walk back began that the watch saw."""
+        if self.watch is None or not self.watch.walks:
+            return None
+        walked = self.watch.walks
+        used = {_op_of(parent) for node in walked for parent in self._parents(node)}
+        starts = [node for node in walked if node not in used and node in self.watch.by_node]
+        if not starts:
+            return None
+        call = self.watch.by_node[max(starts, key=lambda node: node.stamp)]
+        return call.outputs[0]  # type: ignore[no-any-return]
+
+    def _parents(self, node: Any) -> Iterable[Any]:
+        call = self.watch.by_node.get(node) if self.watch else None
+        return node.parents if call is None else call.parents
+
+    def tell(self, text: str, line: Line | None = None) -> None:
+        self.findings.append(Finding(text, line))
+
+    # ------------------------------------------------------------------ the whole
+
+    def explanation(self) -> Explanation:
+        tensor, name = self.tensor, self.name
+        if tensor.dtype.kind != "f":
+            self.tell(
+                f"its numbers are {tensor.dtype}: only floating-point tensors have a gradient. "
+                'Convert what is to be learnt: x.astype("float32")'
+            )
+            return Explanation(f"The gradient of {name} is None.", self.findings)
+        if tensor._node is None:
+            self._constant()
+            return Explanation(f"The gradient of {name} is None.", self.findings)
+        entry, number, tape = self._on_tape()
+        if entry is None or (g := entry.results[number].gradient) is None:
+            if entry is None:
+                self._not_reached()
+            elif tape is not None:
+                self._stopped(entry, tape)
+            self._other_object()
+            return Explanation(f"The gradient of {name} is None.", self.findings)
+        assert tape is not None
+        state = self._look_at(entry, number, g, tape)
+        self._clipped()
+        self._kept(g)
+        self._other_object()
+        return Explanation(f"The gradient of {name} {state}.", self.findings)
+
+    def _on_tape(self) -> tuple[Entry | None, int, Tape | None]:
+        """The entry of the tensor on the tape of the loss, if it is on it."""
+        if self.loss is None or self.loss._node is None:
+            return None, 0, None
+        try:
+            tape = read(self.loss, self.known, caller="explain")
+        except TapeError as error:
+            self.tell(str(error).removeprefix("explain: "))
+            return None, 0, None
+        if tape.trouble:
+            self.tell(tape.trouble)
+        assert self.tensor._node is not None
+        node, number = _op_of(self.tensor._node), getattr(self.tensor._node, "index", 0)
+        found = next((entry for entry in tape if entry.node is node), None)
+        return found, number, tape
+
+    # ------------------------------------------------------------------ None
+
+    def _constant(self) -> None:
+        """Why a tensor has no place on the tape."""
+        if self.watch is not None:
+            for cut in reversed(self.watch.cuts):
+                if cut.result is self.tensor:
+                    self.tell(f"it is the result of {cut.by}(), which cuts it off", cut.line)
+                    return
+            for call in reversed(self.watch.calls):
+                if any(y is self.tensor for y in call.outputs):
+                    self._unrecorded(call)
+                    return
+        self.tell(
+            "it is a constant: it was not asked to have a gradient. Write "
+            "x = mg.tensor(..., requires_grad=True), x.requires_grad_(), or nn.Parameter(...) "
+            "in a module, before computing with it"
+        )
+        if self.watch is None:
+            self.tell(
+                "if it is the result of ops, detach(), no_grad() or arguments that are all "
+                "constants have cut it off; within viz.watch() the line is known"
+            )
+
+    def _unrecorded(self, call: Call) -> None:
+        """Why a call left nothing on the tape."""
+        asked = [a for a in call.args if isinstance(a, Tensor) and a.requires_grad]
+        op = call.op.name
+        if not asked:
+            self.tell(
+                f"it is the result of {op}, and no argument of that requires a gradient", call.line
+            )
+        elif any(y.dtype.kind != "f" for y in call.outputs):
+            self.tell(f"{op} made integers here, which have no gradient", call.line)
+        else:
+            self.tell(f"{op} ran within no_grad(), which records nothing", call.line)
+
+    def _not_reached(self) -> None:
+        """Why the tape of the loss does not lead to the tensor."""
+        tensor, watch = self.tensor, self.watch
+        if tensor.grad is not None:
+            self.tell("its .grad is set all the same: an earlier backward pass has left it there")
+        if self.loss is None:
+            if watch is None:
+                self.tell(
+                    "no backward pass is known; pass the loss, explain(tensor, loss), before its "
+                    "backward(), or run the step within viz.watch()"
+                )
+                return
+            self.tell("no backward pass ran within the watch: loss.backward() was not called")
+        elif self.loss._node is None:
+            self.tell("the loss is a constant: nothing on the tape leads to it")
+            _Case(self.loss, None, watch, [], self.known)._say_constant(self)
+        if watch is None:
+            self.tell(
+                "the loss does not depend on it: it was not used, or a detach(), no_grad() or an "
+                "op without a derivative is between them; within viz.watch() the line is known"
+            )
+            return
+        self._lost(watch)
+
+    def _say_constant(self, other: _Case) -> None:
+        self._constant()
+        other.findings += self.findings
+
+    def _lost(self, watch: Watch) -> None:
+        """Follow the tensor through the watch, to where its way to the loss ends."""
+        reached: dict[int, Any] = {id(self.tensor): self.tensor}
+        used = False
+        for event in _in_order(watch):
+            if isinstance(event, Call):
+                mine = [a for a in event.args if isinstance(a, Tensor) and id(a) in reached]
+                if not mine:
+                    continue
+                used = True
+                if event.node is None and any(a.requires_grad for a in mine):
+                    self._cut_off(event)
+                reached |= {id(y): y for y in event.outputs}
+            elif any(id(a) in reached for a in event.tensors):
+                used = True
+                if event.by not in ("item", "numpy"):
+                    of = "it" if event.tensors[0] is self.tensor else "what was made of it"
+                    self.tell(f"{event.by}() cuts {of} off from the tape here", event.line)
+                    if isinstance(event.result, Tensor):
+                        reached[id(event.result)] = event.result
+                elif event.by == "numpy":
+                    self.tell("numpy() takes its values off the tape here", event.line)
+        if not used:
+            self.tell("it was never used: no op within the watch had it as an argument")
+            self._same_values(watch)
+        elif not self.findings:
+            self.tell("what was computed with it is not used for the loss")
+        self.findings[:] = _shortened(self.findings)
+
+    def _cut_off(self, call: Call) -> None:
+        if any(y.dtype.kind != "f" for y in call.outputs):
+            self.tell(f"{call.op.name} makes integers of it here, without a gradient", call.line)
+        else:
+            self.tell(f"{call.op.name} ran within no_grad() here", call.line)
+
+    def _same_values(self, watch: Watch) -> None:
+        """Another tensor with the same values was used in its place."""
+        for call in watch.calls:
+            for a in call.args:
+                if (
+                    isinstance(a, Tensor)
+                    and a is not self.tensor
+                    and a.shape == self.tensor.shape
+                    and np.array_equal(on_host(a), on_host(self.tensor))
+                ):
+                    self.tell("another tensor with the same values was used here", call.line)
+                    return
+
+    def _stopped(self, entry: Entry, tape: Tape) -> None:
+        """The tape leads from the loss to the tensor, but no gradient arrives."""
+        if not self.tensor.is_leaf and self.tensor.grad is None:
+            self.tell(
+                "it is the result of an op: only leaves keep a .grad. Call y.retain_grad() before "
+                "backward(), or mg.grad(loss, y)"
+            )
+        for op, edge in _to(entry, tape):
+            if op.result.gradient is not None and edge.gradient is None:
+                self.tell(f"{op.op} passes none on to its {edge.argument}", op.line)
+
+    # ------------------------------------------------------------------ numbers
+
+    def _look_at(self, entry: Entry, number: int, g: Any, tape: Tape) -> str:
+        """What there is to say of a gradient that arrives."""
+        size = _typical(g)
+        self._not_finite(tape)
+        if not np.isfinite(g).all():
+            kind = "NaN" if np.isnan(g).any() else "infinite"
+            return f"is {kind} in {int((~np.isfinite(g)).sum())} of {g.size} elements"
+        norm = f"{np.linalg.norm(g.astype(np.float64)):.3g}"
+        if not g.any():
+            self._zero(entry, number, tape)
+            return "is zero"
+        ratio = size / (_typical(tape.root.results[tape.number].gradient) or 1.0)
+        if not SMALL <= ratio <= LARGE:
+            self._on_the_way(entry, number, tape, ratio < 1)
+            return f"is {'small' if ratio < 1 else 'huge'}: its norm is {norm}"
+        dead = _share_of_zeros(g)
+        rest = f"; {dead:.3g} % of its elements are 0" if dead >= 1 else ""
+        for op, edge in _to(entry, tape):
+            if dead >= 1 and (reason := why_less(op, edge)):
+                self.tell(f"{op.op}: {reason}", op.line)
+        self.findings[:] = _shortened(self.findings)
+        return f"has the norm {norm}{rest}"
+
+    def _not_finite(self, tape: Tape) -> None:
+        for entry in tape:
+            values = [r.value for r in entry.results if r.value is not None]
+            if all(np.isfinite(v).all() for v in values):
+                continue
+            sources = [e.source.results[e.number].value for e in entry.edges]
+            if entry.kind != "op":
+                self.tell(f"{entry.name or 'an input'} is not finite itself")
+                return
+            if all(v is None or np.isfinite(v).all() for v in sources):
+                reason = why_not_finite(entry)
+                self.tell(
+                    f"the first value that is not finite is made by {entry.op}"
+                    + (f": {reason}" if reason else ""),
+                    entry.line,
+                )
+                return
+        for entry in reversed(tape.entries):
+            came = [r.gradient for r in entry.results if r.gradient is not None]
+            if not came or not all(np.isfinite(g).all() for g in came):
+                continue
+            for edge in entry.edges:
+                if edge.gradient is not None and not np.isfinite(edge.gradient).all():
+                    reason = why_not_finite_back(entry, edge)
+                    self.tell(
+                        f"all values are finite; on the way back {entry.op} is the first that "
+                        f"passes on what is not, to its {edge.argument}"
+                        + (f": {reason}" if reason else ""),
+                        entry.line,
+                    )
+                    return
+
+    def _zero(self, entry: Entry, number: int, tape: Tape) -> None:
+        """Where on the way from the loss a gradient that is not zero becomes zero."""
+        stops = []
+        for op, edge in _behind(entry, number, tape):
+            came = [r.gradient for r in op.results if r.gradient is not None]
+            if any(g.any() for g in came) and (edge.gradient is None or not edge.gradient.any()):
+                reason = why_less(op, edge)
+                stops.append(
+                    Finding(f"{op.op} passes on zero" + (f": {reason}" if reason else ""), op.line)
+                )
+        root = tape.root.results[tape.number].gradient
+        if root is not None and not root.any():
+            self.tell("the gradient at the start of the walk is zero itself")
+        self.findings += _shortened(stops)
+
+    def _on_the_way(self, entry: Entry, number: int, tape: Tape, falls: bool) -> None:
+        """Which ops make the gradient small or large, on the way on which most of it comes."""
+        factors: dict[tuple[str, Line | None], list[tuple[float, Entry, Edge]]] = defaultdict(list)
+        consumers = _uses(tape)
+        at, n = entry, number
+        while (uses := consumers[at.index, n]) and at is not tape.root:
+            op, edge = max(uses, key=lambda use: _typical(use[1].gradient))
+            came = max((_typical(r.gradient) for r in op.results), default=0.0)
+            if came > 0 and edge.gradient is not None:
+                factors[op.op, op.line].append((_typical(edge.gradient) / came, op, edge))
+            at = op
+            n = max(range(len(op.results)), key=lambda i: _typical(op.results[i].gradient))
+        totals = {
+            key: math.exp(math.fsum(math.log(max(f, 1e-300)) for f, _, _ in items))
+            for key, items in factors.items()
+        }
+        for key in sorted(totals, key=totals.__getitem__, reverse=not falls)[:MOST]:
+            total, items = totals[key], factors[key]
+            if (total > 0.5) if falls else (total < 2):
+                break
+            times = f", {len(items)} times" if len(items) > 1 else ""
+            worst = (min if falls else max)(items, key=lambda item: item[0])
+            reason = why_less(worst[1], worst[2]) if falls else ""
+            self.tell(
+                f"{key[0]}{times}: a factor of {total:.2g} in all"
+                + (f"; {reason}" if reason else ""),
+                key[1],
+            )
+
+    # ------------------------------------------------------------------ .grad and the optimiser
+
+    def _kept(self, g: Any) -> None:
+        """What is to say of ``.grad``, as against `g`, the gradient of this walk."""
+        if self.tensor.grad is not None:
+            if self.watch is not None and self.watch.walks and np.isfinite(g).all():
+                self._compared(on_host(dense(self.tensor.grad)), g)
+            return
+        if not self.tensor.is_leaf:
+            self.tell(
+                "its .grad is None, as it is the result of an op: only leaves keep one. Call "
+                "y.retain_grad() before backward()"
+            )
+        elif self.watch is not None and self.watch.walks:
+            self.tell(
+                "its .grad is None now: zero_grad() was called after backward(), or the walk was "
+                "that of mg.grad"
+            )
+        else:
+            self.tell("its .grad is None so far: loss.backward() was not called")
+
+    def _compared(self, kept: Any, g: Any) -> None:
+        expected = g * math.prod(clip.factor for clip in self._clips())
+        if not np.allclose(kept, expected, rtol=1e-3, atol=1e-6 * (_typical(g) or 1.0)):
+            self.tell(
+                f"its .grad is another one, of the norm {np.linalg.norm(kept):.3g}: earlier "
+                "backward passes are added up in it (zero_grad() was not called), or it was changed"
+            )
+
+    def _clips(self) -> list[Clip]:
+        """Where its gradient was clipped."""
+        clips = [] if self.watch is None else self.watch.clips
+        return [clip for clip in clips if any(t is self.tensor for t in clip.tensors)]
+
+    def _clipped(self) -> None:
+        for clip in self._clips():
+            if clip.factor < 1:
+                self.tell(
+                    f"clip_grad_norm_ multiplied its .grad by {clip.factor:.3g}: the common norm "
+                    f"of {len(clip.tensors)} gradients was {clip.norm:.3g}, max_norm is "
+                    f"{clip.max_norm:g}",
+                    clip.line,
+                )
+
+    def _other_object(self) -> None:
+        """Whether an optimiser has the tensor."""
+        if not self.optimizers or not self.tensor.is_leaf:
+            return
+        for optimizer in self.optimizers:
+            if any(p is self.tensor for p in optimizer.parameters()):
+                return
+        like = next(
+            (
+                p
+                for optimizer in self.optimizers
+                for p in optimizer.parameters()
+                if p.shape == self.tensor.shape
+            ),
+            None,
+        )
+        kind = type(self.optimizers[-1]).__name__
+        if like is not None and np.array_equal(on_host(like), on_host(self.tensor)):
+            self.tell(
+                f"{kind} has another object with the same values: it steps that one, not this. "
+                "Make the optimiser of the parameters that the model uses now"
+            )
+        else:
+            self.tell(f"{kind} does not have it, and will not change it")
+
+
+# ---------------------------------------------------------------------------------- small things
+
+
+def _op_of(node: Any) -> Node:
+    return node.parents[0] if isinstance(node, Output) else node  # type: ignore[no-any-return]
+
+
+def _in_order(watch: Watch) -> list[Any]:
+    """The calls and cuts of a watch; each cut after the calls that were before it."""
+    return sorted([*watch.calls, *watch.cuts], key=lambda event: event.stamp)
+
+
+def _uses(tape: Tape) -> dict[tuple[int, int], list[tuple[Entry, Edge]]]:
+    """By entry and number of the result: the ops that use it."""
+    found: dict[tuple[int, int], list[tuple[Entry, Edge]]] = defaultdict(list)
+    for op in tape:
+        for edge in op.edges:
+            found[edge.source.index, edge.number].append((op, edge))
+    return found
+
+
+def _to(entry: Entry, tape: Tape) -> list[tuple[Entry, Edge]]:
+    """The ops that use `entry`, and as what."""
+    return [(op, edge) for op in tape for edge in op.edges if edge.source is entry]
+
+
+def _behind(entry: Entry, number: int, tape: Tape) -> list[tuple[Entry, Edge]]:
+    """All edges on the ways from the root to `entry`."""
+    uses, seen, stack, found = _uses(tape), set(), [(entry.index, number)], []
+    while stack:
+        for op, edge in uses[stack.pop()]:
+            found.append((op, edge))
+            if op.index not in seen:
+                seen.add(op.index)
+                stack += [(op.index, i) for i in range(len(op.results))]
+    return sorted(found, key=lambda pair: -pair[0].index)
+
+
+def _typical(g: Any) -> float:
+    """The root mean square of a gradient; 0 if there is none."""
+    if g is None or g.size == 0:
+        return 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.sqrt(np.mean(np.square(g.astype(np.float64)))))
+
+
+def _share_of_zeros(g: Any) -> float:
+    return 100 * float(np.mean(g == 0)) if g.size else 0.0
+
+
+def _shortened(findings: list[Finding]) -> list[Finding]:
+    """Each once, and of many the first few."""
+    each = list(dict.fromkeys(findings))
+    more = len(each) - MOST
+    return [*each[:MOST], *([Finding(f"and {more} more like it")] if more > 0 else [])]

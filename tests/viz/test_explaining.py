@@ -1,0 +1,245 @@
+"""`explain`: each planted fault is named, with its line."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.viz.observing import watch
+
+RNG = np.random.default_rng
+
+
+def leaf(*values):
+    return mg.tensor(np.array(values), requires_grad=True)
+
+
+def detached():
+    x = leaf(1.0, 2.0)
+    h = mg.tanh(x)
+    h = h.detach()  # here
+    return x, (h * leaf(1.0, 1.0)).sum()
+
+
+def under_no_grad():
+    x = leaf(1.0, 2.0)
+    with mg.no_grad():
+        h = mg.exp(x)  # here
+    return x, (h * leaf(1.0, 1.0)).sum()
+
+
+def made_integers():
+    x = leaf(1.0, 2.0)
+    i = mg.astype(x, "int64")  # here
+    return x, (i * leaf(1.0, 1.0)).sum()
+
+
+def chosen_by_argmax():
+    x = leaf(1.0, 2.0)
+    i = mg.argmax(x)  # here
+    return x, leaf(1.0, 1.0)[i].sum()
+
+
+def values_alone():
+    x = leaf(1.0, 2.0)
+    h = mg.Tensor(x.numpy())  # here
+    return x, (h * leaf(1.0, 1.0)).sum()
+
+
+def not_used():
+    x = leaf(1.0, 3.0)
+    return x, leaf(1.0, 1.0).sum()
+
+
+def a_copy_was_used():
+    x = leaf(5.0, 2.0)
+    other = leaf(5.0, 2.0)
+    return x, (other * 2.0).sum()  # here
+
+
+def used_for_nothing():
+    x = leaf(1.0, 2.0)
+    mg.tanh(x)
+    return x, leaf(1.0, 1.0).sum()
+
+
+def saturated():
+    x = leaf(50.0, -50.0)
+    return x, mg.tanh(x).sum()  # here
+
+
+def half_saturated():
+    x = leaf(0.1, 50.0)
+    return x, mg.tanh(x).sum()  # here
+
+
+def dead():
+    x = leaf(-1.0, -2.0)
+    return x, mg.relu(x).sum()  # here
+
+
+def times_zero():
+    x = leaf(1.0, 2.0)
+    return x, (x * 0.0).sum()  # here
+
+
+def nan_forward():
+    x = leaf(1.0, -1.0)
+    return x, mg.log(x).sum()  # here
+
+
+def overflow():
+    x = leaf(1.0, 1000.0)
+    return x, mg.exp(x).sum()  # here
+
+
+def nan_backward():
+    x = leaf(0.0, 1.0)
+    h = mg.sqrt(x)  # here
+    return x, (h * h * 0.0).sum()
+
+
+def not_finite_itself():
+    x = leaf(np.nan, 1.0)
+    return x, (x * 2.0).sum()
+
+
+def vanishing():
+    x = leaf(0.1, 0.1)
+    h = x
+    for _ in range(60):
+        h = mg.tanh(h * 0.5)  # here
+    return x, h.sum()
+
+
+def exploding():
+    x = leaf(0.1, 0.1)
+    h = x
+    for _ in range(60):
+        h = h * 3.0  # here
+    return x, h.sum()
+
+
+FAULTS = [
+    (detached, "is None", r"detach\(\) cuts"),
+    (under_no_grad, "is None", r"exp ran within no_grad\(\)"),
+    (made_integers, "is None", "astype makes integers"),
+    (chosen_by_argmax, "is None", r"argmax\(\) cuts it off"),
+    (values_alone, "is None", r"numpy\(\) takes its values"),
+    (not_used, "is None", "never used"),
+    (a_copy_was_used, "is None", "another tensor with the same values"),
+    (used_for_nothing, "is None", "not used for the loss"),
+    (saturated, "is zero", "saturated: .* in 100 % of its 2 elements"),
+    (half_saturated, "50 % of its elements are 0", "saturated: .* in 50 % of its 2 elements"),
+    (dead, "is zero", "not positive in 100 % of its 2 elements"),
+    (times_zero, "is zero", "the other factor is 0"),
+    (nan_forward, "has the norm", "log: x is 0 or negative in 1 of 2"),
+    (overflow, "is infinite in 1 of 2", "exp: it overflows: float64 ends at 1.8e[+]308"),
+    (nan_backward, "is NaN in 1 of 2", "sqrt is the first .* 0 times infinity.* at x = 0"),
+    (not_finite_itself, "has the norm", "x is not finite itself"),
+    (vanishing, "is small", "multiply, 60 times: a factor of 8.7e-19"),
+    (exploding, "is huge", "multiply, 60 times: a factor of 4.2e[+]28"),
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "state", "reason"), FAULTS, ids=[program.__name__ for program, _, _ in FAULTS]
+)
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_planted_faults_are_named(program, state, reason):
+    with watch():
+        x, loss = program()
+        loss.backward()
+    text = str(mg.explain(x))
+    first = text.splitlines()[0]
+    assert re.search(state, first), text
+    found = [f for f in mg.explain(x).findings if reason and re.search(reason, f.text)]
+    assert bool(found) == bool(reason), text
+    for line in inspect.getsource(program).splitlines():
+        if line.endswith("# here"):
+            assert found[0].line.text == line.strip()
+
+
+def test_without_a_watch_it_says_what_the_tape_knows():
+    x, loss = saturated()
+    assert "saturated" in str(mg.explain(x, loss))
+    x, loss = detached()
+    assert "viz.watch()" in str(mg.explain(x, loss))
+    with watch():
+        pass
+    assert "loss.backward() was not called" in str(mg.explain(x))
+    assert "integers" not in str(mg.explain(mg.ones(2)))
+    assert "int64" in str(mg.explain(mg.tensor([1], "int64")))
+
+
+def test_constants_say_what_made_them():
+    with watch():
+        h = mg.tanh(leaf(1.0)).detach()
+        with mg.no_grad():
+            y = mg.exp(leaf(1.0))
+        z = mg.exp(mg.ones(2))
+    assert "result of detach()" in str(mg.explain(h))
+    assert "exp ran within no_grad()" in str(mg.explain(y))
+    assert "no argument of that requires a gradient" in str(mg.explain(z))
+    assert "requires_grad=True" in str(mg.explain(mg.ones(2)))
+
+
+def test_results_of_ops_keep_no_grad():
+    with watch():
+        x = leaf(1.0)
+        y = x * 2.0
+        (y * y).sum().backward()
+    assert "only leaves keep one" in str(mg.explain(y))
+    assert "has the norm 4" in str(mg.explain(y))
+
+
+def test_clipping_and_the_optimiser():
+    layer = nn.Linear(3, 2, rng=RNG(0))
+    other = nn.Linear(3, 2, rng=RNG(0))
+    optimizer = optim.SGD(other.parameters(), lr=0.1)
+    for parameter in other.parameters():
+        parameter.grad = mg.zeros_like(parameter)
+    with watch():
+        (layer(np.ones((4, 3), np.float32)) ** 2).sum().backward()
+        norm = optim.clip_grad_norm_(layer.parameters(), 0.5).item()
+        optimizer.step()
+    text = str(mg.explain(layer.weight))
+    assert f"multiplied its .grad by {0.5 / (norm + 1e-6):.3g}" in text
+    assert "SGD has another object with the same values" in text
+    assert "is another one" not in text  # .grad is what clipping made of the gradient
+    other.weight.data = np.zeros((2, 3), np.float32)
+    assert "SGD does not have it" in str(mg.explain(layer.weight, optimizer=optimizer))
+    assert "SGD" not in str(mg.explain(other.weight, optimizer=optimizer))
+
+
+def test_a_grad_that_is_not_of_this_walk():
+    w = leaf(1.0, 2.0)
+    (w * 3.0).sum().backward()
+    with watch():
+        (w * w).sum().backward()
+    assert "zero_grad() was not called" in str(mg.explain(w))
+    w.grad = None
+    assert "zero_grad() was called after backward()" in str(mg.explain(w))
+
+
+def test_fused_layers_and_embeddings_say_what_they_can():
+    embedding, rnn = nn.Embedding(9, 4, rng=RNG(0)), nn.RNN(4, 3, rng=RNG(0))
+    with watch():
+        rnn(embedding(np.array([1, 2, 1])) * 9.0)[0].sum().backward()
+    text = str(mg.explain(embedding.weight))
+    assert "7 of its 9 rows were not looked up" in text
+    with watch():
+        rnn(embedding(np.array([1, 2, 1])) * 1e3)[0].sum().backward()
+    assert "its outputs are saturated" in str(mg.explain(embedding.weight))
+
+
+def test_wrong_arguments():
+    with pytest.raises(TypeError, match="tensor must be a Tensor"):
+        mg.explain(np.ones(2))
+    with pytest.raises(TypeError, match="loss must be a Tensor"):
+        mg.explain(mg.ones(2), loss=3.0)
+    with pytest.raises(TypeError, match="optimizer must be an optimiser"):
+        mg.explain(mg.ones(2), optimizer=[])
