@@ -83,9 +83,8 @@ def _recurrent(entry: Entry, edge: Edge) -> str:
     out = entry.result.value
     if out is None or not (np.abs(out) > SATURATED).any():
         return ""
-    return (
-        f"its outputs are saturated: |h| is above {SATURATED} in {share(np.abs(out) > SATURATED)}"
-    )
+    large = share(np.abs(out) > SATURATED)
+    return f"its outputs are saturated: |h| is above {SATURATED} in {large}"
 
 
 ZERO: dict[str, Reason] = {
@@ -123,7 +122,7 @@ def _count(mask: Numbers) -> str:
 
 def _domain(entry: Entry) -> str:
     """Where an argument is outside the domain of a function."""
-    bad = {
+    bad: dict[str, tuple[str, Callable[[Numbers], Numbers], str]] = {
         "log": ("x", lambda x: x <= 0, "0 or negative"),
         "log2": ("x", lambda x: x <= 0, "0 or negative"),
         "log10": ("x", lambda x: x <= 0, "0 or negative"),
