@@ -65,12 +65,18 @@ const minigrad = (() => {
     const exponential = size !== 0 && (size < 1e-4 || size >= 1e9);
     const text = exponential
       ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
-      : value.toLocaleString("en", { maximumSignificantDigits: Math.max(digits, integerDigits(size)) });
+      : decimal(Math.max(digits, Math.floor(Math.log10(size || 1)) + 1)).format(value);
     return text.replace(/^-/, "−").replace("e-", "e−");
   }
 
-  function integerDigits(size) {
-    return size < 1 ? 1 : Math.min(Math.floor(Math.log10(size)) + 1, 21);
+  const decimals = new Map();
+
+  /** How numbers with so many significant digits are written; it is slow to make, so it is kept. */
+  function decimal(maximumSignificantDigits) {
+    if (!decimals.has(maximumSignificantDigits)) {
+      decimals.set(maximumSignificantDigits, new Intl.NumberFormat("en", { maximumSignificantDigits }));
+    }
+    return decimals.get(maximumSignificantDigits);
   }
 
   /** A number of bytes: 512 B, 1.5 kB, 20 MB. */
@@ -225,6 +231,14 @@ const minigrad = (() => {
 
   // ---------------------------------------------------------------- what the address holds
 
+  let late = 0;
+
+  /** Browsers refuse more than a few changes of the address in a second. */
+  function write() {
+    late = 0;
+    history.replaceState(null, "", `#${hash.values}`);
+  }
+
   /** Values after the # of the address, so that a place on the page can be linked to. */
   const hash = {
     values: new URLSearchParams(location.hash.slice(1)),
@@ -238,9 +252,7 @@ const minigrad = (() => {
     set(key, value) {
       if (value == null) hash.values.delete(key);
       else hash.values.set(key, value);
-      if (/^(file|https?):$/.test(location.protocol)) {
-        history.replaceState(null, "", `#${hash.values}`);
-      }
+      if (!late && /^(file|https?):$/.test(location.protocol)) late = setTimeout(write, 200);
     },
 
     /** Call f() whenever a person changes the address. */
