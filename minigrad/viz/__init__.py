@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from minigrad.viz import figures as figures
     from minigrad.viz.learning.histograms import Histograms as Histograms
     from minigrad.viz.learning.surface import loss_surface as loss_surface
+    from minigrad.viz.neurons.neurons import Neurons as Neurons
+    from minigrad.viz.neurons.neurons import watch_neurons as watch_neurons
+    from minigrad.viz.neurons.predictions import predictions as predictions
     from minigrad.viz.observing import watch as watch
     from minigrad.viz.page import Page as Page
     from minigrad.viz.page import View as View
@@ -22,13 +25,16 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Histograms": "learning.histograms",
+    "Neurons": "neurons.neurons",
     "Page": "page",
     "Shown": "shown",
     "View": "page",
     "colours": "",
     "figures": "",
     "loss_surface": "learning.surface",
+    "predictions": "neurons.predictions",
     "watch": "observing",
+    "watch_neurons": "neurons.neurons",
 }
 """In which file of `viz` each public name is; empty for a file that is itself one."""
 
