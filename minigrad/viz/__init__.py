@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from minigrad.viz import figures as figures
     from minigrad.viz.learning.histograms import Histograms as Histograms
     from minigrad.viz.learning.surface import loss_surface as loss_surface
+    from minigrad.viz.learning.timeline import timeline as timeline
     from minigrad.viz.neurons.neurons import Neurons as Neurons
     from minigrad.viz.neurons.neurons import watch_neurons as watch_neurons
     from minigrad.viz.neurons.predictions import predictions as predictions
@@ -33,6 +34,7 @@ _MODULES = {
     "figures": "",
     "loss_surface": "learning.surface",
     "predictions": "neurons.predictions",
+    "timeline": "learning.timeline",
     "watch": "observing",
     "watch_neurons": "neurons.neurons",
 }
