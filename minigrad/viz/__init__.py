@@ -23,17 +23,23 @@ if TYPE_CHECKING:
     from minigrad.viz.page import Page as Page
     from minigrad.viz.page import View as View
     from minigrad.viz.shown import Shown as Shown
+    from minigrad.viz.through_time.gradient import gradient_through_time as gradient_through_time
+    from minigrad.viz.through_time.radii import SpectralRadii as SpectralRadii
+    from minigrad.viz.through_time.radii import spectral_radii as spectral_radii
 
 _MODULES = {
     "Histograms": "learning.histograms",
     "Neurons": "neurons.neurons",
     "Page": "page",
     "Shown": "shown",
+    "SpectralRadii": "through_time.radii",
     "View": "page",
     "colours": "",
     "figures": "",
+    "gradient_through_time": "through_time.gradient",
     "loss_surface": "learning.surface",
     "predictions": "neurons.predictions",
+    "spectral_radii": "through_time.radii",
     "timeline": "learning.timeline",
     "watch": "observing",
     "watch_neurons": "neurons.neurons",
