@@ -30,7 +30,9 @@ from minigrad.errors.values import calling_frame
 from minigrad.nn import Module
 from minigrad.tensor import Tensor, wrap
 from minigrad.viz.extra import extra
+from minigrad.viz.learning.histograms_page import histograms_data
 from minigrad.viz.learning.series import Series
+from minigrad.viz.page import View
 from minigrad.viz.shown import Shown
 
 if TYPE_CHECKING:
@@ -148,6 +150,10 @@ class Histograms(Shown):
         with extra():
             from minigrad.viz.learning.histograms_figure import histograms_figure
         return histograms_figure(self)
+
+    def views(self) -> list[View]:
+        """All parameters and layers, with a cursor that goes through the steps."""
+        return [View("histograms", histograms_data(self))]
 
     def __repr__(self) -> str:
         lines = [f"Histograms: {len(self.steps_seen)} of {self._step} steps looked at"]

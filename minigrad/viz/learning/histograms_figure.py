@@ -14,9 +14,6 @@ from minigrad.viz.learning.series import LOG_EDGES, Series
 ROWS = 8
 """How many parameters, and how many layers, one picture has; the page has all."""
 
-MIDDLE = len(LOG_EDGES) // 2 - 1
-"""The bin around 0 in `LOG_EDGES`."""
-
 
 def histograms_figure(histograms: Any) -> Figure:
     """Of `Histograms` the gradients, the outputs, and the shares of dead and saturated values."""
@@ -51,7 +48,7 @@ def histograms_figure(histograms: Any) -> Figure:
 
 def heat(axes: Axes, series: Series, seen: list[int]) -> None:
     """The share of values in each bin, over training; magnitudes where the bins are logarithmic."""
-    share, edges = shares(series)
+    share, edges = series.shares()
     used = np.flatnonzero(share.any(axis=0))
     low, high = (used[0], used[-1] + 1) if used.size else (0, len(edges) - 1)
     stride = max(1, min(np.diff(series.steps), default=1))
@@ -65,26 +62,6 @@ def heat(axes: Axes, series: Series, seen: list[int]) -> None:
     axes.set_xlim(0, (seen[-1] if seen else 0) + stride)
     axes.tick_params(colors=FAINT, length=0, labelsize=7.5)
     axes.spines[:].set_visible(False)
-
-
-def shares(series: Series) -> tuple[Any, Any]:
-    """The share of the values in each bin, of shape (n, bins), and the edges of the bins.
-
-    Where the bins are logarithmic, both sides of 0 are put together: the edges are log10 of the
-    magnitude then, and all that is smaller than 1e-10 is in the first bin.
-    """
-    counts, edges = series.counts.reshape(len(series.looks), -1), series.edges
-    if series.edges is LOG_EDGES and counts.size:
-        counts = np.hstack(
-            [
-                counts[:, MIDDLE : MIDDLE + 1],
-                counts[:, MIDDLE + 1 :] + counts[:, MIDDLE - 1 :: -1],
-            ]
-        )
-    if series.edges is LOG_EDGES:
-        edges = np.log10(LOG_EDGES[MIDDLE + 1 : -1])
-        edges = np.concatenate([[edges[0] - 0.25], edges, [edges[-1] + 0.25]])
-    return counts / np.maximum(1, counts.sum(axis=1, keepdims=True)), edges
 
 
 def _shares(axes: Axes, activations: dict[str, Series]) -> None:

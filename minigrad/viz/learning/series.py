@@ -131,7 +131,7 @@ class Series:
     @property
     def counts(self) -> NDArray[np.int64]:
         """The number of finite values in each bin, of shape (n, bins)."""
-        return np.array([look.counts for look in self.looks.values()])
+        return np.array([look.counts for look in self.looks.values()], np.int64)
 
     @property
     def not_finite(self) -> NDArray[np.int64]:
@@ -157,6 +157,21 @@ class Series:
     def flat(self) -> NDArray[np.float64]:
         """For each unit the share of positions where it was flat in the last look; may be empty."""
         return np.empty(0) if self._flat is None else self._flat
+
+    def shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The share of the finite values in each bin, of shape (n, bins), and the bins' edges.
+
+        Where bins are logarithmic, both sides of 0 are put together: the edges are log10 of the
+        magnitude then, and all that is smaller than 1e-10 is in the first bin.
+        """
+        counts, edges = self.counts.reshape(len(self.looks), -1), self.edges
+        if edges is LOG_EDGES:
+            middle = len(LOG_EDGES) // 2 - 1
+            sides = counts[:, middle + 1 :] + counts[:, :middle][:, ::-1]
+            counts = np.hstack([counts[:, middle : middle + 1], sides])
+            powers = np.log10(LOG_EDGES[middle + 1 : -1])
+            edges = np.concatenate([[powers[0] - 0.25], powers, [powers[-1] + 0.25]])
+        return counts / np.maximum(1, counts.sum(axis=1, keepdims=True)), edges
 
     def told(self) -> str:
         """Which units were flat in the last look; empty if there is nothing to tell."""

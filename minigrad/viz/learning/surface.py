@@ -27,6 +27,7 @@ from minigrad.viz.learning.directions import (
     project,
     random_direction,
 )
+from minigrad.viz.page import View
 from minigrad.viz.shown import Shown
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ class LossSurface(Shown):
         with extra():
             from minigrad.viz.learning.surface_figure import surface_figure
         return surface_figure(self)
+
+    def views(self) -> list[View]:
+        """The surface from above, on which the paths can be played."""
+        paths = [{"name": name, **path._asdict()} for name, path in self.paths.items()]
+        surface = {"a": self.a, "b": self.b, "heights": self.heights, "centre": self.centre}
+        return [View("loss_surface", {**surface, "names": self.names, "paths": paths})]
 
     def __repr__(self) -> str:
         finite = self.heights[np.isfinite(self.heights)]
