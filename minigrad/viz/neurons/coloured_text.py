@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from minigrad.viz.figures import COLOURS, FAINT, TEXT, families, new_figure
 from minigrad.viz.neurons.features import Feature
 from minigrad.viz.neurons.following import Follower, halves
-from minigrad.viz.neurons.letters import columns, drawn
+from minigrad.viz.neurons.letters import columns, drawn, full_colour
 from minigrad.viz.neurons.measured import Measured
 
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ def _laid_out(tokens: list[str], start: int) -> list[_Cell]:
 
 def _head(axes: Axes, best: Follower, y: float) -> None:
     figures = f"r = {best.r:+.2f}"
-    figures += f", AUC = {best.auc:.3f}" if best.auc is not None else f", ρ = {best.spearman:+.2f}"
-    figures += f"   (by chance: 95 % of abs(r) below {best.by_chance:.2f}; p = {best.p:.3f})"
+    if best.auc is not None:
+        figures += f", AUC = {best.auc:.3f}"
+    else:
+        figures = f"ρ = {best.spearman:+.2f}, {figures}"
+    figures += f"   (by chance: 95 % within ±{best.by_chance:.2f}; p = {best.p:.3f})"
     for x, text, align, colour, weight in (
         (0, f"{best.feature}:  {best.unit}", "left", TEXT, "bold"),
         (ACROSS, figures.replace("-", "\N{MINUS SIGN}"), "right", FAINT, "normal"),
@@ -127,12 +130,12 @@ def _draw(
     axes: Axes, cells: list[_Cell], activation: NDArray[Any], feature: Feature, top: float
 ) -> None:
     """The characters on the colour of their token, underlined where the feature is true."""
-    largest = float(np.abs(activation).max()) or 1.0
+    limit = float(full_colour(activation[:, None])[0]) or 1.0
     boxes, colours, lines = [], [], []
     for token, character, column, row, width in cells:
         left, right, y = column, column + width, top + row
         boxes.append(_box(left, right, y, y + 0.86))
-        colours.append(DIVERGING((activation[token] / largest + 1) / 2))
+        colours.append(DIVERGING((activation[token] / limit + 1) / 2))
         if feature.values.dtype == bool and feature.values[token]:
             lines.append([(left, y + 0.9), (right, y + 0.9)])
         sign = {" ": "·", "\n": "↵", "\t": "→"}.get(character, character)
@@ -163,7 +166,7 @@ def _legend(axes: Axes, y: float, any_feature: bool) -> None:
     colours = [DIVERGING((step + 1) / 2) for step in steps]
     axes.add_collection(PolyCollection(boxes, facecolors=colours, linewidths=0))
     right = left + len(steps) * wide
-    said = "its largest, either sign;   underlined: true;   lines: where the feature changes most"
+    said = "more than 99 % of all;   underlined: the feature is true;   text: where it changes most"
     texts = [(0, "left", "activation of the unit"), (left - 0.5, "right", "\N{MINUS SIGN}")]
     texts += [(right + 0.5, "left", f"+  {said}")]
     for x, align, text in texts:

@@ -4,8 +4,8 @@ A feature has a value at each character: that of the text up to this character, 
 network knows after it has read it. (Two look one character ahead: "end of a word" and "particle".)
 A token has the value at its last character.
 
-Quotes and brackets are forgotten at an empty line, so that one which is never closed does no harm
-to the rest of the text.
+Quotes and brackets are forgotten at an empty line, and single quotes at a line end, so that one
+which is never closed, or was an apostrophe, does no harm to the rest of the text.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _inside_quotes(text: str, plain: str, pairs: dict[str, str]) -> NDArray[np.b
     inside, ends = np.zeros(len(text), bool), _blank(text)
     expected = ""  # what closes the quote that is open
     for i, character in enumerate(text):
-        if i in ends:
+        if i in ends or (plain == "'" and character == "\n"):
             expected = ""
         if expected and character == expected and not _is_apostrophe(text, i):
             expected = ""

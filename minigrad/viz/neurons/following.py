@@ -26,7 +26,11 @@ class Scores(NamedTuple):
     """How well each of U units follows a feature. NaN: undefined, as the unit is constant there."""
 
     chosen_by: Array
-    """Shape (U,): Pearson's r on the first half of the text, which chooses the unit."""
+    """Shape (U,): `strengths` on the first half of the text, of which the largest chooses the unit.
+
+    It is r of a yes or no, and ρ of a number, which may have outliers: one very long word would
+    decide r alone.
+    """
 
     r: Array
     """Shape (U,): Pearson's r on the second half; of a yes or no, the point-biserial correlation.
@@ -42,7 +46,7 @@ class Scores(NamedTuple):
     """
 
     spearman: Array | None
-    """Of a number, shape (U,), on the second half: Spearman's correlation of the ranks."""
+    """Of a number, shape (U,), on the second half: Spearman's correlation ρ, that of the ranks."""
 
 
 class Follower(NamedTuple):
@@ -56,10 +60,15 @@ class Follower(NamedTuple):
     auc: float | None
     spearman: float | None
     by_chance: float
-    """95 of 100 features that were moved along the second half have a smaller abs(r) than this."""
+    """95 of 100 features that are moved along the second half have less than this `strength`."""
 
     p: float
-    """The share of moved features whose abs(r) is at least as large; no less than 1 / 200."""
+    """The share of moved features of at least the same strength; no less than 1 / 200."""
+
+    @property
+    def strength(self) -> float:
+        """How well the unit follows: abs(r) of a yes or no, abs(ρ) of a number."""
+        return abs(self.r if self.spearman is None else self.spearman)
 
 
 def halves(T: int) -> tuple[slice, slice]:
@@ -81,7 +90,7 @@ def undefined_on(feature: Feature) -> str | None:
     return f"it is the same everywhere in the {where} half of this text"
 
 
-def scores(feature: Feature, activations: Array, ranks: Array) -> Scores:
+def scores(feature: Feature, activations: Array, ranks: tuple[Array, Array]) -> Scores:
     """How well each unit follows a feature that changes in both halves (`undefined_on`).
 
     Parameters
@@ -91,35 +100,42 @@ def scores(feature: Feature, activations: Array, ranks: Array) -> Scores:
     activations
         shape (T, U).
     ranks
-        `ranks` of the second half of the activations, shape (T - T // 2, U).
+        `ranks_of` the first half of the activations, and of the second.
     """
     first, second = halves(len(activations))
-    values, judged = feature.values, feature.values[second]
-    is_yes_or_no = values.dtype == bool
-    return Scores(
-        correlations(values[first], activations[first]),
-        correlations(judged, activations[second]),
-        area_under_roc(judged, ranks) if is_yes_or_no else None,
-        None if is_yes_or_no else correlations(ranks_of(judged[:, None])[:, 0], ranks),
-    )
+    judged = feature.values[second]
+    r = correlations(judged, activations[second])
+    chosen_by = strengths(feature.values[first], activations[first], ranks[0])
+    if judged.dtype == bool:
+        return Scores(chosen_by, r, area_under_roc(judged, ranks[1]), None)
+    return Scores(chosen_by, r, None, strengths(judged, activations[second], ranks[1]))
 
 
-def follower(feature: Feature, found: Scores, activations: Array, units: list[str]) -> Follower:
-    """The unit with the largest abs(r) on the first half, and its figures on the second."""
+def follower(
+    feature: Feature,
+    found: Scores,
+    activations: Array,
+    ranks: tuple[Array, Array],
+    units: list[str],
+) -> Follower:
+    """The unit that follows best on the first half, with its figures on the second."""
     sure = np.where(np.isnan(found.r), np.nan, np.abs(found.chosen_by))
     k = int(np.nanargmax(sure))
     second = halves(len(activations))[1]
-    chance = np.abs(shifted(feature.values[second], activations[second, k]))
-    r = float(found.r[k])
-    return Follower(
-        feature.name,
-        units[k],
-        r,
-        None if found.auc is None else float(found.auc[k]),
-        None if found.spearman is None else float(found.spearman[k]),
-        float(np.quantile(chance, 0.95)),
-        float((1 + np.sum(chance >= abs(r))) / (1 + len(chance))),
-    )
+    chance = np.abs(by_chance(feature.values[second], activations[second, k], ranks[1][:, k]))
+    auc = None if found.auc is None else float(found.auc[k])
+    spearman = None if found.spearman is None else float(found.spearman[k])
+    most = float(np.quantile(chance, 0.95))
+    best = Follower(feature.name, units[k], float(found.r[k]), auc, spearman, most, 1.0)
+    as_good = np.sum(chance >= best.strength - 1e-9)
+    return best._replace(p=float((1 + as_good) / (1 + len(chance))))
+
+
+def strengths(values: Array, activations: Array, ranks: Array) -> Array:
+    """How well each unit follows a feature, from -1 to 1: r of a yes or no, ρ of a number."""
+    if values.dtype == bool:
+        return correlations(values, activations)
+    return correlations(ranks_of(values[:, None])[:, 0], ranks)
 
 
 def correlations(values: Array, activations: Array) -> Array:
@@ -128,12 +144,12 @@ def correlations(values: Array, activations: Array) -> Array:
     return np.asarray(np.clip(x[:, 0] @ y, -1.0, 1.0))
 
 
-def shifted(values: Array, activation: Array) -> Array:
-    """Pearson's r of a unit with `values` moved along in a circle, by at most `SHIFTS` lengths."""
+def by_chance(values: Array, activation: Array, ranks: Array) -> Array:
+    """The `strengths` of one unit, with the feature moved along in a circle in `SHIFTS` ways."""
     T = len(values)
     steps = np.unique(np.linspace(0, T, SHIFTS + 1, endpoint=False).astype(int))[1:]
     places = (np.arange(T)[:, None] + steps) % T
-    return correlations(activation, values.astype(float)[places])
+    return strengths(values, activation[places], ranks[places])
 
 
 def ranks_of(activations: Array) -> Array:

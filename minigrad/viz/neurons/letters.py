@@ -1,8 +1,12 @@
-"""The tokens of a text as they are drawn."""
+"""The tokens of a text as they are drawn, and how strong a colour is."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
 VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
@@ -33,3 +37,11 @@ def columns(character: str) -> int:
 def wide(text: str) -> int:
     """How many columns of a typewriter a text takes."""
     return sum(map(columns, text))
+
+
+def full_colour(activations: NDArray[Any]) -> NDArray[Any]:
+    """Where the colour of each column ends: 99 of 100 of its activations are no larger than this.
+
+    So the few largest, which a memory c may have, do not make all others pale.
+    """
+    return np.asarray(np.quantile(np.abs(activations), 0.99, axis=0))

@@ -74,7 +74,7 @@ class Measured:
         first, second = halves(len(together))
         fixed = (np.ptp(together[first], axis=0) == 0) | (np.ptp(together[second], axis=0) == 0)
         self.constant = [unit for unit, is_fixed in zip(self.units, fixed, strict=True) if is_fixed]
-        ranks = ranks_of(together[second])
+        ranks = ranks_of(together[first]), ranks_of(together[second])
         for feature in features:
             if feature.name in self.features or feature.name in self.left_out:
                 raise ValueError(f"Neurons: there is a feature {feature.name!r} already")
@@ -84,9 +84,9 @@ class Measured:
                 continue
             self.features[feature.name] = feature
             found = self.scores[feature.name] = scores(feature, together, ranks)
-            self.best.append(follower(feature, found, together, self.units))
+            self.best.append(follower(feature, found, together, ranks, self.units))
         self.best.sort(
-            key=lambda best: (not self.features[best.feature].takes_memory, -abs(best.r))
+            key=lambda best: (not self.features[best.feature].takes_memory, -best.strength)
         )
 
     def unit(self, name: str) -> Array:

@@ -126,8 +126,8 @@ class Neurons(Measured, Shown):
     scores : dict of Scores
         by feature, how well each of `units` follows it.
     best : list of Follower
-        for each feature the unit that follows it best. First come the features that take memory;
-        among those that do not, too, the largest abs(r) is first.
+        for each feature the unit that follows it best. First come the features that take memory,
+        then those of the last character alone; of each kind, the one that is followed best.
 
     Raises
     ------

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.viz.neurons.following import halves
-from minigrad.viz.neurons.letters import drawn
+from minigrad.viz.neurons.letters import drawn, full_colour
 from minigrad.viz.neurons.measured import Measured
 from minigrad.viz.page import View
 
@@ -68,9 +68,9 @@ def _kept(neurons: Measured, most: int) -> list[int]:
     return sorted(turns[np.sort(first)][: max(1, most)].tolist())
 
 
-def _order(r: NDArray[Any]) -> NDArray[Any]:
-    """The units from the largest abs(r) on, and at last those that are constant."""
-    return np.argsort(-np.nan_to_num(np.abs(r), nan=-1.0), kind="stable")
+def _order(chosen_by: NDArray[Any]) -> NDArray[Any]:
+    """The units from the best on, and at last those that are constant."""
+    return np.argsort(-np.nan_to_num(np.abs(chosen_by), nan=-1.0), kind="stable")
 
 
 def _units(neurons: Measured, kept: list[int], start: int) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def _units(neurons: Measured, kept: list[int], start: int) -> dict[str, Any]:
     return {
         "names": [neurons.units[k] for k in kept],
         "largest": largest,
+        "full_colour": full_colour(together),
         "levels": LEVELS,
         "activations": base64.b64encode(steps.T.astype(np.int8).tobytes()).decode(),
     }

@@ -32,6 +32,7 @@ def marks(name, text):
         ("inside single quotes", "don't 'do' it", "......xxx...."),
         ("inside single quotes", "‘it’s’ x", "xxxxx..."),
         ("inside single quotes", "the dogs' food", ".............."),
+        ("inside single quotes", "a 'b\nc' d", "..xx....."),  # forgotten at the line end
         ("inside brackets", "f(a[0], (b)) c)", ".xxxxxxxxxx...."),
         ("inside brackets", "《책》(ㅋ", "xx.xx"),
         ("inside brackets", "(a] b)", "xxxxx."),  # what was never opened closes nothing

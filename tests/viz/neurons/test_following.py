@@ -7,18 +7,24 @@ from minigrad.viz import Neurons
 from minigrad.viz.neurons.features import Feature
 from minigrad.viz.neurons.following import (
     area_under_roc,
+    by_chance,
     correlations,
     follower,
     halves,
     ranks_of,
     scores,
-    shifted,
+    strengths,
     undefined_on,
 )
 
 pytestmark = pytest.mark.host(reason="figures are computed on the CPU")
 
-TEXT = 'She said "go on" and "no (never)" to him.\n' * 30
+WORDS = ["she said", '"go on"', "and", '"no (never)"', "to him.\n", "Then", '"I\nsaw"', "many"]
+TEXT = " ".join(np.random.default_rng(0).choice(WORDS, 200))
+
+
+def both_ranks(activations):
+    return tuple(ranks_of(activations[half]) for half in halves(len(activations)))
 
 
 def inside_quotes(text):
@@ -48,19 +54,21 @@ def test_correlations_are_those_of_numpy():
     np.testing.assert_allclose(correlations(values, activations), expected, atol=1e-6)
 
 
-def test_moved_features_are_rolled():
+@pytest.mark.parametrize("is_yes_or_no", [True, False])
+def test_moved_features_are_rolled(is_yes_or_no):
     rng = np.random.default_rng(2)
-    values, activation = rng.normal(size=12), rng.normal(size=12)
-    expected = [np.corrcoef(np.roll(values, -k), activation)[0, 1] for k in range(1, 12)]
-    np.testing.assert_allclose(shifted(values, activation), expected)
+    values, unit = rng.normal(size=12), rng.normal(size=(12, 1))
+    values, ranks = values > 0 if is_yes_or_no else values, ranks_of(unit)
+    expected = [strengths(np.roll(values, k), unit, ranks)[0] for k in range(1, 12)]
+    found = by_chance(values, unit[:, 0], ranks[:, 0])
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), atol=1e-12)
 
 
 def test_spearman_does_not_change_under_a_growing_function_and_pearson_does():
     rng = np.random.default_rng(3)
     values = rng.normal(size=200)
     activations = np.stack([values, np.exp(3 * values)], axis=1)
-    ranks = ranks_of(activations[halves(200)[1]])
-    found = scores(Feature("x", "", values), activations, ranks)
+    found = scores(Feature("x", "", values), activations, both_ranks(activations))
     np.testing.assert_allclose(found.spearman, 1)
     assert found.r[0] == pytest.approx(1)
     assert found.r[1] < 0.9
@@ -79,7 +87,7 @@ def test_a_planted_unit_is_found_among_random_ones():
     assert best.r == pytest.approx(-1, abs=0.02)
     assert best.auc == 0
     assert best.p == 1 / 200
-    assert abs(best.r) > best.by_chance
+    assert 0 < best.by_chance < 0.4 < best.strength
     np.testing.assert_array_equal(found.unit(best.unit), activations[:, 123])
 
 
@@ -90,9 +98,10 @@ def test_units_that_know_nothing_are_not_better_than_chance():
     ps = []
     for _ in range(40):
         activations = np.repeat(rng.normal(size=(150, 400)), 4, axis=0)
-        found = scores(feature, activations, ranks_of(activations[halves(600)[1]]))
+        ranks = both_ranks(activations)
+        found = scores(feature, activations, ranks)
         assert np.nanmax(np.abs(found.chosen_by)) > 0.25  # what fishing would have reported
-        ps.append(follower(feature, found, activations, [str(k) for k in range(400)]).p)
+        ps.append(follower(feature, found, activations, ranks, [str(k) for k in range(400)]).p)
     assert np.mean(np.array(ps) <= 0.1) < 0.3
     assert 0.3 < np.mean(ps) < 0.7
 
@@ -104,10 +113,26 @@ def test_the_first_half_chooses_and_the_second_is_quoted():
     activations[40:, 0] = np.tile([1, 0, 1, 0], 10)
     activations[:, 1] = np.where(np.arange(80) < 40, np.tile([1, 0, 1, 0], 20), values)
     feature = Feature("x", "", values)
-    found = scores(feature, activations, ranks_of(activations[40:]))
-    best = follower(feature, found, activations, ["a", "b"])
+    ranks = both_ranks(activations)
+    found = scores(feature, activations, ranks)
+    best = follower(feature, found, activations, ranks, ["a", "b"])
     assert (best.unit, best.r, best.auc) == ("a", 0, 0.5)
     np.testing.assert_allclose(found.r, [0, 1], atol=1e-12)
+
+
+def test_an_outlier_chooses_no_unit():
+    """One long word, over which a unit rises, would decide Pearson's r alone."""
+    rng = np.random.default_rng(6)
+    values = np.tile(np.arange(1.0, 9.0), 50)
+    values[[100, 300]] = 500
+    outlier = rng.normal(size=400)
+    outlier[[100, 300]] = 50
+    activations = np.stack([outlier, values.clip(0, 9) + rng.normal(size=400)], axis=1)
+    ranks = both_ranks(activations)
+    feature = Feature("x", "", values)
+    found = scores(feature, activations, ranks)
+    assert np.argmax(np.abs(found.r)) == 0
+    assert follower(feature, found, activations, ranks, ["outlier", "follower"]).unit == "follower"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,16 @@ minigrad.views.neurons = (root, data) => {
   const palette = Array.from({ length: 2 * units.levels + 1 }, (_, i) =>
     minigrad.diverging((i / units.levels - 1) * LIGHT),
   );
+
+  /** The colours of a unit's activations, which are steps of its largest one. */
+  function colouring(unit) {
+    const steeper = units.largest[unit] / (units.full_colour[unit] || 1);
+    return (step) => {
+      const i = Math.round(step * steeper);
+      return palette[Math.min(Math.max(i, -units.levels), units.levels) + units.levels];
+    };
+  }
+
   const toPurple = vendor.d3.scaleLinear().range(["#ffffff", minigrad.colour("c4")]).clamp(true);
   const most = highest(predictions ? predictions.surprise : []);
   toPurple.domain([0, most]);
@@ -59,11 +69,12 @@ minigrad.views.neurons = (root, data) => {
 
   function colourText() {
     const { surprise } = predictions ?? {};
+    const toColour = colouring(state.unit);
     for (let t = 0; t < T; t += 1) {
       const bits = surprise && number(surprise[t]);
       spans[t].style.backgroundColor =
         state.colour === "activation"
-          ? palette[activations[state.unit * T + t] + units.levels]
+          ? toColour(activations[state.unit * T + t])
           : Number.isNaN(bits) ? "" : toPurple(bits);
     }
   }
@@ -163,8 +174,9 @@ minigrad.views.neurons = (root, data) => {
     told.append(` and “${feature.name}”: ${figures}. `, feature.meaning);
     if (feature.best.unit === units.names[state.unit]) {
       const { by_chance: chance, p } = feature.best;
+      const what = feature.yes_or_no ? "r" : "ρ";
       told.append(
-        ` This unit follows it best. By chance, with the feature moved along the text, |r| is below ${figure(chance)} in 95 of 100 cases; p = ${format(p, 2)}.`,
+        ` This unit follows it best. By chance, with the feature moved along the text, ${what} is within ±${figure(chance)} in 95 of 100 cases; p = ${format(p, 2)}.`,
       );
     }
   }
@@ -176,10 +188,9 @@ minigrad.views.neurons = (root, data) => {
       : [toPurple(0), toPurple(most)];
     const bar = element("i");
     bar.style.background = `linear-gradient(to right, ${stops.join(",")})`;
-    const largest = format(units.largest[state.unit], 3);
-    legend.replaceChildren(
-      ...(isActivation ? [`−${largest}`, bar, `+${largest}`] : ["0", bar, `${most} bits or more`]),
-    );
+    const full = format(units.full_colour[state.unit], 3);
+    const [low, high] = isActivation ? [`−${full} or less`, `+${full} or more`] : ["0", `${most} bits or more`];
+    legend.replaceChildren(low, bar, high);
   }
 
   // ---------------------------------------------------------------- what the model expects
