@@ -14,12 +14,9 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from minigrad.viz.figures import COLOURS, FAINT, TEXT, dress, head, new_figure
-from minigrad.viz.through_time.flow import Array, Flow
+from minigrad.viz.through_time.flow import Array, Flow, colour_limits
 
-__all__ = ["DECADES", "figure", "written"]
-
-DECADES = 12
-"""What is smaller than the largest gradient by more powers of ten has the darkest colour."""
+__all__ = ["figure", "written"]
 
 MOST_LABELS = 24
 """With more tokens than these the axes have numbers."""
@@ -66,17 +63,6 @@ def _power(value: float, _: Any = None) -> str:
     exponent = math.floor(math.log10(value) + 1e-9)
     factor = round(value / 10.0**exponent)
     return rf"${factor} \cdot 10^{{{exponent}}}$" if factor > 1 else f"$10^{{{exponent}}}$"
-
-
-def colour_limits(flows: list[Flow]) -> tuple[float, float]:
-    """The norms that have the darkest and the brightest colour, the same for all flows."""
-    norms = np.concatenate([flow.norms[np.tril_indices(flow.T)] for flow in flows])
-    norms = norms[np.isfinite(norms) & (norms > 0)]
-    if not norms.size:
-        return 0.1, 1.0
-    high = float(norms.max())
-    low = max(float(norms.min()), high * 10.0**-DECADES)
-    return (low, high) if low < high else (high / 10, high)
 
 
 def written(label: str) -> str:

@@ -18,6 +18,9 @@ __all__ = ["Bias", "Flow"]
 
 Array = NDArray[np.float64]
 
+DECADES = 12
+"""What is smaller than the largest gradient by more powers of ten has the darkest colour."""
+
 
 class Bias(NamedTuple):
     """How the truncated gradients g_k of some parameters differ from their full gradient G.
@@ -158,3 +161,14 @@ def _kept(pairs: Array, window: int) -> Array:
     ends = np.minimum((s // window + 1) * window, T)
     kept: Array = np.cumsum(pairs, axis=0)[ends - 1, s]
     return kept
+
+
+def colour_limits(flows: list[Flow]) -> tuple[float, float]:
+    """The norms that have the darkest and the brightest colour, the same for all flows."""
+    norms = np.concatenate([flow.norms[np.tril_indices(flow.T)] for flow in flows])
+    norms = norms[np.isfinite(norms) & (norms > 0)]
+    if not norms.size:
+        return 0.1, 1.0
+    high = float(norms.max())
+    low = max(float(norms.min()), high * 10.0**-DECADES)
+    return (low, high) if low < high else (high / 10, high)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -15,8 +15,9 @@ from minigrad.data.checks import positive_int, sequence_of_ids
 from minigrad.errors.values import told
 from minigrad.nn.module import Module
 from minigrad.viz.extra import extra
+from minigrad.viz.page import View
 from minigrad.viz.shown import Shown
-from minigrad.viz.through_time.flow import Flow
+from minigrad.viz.through_time.flow import Array, Bias, Flow, colour_limits
 from minigrad.viz.through_time.measuring import measured
 from minigrad.viz.through_time.stepping import CALLER
 
@@ -157,6 +158,12 @@ class GradientThroughTime(Shown):
     """
 
     title = "Gradients through time"
+    text = (
+        "How much the loss of the prediction at time t depends on the state at time τ. Truncated "
+        "BPTT carries the state on, but cuts the gradient at the edges of its windows: it keeps "
+        "the bright part of each triangle and drops the pale one. How large the error is depends "
+        "also on where the edges fall."
+    )
 
     def __init__(
         self, flows: dict[str, Flow], labels: list[str], window: int | None, max_norm: float | None
@@ -169,3 +176,53 @@ class GradientThroughTime(Shown):
         with extra():
             from minigrad.viz.through_time import charts
         return charts.figure(self.flows, self.labels, self.window, self.max_norm)
+
+    def views(self) -> list[View]:
+        """The page: a slider moves the window, another the threshold of clipping."""
+        flows = list(self.flows.values())
+        low, high = colour_limits(flows)
+        data = {
+            "T": flows[0].T,
+            "tokens": self.labels,
+            "window": self.window,
+            "max_norm": None if self.max_norm is None else float(self.max_norm),
+            "low": low,
+            "high": high,
+            "flows": [_as_data(name, flow) for name, flow in self.flows.items()],
+        }
+        return [View("through_time", data)]
+
+
+def _as_data(name: str, flow: Flow) -> dict[str, Any]:
+    """A flow for static/views/through_time.js."""
+    forecast = None
+    if flow.forecast is not None:
+        matrix, powers = flow.forecast
+        radius = flow.radii[matrix]
+        forecast = {"matrix": matrix.removeprefix("W_"), "radius": radius, "powers": powers}
+    parts = {part: _rows(norms) for part, norms in flow.parts.items()} if flow.T > 1 else {}
+    return {
+        "name": name,
+        "kind": flow.kind,
+        "weights": flow.weights,
+        "is_matrix": bool(flow.radii),
+        "losses": flow.losses,
+        "norms": _rows(flow.norms),
+        "parts": parts if len(parts) > 1 else {},
+        "pairs": _rows(flow.pairs),
+        "dropped": flow.dropped,
+        "w": _bias_as_data(flow.bias),
+        "all": _bias_as_data(flow.bias_of_all),
+        "decay": flow.decay,
+        "forecast": forecast,
+    }
+
+
+def _bias_as_data(bias: Bias) -> dict[str, Any]:
+    names = {"norms": bias.norms, "errors": bias.errors, "cosines": bias.cosines}
+    return {"full": bias.full_norm, **names}
+
+
+def _rows(triangle: Array) -> list[Array]:
+    """The rows t of [t, s], without the zeros for s > t."""
+    return [row[: t + 1] for t, row in enumerate(triangle)]

@@ -1,6 +1,7 @@
 """The figure of `gradient_through_time`, and its docstring's example."""
 
 import doctest
+import re
 import warnings
 
 import numpy as np
@@ -90,3 +91,140 @@ def test_a_model_without_any_gradient_is_drawn():
     assert np.isnan(flow.bias.cosines).all()
     assert (flow.dropped == 0).all()
     seen.figure().draw_without_rendering()
+
+
+# ---------------------------------------------------------------------- the page
+
+
+@pytest.fixture
+def page(seen, open_page, tmp_path):
+    seen.save(tmp_path / "a.html")
+    return open_page(tmp_path / "a.html")
+
+
+def told(page, key):
+    """The cells of one number, a row of two for each flow, or one."""
+    return page.locator(f'[data-number="{key}"]').all_text_contents()
+
+
+def number(text):
+    return float(text.replace("−", "-").replace("%", "").replace(",", ""))
+
+
+def norm_told(said):
+    """The number of "‖∂L6/∂h4‖ = 0.1234, dropped. State ..."."""
+    return number(re.search(r"= (.*?)(, dropped)?\. ", said)[1])
+
+
+def check_numbers(page, seen, window, max_norm):
+    for i, flow in enumerate(seen.flows.values()):
+        k = window - 1
+        assert number(told(page, "dropped")[i]) == pytest.approx(100 * flow.dropped[k], rel=5e-3)
+        factor = flow.clipping(max_norm, window)
+        for key, bias in (("w", flow.bias), ("all", flow.bias_of_all)):
+            expected = {
+                "full": bias.full_norm,
+                "norm": bias.norms[k],
+                "error": bias.errors[k],
+                "cosine": bias.cosines[k],
+                "clipped": factor * bias.norms[k],
+            }
+            got = {name: number(told(page, f"{key}-{name}")[i]) for name in expected}
+            assert got == pytest.approx(expected, rel=1e-3, abs=1e-12)
+
+
+def test_the_sliders_of_the_page_move_the_numbers(page, seen):
+    check_numbers(page, seen, 3, 0.01)
+    window = page.get_by_label("Window of truncated BPTT")
+    for key, length in (("ArrowLeft", 2), ("Home", 1), ("End", 7), ("ArrowLeft", 6)):
+        window.press(key)
+        check_numbers(page, seen, length, 0.01)
+    page.wait_for_url(lambda url: "window=6" in url)
+    clip = page.get_by_label("Clip the gradient's norm at")
+    clip.press("ArrowLeft")
+    check_numbers(page, seen, 6, 0.01 / 1.05)
+    clip.press("End")
+    assert page.locator(".clip output").text_content() == "no threshold"
+    check_numbers(page, seen, 6, np.inf)
+
+
+def test_the_page_remembers_where_its_sliders_are(seen, open_page, tmp_path):
+    seen.save(tmp_path / "a.html")
+    first = open_page(tmp_path / "a.html")
+    first.get_by_label("Window of truncated BPTT").press("Home")
+    first.wait_for_url(lambda url: "window=1" in url)
+    first.reload()
+    check_numbers(first, seen, 1, 0.01)
+    first.goto(first.url.split("#")[0] + "#window=-3&clip=none")  # what nobody can have meant
+    first.reload()
+    check_numbers(first, seen, 3, 0.01)
+
+
+def test_the_keyboard_and_the_pointer_tell_each_pair(page, seen):
+    flow = next(iter(seen.flows.values()))
+    first = page.locator(".map canvas").first
+    first.focus()
+    for key in ("ArrowUp", "ArrowLeft", "ArrowLeft"):  # to the last pair, then to the left
+        first.press(key)
+    said = page.locator(".told").first.text_content()
+    assert said.startswith("‖∂L6/∂h4‖ = ")
+    assert number(
+        said.split("= ")[1].split(".  ")[0].split(", ")[0].rstrip(".").split(". ")[0]
+    ) == (pytest.approx(flow.norms[6, 4], rel=1e-3))
+    assert ", dropped" in said  # by an edge before step 6
+    assert "State after “↵”, loss of “끝”" in said
+    assert page.locator("#tip").text_content() == said
+    box = first.bounding_box()
+    page.mouse.move(box["x"] + 70, box["y"] + 12)
+    assert "∂L0/∂h0" in page.locator(".told").first.text_content()
+    assert "∂L0/∂h0" in page.locator("#tip").text_content()
+
+
+def test_the_parts_of_a_state_can_be_seen_alone(page, seen):
+    page.get_by_role("combobox").select_option("c alone")
+    flow = seen.flows["LSTM: rnn l1"]
+    canvas = page.locator(".map canvas").nth(2)
+    canvas.focus()
+    canvas.press("ArrowUp")
+    canvas.press("ArrowLeft")
+    said = page.locator(".told").nth(2).text_content()
+    assert said.startswith("‖∂L6/∂c5‖")
+    assert norm_told(said) == pytest.approx(flow.parts["c"][6, 5], rel=1e-3)
+
+
+def test_the_triangle_on_the_page_has_the_norms_colours(page, seen):
+    """The pixel of the largest norm is the brightest colour, and nothing is above the diagonal."""
+    flow = next(iter(seen.flows.values()))
+    flow_max = max(seen.flows.values(), key=lambda f: f.norms.max())
+    index = list(seen.flows.values()).index(flow_max)
+    t, s = np.unravel_index(flow_max.norms.argmax(), flow_max.norms.shape)
+    assert t // 3 == s // 3  # it is not dropped, so not pale
+    pixel = """([t, s, T]) => {
+        const map = document.querySelectorAll('.map canvas')[%d];
+        const left = 24 + 13 * 3;
+        const size = Math.min(map.clientWidth - left - 4, map.clientHeight - 40);
+        const at = (i, from) => Math.round((from + (i + 0.5) * size / T) * devicePixelRatio);
+        return [...map.getContext('2d').getImageData(at(s, left), at(t, 4), 1, 1).data];
+    }"""
+    red, green, blue, _ = page.evaluate(pixel % index, [int(t), int(s), flow.T])
+    assert (red, green, blue) == (0xFD, 0xE7, 0x25)
+    assert page.evaluate(pixel % index, [0, 3, flow.T])[3] == 0
+
+
+def test_a_text_of_one_step_and_a_model_without_gradient_have_pages(open_page, tmp_path):
+    viz.gradient_through_time(LM("LSTM"), IDS[:2]).save(tmp_path / "short.html")
+    open_page(tmp_path / "short.html")
+    model = LM("RNN")
+    model.decoder.weight.data = np.zeros((6, 4))
+    viz.gradient_through_time(model, IDS, max_norm=1).save(tmp_path / "zero.html")
+    page = open_page(tmp_path / "zero.html")
+    assert told(page, "w-full") == ["0"]
+    assert told(page, "w-cosine") == ["NaN"]
+
+
+def test_names_stay_text(open_page, tmp_path):
+    script = "<script>alert(1)</script>"
+    seen = viz.gradient_through_time({script: LM("RNN")}, IDS, labels=[script] * 8)
+    seen.save(tmp_path / "a.html")
+    page = open_page(tmp_path / "a.html")
+    assert page.locator(".map h3").text_content().startswith(script)
