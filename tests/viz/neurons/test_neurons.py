@@ -1,11 +1,14 @@
 """What is shown of units, predictions and surprise: numbers, page and picture."""
 
+import base64
+
 import numpy as np
 import pytest
 
 from minigrad import viz
 from minigrad.viz.neurons import neurons_page
-from minigrad.viz.neurons.predictions import predictions_of
+from minigrad.viz.neurons.letters import full_colour
+from minigrad.viz.neurons.predictions import joined, predictions_of
 
 pytestmark = pytest.mark.host(reason="pictures and pages are made on the CPU")
 
@@ -79,8 +82,6 @@ def test_windows_do_not_change_predictions(logits):
     ids = ids_of(TEXT)
     whole = viz.predictions(logits, ids, VOCABULARY)
     parts = [(0, 5), (5, 6), (6, len(ids))]
-    from minigrad.viz.neurons.predictions import joined
-
     found = joined([predictions_of(logits[a:b], ids[a + 1 : b + 1], VOCABULARY) for a, b in parts])
     for name, values in whole._asdict().items():
         if name == "likeliest":
@@ -174,8 +175,6 @@ def test_the_features_that_take_memory_come_first(neurons):
 
 
 def test_the_bytes_of_the_page_are_the_activations(neurons):
-    import base64
-
     units = neurons_page.view(neurons).data["units"]
     steps = np.frombuffer(base64.b64decode(units["activations"]), np.int8)
     steps = steps.reshape(len(units["names"]), -1)
@@ -208,6 +207,12 @@ def test_a_page_of_a_long_text_shows_its_end(neurons, monkeypatch):
     found = data["predictions"]
     names = [found["names"][k] for k in found["likeliest"][data["start"] - found["first"]]]
     assert names == neurons.predictions.likeliest[-50]
+
+
+def test_a_few_large_activations_do_not_make_the_others_pale():
+    activations = np.ones((500, 2))
+    activations[:4, 1] = -100
+    np.testing.assert_allclose(full_colour(activations), [1, 1])
 
 
 def test_the_picture_has_the_text_and_the_figures(neurons):
