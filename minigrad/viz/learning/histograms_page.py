@@ -34,13 +34,16 @@ def _data(name: str, series: Series) -> dict[str, Any]:
     used = np.flatnonzero(share.any(axis=0))
     low, high = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     largest = float(share.max(initial=0))
+    log = series.edges is LOG_EDGES
+    edges = 10**edges if log else edges
+    edges[0] = 0 if log else edges[0]
     levels = np.round(share[:, low:high] * (255 / (largest or 1))).astype(np.uint8)
     flat = bool(series.flat.size)
     return {
         "name": name,
         "steps": series.steps,
         "edges": edges[low : high + 1],
-        "log": series.edges is LOG_EDGES,
+        "log": log,
         "levels": base64.b64encode(levels.tobytes()).decode(),
         "largest": largest,
         "rms": series.rms,

@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[Any]
 
-_POWERS = 10.0 ** (np.arange(-40, 17) / 4)
+SMALLEST, LARGEST = -34, 14
+"""The exponents of 2 between which logarithmic bins lie: magnitudes from 6e-11 to 16384."""
+
+_POWERS = 2.0 ** np.arange(SMALLEST, LARGEST + 1)
 
 LOG_EDGES: Numbers = np.concatenate([[-np.inf], -_POWERS[::-1], _POWERS, [np.inf]])
-"""Four bins for each power of ten from 1e-10 to 1e4, on both sides of 0, and what lies beyond."""
+"""A bin for each power of 2 on both sides of 0, and what lies beyond.
+
+An edge belongs to the bin of larger magnitudes. In the middle is what is smaller.
+"""
 
 EDGES: dict[str, Numbers] = {
     "tanh": np.linspace(-1, 1, 41),
@@ -65,6 +71,21 @@ class Look(NamedTuple):
     """The share of units that are flat at all positions; NaN where this has no meaning."""
 
 
+def by_exponent(x: Numbers) -> NDArray[np.int64]:
+    """How many of the floats in a vector are in each bin of `LOG_EDGES`; NaN and infinities none.
+
+    Sign and exponent are the first bits of a float, so that nothing is compared.
+    """
+    if x.itemsize < 4:
+        x = x.astype(np.float32)
+    whole, fraction, exponents = ("u4", 23, 256) if x.itemsize == 4 else ("u8", 52, 2048)
+    first = np.right_shift(x.view(whole), fraction).astype(np.int64)
+    found = np.bincount(first, minlength=2 * exponents).reshape(2, exponents)[:, :-1]
+    low, high = (k + exponents // 2 - 1 for k in (SMALLEST, LARGEST))
+    positive, negative = (np.append(side[low:high], side[high:].sum()) for side in found)
+    return np.concatenate([negative[::-1], [found[:, :low].sum()], positive])
+
+
 class Series:
     """Histograms of one thing: of a parameter, of the outputs of a layer, of a gradient.
 
@@ -94,11 +115,19 @@ class Series:
 
     def add(self, values: Numbers) -> None:
         """Count values; the last axis is the units, the others are positions."""
-        x = values.astype(np.float64, copy=False).ravel()
-        finite = x[np.isfinite(x)]
-        self._counts += np.histogram(finite, self.edges)[0]
+        x = values.ravel()
+        if self.edges is LOG_EDGES:
+            self._counts += by_exponent(x)
+        else:
+            span = self.edges[0], self.edges[-1]
+            self._counts += np.histogram(x[np.isfinite(x)], len(self.edges) - 1, span)[0]
+        finite = x.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(total := finite @ finite):
+                finite = finite[np.isfinite(finite)]
+                total = finite @ finite
         self._not_finite += x.size - finite.size
-        self._squares += float(finite @ finite)
+        self._squares += float(total)
         self._size += x.size
         if self.function in FLAT and values.ndim:
             flat = FLAT[self.function](values).reshape(-1, values.shape[-1])
@@ -162,15 +191,14 @@ class Series:
         """The share of the finite values in each bin, of shape (n, bins), and the bins' edges.
 
         Where bins are logarithmic, both sides of 0 are put together: the edges are log10 of the
-        magnitude then, and all that is smaller than 1e-10 is in the first bin.
+        magnitude then, and all that is too small for a bin of its own is in the first.
         """
         counts, edges = self.counts.reshape(len(self.looks), -1), self.edges
         if edges is LOG_EDGES:
             middle = len(LOG_EDGES) // 2 - 1
             sides = counts[:, middle + 1 :] + counts[:, :middle][:, ::-1]
             counts = np.hstack([counts[:, middle : middle + 1], sides])
-            powers = np.log10(LOG_EDGES[middle + 1 : -1])
-            edges = np.concatenate([[powers[0] - 0.25], powers, [powers[-1] + 0.25]])
+            edges = np.log10(2.0) * np.arange(SMALLEST - 1, LARGEST + 2)
         return counts / np.maximum(1, counts.sum(axis=1, keepdims=True)), edges
 
     def told(self) -> str:

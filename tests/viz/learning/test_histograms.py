@@ -5,7 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim, viz
-from minigrad.viz.learning.series import LOG_EDGES, SATURATED
+from minigrad.viz.learning.series import LOG_EDGES, SATURATED, Series
 
 
 @pytest.fixture
@@ -34,7 +34,12 @@ def one_step(model, x, histograms):
 
 
 def counted(values, series):
-    return np.histogram(values.numpy().astype(float), series.edges)[0]
+    x = values.numpy().astype(float)
+    if series.edges is not LOG_EDGES:
+        return np.histogram(x, series.edges)[0]
+    powers = series.edges[len(LOG_EDGES) // 2 :]
+    left, right = (np.histogram(side, powers)[0] for side in (-x, x))
+    return np.concatenate([left[::-1], [(abs(x) < powers[0]).sum()], right])
 
 
 # ---------------------------------------------------------------------- counts
@@ -76,12 +81,30 @@ def test_every_finite_number_has_a_bin_and_the_others_are_counted(rng):
     assert series.counts.sum() == 7
     assert series.not_finite.tolist() == [3]
     middle = len(LOG_EDGES) // 2 - 1
-    assert series.counts[0, middle] == 4  # what is smaller than 1e-10
+    assert series.counts[0, middle] == 4  # what is too small
     np.testing.assert_array_equal(
         series.counts[0], counted(model.weight[:, [0, 1, 2, 3, 4, 8, 9]], series)
     )
     assert not histograms.gradients  # there was no backward pass
     assert histograms.figure()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_bins_are_those_of_the_exponents(rng, dtype):
+    """Also for what is hardest: powers of 2, their neighbours, the smallest and largest floats."""
+    powers = np.ldexp(1.0, np.arange(-40, 16)).astype(dtype)
+    near = np.concatenate([np.nextafter(powers, powers.dtype.type(to)) for to in (0, 1e4)])
+    info = np.finfo(dtype)
+    edge = np.array([0, info.tiny, info.smallest_subnormal, info.max], dtype)
+    x = np.concatenate([powers, near, edge, rng.normal(size=500).astype(dtype)])
+    x = np.concatenate([x, -x])
+    lost = np.array([np.nan, np.inf, -np.inf, -np.nan], dtype)
+    series = Series()
+    series.add(np.concatenate([x, lost]))
+    series.close(0)
+    finite = x[np.isfinite(x)]
+    np.testing.assert_array_equal(series.counts[0], counted(mg.tensor(finite), series))
+    assert series.not_finite == [len(x) - len(finite) + 4]
 
 
 def test_a_sparse_gradient_counts_its_zeros(rng):

@@ -164,7 +164,7 @@ def test_the_tip_tells_the_share_of_a_bin(open_page, tmp_path, rng):
     histograms.save(tmp_path / "a.html")
     page = open_page(tmp_path / "a.html")
     box = page.locator(".row canvas").bounding_box()
-    for place, words in ((2, "1e0 to 1e0.25: 75 %"), (82, "1e−1 to 1e−0.75: 25 %")):
+    for place, words in ((2, "|x| 1 to 2: 75 %"), (82, "|x| 0.125 to 0.25: 25 %")):
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + place)
         assert words in page.locator("#tip").inner_text()
     assert "step 1" in page.locator("#tip").inner_text()

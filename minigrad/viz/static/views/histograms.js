@@ -33,11 +33,15 @@ minigrad.views.histograms = (root, data) => {
     return { canvas, levels, bins };
   }
 
-  /** A value on the axis of a series: 1e-3, or 0.5. */
-  const value = (series, edge) => (series.log ? `1e${format(edge, 3)}` : format(edge, 3));
+  /** Where the edges of a series lie on its axis: log10, where its bins are logarithmic. */
+  function places(series) {
+    const edges = series.edges.map(number);
+    if (!series.log) return edges;
+    return edges.map((edge, i) => Math.log10(edge || edges[i + 1] / 2)); // 0 is the lowest
+  }
 
   function row(series) {
-    const edges = series.edges.map(number);
+    const edges = places(series);
     const heat = picture(series);
     const across = vendor.d3.scaleLinear().domain([steps[0] ?? 0, (steps[last] ?? 0) + stride]);
     const up = vendor.d3.scaleLinear().domain([edges[0], edges[heat.bins]]);
@@ -72,7 +76,7 @@ minigrad.views.histograms = (root, data) => {
       const ticks = up.ticks(3).filter((tick) => !series.log || Number.isInteger(tick));
       for (const tick of ticks) {
         const y = Math.min(Math.max(up(tick), 6), HEIGHT - 6);
-        context.fillText(value(series, tick), LEFT - 5, y);
+        context.fillText(series.log ? `1e${format(tick)}` : format(tick), LEFT - 5, y);
       }
       context.textAlign = "center";
       context.textBaseline = "top";
@@ -97,7 +101,7 @@ minigrad.views.histograms = (root, data) => {
       }
       const share = (heat.levels[index.get(step) * heat.bins + k] / 255) * number(series.largest);
       const what = series.log ? "|x| " : "";
-      const range = `${what}${value(series, edges[k])} to ${value(series, edges[k + 1])}`;
+      const range = `${what}${format(series.edges[k], 3)} to ${format(series.edges[k + 1], 3)}`;
       minigrad.tip.show(`step ${format(step)}\n${range}: ${percent(share)}`, event.clientX, event.clientY);
     });
     canvas.addEventListener("pointerleave", minigrad.tip.hide);
