@@ -314,6 +314,34 @@ class TestVanishing:
         }
 
 
+class TestCliff:
+    def test_the_wall_is_high_and_steep(self):
+        cliff = example("cliff")
+        b = cliff.wall(6.0)
+        (high, _), (_, at), (low, _) = (cliff.loss_and_norm(6.0, b + d) for d in (-1e-5, 0, 1e-5))
+        assert high > 10 * low
+        assert at > 1e5
+
+    def test_a_clipped_step_is_short(self):
+        cliff = example("cliff")
+        points = {}
+        for max_norm in (math.inf, cliff.MAX_NORM):
+            path, _ = cliff.train((6.0, cliff.wall(6.0)), max_norm, 1)
+            points[max_norm] = np.array([[x.item() for x in point.values()] for point in path])
+        far, near = (np.linalg.norm(p[1] - p[0]) for p in points.values())
+        assert far > 1e4
+        assert near == pytest.approx(cliff.LR * cliff.MAX_NORM, rel=1e-4)
+
+    def test_draws_a_picture_and_a_page(self, tmp_path, monkeypatch):
+        pytest.importorskip("matplotlib")
+        cliff = example("cliff")
+        monkeypatch.setattr(cliff, "train", lambda *_: ([{"w": 6.0, "b": -2.5}], []))
+        monkeypatch.setattr(cliff.OneUnit, "forward", lambda self: (self.w + self.b) ** 2)
+        for name in ("cliff.png", "cliff.html"):
+            cliff.save(tmp_path / name)
+            assert (tmp_path / name).stat().st_size > 10_000
+
+
 class TestZeroCentred:
     def test_gradients_are_the_error_times_the_inputs(self, zero):
         z = np.random.default_rng(0).normal(size=(5, 3))
@@ -363,6 +391,13 @@ class TestZeroCentred:
 
 
 SHOWN = {
+    "cliff": [
+        "h_t = w sigmoid(h_{t-1}) + b",
+        "the wall stands at b = -3.234756",
+        "-0.1     0.430       0.07479",
+        "without clipping",
+        "     0.025     300",
+    ],
     "hello": [
         "W_xh, b_xh = rnn.weight_ih_l0, rnn.bias_ih_l0",
         "Before training",

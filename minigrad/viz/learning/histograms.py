@@ -85,6 +85,10 @@ class Histograms(Shown):
     """
 
     title = "Weights, gradients and activations over training"
+    text = (
+        "Each column of a picture is the histogram of one step; the brighter, the more of the "
+        "values lie there. Where the axis has powers of ten, it is that of magnitudes."
+    )
 
     def __init__(self, model: Module, *, every: int = 1, keep: int = 200) -> None:
         if not isinstance(model, Module):

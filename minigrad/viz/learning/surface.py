@@ -69,6 +69,11 @@ class LossSurface(Shown):
     """The loss at the points centre + a d_1 + b d_2; see `loss_surface`."""
 
     title = "The loss around the model"
+    text = (
+        "At each point the parameters are those of the model, moved along two directions. A path "
+        "of training may leave this plane: how far it is from it now, and which share of its way "
+        "from the model (its squared distances) lies in the plane, is told beside it."
+    )
 
     def __init__(
         self,

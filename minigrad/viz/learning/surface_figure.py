@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from minigrad.viz.figures import FAINT, LINES, TEXT, dress, head, new_figure
 
@@ -25,7 +26,7 @@ def surface_figure(surface: Any) -> Figure:
     """A `LossSurface` from above on the left, and as a landscape on the right."""
     figure = new_figure(11, 4.9)
     above = figure.add_axes((0.065, 0.13, 0.37, 0.73))
-    landscape: Any = figure.add_axes((0.56, 0.0, 0.43, 0.98), projection="3d")
+    landscape: Any = figure.add_axes((0.56, 0.03, 0.43, 0.95), projection="3d")
     heights = np.where(np.isfinite(surface.heights), surface.heights, np.nan)
     norm = _norm(heights)
     image = _from_above(above, surface, heights, norm)
@@ -33,6 +34,10 @@ def surface_figure(surface: Any) -> Figure:
     bar = figure.colorbar(image, cax=figure.add_axes((0.445, 0.13, 0.012, 0.73)))
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=FAINT, length=0, which="both", labelsize=8.5)
+    low, high = image.get_clim()
+    if isinstance(norm, LogNorm) and high < 30 * low:  # ticks between powers of 10
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        bar.ax.yaxis.set_minor_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     bar.ax.set_title("loss", color=TEXT, fontsize=9, loc="left")
     if surface.paths:
         handles, labels = above.get_legend_handles_labels()

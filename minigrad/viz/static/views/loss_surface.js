@@ -175,7 +175,7 @@ minigrad.views.loss_surface = (root, data) => {
   }
 
   const losses = paths.flatMap((path) => path.losses).filter(Number.isFinite);
-  const positive = losses.length > 0 && Math.min(...losses) > 0;
+  const positive = Math.min(...losses) > 0 && Math.max(...losses) > 30 * Math.min(...losses);
   const along = vendor.d3.scaleLinear().domain([0, longest - 1]);
   const level = (positive ? vendor.d3.scaleLog() : vendor.d3.scaleLinear())
     .domain(losses.length ? [Math.min(...losses), Math.max(...losses)] : [0, 1])
