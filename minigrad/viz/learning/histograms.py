@@ -53,9 +53,10 @@ class Histograms(Shown):
     """Watches a model during training: a step at a time, every `every`-th one.
 
     Of each step that is looked at, it keeps histograms in bins that never change: of each parameter
-    and its gradient at the end of the step; of the outputs of each layer and of the gradients that
-    come back to them. An output is what a tanh, sigmoid, relu, linear map or recurrent layer gives,
-    the gates of an LSTM or GRU too. Each is named by the module that it is in.
+    and its gradient, as they are at the end of the step (after clipping, if that is in it); of the
+    outputs of each layer, and of the gradients that come back to them. An output is what a tanh,
+    sigmoid, relu, linear map or recurrent layer gives, the gates of an LSTM or GRU too. Each is
+    named by the module that it is in.
 
     A unit through which no gradient comes is told with its number: a relu that is 0 at all
     positions of the step is dead; a tanh beyond 0.99, or a sigmoid below 0.01 or above 0.99, at all
@@ -66,7 +67,8 @@ class Histograms(Shown):
     model
         the model that is trained.
     every
-        look at every so many-th step. Of the others nothing is seen, and they cost nothing.
+        look at every so many-th step. To look takes time, on a GPU much, since all is copied to the
+        host. Of the other steps nothing is seen, and they cost nothing.
     keep
         the largest number of steps kept. When there are more, every second one is forgotten, and
         from then on half as many are looked at: the memory is bounded however long training is.

@@ -196,11 +196,11 @@ def test_saturated_units_are_found(rng, layer, edge):
     model[0].weight.data = np.zeros((4, 2), np.float32)
     model[0].weight.data[3, 0] = 1
     model[0].bias.data = np.array([50, -50, 0.5, 0], np.float32)
-    x = np.array([[0, 0], [50, 0], [-50, 0], [0, 0]], np.float32)
+    x = np.array([[0, 0], [50, 0], [-50, 0], [50, 1]], np.float32)
     histograms = viz.Histograms(model)
     y = one_step(model, x, histograms).numpy()
     (series,) = [s for name, s in histograms.activations.items() if name.startswith("1:")]
-    np.testing.assert_array_equal(series.flat, [1, 1, 0, 0.5])
+    np.testing.assert_array_equal(series.flat, [1, 1, 0, 0.75])
     assert series.flat_units == [0.5]
     far = abs(y) > SATURATED if edge else (y > SATURATED) | (y < 1 - SATURATED)
     assert series.flat_values == far.mean()

@@ -190,6 +190,8 @@ def test_a_path_that_ends_in_nan_is_kept():
     surface = viz.loss_surface(
         cell := OneUnit(6.0, -2.5), cell, ("w", "b"), steps=2, paths={"SGD": path}
     )
+    np.testing.assert_allclose(surface.paths["SGD"].a, [5, 6, np.nan])
+    np.testing.assert_allclose(surface.paths["SGD"].b, [-2, -2.5, np.nan])
     assert np.isnan(surface.paths["SGD"].losses).tolist() == [False, False, True]
     assert surface.paths["SGD"].share == 1
     assert surface.figure()
