@@ -59,8 +59,10 @@ def timeline_figure(slices: Sequence[Any], memory: Sequence[tuple[int, int]]) ->
     )  # fmt: skip
     dress(below)
     times = [time / 1e6 for time, _ in memory]
-    below.fill_between(times, [held / 1e6 for _, held in memory], step="post", color=COLOURS[5])
-    head(below, "MB held by results, by what ops keep, and by gradients", pad=3)
+    most = max((held for _, held in memory), default=0)
+    unit, size = ("MB", 1e6) if most >= 1e6 else ("kB", 1e3)
+    below.fill_between(times, [held / size for _, held in memory], step="post", color=COLOURS[5])
+    head(below, f"{unit} held by results, by what ops keep, and by gradients", pad=3)
     below.set_ylim(bottom=0)
     below.set_xlabel("ms", color=TEXT, fontsize=9)
     return figure
