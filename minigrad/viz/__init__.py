@@ -13,6 +13,9 @@ from minigrad.errors.words import unknown
 if TYPE_CHECKING:
     from minigrad.viz import colours as colours
     from minigrad.viz import figures as figures
+    from minigrad.viz.drawing.tape_drawing import Drawing as Drawing
+    from minigrad.viz.drawing.tape_drawing import draw as draw
+    from minigrad.viz.drawing.tape_drawing import text as text
     from minigrad.viz.learning.histograms import Histograms as Histograms
     from minigrad.viz.learning.surface import loss_surface as loss_surface
     from minigrad.viz.learning.timeline import timeline as timeline
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from minigrad.viz.through_time.radii import spectral_radii as spectral_radii
 
 _MODULES = {
+    "Drawing": "drawing.tape_drawing",
     "Histograms": "learning.histograms",
     "Neurons": "neurons.neurons",
     "Page": "page",
@@ -35,11 +39,13 @@ _MODULES = {
     "SpectralRadii": "through_time.radii",
     "View": "page",
     "colours": "",
+    "draw": "drawing.tape_drawing",
     "figures": "",
     "gradient_through_time": "through_time.gradient",
     "loss_surface": "learning.surface",
     "predictions": "neurons.predictions",
     "spectral_radii": "through_time.radii",
+    "text": "drawing.tape_drawing",
     "timeline": "learning.timeline",
     "watch": "observing",
     "watch_neurons": "neurons.neurons",

@@ -1,0 +1,49 @@
+"""What is drawn: which entries of the tape are nodes, and which are chips on the nodes."""
+
+from __future__ import annotations
+
+from minigrad.viz.reading import Entry, Tape
+
+MANY = 2
+"""A leaf that more ops use than these is a chip on each, not a node with edges to all of them."""
+
+
+class Graph:
+    """The ops of a tape and what feeds them, by their indices in the tape.
+
+    Attributes
+    ----------
+    nodes
+        the entries that are nodes, oldest first: ops, and leaves and constants that few ops use.
+    chips
+        the other entries: parameters, and leaves and constants that many ops use.
+    sources
+        for each entry the nodes that it takes its arguments from, each once.
+    consumers
+        for each entry the ops that use it, oldest first, each once.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape, self.entries = tape, tape.entries
+        self.consumers = [[entry.index for entry in found] for found in tape.consumers()]
+        self.is_chip = [self._is_chip(entry) for entry in self.entries]
+        self.nodes = [e.index for e in self.entries if not self.is_chip[e.index]]
+        self.chips = [e.index for e in self.entries if self.is_chip[e.index]]
+        self.sources = [
+            list(
+                dict.fromkeys(
+                    edge.source.index for edge in e.edges if not self.is_chip[edge.source.index]
+                )
+            )
+            for e in self.entries
+        ]
+
+    def _is_chip(self, entry: Entry) -> bool:
+        if entry is self.tape.root or entry.kind in ("op", "freed"):
+            return False
+        return entry.kind == "parameter" or len(self.consumers[entry.index]) > MANY
+
+    def chips_of(self, index: int) -> list[int]:
+        """The chips of a node, in the order of its arguments, each once."""
+        found = (edge.source.index for edge in self.entries[index].edges)
+        return list(dict.fromkeys(i for i in found if self.is_chip[i]))

@@ -1,0 +1,356 @@
+"""The time steps and the recurrent layers of a tape, found in the tape itself.
+
+What is used again and again, each time by an op that depends on the op before, is shared by the
+steps of a recurrence: a *chain*. W_hh is one: W_hh h_2 depends on W_hh h_1. W_xh is none: W_xh x_2
+depends on nothing before it. Chains that depend on each other belong to one *layer*, as W_hh and
+b_hh do; a layer that depends on another one, but not the other way round, is above it.
+
+The time of a node is how many steps of its *home* are behind it, the uppermost layer that it
+depends on. Whatever only feeds a step belongs to the time of that step, and what joins or parts
+several steps spans their columns.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from minigrad.viz.drawing.graph import Graph
+from minigrad.viz.reading import Edge, Entry
+
+EFFORT = 30
+"""How many nodes the search for chains visits at most, for each node of the tape."""
+
+COMMUTATIVE = ("add", "multiply")
+"""Ops for which it does not matter in which place an argument stands."""
+
+REARRANGING = (
+    *("transpose", "swapaxes", "moveaxis", "reshape", "expand_dims", "squeeze", "getitem"),
+    *("split", "unstack", "astype", "broadcast_to"),
+)
+"""Ops that only rearrange their argument."""
+
+LEAVES = ("parameter", "input", "constant")
+
+
+@dataclass(eq=False)
+class RecurrentLayer:
+    """A layer that was found.
+
+    Attributes
+    ----------
+    chains
+        the consumers of each thing that its steps share, in the order of the steps; the first chain
+        says where a step begins.
+    shared
+        what the steps share, by the indices of the entries.
+    late
+        chains whose first step is missing, since it has no state yet.
+    columns
+        the column of each step.
+    """
+
+    chains: list[tuple[int, ...]]
+    shared: list[int]
+    late: list[tuple[int, ...]]
+    columns: list[int]
+
+    @property
+    def steps(self) -> int:
+        """The number of time steps."""
+        return len(self.chains[0])
+
+
+class Recurrence:
+    """Where in time each node of a graph is.
+
+    Attributes
+    ----------
+    layers
+        the recurrent layers from the lowest to the uppermost; empty if there is no recurrence.
+    columns
+        the number of time steps side by side; 1 if there is no recurrence.
+    home
+        for each entry the index of the uppermost layer that it depends on; -1: on none.
+    first, last
+        for each node the columns that it spans; if they are the same, it belongs to one time step.
+    inside
+        for each entry whether a later step of its home depends on it.
+    owner
+        for each node the layer that it is drawn with: its home, or that of what it feeds.
+    visits
+        how many nodes were looked at to find the chains.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.visits = graph, 0
+        n = len(graph.entries)
+        self.layers = self._layers(self._chains())
+        self.home, self.step = [-1] * n, [0] * n
+        self.inside = [False] * n
+        self.first, self.last = [-1] * n, [-1] * n
+        self._steps()
+        self._lead()
+        self._slice_of = self._slices()
+        homes: list[list[int]] = [[] for _ in self.layers]
+        for v in graph.nodes:
+            if self.home[v] >= 0:
+                homes[self.home[v]].append(v)
+        for k, nodes in enumerate(homes):
+            self.layers[k].columns = self._columns(k, nodes)
+            self._spans(k, nodes)
+        self.columns = max((max(layer.columns) for layer in self.layers), default=0) + 1
+        self.owner = list(self.home)
+        self._feeders()
+
+    # ------------------------------------------------------------------ the layers
+
+    def _chains(self) -> dict[tuple[int, ...], list[int]]:
+        """The chains, and what is shared along each."""
+        uses: dict[tuple[int, int, str, str], list[int]] = defaultdict(list)
+        origins: dict[int, tuple[int, int]] = {}
+        for entry in self.graph.entries:
+            if (edge := _only_rearranges(entry)) is not None:
+                source = edge.source
+                if source.index in origins or source.kind in LEAVES:
+                    origins[entry.index] = origins.get(source.index, (source.index, edge.number))
+                    continue
+            for edge in entry.edges:
+                origin, number = origins.get(edge.source.index, (edge.source.index, edge.number))
+                place = "" if entry.op in COMMUTATIVE else edge.argument
+                users = uses[origin, number, entry.op, place]
+                if not users or users[-1] != entry.index:
+                    users.append(entry.index)
+        together: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for (origin, *_), users in uses.items():
+            if len(users) > 1 and origin not in together[tuple(users)]:
+                together[tuple(users)].append(origin)
+        found: dict[tuple[int, ...], list[int]] = {}
+        for consumers, shared in together.items():
+            for chain in self._links(consumers) if shared else ():
+                found.setdefault(chain, []).extend(shared)
+        return found
+
+    def _links(self, consumers: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The runs of consumers that each depend on the one before."""
+        runs, good, bad = [[consumers[0]]], 0, 0
+        for before, after in pairwise(consumers):
+            if self._depends(after, before):
+                runs[-1].append(after)
+                good += 1
+            else:
+                runs.append([after])
+                bad += 1
+                if bad > good + 1:
+                    break
+        return [tuple(run) for run in runs if len(run) > 1]
+
+    def _depends(self, node: int, on: int) -> bool:
+        """Whether `node` depends on an older one; False too if the search has become too long."""
+        limit = EFFORT * len(self.graph.entries)
+        stack, seen = [node], {node}
+        while stack and self.visits <= limit:
+            self.visits += 1
+            for source in self.graph.sources[stack.pop()]:
+                if source == on:
+                    return True
+                if source > on and source not in seen:
+                    seen.add(source)
+                    stack.append(source)
+        return False
+
+    def _layers(self, chains: dict[tuple[int, ...], list[int]]) -> list[RecurrentLayer]:
+        """The layers, each above those that it depends on."""
+        every = list(chains)
+        behind = self._behind([chain[0] for chain in every])
+        depends = [behind[chain[-1]] for chain in every]  # a bit for each chain behind its end
+        group = list(range(len(every)))
+        for a in range(len(every)):
+            if group[a] != a:
+                continue
+            for b in range(a + 1, len(every)):
+                if depends[a] >> b & 1 and depends[b] >> a & 1:
+                    group[b] = a
+        found = []
+        for a in sorted(set(group)):
+            members = [every[b] for b in range(len(every)) if group[b] == a]
+            main = max(members, key=lambda chain: (len(chain), -chain[0]))
+            others = [chain for chain in members if chain is not main]
+            bit = 1 << every.index(main)
+            late = [c for c in others if len(c) < len(main) and behind[c[0]] & bit]
+            shared = list(dict.fromkeys(i for chain in members for i in chains[chain]))
+            mask = sum(1 << b for b in range(len(every)) if group[b] == a)
+            below = (behind[main[-1]] & ~mask).bit_count()
+            found.append((below, main[0], RecurrentLayer([main, *others], shared, late, [])))
+        return [layer for *_, layer in sorted(found, key=lambda item: item[:2])]
+
+    def _behind(self, marked: Sequence[int]) -> list[int]:
+        """For each entry, as bits: which of the marked ones it depends on (or is)."""
+        bits: dict[int, int] = defaultdict(int)
+        for k, v in enumerate(marked):
+            bits[v] |= 1 << k
+        behind = [0] * len(self.graph.entries)
+        for v in self.graph.nodes if marked else ():
+            mask = bits.get(v, 0)
+            for source in self.graph.sources[v]:
+                mask |= behind[source]
+            behind[v] = mask
+        return behind
+
+    # ------------------------------------------------------------------ the steps
+
+    def _steps(self) -> None:
+        """The home of each node, and the step of its home."""
+        begins: dict[int, tuple[int, int]] = {}
+        late: dict[int, int] = {}
+        for k, layer in enumerate(self.layers):
+            for chain in reversed(layer.chains):
+                same = len(chain) == layer.steps
+                begins |= {v: (k, step if same else 0) for step, v in enumerate(chain)}
+            late |= {v: k for chain in layer.late for v in chain}
+        for v in self.graph.nodes if self.layers else ():
+            home, step = -1, 0
+            for source in self.graph.sources[v]:
+                if self.home[source] > home:
+                    home, step = self.home[source], self.step[source]
+                elif self.home[source] == home:
+                    step = max(step, self.step[source])
+            if v in late:
+                home, step = late[v], step + 1
+            elif v in begins:
+                k, at = begins[v]
+                home, step = (k, max(step, at)) if k == home else (k, at)
+            self.home[v] = home
+            self.step[v] = min(step, self.layers[home].steps - 1) if home >= 0 else 0
+
+    def _lead(self) -> None:
+        """Which nodes are inside their home: a later step of it depends on them."""
+        starts: dict[int, int] = defaultdict(int)
+        for k, layer in enumerate(self.layers):
+            for chain in layer.chains:
+                for v in chain:
+                    starts[v] |= 1 << k
+        leads = [0] * len(self.graph.entries)
+        for v in reversed(self.graph.nodes if self.layers else ()):
+            mask = leads[v] | starts[v]
+            self.inside[v] = self.home[v] >= 0 and bool(mask >> self.home[v] & 1)
+            for source in self.graph.sources[v]:
+                leads[source] |= mask
+
+    def _columns(self, k: int, nodes: Sequence[int]) -> list[int]:
+        """The column of each step of a layer, from the steps of the layers below that feed it."""
+        layer = self.layers[k]
+        starts = {v for chain in layer.chains for v in chain}
+        fed: dict[int, int] = {}  # by step: the column of what comes from the layers below
+        taken: dict[int, dict[int, int]] = defaultdict(dict)
+        # by what feeds it with slices of a sequence, by step: the number of the slice
+        given: dict[int, int] = {}  # by step: where its result stands in a sequence
+        known, behind = set(), -1
+        for v in nodes:
+            entry, step = self.graph.entries[v], self.step[v]
+            for position, edge in enumerate(entry.edges):
+                source = edge.source.index
+                if self.graph.is_chip[source]:
+                    continue
+                if self.home[source] == k and not self.inside[v]:
+                    if _joins(entry):
+                        given.setdefault(self.step[source], position)
+                    continue
+                like = (
+                    entry.op,
+                    edge.argument,
+                    source if self.first[source] < self.last[source] else -1,
+                )
+                if self.inside[v] or v in starts:
+                    known.add(like)
+                elif (
+                    like not in known
+                ):  # else it is in the last step, on which no later one depends
+                    continue
+                if self.home[source] < 0:
+                    for origin, number in (
+                        (source, edge.number),
+                        self._slice_of.get(source, (-1, 0)),
+                    ):
+                        if origin >= 0 and len(self.graph.entries[origin].results) == layer.steps:
+                            taken[origin].setdefault(step, number)
+                elif self.home[source] != k:
+                    first, last = self._slice(edge)
+                    behind = max(behind, last)
+                    if first == last:
+                        fed[step] = max(first, fed.get(step, -1))
+        if len(fed) > 1 and len(set(fed.values())) == len(fed):
+            (step, at), *_, (_, until) = sorted(fed.items())
+            way = 1 if until > at else -1
+            columns = [at + way * (s - step) for s in range(layer.steps)]
+            if all(columns[s] == column for s, column in fed.items()) and min(columns) >= 0:
+                return columns
+        order = max([*taken.values(), given], key=len)
+        order = order if len(order) > 1 else {}
+        mirrored = all(number == layer.steps - 1 - step for step, number in order.items())
+        columns = list(range(behind + 1, behind + 1 + layer.steps))
+        return columns[::-1] if order and mirrored else columns
+
+    def _slices(self) -> dict[int, tuple[int, int]]:
+        """For what feeds the layers: of which sequence it is made of a slice, and of which one."""
+        found: dict[int, tuple[int, int]] = {}
+        for v in self.graph.nodes:
+            if self.home[v] >= 0:
+                continue
+            for edge in self.graph.entries[v].edges:
+                source = edge.source
+                if self.graph.is_chip[source.index]:
+                    continue
+                if source.index in found:
+                    found[v] = found[source.index]
+                elif len(source.results) > 1:
+                    found[v] = source.index, edge.number
+        return found
+
+    def _slice(self, edge: Edge) -> tuple[int, int]:
+        """The columns of an argument: of one slice, if it is one of those of a sequence."""
+        first, last = self.first[edge.source.index], self.last[edge.source.index]
+        if first < last and len(edge.source.results) == last - first + 1:
+            return first + edge.number, first + edge.number
+        return first, last
+
+    def _spans(self, k: int, nodes: Sequence[int]) -> None:
+        """The columns of the nodes whose home is a layer."""
+        columns = self.layers[k].columns
+        for v in nodes:
+            self.first[v] = self.last[v] = columns[self.step[v]]
+            if self.inside[v]:
+                continue
+            entry = self.graph.entries[v]
+            spans = {self._slice(e) for e in entry.edges if self.home[e.source.index] >= 0}
+            first, last = min(a for a, _ in spans), max(b for _, b in spans)
+            whole = any(a < b for a, b in spans)
+            if whole or len(spans) > (1 if _joins(entry) else 2):
+                self.first[v], self.last[v] = first, last
+            elif first == last:  # another step of the same layer, picked by its number
+                self.first[v] = self.last[v] = last
+
+    def _feeders(self) -> None:
+        """The columns and owners of what depends on no recurrence: those of what it feeds."""
+        for v in reversed(self.graph.nodes):
+            if self.home[v] >= 0:
+                continue
+            if not self.layers:
+                self.first[v] = self.last[v] = self.owner[v] = 0
+                continue
+            consumers = self.graph.consumers[v]
+            self.first[v] = min(self.first[c] for c in consumers)
+            self.last[v] = max(self.last[c] for c in consumers)
+            self.owner[v] = min(self.owner[c] for c in consumers)
+
+
+def _joins(entry: Entry) -> bool:
+    """Whether it takes a list of arrays: `stack`, `concatenate`."""
+    return any("[" in edge.argument for edge in entry.edges)
+
+
+def _only_rearranges(entry: Entry) -> Edge | None:
+    """The argument of an op that only rearranges it: ``W.T``, which each step may do anew."""
+    return entry.edges[0] if entry.op in REARRANGING and entry.edges else None

@@ -1,0 +1,528 @@
+"""The picture put together: bodies with what is written on them, edges, layers, times, a legend."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from minigrad.files import printable
+from minigrad.viz.colours import COLOURS, FAINT, TEXT
+from minigrad.viz.drawing.facts import (
+    facts,
+    gradient_norm,
+    kept_bytes,
+    layer_names,
+    lines_of,
+    norms,
+    number,
+    shape,
+    short_names,
+    size,
+    summary,
+    title,
+)
+from minigrad.viz.drawing.folding import Body, Folded
+from minigrad.viz.drawing.frames import Frame, frames
+from minigrad.viz.drawing.placement import Placement
+from minigrad.viz.drawing.routes import MARGIN, Command, Geometry, Route
+from minigrad.viz.drawing.shapes import (
+    Box,
+    Group,
+    Label,
+    Path,
+    Scene,
+    shortened,
+    text_width,
+)
+from minigrad.viz.reading import Entry
+
+NAME, DETAIL, CHIP = 11.0, 9.0, 8.5
+"""The sizes of letters: of a node's name, of what is below it, of a parameter on it."""
+
+LINE, CHIP_HEIGHT, PAD, BAR = 13.0, 13.0, 7.0, 3.5
+
+EDGE, CARRIED = "#8a8a8a", "#0072b2"
+"""The colours of an edge within a time step, and of one that goes on to the next."""
+
+SCALE = ("#e1cc55", "#b1a570", "#7d7c78", "#5b6373", "#2f4a6d", "#00224e")
+"""From the smallest gradient to the largest: cividis, which any colour vision and grey print keep
+in order, from light to dark."""
+
+DECADES = 12
+"""How many powers of ten the colours of the gradients span at most."""
+
+LETTERS = 26
+"""How many letters of a name are shown on a node."""
+
+HEAD, RIM = 15.0, 5.0
+"""The height of a frame's name, and what a frame is larger than one within it."""
+
+CHIPS = 6
+"""How many parameters are shown on a folded node."""
+
+
+@dataclass(eq=False)
+class Note:
+    """What is written on a body."""
+
+    kind: str  # "op", "root", "input", "constant", "freed" or "fold"
+    name: str
+    details: list[str]
+    chips: list[int]
+    more: int  # chips that are not shown
+    low: float | None  # the smallest and the largest norm of the gradients
+    high: float | None
+    wrong: bool  # whether a gradient is not finite
+
+
+class Notes:
+    """What is written on all bodies of a drawing, and the names of what is shared."""
+
+    def __init__(self, folded: Folded) -> None:
+        self.folded, self.graph = folded, folded.graph
+        entries = self.graph.entries
+        self.short = short_names(entries[i] for i in self.graph.chips)
+        self.colour = {i: COLOURS[k % len(COLOURS)] for k, i in enumerate(self.graph.chips)}
+        self.layers = layer_names(self.graph, folded.recurrence)
+        self.norm = {i: gradient_norm(entry) for i, entry in enumerate(entries)}
+        self.notes = [self._note(body) for body in folded.bodies]
+        known = [n for n in self.norm.values() if n is not None and 0 < n < math.inf]
+        high = math.ceil(math.log10(max(known))) if known else 0
+        low = math.floor(math.log10(min(known))) if known else -1
+        self.decades = max(min(low, high - 1), high - DECADES), high
+
+    def members(self, body: Body) -> list[Entry]:
+        """The entries of a body."""
+        return [self.graph.entries[v] for v in body.members]
+
+    def _note(self, body: Body) -> Note:
+        members = self.members(body)
+        root = self.graph.tape.root
+        ops = [e for e in members if e.kind in ("op", "freed")]
+        found = [n for e in ops or members if (n := self.norm[e.index]) is not None]
+        finite = [n for n in found if math.isfinite(n)]
+        low, high = (min(finite), max(finite)) if finite else (None, None)
+        wrong = len(finite) < len(found)
+        chips = list(dict.fromkeys(i for v in body.members for i in self.graph.chips_of(v)))
+        if len(members) == 1:
+            entry = members[0]
+            details = [shape(entry)]
+            value = entry.result.value
+            if entry is root and value is not None and value.size == 1:
+                details.append(f"= {summary(value)}")
+            kind = "root" if entry is root else entry.kind
+            return Note(kind, title(entry), details, chips, 0, low, high, wrong)
+        name, details = self._fold(body, members, ops)
+        return Note("fold", name, details, chips[:CHIPS], len(chips[CHIPS:]), low, high, wrong)
+
+    def _fold(
+        self, body: Body, members: Sequence[Entry], ops: Sequence[Entry]
+    ) -> tuple[str, list[str]]:
+        keeps = size(kept_bytes(ops))
+        details = [f"{len(ops)} op{'s' * (len(ops) != 1)}, keeps {keeps}"]
+        recurrence, v = self.folded.recurrence, body.members[0]
+        one = bool(recurrence.layers) and recurrence.first[v] == recurrence.last[v]
+        if one and body.steps > 1 and self.folded.fold != "layer":
+            return f"… {body.steps} more steps …", details
+        if one:
+            steps = [f"{body.steps} steps"] if body.steps > 1 else []
+            return self.layers[body.layer], steps + details
+        names = list(dict.fromkeys(e.op for e in ops)) or [title(members[0])]
+        if body.within:
+            return printable(body.within), details
+        return (names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"), details
+
+    def share(self, n: float) -> float:
+        """Where a norm is on the scale of the colours, from 0 to 1."""
+        low, high = self.decades
+        if n <= 0:
+            return 0.0
+        return min(max((math.log10(n) - low) / (high - low), 0.0), 1.0)
+
+    def size(self, body: Body) -> tuple[float, float]:
+        """The width and height that a body needs."""
+        note = self.notes[body.index]
+        texts = [text_width(shortened(note.name, LETTERS), NAME, bold=True)]
+        texts += [text_width(line, DETAIL) for line in note.details]
+        chips = self.chip_widths(note)
+        rows = chip_rows(chips)
+        widest = max([*texts, *(sum(row) + 3 * (len(row) - 1) for row in rows)])
+        height = LINE * (1 + len(note.details)) + (CHIP_HEIGHT + 2) * len(rows) + 2 * PAD - 2
+        if self.flat(body):
+            inner = sum(texts) + 10 * len(texts) + sum(chips) + 3 * len(chips)
+            return inner + 2 * PAD + 8, LINE + 2 * PAD
+        return math.ceil(widest + 2 * PAD + 4), height
+
+    def flat(self, body: Body) -> bool:
+        """Whether all is in one line, since the body is as wide as several columns."""
+        return body.wide and bool(self.members(body)[-1].result.shape)
+
+    def chip_widths(self, note: Note) -> list[float]:
+        """The widths of the chips on a body."""
+        return [text_width(text, CHIP) + 8 for text in self.chip_texts(note)]
+
+    def chip_texts(self, note: Note) -> list[str]:
+        """What is written on the chips."""
+        texts = [shortened(self.short[i], LETTERS) for i in note.chips]
+        return [*texts, f"+ {note.more}"] if note.more else texts
+
+    def tooltip(self, body: Body) -> str:
+        """All facts of a body, one a line."""
+        members = self.members(body)
+        if len(members) == 1:
+            lines = [f"{label}: {text}" for label, text in facts(members[0])]
+            used = ", ".join(
+                printable(title(self.graph.entries[i])) for i in self.notes[body.index].chips
+            )
+            return "\n".join([*lines, f"parameters: {used}"] if used else lines)
+        note = self.notes[body.index]
+        lines = [note.name, *note.details]
+        if found := norms(members):
+            lines.append(f"gradient norms: from {number(min(found))} to {number(max(found))}")
+        chips = dict.fromkeys(i for v in body.members for i in self.graph.chips_of(v))
+        if chips:
+            lines.append(f"parameters: {', '.join(title(self.graph.entries[i]) for i in chips)}")
+        ops: dict[str, int] = {}
+        for e in members:
+            ops[e.op or e.kind] = ops.get(e.op or e.kind, 0) + 1
+        lines.append(", ".join(f"{n} × {op}" if n > 1 else op for op, n in ops.items()))
+        if where := lines_of(members):
+            lines.append(f"lines: {where}")
+        return "\n".join(lines)
+
+
+def chip_rows(widths: Sequence[float], most: float = 120.0) -> list[list[float]]:
+    """The widths of chips in rows, none much wider than `most`."""
+    rows: list[list[float]] = []
+    for width in widths:
+        if rows and sum(rows[-1]) + width + 3 * len(rows[-1]) <= most:
+            rows[-1].append(width)
+        else:
+            rows.append([width])
+    return rows
+
+
+def draw_scene(folded: Folded, heading: str) -> Scene:
+    """The whole picture."""
+    return _Painter(folded, heading).scene
+
+
+class _Painter:
+    def __init__(self, folded: Folded, heading: str) -> None:
+        self.folded, self.notes = folded, Notes(folded)
+        sizes = [self.notes.size(body) for body in folded.bodies]
+        self.placement = Placement(folded, sizes)
+        framed = frames(folded, self.placement, self.notes.layers)
+        above, below = defaultdict[int, float](float), defaultdict[int, float](float)
+        for frame in framed:
+            above[frame.high] = max(above[frame.high], HEAD * (frame.over + 1))
+            below[frame.low] = max(below[frame.low], RIM * frame.under)
+        self.geometry = Geometry(self.placement, sizes, above, below)
+        legend, width, height = self._legend(max(self.geometry.width, 420.0))
+        self.shift = (width - self.geometry.width) / 2
+        self.scene = Scene(width, self.geometry.height + self._times_height() + height, heading)
+        parts = self.scene.parts
+        for frame in framed:
+            parts.extend(self._frame(frame))
+        parts.extend(self._times())
+        routes = self.geometry.routes
+        for route in sorted(routes, key=lambda route: route.recurrent):
+            parts.append(self._edge(route))
+        for frame in framed:
+            parts.extend(self._frame_name(frame))
+        parts.extend(self._node(body) for body in folded.bodies)
+        top = self.geometry.height + self._times_height()
+        parts.extend(moved(part, 0, top) for part in legend)
+
+    # ------------------------------------------------------------------ behind the nodes
+
+    def _frame(self, frame: Frame) -> list[Box | Label]:
+        """A band behind the nodes of a layer, and in a recurrent one a white cell for each step."""
+        geometry, half = self.geometry, self.placement.half
+        top = geometry.row_at[frame.high] - geometry.row_heights[frame.high] / 2 - 9
+        top -= HEAD * frame.over
+        bottom = geometry.row_at[frame.low] + geometry.row_heights[frame.low] / 2 + 9
+        bottom += RIM * frame.under
+        boxes = [geometry.boxes[body.index] for body in frame.bodies]
+        left, right = min(x for x, *_ in boxes), max(x + width for x, _, width, _ in boxes)
+        if frame.columns:
+            ends = frame.columns[0], frame.columns[-1]
+            left, right = (
+                geometry.centres[ends[0]] - half[ends[0]],
+                geometry.centres[ends[1]] + half[ends[1]],
+            )
+        rim = 9 + RIM * frame.beside
+        left, right = left - rim + self.shift, right + rim + self.shift
+        fill = "#eef3f8" if frame.columns else "#f7f7f4"
+        line = "#c9d6e2" if frame.columns else "#dcdccf"
+        parts: list[Box | Label] = [
+            Box(left, top - HEAD, right - left, bottom - top + HEAD, 8, fill, line)
+        ]
+        for k in frame.columns:
+            x = self.shift + geometry.centres[k] - half[k] - 5
+            parts.append(
+                Box(x, top + 2, 2 * half[k] + 10, bottom - top - 6, 6, "#ffffff", "#d9e2ea")
+            )
+        return parts
+
+    def _frame_name(self, frame: Frame) -> list[Box | Label]:
+        """Above all lines, with the frame's own colour behind it."""
+        box = self._frame(frame)[0]
+        assert isinstance(box, Box)
+        most = max(int((box.width - 16) / 6), 4)
+        name = shortened(frame.name, most)
+        wide = text_width(name, DETAIL, bold=True)
+        colour = "#3d5a73" if frame.columns else "#6b6a52"
+        return [
+            Box(box.x + 5, box.y + 2, wide + 4, 12, 3, box.fill),
+            Label(box.x + 7, box.y + 8, name, DETAIL, colour, True, "start"),
+        ]
+
+    def _times_height(self) -> float:
+        return 14.0 if len(self.folded.columns) > 1 else 0.0
+
+    def _times(self) -> list[Label]:
+        """The time step below each column."""
+        if not self._times_height():
+            return []
+        y = self.geometry.height - 4
+        labels = []
+        for at, column in zip(self.geometry.centres, self.folded.columns, strict=True):
+            first, last = column.steps[0] + 1, column.steps[-1] + 1
+            text = f"t = {first}" if first == last else f"t = {first} … {last}"
+            labels.append(Label(self.shift + at, y, text, NAME, FAINT, bold=True))
+        return labels
+
+    def _edge(self, route: Route) -> Group:
+        colour, line = (CARRIED, 1.8) if route.recurrent else (EDGE, 1.1)
+        path = [
+            (c, tuple(p + self.shift * (1 - i % 2) for i, p in enumerate(points)))
+            for c, points in route.path
+        ]
+        name = f"{node_name(route.source)}-{node_name(route.target)}"
+        kind = "edge carried" if route.recurrent else "edge"
+        return Group(name, kind, "", [Path(path, colour, line), arrow(path, colour)])
+
+    # ------------------------------------------------------------------ a node
+
+    def _node(self, body: Body) -> Group:
+        note = self.notes.notes[body.index]
+        x, y, width, height = self.geometry.boxes[body.index]
+        x += self.shift
+        parts: list[Box | Label | Path] = _outline(note.kind, x, y, width, height)
+        name = shortened(note.name, LETTERS)
+        colour = FAINT if note.kind == "freed" else TEXT
+        if self.notes.flat(body):
+            parts += self._flat(note, name, x, y, width, height)
+        else:
+            middle, at = x + width / 2, y + PAD + LINE / 2 - 1
+            parts.append(Label(middle, at, name, NAME, colour, bold=note.kind != "constant"))
+            for line in note.details:
+                at += LINE
+                parts.append(Label(middle, at, line, DETAIL, FAINT))
+            at += LINE / 2 + 1
+            widths, texts = self.notes.chip_widths(note), iter(self.notes.chip_texts(note))
+            chips = iter([*note.chips, -1])
+            for row in chip_rows(widths):
+                left = middle - (sum(row) + 3 * (len(row) - 1)) / 2
+                for chip in row:
+                    parts += self._chip(next(chips), next(texts), left, at, chip)
+                    left += chip + 3
+                at += CHIP_HEIGHT + 2
+        parts += self._bar(note, x, y + height - BAR - 1.5, width)
+        kind = f"node {note.kind}"
+        return Group(node_name(body), kind, self.notes.tooltip(body), parts)
+
+    def _flat(
+        self, note: Note, name: str, x: float, y: float, width: float, height: float
+    ) -> list[Box | Label | Path]:
+        """All in one line, in the middle."""
+        texts = [(name, NAME, TEXT, True), *((d, DETAIL, FAINT, False) for d in note.details)]
+        widths = [text_width(text, large, bold) for text, large, _, bold in texts]
+        chips = self.notes.chip_widths(note)
+        total = sum(widths) + 10 * (len(widths) - 1) + sum(chips) + 3 * len(chips) + 7 * bool(chips)
+        left, middle = x + (width - total) / 2, y + height / 2 - 1
+        parts: list[Box | Label | Path] = []
+        for (text, large, colour, bold), wide in zip(texts, widths, strict=True):
+            parts.append(Label(left + wide / 2, middle, text, large, colour, bold))
+            left += wide + 10
+        for i, text, chip in zip(
+            [*note.chips, -1], self.notes.chip_texts(note), chips, strict=False
+        ):
+            parts += self._chip(i, text, left, middle - CHIP_HEIGHT / 2, chip)
+            left += chip + 3
+        return parts
+
+    def _chip(
+        self, index: int, text: str, x: float, y: float, width: float
+    ) -> list[Box | Label | Path]:
+        colour = self.notes.colour.get(index, FAINT)
+        box = Box(x, y, width, CHIP_HEIGHT, 3, tint(colour), colour)
+        return [box, Label(x + width / 2, y + CHIP_HEIGHT / 2, text, CHIP, TEXT)]
+
+    def _bar(self, note: Note, x: float, y: float, width: float) -> list[Box | Label | Path]:
+        """The norm of the gradient: a bar as long and as dark as it is large, on a log scale."""
+        if note.wrong:
+            text = "gradient not finite"
+            wide = text_width(text, 8) + 8
+            middle = x + width / 2
+            box = Box(middle - wide / 2, y + BAR - 1, wide, 12, 3, "#d55e00")
+            return [box, Label(middle, y + BAR + 5, text, 8, "#ffffff", bold=True)]
+        if note.high is None or note.low is None:
+            return []
+        left, span = x + 6, width - 12
+        share = self.notes.share(note.high)
+        parts: list[Box | Label | Path] = [Box(left, y, span, BAR, 1.5, "#e6e6e6")]
+        if note.high > 0:
+            parts.append(Box(left, y, max(span * share, 2), BAR, 1.5, scaled(share)))
+        return parts
+
+    # ------------------------------------------------------------------ the legend
+
+    def _legend(self, width: float) -> tuple[list[Box | Label | Path], float, float]:
+        """What colours mean, and the parameters; at the place (0, 0)."""
+        notes, graph = self.notes, self.folded.graph
+        parts: list[Box | Label | Path] = []
+        x, y = MARGIN, 14.0
+        low, high = notes.decades
+        parts.append(Label(x, y, "norm of the gradient", DETAIL, TEXT, anchor="start"))
+        x += text_width("norm of the gradient", DETAIL) + 8
+        steps = 24
+        for k in range(steps):
+            parts.append(Box(x + 5 * k, y - 4, 5.2, 8, 0, scaled(k / (steps - 1))))
+        for at, power, anchor in ((x, low, "start"), (x + 5 * steps, high, "end")):
+            parts.append(Label(at, y + 12, power_of_ten(power), 8, FAINT, anchor=anchor))
+        x += 5 * steps + 24
+        for kind, text in self._kinds():
+            wide = text_width(text, DETAIL)
+            if x + wide + 40 > width - MARGIN:
+                x, y = MARGIN, y + 26
+            parts += _outline(kind, x, y - 7, 22, 14)
+            parts.append(Label(x + 28, y, text, DETAIL, TEXT, anchor="start"))
+            x += wide + 44
+        if any(route.recurrent for route in self.geometry.routes):
+            text = "to the next time step"
+            if x + text_width(text, DETAIL) + 40 > width - MARGIN:
+                x, y = MARGIN, y + 26
+            line: list[Command] = [("M", (x, y)), ("L", (x + 22, y))]
+            parts += [Path(line, CARRIED, 1.8), arrow(line, CARRIED)]
+            parts.append(Label(x + 28, y, text, DETAIL, TEXT, anchor="start"))
+        y += 26
+        items = []
+        for i in graph.chips:
+            entry, n = graph.entries[i], notes.norm[i]
+            told = f"{shortened(title(entry), 40)} {shape(entry)}"
+            gradient = "" if n is None else f", gradient {number(n)}"
+            items.append((i, told + gradient))
+        chip_width = {
+            i: text_width(shortened(notes.short[i], LETTERS), CHIP) + 8 for i in graph.chips
+        }
+        cell = max((chip_width[i] + text_width(t, DETAIL) + 22 for i, t in items), default=1.0)
+        width = max(width, cell + 2 * MARGIN)
+        across = max(int((width - 2 * MARGIN) // cell), 1)
+        for k, (i, told) in enumerate(items):
+            x, at = MARGIN + cell * (k % across), y + 18 * (k // across)
+            text = shortened(notes.short[i], LETTERS)
+            parts += self._chip(i, text, x, at - CHIP_HEIGHT / 2, chip_width[i])
+            parts.append(Label(x + chip_width[i] + 6, at, told, DETAIL, TEXT, anchor="start"))
+        rows = -(-len(items) // across)
+        return parts, width, y + 18 * rows + MARGIN / 2 - (0 if items else 10)
+
+    def _kinds(self) -> list[tuple[str, str]]:
+        found = {note.kind for note in self.notes.notes}
+        words = {
+            "root": "what is differentiated",
+            "op": "op",
+            "fold": "several ops",
+            "input": "input with a gradient",
+            "constant": "constant",
+            "freed": "freed",
+        }
+        return [(kind, word) for kind, word in words.items() if kind in found]
+
+
+# ---------------------------------------------------------------------- forms and colours
+
+
+def node_name(body: Body) -> str:
+    """What a body is called in files: by the number of its last entry."""
+    return f"n{body.members[-1]}"
+
+
+def _outline(
+    kind: str, x: float, y: float, width: float, height: float
+) -> list[Box | Label | Path]:
+    if kind == "root":
+        return [
+            Box(x, y, width, height, 9, "#ffffff", "#d55e00", 2.2),
+            Box(x + 3, y + 3, width - 6, height - 6, 6, "#fdeee3", "#d55e00"),
+        ]
+    if kind == "input":
+        return [Box(x, y, width, height, height / 2, "#e3f3ed", "#009e73", 1.6)]
+    if kind == "constant":
+        return [Box(x, y, width, height, height / 2, "#f4f4f4", "#777777", 1, dashed=True)]
+    if kind == "freed":
+        return [Box(x, y, width, height, 4, "#f4f4f4", "#777777", 1, dashed=True)]
+    if kind == "fold":
+        return [
+            Box(x + 3, y - 3, width, height, 4, "#ffffff", "#777777"),
+            Box(x, y, width, height, 4, "#fbfbfb", "#444444", 1.2),
+        ]
+    return [Box(x, y, width, height, 4, "#ffffff", "#444444", 1.1)]
+
+
+def arrow(path: Sequence[Command], colour: str) -> Path:
+    """The head of an arrow at the end of a path."""
+    end = path[-1][1][-2:]
+    before = path[-1][1][-4:-2] or path[-2][1][-2:]
+    dx, dy = end[0] - before[0], end[1] - before[1]
+    length = math.hypot(dx, dy) or 1.0
+    dx, dy = dx / length, dy / length
+    long, half = 6.0, 2.7
+    back = end[0] - long * dx, end[1] - long * dy
+    return Path(
+        [
+            ("M", end),
+            ("L", (back[0] - half * dy, back[1] + half * dx)),
+            ("L", (back[0] + half * dy, back[1] - half * dx)),
+            ("Z", ()),
+        ],
+        fill=colour,
+    )
+
+
+def moved(part: Box | Label | Path, dx: float, dy: float) -> Box | Label | Path:
+    """The part, elsewhere."""
+    if isinstance(part, Path):
+        commands = [
+            (c, tuple(p + (dy if i % 2 else dx) for i, p in enumerate(points)))
+            for c, points in part.commands
+        ]
+        return Path(commands, part.stroke, part.line, part.fill)
+    part.x += dx
+    part.y += dy
+    return part
+
+
+def tint(colour: str) -> str:
+    """A colour mixed with white."""
+    return _mixed(colour, "#ffffff", 0.8)
+
+
+def scaled(share: float) -> str:
+    """The colour at a place of `SCALE`, from 0 to 1."""
+    at = min(max(share, 0.0), 1.0) * (len(SCALE) - 1)
+    k = min(int(at), len(SCALE) - 2)
+    return _mixed(SCALE[k], SCALE[k + 1], at - k)
+
+
+def _mixed(a: str, b: str, share: float) -> str:
+    pairs = ((int(a[i : i + 2], 16), int(b[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(p + (q - p) * share):02x}" for p, q in pairs)
+
+
+def power_of_ten(power: int) -> str:
+    """10 to a power, in letters."""
+    return f"10{str(power).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"

@@ -1,0 +1,277 @@
+"""Where time steps, layers and nodes are: in any net, found in the tape alone."""
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import nets
+
+import minigrad as mg
+from minigrad import nn, viz
+from minigrad.viz.drawing.folding import Folded
+from minigrad.viz.drawing.graph import Graph
+from minigrad.viz.drawing.recurrence import Recurrence
+from minigrad.viz.reading import read
+
+ROWS = np.random.default_rng(0).normal(size=(6, 3))
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def names_of(model):
+    return {"model": model} if isinstance(model, nn.Module) else model
+
+
+def parts(name, T=4):
+    model, loss = nets.NETS[name](T)
+    graph = Graph(read(loss, names_of(model)))
+    return graph, Recurrence(graph)
+
+
+def drawn(drawing):
+    """The boxes of the nodes and the lines of the edges of an SVG, by the names of the nodes."""
+    boxes, edges = {}, []
+    for group in ElementTree.fromstring(drawing.svg()).iter(SVG + "g"):
+        if group.get("class").startswith("node"):
+            assert group.get("id") not in boxes
+            outline = group.findall(SVG + "rect")[group.get("class") == "node fold"]
+            boxes[group.get("id")] = [float(outline.get(k)) for k in ("x", "y", "width", "height")]
+        else:
+            path = group.find(SVG + "path").get("d")
+            numbers = [float(x) for x in re.findall(r"-?[\d.]+", path)]
+            edges.append((*group.get("id").split("-"), numbers[:2], numbers[-2:]))
+    return boxes, edges
+
+
+def apart(a, b):
+    """Whether two boxes have a gap between them."""
+    (x, y, w, h), (u, v, s, t) = a, b
+    return x + w < u or u + s < x or y + h < v or v + t < y
+
+
+def touches(point, box, slack=0.11):
+    (px, py), (x, y, w, h) = point, box
+    inside = x - slack <= px <= x + w + slack and y - slack <= py <= y + h + slack
+    border = min(abs(px - x), abs(px - x - w), abs(py - y), abs(py - y - h)) <= slack
+    return inside and border
+
+
+# ------------------------------------------------------------------------- time and layers
+
+
+@pytest.mark.parametrize("T", [2, 3, 7])
+@pytest.mark.parametrize("name", nets.RECURRENT)
+def test_columns_are_time_steps_and_rows_are_layers(name, T):
+    graph, recurrence = parts(name, T)
+    assert recurrence.columns == T
+    assert len(recurrence.layers) == nets.RECURRENT[name][1]
+    for layer in recurrence.layers:
+        assert sorted(layer.columns) == list(range(T))
+        reverse = any(graph.entries[i].name.endswith("_reverse") for i in layer.shared)
+        assert layer.columns == sorted(layer.columns, reverse=reverse)
+        assert len({re.sub("weight|bias", "", graph.entries[i].name) for i in layer.shared}) < 3
+
+
+@pytest.mark.parametrize("name", nets.RECURRENT)
+def test_each_step_of_a_layer_has_the_same_ops(name):
+    """Columns in the middle are alike; what spans several columns is what joins or parts them."""
+    graph, recurrence = parts(name, 6)
+    ops = [Counter() for _ in range(6)]
+    for v in graph.nodes:
+        if recurrence.first[v] == recurrence.last[v]:
+            ops[recurrence.first[v]][recurrence.owner[v], graph.entries[v].op] += 1
+        else:
+            assert (recurrence.first[v], recurrence.last[v]) == (0, 5)
+    assert ops[1] == ops[2] == ops[3] == ops[4]
+    assert ops[0] == ops[1] or name == "by hand"
+
+
+def test_an_encoder_is_left_of_its_decoder():
+    graph, recurrence = parts("translator", 3)
+    assert [layer.columns for layer in recurrence.layers] == [[0, 1, 2], [3, 4, 5, 6, 7]]
+    spans = {
+        graph.entries[v].edges[0].source.name: (recurrence.first[v], recurrence.last[v])
+        for v in graph.nodes
+        if graph.entries[v].op == "embedding"
+    }
+    assert spans == {"source.weight": (0, 2), "target.weight": (3, 7)}
+
+
+@pytest.mark.parametrize("made", [nets.feed_forward, nets.layer(nn.RNN)])
+def test_without_a_recurrence_there_is_one_column(made):
+    _, loss = made(1)
+    recurrence = Recurrence(Graph(read(loss)))
+    assert (recurrence.columns, recurrence.layers) == (1, [])
+
+
+def test_what_is_used_often_but_not_in_a_chain_is_no_recurrence():
+    w, v = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+    total = sum(mg.tanh(w * x * v) for x in ROWS)
+    assert not Recurrence(Graph(read(total.sum()))).layers
+
+
+def test_the_first_step_may_have_no_state():
+    """Then W_hh is used one time less than the bias, from the second step on."""
+    W_hh, b = nn.Parameter(np.eye(3)), nn.Parameter(np.ones(3))
+    h = None
+    for _ in range(5):
+        h = mg.tanh(b + ROWS[0] if h is None else W_hh @ h + b)
+    graph = Graph(read(h.sum()))
+    recurrence = Recurrence(graph)
+    columns = {"matmul": [], "tanh": [], "add": [], "sum": []}
+    for v in graph.nodes:
+        columns[graph.entries[v].op].append(recurrence.first[v])
+    del columns["add"], columns["sum"]
+    assert columns == {"matmul": [1, 2, 3, 4], "tanh": [0, 1, 2, 3, 4]}
+
+
+def test_attention_over_the_encoder_stays_in_the_step_of_the_decoder():
+    rng = np.random.default_rng(0)
+    W, U = (nn.Parameter(rng.normal(size=(3, 3))) for _ in range(2))
+    h, hidden = np.zeros(3), []
+    for _ in range(4):
+        h = mg.tanh(W @ h + 1)
+        hidden.append(h)
+    memory, s = mg.stack(hidden), h
+    for _ in range(3):
+        s = mg.tanh(U @ s + mg.softmax(memory @ s) @ memory)
+    graph = Graph(read(s.sum()))
+    recurrence = Recurrence(graph)
+    assert [layer.columns for layer in recurrence.layers] == [[0, 1, 2, 3], [4, 5, 6]]
+    spans = {graph.entries[v].op: set() for v in graph.nodes}
+    for v in graph.nodes:
+        spans[graph.entries[v].op].add((recurrence.first[v], recurrence.last[v]))
+    assert spans["stack"] == {(0, 3)}
+    assert spans["softmax"] == {(4, 4), (5, 5), (6, 6)}
+
+
+# ------------------------------------------------------------------------- places
+
+
+@pytest.mark.parametrize("fold", ["none", "step", "layer"])
+@pytest.mark.parametrize("name", nets.NETS)
+def test_nodes_are_apart_and_edges_go_from_border_to_border(name, fold):
+    model, loss = nets.NETS[name](5)
+    boxes, edges = drawn(viz.draw(loss, fold=fold, steps=3, names=names_of(model)))
+    placed = list(boxes.values())
+    assert all(apart(a, b) for i, a in enumerate(placed) for b in placed[:i])
+    for source, target, start, end in edges:
+        assert touches(start, boxes[source])
+        assert touches(end, boxes[target])
+    assert len({(source, target) for source, target, *_ in edges}) == len(edges)
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_arguments_are_below_or_left_of_what_uses_them(name):
+    """Within a time step everything goes up; else it goes on in the direction of its layer."""
+    model, loss = nets.NETS[name](4)
+    boxes, edges = drawn(viz.draw(loss, names=names_of(model)))
+    for source, target, *_ in edges:
+        (x, y, w, _), (u, v, s, t) = boxes[source], boxes[target]
+        assert v + t < y or x + w < u or (u + s < x and "directions" in name)
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_all_edges_and_nodes_of_the_tape_are_drawn_once(name):
+    model, loss = nets.NETS[name](3)
+    tape = read(loss, names_of(model))
+    boxes, edges = drawn(viz.draw(loss, names=names_of(model)))
+    nodes = {f"n{e.index}" for e in tape if e.kind != "parameter"}
+    assert set(boxes) == nodes
+    expected = {
+        (f"n{edge.source.index}", f"n{e.index}")
+        for e in tape
+        for edge in e.edges
+        if edge.source.kind != "parameter"
+    }
+    assert {(source, target) for source, target, *_ in edges} == expected
+
+
+# ------------------------------------------------------------------------- folds
+
+
+@pytest.mark.parametrize("steps", [None, 1, 2, 5])
+@pytest.mark.parametrize("fold", ["none", "step", "layer"])
+@pytest.mark.parametrize("name", nets.NETS)
+def test_each_node_is_in_one_fold_and_none_depends_on_itself(name, fold, steps):
+    graph, recurrence = parts(name, 9)
+    folded = Folded(graph, recurrence, fold, steps)
+    members = sorted(v for body in folded.bodies for v in body.members)
+    assert members == graph.nodes
+    time_steps = sorted(s for column in folded.columns for s in column.steps)
+    assert time_steps == list(range(recurrence.columns))
+    if steps is not None and recurrence.layers and fold != "layer":
+        assert len(folded.columns) == min(steps + 1, recurrence.columns)
+    before = {body: set() for body in folded.bodies}
+    for source, target in folded.edges:
+        before[target].add(source)
+    while free := [body for body, sources in before.items() if not sources]:
+        for body in free:
+            del before[body]
+        for sources in before.values():
+            sources.difference_update(free)
+    assert not before
+
+
+@pytest.mark.parametrize("name", nets.RECURRENT)
+def test_a_step_of_a_layer_is_one_node(name):
+    graph, recurrence = parts(name, 6)
+    folded = Folded(graph, recurrence, "step")
+    found = Counter((b.layer, b.first) for b in folded.bodies if not b.wide)
+    root = folded.body_of[graph.tape.root.index]
+    if not root.wide:
+        found[root.layer, root.first] -= 1
+    assert set(found.values()) == {1}
+    assert len(found) == 6 * len(recurrence.layers)
+
+
+def test_a_large_tape_is_folded_by_itself():
+    _, loss = nets.layer(nn.LSTM)(60)
+    drawing = viz.draw(loss)
+    assert (drawing.fold, drawing.steps, drawing.time_steps) == ("step", 8, 60)
+    assert "… 52 more steps …" in drawing.svg()
+    assert viz.draw(nets.layer(nn.LSTM)(10)[1]).fold == "none"
+
+
+def test_a_chain_of_20000_ops():
+    """No recursion; its ends are drawn, and what is between them in runs."""
+    y = mg.tensor(0.5, requires_grad=True)
+    for _ in range(20_000):
+        y = -y
+    drawing = viz.draw(y)
+    boxes, edges = drawn(drawing)
+    assert len(boxes) < 100
+    assert len(edges) == len(boxes) - 1
+    assert len(viz.text(y).split("\n")) < 60
+
+
+# ------------------------------------------------------------------------- effort
+
+
+def test_the_work_grows_as_the_tape():
+    """Counted in calls of Python functions, not in seconds."""
+
+    def calls(made, T):
+        tape, count = read(made(T)[1]), 0
+
+        def counted(frame, event, argument):
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(counted)
+        try:
+            graph = Graph(tape)
+            recurrence = Recurrence(graph)
+            viz.Drawing(tape, "none", None).svg()
+        finally:
+            sys.setprofile(None)
+        assert recurrence.visits < 5 * len(tape)
+        return count / len(tape)
+
+    for made in (nets.layer(nn.RNN, num_layers=2), nets.by_hand, nets.feed_forward):
+        assert calls(made, 40) < 1.2 * calls(made, 10)
