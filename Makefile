@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint types pytest pytest-double test-gpu-dry bench clean
+.PHONY: demo test lint types pytest pytest-double test-gpu-dry bench pictures clean
 
 # One thread: two are a quarter faster, but many times slower while the machine does other work.
 demo: .venv/ready
@@ -37,6 +37,10 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/growth.py --json runs/bench/growth.json
 	$(BIN)/python benchmarks/plot.py runs/bench/speed.json runs/bench/speed.png
 	$(BIN)/python benchmarks/plot.py runs/bench/growth.json runs/bench/growth.png
+
+# The pictures of docs/gallery.md, by the commands that it shows.
+pictures: .venv/ready
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python docs/pictures.py
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minigrad needs Python 3.11 or newer; try make PYTHON=python3.12')"

@@ -20,16 +20,21 @@ from __future__ import annotations
 import math
 import signal
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
+from _figure import Say, run, softmax_steps
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
 from minigrad.files import program
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WORD = "hello"
 VOCABULARY = Vocabulary("helo")
@@ -104,6 +109,25 @@ def table(model: CharRNN) -> str:
     return "\n".join(lines)
 
 
+def figure(say: Say) -> Figure:
+    """Draw the logits, the probabilities and the loss before and after training."""
+    from minigrad.viz.figures import new_figure
+
+    model = CharRNN(len(VOCABULARY), hidden_size=8, rng=np.random.default_rng(0))
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    before = logits_and_probabilities(model)
+    for _ in range(100):
+        train_step(model, optimizer)
+    after = logits_and_probabilities(model)
+    runs = [
+        (say("before training", "학습 전"), *before),
+        (say("after 100 steps", "100번 학습한 뒤"), *after),
+    ]
+    picture = new_figure(8, 7.2, layout="constrained")
+    softmax_steps(picture, runs, VOCABULARY.tokens, WORD, say)
+    return picture
+
+
 def main() -> None:
     """Print the model before, during and after training."""
     model = CharRNN(len(VOCABULARY), hidden_size=8, rng=np.random.default_rng(0))
@@ -129,4 +153,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with program():
-        main()
+        run(main, figure)

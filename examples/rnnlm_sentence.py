@@ -19,16 +19,22 @@ from __future__ import annotations
 import math
 import signal
 import unicodedata
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
+from _figure import COLOURS, FAINT, TEXT, Say, arrow, box, canvas, cells, run
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
 from minigrad.files import program
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ENGLISH = ["what will the fat cat sit on"]
 KOREAN = {
@@ -169,6 +175,75 @@ def show_korean() -> None:
     print(f"4 log 4 / 14 = {4 * math.log(4) / 14:.3f} per word.")
 
 
+def draw_run(axes: Axes, says: list[str], true: list[str], p: list[float] | None, say: Say) -> None:
+    """Draw the network over the time steps; without `p` it reads its own words."""
+    first, wide = true[0], 1.6
+    canvas(axes, wide * len(says) + 0.9, 3.1 if p is None else 3.4)
+    h, said = 1.5, 2.6
+    axes.text(0.0, 0.4, say("reads", "입력"), color=FAINT, va="center")
+    axes.text(0.0, said, say("says", "출력"), color=FAINT, va="center")
+    for t, (word, target) in enumerate(zip(says, true[1:], strict=True)):
+        x = wide * t + 1.55
+        reads = first if t == 0 else true[t] if p else says[t - 1]
+        spoilt = reads != true[t]
+        box(axes, x, 0.4, reads, COLOURS[1] if spoilt else COLOURS[0], width=1.1)
+        box(axes, x, h, f"$h_{t + 1}$", fill="#eeeeee", width=0.8)
+        right = word == target
+        box(
+            axes, x, said, word if right else f"({word})", COLOURS[2] if right else COLOURS[1],
+            width=1.1, fontweight="normal" if right else "bold",
+        )  # fmt: skip
+        arrow(axes, (x, 0.65), (x, h - 0.25))
+        arrow(axes, (x, h + 0.25), (x, said - 0.25))
+        if t:
+            arrow(axes, (x - wide + 0.4, h), (x - 0.4, h))
+            if p is None:
+                start, end = (x - wide + 0.5, said - 0.25), (x - 0.35, 0.67)
+                arrow(axes, start, end, COLOURS[1], curve=-0.1, linestyle="--")
+        if p:
+            axes.text(x, said + 0.45, f"p = {p[t]:.2f}", color=TEXT, ha="center", fontsize=8.5)
+
+
+def figure(say: Say) -> Figure:
+    """Draw the forced and the free run of a half-trained model, and what the state is for."""
+    from minigrad.viz.figures import head, new_figure
+
+    model, words = RNNLM(ENGLISH), ENGLISH[0].split()
+    train(model, ENGLISH, 2)
+    says, p = forced(model, ENGLISH[0])
+    free = free_run(model, words[0], len(words)).split()[1:]
+
+    picture = new_figure(9, 8.4, layout="constrained")
+    ratios = [3.3, 3.1, 2.4]
+    top, middle, bottom = picture.subfigures(3, 1, height_ratios=ratios)
+    axes = top.subplots()
+    draw_run(axes, says, words, p, say)
+    head(axes, say(
+        "Teacher forcing, after 2 steps: it reads the true words.  p: of the true next word",
+        "교사 강요(teacher forcing), 2번 학습한 뒤: 정답 단어를 읽는다.  p: 다음 정답 단어의 확률",
+    ))  # fmt: skip
+    axes = middle.subplots()
+    draw_run(axes, free, words, None, say)
+    head(axes, say(
+        "Free running: it reads its own words, so one (wrong) word spoils the next ones",
+        "자유 실행(free running): 자기가 말한 단어를 읽는다. (틀린) 단어 하나가 그 뒤를 망친다",
+    ))  # fmt: skip
+    panels = bottom.subplots(1, 2, sharey=True)
+    followers = [word for _, word in contexts()]
+    for axes, carry_state in zip(panels, (True, False), strict=True):
+        model = RNNLM([*KOREAN])
+        train(model, [*KOREAN], 150, carry_state)
+        said = [next_word(model, context, carry_state) for context, _ in contexts()]
+        values = np.array([[p[word] for word in followers] for p in said])
+        marked = [(i, i) for i in range(len(followers))]
+        cells(axes, values, followers, [context for context, _ in contexts()], marked=marked)
+    head(panels[0], say("p(next word) with the state", "다음 단어의 확률: 은닉 상태가 있을 때"))
+    head(
+        panels[1], say("without it: h = 0 before each word", "은닉 상태가 없을 때: 단어마다 h = 0")
+    )
+    return picture
+
+
 def main() -> None:
     """Print the equations, and what the models for English and Korean say."""
     print(__doc__.split("\n\n")[2] + "\n")  # the equations
@@ -178,4 +253,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with program():
-        main()
+        run(main, figure)

@@ -20,15 +20,20 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
+from _figure import COLOURS, FAINT, TEXT, Say, run
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.files import program
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RADII = (0.5, 1.0, 1.5)
 SIZE, STEPS_BACK = 16, 40
@@ -53,10 +58,10 @@ def gaussian(radius: float, rng: np.random.Generator, size: int = SIZE) -> np.nd
     return W * (radius / abs(np.linalg.eigvals(W)).max())
 
 
-def jacobian_norms(
+def singular_values(
     W: np.ndarray, activation: Callable[[mg.Tensor], mg.Tensor] = mg.copy, T: int = STEPS_BACK
-) -> list[float]:
-    """The norm (largest singular value) of dh_T/dh_{T-k} for k = 0 ... T.
+) -> np.ndarray:
+    """Those of dh_T/dh_{T-k} for k = 0 ... T, the largest first: shape (T + 1, size).
 
     One walk back gives them all. The recurrence runs once for each row of the Jacobian, side by
     side; the i-th walks back from the i-th row of the identity, the gradient of element i of h_T.
@@ -66,7 +71,14 @@ def jacobian_norms(
     for _ in range(T):
         states.append(activation(mg.linear(states[-1], W)))
     jacobians = mg.grad(states[-1], states, grad_outputs=np.eye(len(W)))
-    return [float(np.linalg.norm(J.numpy(), 2)) for J in reversed(jacobians)]
+    return np.array([np.linalg.svd(J.numpy(), compute_uv=False) for J in reversed(jacobians)])
+
+
+def jacobian_norms(
+    W: np.ndarray, activation: Callable[[mg.Tensor], mg.Tensor] = mg.copy, T: int = STEPS_BACK
+) -> list[float]:
+    """The norm (largest singular value) of dh_T/dh_{T-k} for k = 0 ... T."""
+    return singular_values(W, activation, T)[:, 0].tolist()
 
 
 def all_norms(rng: np.random.Generator) -> dict[float, dict[str, list[float]]]:
@@ -137,6 +149,92 @@ def log_plot(norms: list[list[float]], marks: str) -> str:
     return "\n".join([*lines, f"{'':8} +{'-' * len(norms[0])}", f"{'k =':>8}  {axis}"])
 
 
+def in_powers_of_ten(value: float) -> str:
+    """A number as a formula."""
+    digits, _, power = f"{value:.2g}".partition("e")
+    return f"{digits} \\times 10^{{{int(power)}}}" if power else digits
+
+
+def figure(say: Say) -> Figure:
+    """Draw the powers of w, the norms of Jacobians, and what eigen- and singular values tell."""
+    from minigrad.viz.figures import dress, head, new_figure
+
+    picture = new_figure(9, 7.4, layout="constrained")
+    (powers, jacobians), (plane, values) = picture.subplots(2, 2)
+    blue, orange, _, _, yellow, light_blue, _ = COLOURS
+    small = {"fontsize": 8.5, "textcoords": "offset points"}
+
+    Ts = (0, 2, 10, 20, 50, 100)
+    for w, colour in ((3.0, orange), (1.1, yellow), (1.0, TEXT), (0.9, light_blue), (0.5, blue)):
+        gradients = [scalar_gradient(w, T) for T in Ts]
+        powers.plot(Ts, gradients, "o-", color=colour, markersize=4)
+        end = f"${w:g}^{{100}} = {in_powers_of_ten(gradients[-1])}$"
+        powers.annotate(end, (100, gradients[-1]), xytext=(5, 0), color=TEXT, va="center", **small)
+    shown = [f"3·3 = {scalar_gradient(3.0, 2):.0f}"]
+    shown += [f"3{up} = {scalar_gradient(3.0, T):,.0f}" for T, up in ((10, "¹⁰"), (20, "²⁰"))]
+    style = {"transform": powers.transAxes, "va": "top", "fontsize": 9, "color": orange}
+    powers.text(0.04, 0.95, "\n".join(shown), linespacing=1.5, **style)
+    powers.set_yscale("log")
+    powers.set_xlim(-4, 148)
+    powers.set_xticks([0, 20, 50, 100])
+    powers.set_xlabel(say("time steps $T$", "시간 단계 수 $T$"), color=FAINT)
+    head(powers, say("a scalar: ", "스칼라: ") + r"$\partial h_T/\partial h_0 = w \cdots w = w^T$")
+
+    norms = all_norms(np.random.default_rng(0))
+    kinds = {
+        "orthog.": ("-", say("orthogonal W", "직교 행렬 W")),
+        "Gauss": ("--", say("Gaussian W", "가우스 행렬 W")),
+        "tanh": (":", say("orthogonal W and tanh", "직교 행렬 W와 tanh")),
+    }
+    for radius, colour in zip(RADII, (blue, TEXT, orange), strict=True):
+        for kind, (line, label) in kinds.items():
+            shown = label if radius == 1.0 else None
+            jacobians.plot(norms[radius][kind], line, color=colour, label=shown)
+        end = STEPS_BACK, norms[radius]["orthog."][-1]
+        jacobians.annotate(f"r = {radius}", end, xytext=(5, 0), color=colour, va="center", **small)
+    jacobians.set_yscale("log")
+    jacobians.set_xlim(0, STEPS_BACK + 6)
+    jacobians.set_xlabel(say("steps back $k$", "거슬러 간 단계 수 $k$"), color=FAINT)
+    jacobian = r"$\partial h_T/\partial h_{T-k}$"
+    head(jacobians, say(f"a matrix: the norm of {jacobian}", f"행렬: {jacobian}의 노름"))
+
+    angle = np.linspace(0, 2 * math.pi, 200)
+    plane.plot(np.cos(angle), np.sin(angle), color=FAINT, linewidth=1)
+    for radius, colour, mark in zip(RADII, (blue, TEXT, orange), "vos", strict=True):
+        eigenvalues = np.linalg.eigvals(gaussian(radius, np.random.default_rng(0)))
+        label, x, y = f"r = {radius}", eigenvalues.real, eigenvalues.imag
+        plane.plot(x, y, mark, color=colour, label=label, markersize=5)
+    plane.set(xlim=(-1.95, 1.75), ylim=(-1.3, 1.3), aspect="equal")
+    plane.set_xlabel(say("real part", "실수부"), color=FAINT)
+    plane.set_ylabel(say("imaginary part", "허수부"), color=FAINT)
+    head(plane, say("eigenvalues of Gaussian W, unit circle", "가우스 행렬 W의 고윳값과 단위원"))
+
+    W = gaussian(1.0, np.random.default_rng(0))
+    lines = singular_values(W)
+    names = say("singular values of $W^k$", "$W^k$의 특잇값"), r"$|\lambda_i|^k$"
+    values.plot(lines, color=TEXT, linewidth=1.6, label=names[0])
+    powers_of = abs(np.linalg.eigvals(W))[None] ** np.arange(STEPS_BACK + 1)[:, None]
+    values.plot(powers_of, "--", color=orange, linewidth=1, label=names[1])
+    values.set_yscale("log")
+    values.set_ylim(1e-12, 1e4)
+    values.set_xlim(0, STEPS_BACK + 6)
+    values.set_xlabel(say("steps back $k$", "거슬러 간 단계 수 $k$"), color=FAINT)
+    title = (
+        "Gaussian W, r = 1: only the largest values stay",
+        "가우스 행렬 W, r = 1: 큰 값만 남는다",
+    )
+    head(values, say(*title))
+    for axes in (jacobians, plane, values):
+        handles, labels = axes.get_legend_handles_labels()
+        once = dict(zip(labels, handles, strict=True))
+        style = {"frameon": False, "fontsize": 8.5, "labelcolor": TEXT}
+        place = {jacobians: "lower left", plane: "upper left", values: "upper right"}[axes]
+        axes.legend(once.values(), once, loc=place, **style)
+    for axes in (powers, jacobians, plane, values):
+        dress(axes)
+    return picture
+
+
 def main() -> None:
     """Print the powers of w, the norms of Jacobians, and training with and without clipping."""
     print(__doc__.split("\n\n")[2] + "\n")  # the equations
@@ -172,4 +270,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with program():
-        main()
+        run(main, figure)

@@ -15,16 +15,21 @@ from __future__ import annotations
 
 import signal
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
+from _figure import Say, cells, run, softmax_steps
 
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import Vocabulary
 from minigrad.files import program
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WORD = "ybigta"
 VOCABULARY = Vocabulary(WORD)  # its six letters all differ
@@ -93,6 +98,44 @@ def table(logits: mg.Tensor) -> str:
     return "\n".join(lines)
 
 
+def figure(say: Say) -> Figure:
+    """Draw the product that is a lookup, its gradient, and the model before and after training."""
+    from minigrad.viz.figures import head, new_figure
+
+    ids = VOCABULARY.encode(WORD)[:-1]
+    untrained = CharRNN(len(VOCABULARY), features=3, hidden=8, seed=0)
+    X, W = one_hot(ids, len(VOCABULARY)), untrained.embedding.weight.numpy()
+    (trained, _), _, (gradients, _) = train_both(100)
+    with mg.no_grad():
+        logits = [model(X) for model in (untrained, trained)]
+
+    picture = new_figure(9, 10, layout="constrained")
+    upper, lower = picture.subfigures(2, 1, height_ratios=[3, 7.6], hspace=0.04)
+    letters, features = VOCABULARY.tokens, ["x₁", "x₂", "x₃"]
+    panels = upper.subplots(1, 4, width_ratios=[5.2, 3.4, 3.4, 3.4])
+    signed = {"colours": "PuOr_r", "limits": (-3.0, 3.0)}
+    cells(panels[0], X, letters, [*WORD[:-1]], form="{:.0f}", limits=(0, 2.5))
+    cells(panels[1], W, features, letters, **signed)
+    cells(panels[2], X @ W, features, [*WORD[:-1]], **signed)
+    limits = {"colours": "PuOr_r", "limits": (-0.1, 0.1)}
+    cells(panels[3], gradients[0], features, letters, form="{:.3f}", **limits)
+    head(panels[0], say("one-hot X,  a row for each input", "원-핫 X, 입력마다 한 행"))
+    head(panels[1], say("@  embedding W", "@  임베딩 행렬 W"))
+    head(panels[2], say("=  X @ W  =  W[ids]", "=  X @ W  =  W[ids]"))
+    head(panels[3], say("∂L/∂W:  0 for a", "∂L/∂W: a행은 0"))
+
+    runs = [
+        (title, each.numpy(), mg.softmax(each).numpy())
+        for title, each in zip(
+            (say("before training", "학습 전"), say("after 100 steps", "100번 학습한 뒤")),
+            logits,
+            strict=True,
+        )
+    ]
+    softmax_steps(lower, runs, letters, WORD, say)
+    return picture
+
+
 def main() -> None:
     """Print the product beside the lookup, and then the two training runs."""
     ids = VOCABULARY.encode(WORD)[:-1]
@@ -129,4 +172,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with program():
-        main()
+        run(main, figure)

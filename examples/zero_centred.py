@@ -19,20 +19,23 @@ section 4.3.
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import signal
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
+from _figure import COLOURS, FAINT, TEXT, Say, cells, run
 
 import minigrad as mg
 from minigrad import optim
 from minigrad.files import program
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Activation = Callable[[mg.Tensor], mg.Tensor]
 ACTIVATIONS: dict[str, Activation] = {
@@ -87,30 +90,46 @@ def detour(path: np.ndarray) -> float:
     return float(steps.sum() / math.dist(path[0], path[-1]))
 
 
-def save_plot(path: str, seed: int) -> None:
-    """Draw the two paths side by side into a picture file."""
-    os.environ["MPLBACKEND"] = "agg"  # which needs no screen
-    from matplotlib.figure import Figure
+def figure(say: Say) -> Figure:
+    """Draw the gradients of some examples, and the paths of two weights."""
+    from minigrad.viz.figures import dress, head, new_figure
 
-    figure = Figure(figsize=(10, 5), layout="constrained")
-    axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for ax, name in zip(axes, COMPARED, strict=True):
-        way = descend(ACTIVATIONS[name], seed)
-        ax.plot(*way.T, ".-", linewidth=1)
-        ax.plot(*START, "ko", label="start")
-        ax.plot(*TARGET, "r*", markersize=14, label="target")
-        ax.set(title=f"inputs from {name}: {len(way) - 1} steps", xlabel="$w_1$", ylabel="$w_2$")
-        ax.set_aspect("equal")
-        ax.legend()
-    figure.savefig(path, dpi=120)
+    picture = new_figure(9, 7.6, layout="constrained")
+    upper, lower = picture.subplots(2, 2, height_ratios=[2.4, 4.2])
+    for axes, name in zip(upper, COMPARED, strict=True):
+        gradients = weight_gradients(ACTIVATIONS[name])
+        columns, rows = [f"$w_{i + 1}$" for i in range(6)], [str(n + 1) for n in range(5)]
+        colours = {"colours": "PuOr_r", "limits": (-1.2, 1.2)}
+        cells(axes, gradients[:5], columns, rows, form="{:+.2f}", **colours)
+        share = same_sign_fraction(gradients)
+        title = say(
+            r"$\partial L/\partial w$, inputs from {}: {:.0f} % with six equal signs",
+            r"$\partial L/\partial w$, 입력이 {} 출력: 부호 6개가 모두 같은 비율 {:.0f} %",
+        )
+        head(axes, title.format(name, 100 * share))
+    upper[0].set_ylabel(say("example", "예제"), color=FAINT)
+    largest = 0.0
+    for axes, name, colour in zip(lower, COMPARED, COLOURS[1::-1], strict=True):
+        way = descend(ACTIVATIONS[name], seed=0)
+        largest = max(largest, abs(way).max())
+        axes.plot(*way.T, ".-", color=colour, linewidth=1, markersize=4)
+        ends = {"color": TEXT, "linestyle": "none", "zorder": 5}
+        axes.plot(*START, "o", label=say("start", "시작"), **ends)
+        axes.plot(*TARGET, "*", markersize=14, label=say("target", "목표"), **ends)
+        axes.set_aspect("equal")
+        axes.set_xlabel("$w_1$", color=FAINT)
+        dress(axes)
+        title = say("{} steps, {:.1f} times the straight line", "{}단계, 직선 거리의 {:.1f}배")
+        head(axes, title.format(len(way) - 1, detour(way)))
+        axes.legend(frameon=False, fontsize=9, labelcolor=TEXT, loc="lower left")
+    for axes in lower:
+        axes.set(xlim=(-1.1 * largest, 1.1 * largest), ylim=(-1.1 * largest, 1.1 * largest))
+    lower[0].set_ylabel("$w_2$", color=FAINT)
+    return picture
 
 
 def main() -> None:
     """Print the signs of the gradients, the path of two weights, and its length."""
-    parser = argparse.ArgumentParser(description="Zero-centred activations: tanh against sigmoid.")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw the two paths (needs matplotlib)")
-    plot = parser.parse_args().plot
-
     gradients = {name: weight_gradients(a) for name, a in ACTIVATIONS.items()}
     print(__doc__.split("\n\n")[2] + "\n")  # the equations
     print("The signs of dL/dw_i = (dL/dy) x_i, i = 1 ... 6; each row is one example:\n")
@@ -140,11 +159,8 @@ def main() -> None:
         alike = same_sign_fraction(np.concatenate([np.diff(way, axis=0) for way in runs]))
         steps, way = np.mean([(len(way) - 1, detour(way)) for way in runs], 0)
         print(f"   {name:15}{steps:6.0f}{way:10.1f}{alike:20.0%}")
-    if plot:
-        save_plot(plot, seed=0)
-        print(f"\nThe two paths are drawn in {plot!r}")
 
 
 if __name__ == "__main__":
     with program():
-        main()
+        run(main, figure)

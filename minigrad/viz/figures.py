@@ -70,7 +70,10 @@ class _Figure(Figure):
         for text in self.findobj(Text):
             written = text.get_text()
             if not written.isascii():
-                text.set(fontfamily=families(written))
+                fonts = families(written)
+                # beside a formula, matplotlib looks at the first font only
+                formula = "$" in written and text.get_parse_math()
+                text.set(fontfamily=fonts[::-1] if formula else fonts)
         with missing_letters_as_boxes():  # `families` has told it
             super().draw(renderer)
 

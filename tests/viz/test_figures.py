@@ -78,13 +78,14 @@ def test_korean_is_drawn_wherever_it_stands():
             "ticks": lambda: axes.set_xticks([0, 1], [word, ""]),
             "legend": lambda: (axes.plot([1, 2], label=word), axes.legend()),
             "text": lambda: write(figure, 0.5, 0.5, word),
+            "formula": lambda: head(axes, word + r" $\partial h_T / \partial h_{T-k}$"),
         }
         place[where]()
         return pixels(png(figure))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for where in ("title", "label", "ticks", "legend", "text"):
+        for where in ("title", "label", "ticks", "legend", "text", "formula"):
             assert (picture("말이") != picture("발이")).any(), where
 
 
