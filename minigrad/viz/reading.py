@@ -45,6 +45,7 @@ class Edge:
     argument: str  # the parameter of the op: "x1", "tensors[2]"
     gradient: Any = None  # what the rule gave for it, not yet summed to its shape; None: nothing
     has_rule: bool = True  # False: a constant, to which no gradient goes
+    nbytes: int = 0  # of what the rule gave: a gradient of few rows takes less than `gradient`
 
 
 @dataclass(eq=False, slots=True)
@@ -466,6 +467,7 @@ def _pass_on(entry: Entry, passed: Sequence[Any], pending: dict[tuple[Entry, int
         if d is None:
             continue
         edge.gradient = on_host(dense(d))
+        edge.nbytes = int(bare(d).nbytes)
         to = edge.source.results[edge.number]
         like = Node(None, (), to.shape, to.dtype)
         fits = d.shape == to.shape and d.dtype == to.dtype

@@ -1,0 +1,241 @@
+"""Finite differences beside the gradients: is each rule right, and is each gradient?
+
+Two things are compared with central differences, (f(x + h d) - f(x - h d)) / 2h along a random
+direction d, in float64 (`again.py`):
+
+the rule
+    of each argument of each op. f is the op alone, times the gradient that comes in. It takes a few
+    runs of that op, so for all rules together a few forward passes.
+the whole gradient
+    at each value. f is the root, and all ops between are run again. For N values this takes N
+    forward passes, so it is done for leaves first, and for others as long as there is time.
+
+An error is |claimed - measured| over the larger of |measured| and the norm of the claimed gradient
+(which is what a random direction shows of it). Where the slopes to the two sides differ, however
+small the step is, there is a kink or a jump, which no derivative agrees with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from minigrad.viz.explorer.again import Again, alone
+from minigrad.viz.explorer.stepping import Key
+from minigrad.viz.reading import Edge, Entry, Numbers
+
+EPS = float(np.finfo(np.float64).eps)
+STEP = EPS ** (1 / 3)
+"""As in `minigrad.testing.differences`, which says why."""
+
+SMALLER = (1.0, 0.1, 1e-2, 1e-4)
+"""Where a function bends or turns within the step, smaller ones are tried."""
+
+TOLERANCE = 1e-5
+"""The error up to which a gradient agrees."""
+
+SECONDS_FOR_RULES, SECONDS_FOR_ALL = 2.0, 1.0
+"""How long the comparisons may take, by the time that the ops took."""
+
+RUNS = 5
+"""Of an op for one comparison, at the usual worst."""
+
+
+class Difference(NamedTuple):
+    """A gradient along a direction, beside its finite difference.
+
+    Attributes
+    ----------
+    verdict
+        ``"agrees"``, ``"differs"``, ``"kink"`` (at a kink or jump of the function, or across one),
+        or ``"none"``: it was not measured.
+    why
+        if not measured, the reason.
+    """
+
+    verdict: str
+    claimed: float = np.nan
+    measured: float = np.nan
+    error: float = np.nan
+    why: str = ""
+
+
+class Slopes:
+    """The finite differences for a tape.
+
+    Attributes
+    ----------
+    rules
+        for each argument of an op that a gradient goes to: whether its rule is right.
+    whole
+        for each result that a gradient comes to: whether this is the derivative of the root.
+    """
+
+    def __init__(self, again: Again) -> None:
+        self.again = again
+        self.rules: dict[Edge, Difference] = {}
+        self.whole: dict[Key, Difference] = {}
+        if again.trouble:
+            return
+        self.rng = np.random.default_rng(0)
+        with alone():
+            self._rules()
+            self._whole()
+
+    def of_rule(self, edge: Edge) -> Difference:
+        """Whether the rule for `edge` is right."""
+        return self.rules.get(edge) or Difference("none", why=self.again.trouble)
+
+    def of_whole(self, key: Key) -> Difference:
+        """Whether the gradient at `key` is the derivative of the root."""
+        return self.whole.get(key) or Difference("none", why=self.again.trouble)
+
+    # ------------------------------------------------------------------ one op
+
+    def _rules(self) -> None:
+        again, left = self.again, SECONDS_FOR_RULES
+        for entry in again.tape:
+            g = [again.gradients.get((entry.index, i)) for i in range(len(entry.results))]
+            if entry.kind != "op" or all(x is None for x in g):
+                continue
+            for edge in entry.edges:
+                if not edge.has_rule:
+                    continue
+                cost = RUNS * again.seconds[entry]
+                if entry in again.draws:
+                    why = f"{entry.op} draws random numbers: a second run gives another result"
+                    self.rules[edge] = Difference("none", why=why)
+                elif cost > left:
+                    self.rules[edge] = Difference("none", why="it would take too long")
+                else:
+                    left -= cost
+                    self.rules[edge] = self._rule(entry, edge, g)
+
+    def _rule(self, entry: Entry, edge: Edge, g: Sequence[Numbers | None]) -> Difference:
+        again = self.again
+        x = again.values[edge.source.index, edge.number]
+        claim = again.passed.get(edge, np.zeros_like(x))
+
+        def at(point: Numbers) -> list[Numbers]:
+            return again.results(entry, again.values, (edge.argument, point))
+
+        base = [again.values[entry.index, i] for i in range(len(g))]
+        return compare(at, x, claim, base, g, self.rng)
+
+    # ------------------------------------------------------------------ all that is behind a value
+
+    def _whole(self) -> None:
+        again, left = self.again, SECONDS_FOR_ALL
+        behind = _descendants(again)
+        entries = [e for e in again.tape if any((e.index, i) in again.gradients for i in _all(e))]
+        costs = {e: 2 * sum(again.seconds[user] for user in behind[e.index]) for e in entries}
+        # leaves first; then those that are near the root, as many as there is time for
+        for entry in sorted(entries, key=lambda e: (e.kind == "op", len(behind[e.index]), e.index)):
+            for i in _all(entry):
+                key = entry.index, i
+                if key not in again.gradients:
+                    continue
+                drawing = next((e.op for e in behind[entry.index] if e in again.draws), "")
+                if drawing:
+                    why = f"{drawing}, behind it, draws random numbers"
+                    self.whole[key] = Difference("none", why=why)
+                elif costs[entry] > left:
+                    self.whole[key] = Difference("none", why="all ops behind it would take too long")
+                else:
+                    left -= costs[entry]
+                    self.whole[key] = self._derivative(key, behind[entry.index])
+
+    def _derivative(self, key: Key, behind: Sequence[Entry]) -> Difference:
+        again = self.again
+        root = again.tape.root.index, again.tape.number
+
+        def at(point: Numbers) -> list[Numbers]:
+            values = again.values | {key: point}
+            for entry in behind:
+                for i, y in enumerate(again.results(entry, values)):
+                    values[entry.index, i] = y
+            return [values[root]]
+
+        x = again.values[key]
+        return compare(at, x, again.gradients[key], [again.values[root]], [again.start], self.rng)
+
+
+def _all(entry: Entry) -> range:
+    return range(len(entry.results))
+
+
+def _descendants(again: Again) -> list[list[Entry]]:
+    """For each entry the ops that depend on it, and that the root depends on, oldest first."""
+    entries = again.tape.entries
+    masks = [0] * len(entries)  # bit i: entry i is behind it
+    for entry in reversed(entries):
+        for edge in entry.edges:
+            masks[edge.source.index] |= masks[entry.index] | 1 << entry.index
+    return [[e for e in entries if mask >> e.index & 1] for mask in masks]
+
+
+def compare(
+    at: Callable[[Numbers], Sequence[Numbers]],
+    x: Numbers,
+    claim: Numbers,
+    base: Sequence[Numbers],
+    g: Sequence[Numbers | None],
+    rng: np.random.Generator,
+) -> Difference:
+    """The derivative of sum(g * at(x)) that is claimed, beside the measured one.
+
+    Parameters
+    ----------
+    base
+        ``at(x)``.
+    g
+        a weight for each result, or None.
+    """
+    if x.dtype.kind != "f" or x.dtype != np.float64 or any(y.dtype != np.float64 for y in base):
+        return Difference("none", why="it is not computed in float64 all the way")
+    if not np.isfinite(x).all():
+        return Difference("none", why="a value is not finite")
+    direction = rng.standard_normal(x.shape)
+    h = STEP * max(1.0, float(np.sqrt(np.mean(x * x))) if x.size else 0.0)
+    claimed, size = float(np.sum(claim * direction)), float(np.sqrt(np.sum(claim * claim)))
+    used = [(w, y) for w, y in zip(g, base, strict=True) if w is not None]
+    weight = sum(float(np.sum(np.abs(_times(w, y)))) for w, y in used)
+
+    def change(above: Sequence[Numbers], below: Sequence[Numbers]) -> float:
+        """How much sum(g * y) rises."""
+        return sum(
+            float(np.sum(_times(w, np.where(p == m, 0.0, p - m))))
+            for w, p, m in zip(g, above, below, strict=True)
+            if w is not None
+        )
+
+    best = Difference("differs", claimed)
+    for factor in SMALLER:
+        step = factor * h
+        slope = change(at(x + step * direction), at(x - step * direction)) / (2 * step)
+        if not np.isfinite(slope + claimed):
+            continue
+        scale = max(abs(slope), size)
+        error = abs(slope - claimed) / scale if scale else 0.0
+        if not error >= best.error:
+            best = Difference("differs", claimed, slope, error)
+        if error <= TOLERANCE:
+            return best._replace(verdict="agrees")
+        if EPS * weight / step > TOLERANCE * scale:  # a smaller step would only show rounding
+            break
+    if np.isnan(best.error):
+        return Difference("none", claimed, why="it is not finite")
+    bends = [
+        abs(change(at(x + s * direction), base) - change(base, at(x - s * direction))) / s
+        for s in (h, h / 2)
+    ]
+    scale = max(abs(best.measured), size)
+    kink = bends[1] > 0.75 * bends[0] and bends[1] > TOLERANCE * scale + 10 * EPS * weight / h
+    return best._replace(verdict="kink") if kink else best
+
+
+def _times(w: Numbers, y: Numbers) -> Numbers:
+    """Their product, 0 where `w` is 0 whatever `y` is."""
+    return np.where(w == 0, 0.0, w * y)
