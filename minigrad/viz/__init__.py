@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from minigrad.viz.drawing.tape_drawing import Drawing as Drawing
     from minigrad.viz.drawing.tape_drawing import draw as draw
     from minigrad.viz.drawing.tape_drawing import text as text
+    from minigrad.viz.explorer.exploration import Exploration as Exploration
+    from minigrad.viz.explorer.exploration import explore as explore
     from minigrad.viz.learning.histograms import Histograms as Histograms
     from minigrad.viz.learning.surface import loss_surface as loss_surface
     from minigrad.viz.learning.timeline import timeline as timeline
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Drawing": "drawing.tape_drawing",
+    "Exploration": "explorer.exploration",
     "Histograms": "learning.histograms",
     "Neurons": "neurons.neurons",
     "Page": "page",
@@ -40,6 +43,7 @@ _MODULES = {
     "View": "page",
     "colours": "",
     "draw": "drawing.tape_drawing",
+    "explore": "explorer.exploration",
     "figures": "",
     "gradient_through_time": "through_time.gradient",
     "loss_surface": "learning.surface",

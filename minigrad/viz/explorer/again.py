@@ -65,15 +65,15 @@ class Again:
             if entry.kind != "op":
                 self.values[entry.index, 0] = in_float64(entry.result.value)
                 continue
-            start = time.perf_counter()
+            start = time.thread_time()
             try:
                 outputs = self.outputs(entry, self.values, recording=True)
                 again = self.results(entry, self.values)
             except Exception as error:  # an op of the user's, which may do anything
                 self.trouble = f"{entry.op} cannot run again in float64: {error}"
                 break
-            self.seconds[entry] = (time.perf_counter() - start) / 2
-            node = outputs[0]._node
+            self.seconds[entry] = (time.thread_time() - start) / 2
+            node: Any = outputs[0]._node
             nodes[entry] = node.parents[0] if len(entry.results) > 1 else node
             for i, (y, second) in enumerate(zip(outputs, again, strict=True)):
                 self.values[entry.index, i] = y.numpy()
@@ -158,7 +158,8 @@ def alone() -> Iterator[None]:
 
 def in_float64(value: Any) -> Numbers:
     """Floats in float64; all else as it is."""
-    return value.astype(np.float64) if value.dtype.kind == "f" else value
+    exact: Numbers = value.astype(np.float64) if value.dtype.kind == "f" else value
+    return exact
 
 
 def _tensor(array: Any, requires_grad: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Finite differences beside the gradients: is each rule right, and is each gradient?
+"""Finite differences beside the gradients: they show a wrong rule, and a wrong gradient.
 
 Two things are compared with central differences, (f(x + h d) - f(x - h d)) / 2h along a random
 direction d, in float64 (`again.py`):
@@ -8,7 +8,7 @@ the rule
     runs of that op, so for all rules together a few forward passes.
 the whole gradient
     at each value. f is the root, and all ops between are run again. For N values this takes N
-    forward passes, so it is done for leaves first, and for others as long as there is time.
+    forward passes, so it is done for leaves first, then from the root on as long as there is time.
 
 An error is |claimed - measured| over the larger of |measured| and the norm of the claimed gradient
 (which is what a random direction shows of it). Where the slopes to the two sides differ, however
@@ -128,24 +128,25 @@ class Slopes:
 
     def _whole(self) -> None:
         again, left = self.again, SECONDS_FOR_ALL
-        behind = _descendants(again)
-        entries = [e for e in again.tape if any((e.index, i) in again.gradients for i in _all(e))]
-        costs = {e: 2 * sum(again.seconds[user] for user in behind[e.index]) for e in entries}
-        # leaves first; then those that are near the root, as many as there is time for
-        for entry in sorted(entries, key=lambda e: (e.kind == "op", len(behind[e.index]), e.index)):
-            for i in _all(entry):
+        users = again.tape.consumers()
+        got = {index for index, _ in again.gradients}
+        entries = [entry for entry in again.tape if entry.index in got]
+        leaves = [entry for entry in entries if entry.kind != "op"]
+        ops = [entry for entry in reversed(entries) if entry.kind == "op"]  # near the root first
+        for entry in leaves + ops:
+            behind = _behind(entry, users) if left > 0 else []
+            left -= 2 * len(entry.results) * sum(again.seconds[user] for user in behind)
+            draws = next((user.op for user in behind if user in again.draws), "")
+            for i in range(len(entry.results)):
                 key = entry.index, i
-                if key not in again.gradients:
-                    continue
-                drawing = next((e.op for e in behind[entry.index] if e in again.draws), "")
-                if drawing:
-                    why = f"{drawing}, behind it, draws random numbers"
+                if left <= 0:
+                    why = "it would take too long to run all ops behind it"
                     self.whole[key] = Difference("none", why=why)
-                elif costs[entry] > left:
-                    self.whole[key] = Difference("none", why="all ops behind it would take too long")
-                else:
-                    left -= costs[entry]
-                    self.whole[key] = self._derivative(key, behind[entry.index])
+                elif draws:
+                    why = f"{draws}, behind it, draws random numbers"
+                    self.whole[key] = Difference("none", why=why)
+                elif key in again.gradients:
+                    self.whole[key] = self._derivative(key, behind)
 
     def _derivative(self, key: Key, behind: Sequence[Entry]) -> Difference:
         again = self.again
@@ -162,18 +163,15 @@ class Slopes:
         return compare(at, x, again.gradients[key], [again.values[root]], [again.start], self.rng)
 
 
-def _all(entry: Entry) -> range:
-    return range(len(entry.results))
-
-
-def _descendants(again: Again) -> list[list[Entry]]:
-    """For each entry the ops that depend on it, and that the root depends on, oldest first."""
-    entries = again.tape.entries
-    masks = [0] * len(entries)  # bit i: entry i is behind it
-    for entry in reversed(entries):
-        for edge in entry.edges:
-            masks[edge.source.index] |= masks[entry.index] | 1 << entry.index
-    return [[e for e in entries if mask >> e.index & 1] for mask in masks]
+def _behind(entry: Entry, users: Sequence[Sequence[Entry]]) -> list[Entry]:
+    """The ops that depend on `entry`, oldest first."""
+    found, stack = {entry}, [entry]
+    while stack:
+        for user in users[stack.pop().index]:
+            if user not in found:
+                found.add(user)
+                stack.append(user)
+    return sorted(found - {entry}, key=lambda one: one.index)
 
 
 def compare(

@@ -53,7 +53,9 @@ def rules_of(plan: Any) -> Rules:
     """The rules of the op of a node, from the node's plan."""
     if not hasattr(plan, "op"):
         # a plan holds the rules that it runs, and the names of the inputs that they are for
-        written = [_rule(name, rule) for name, (rule, _) in zip(plan.active, plan.rules)]
+        written = [
+            _rule(name, rule) for name, (rule, _) in zip(plan.active, plan.rules, strict=True)
+        ]
         return Rules("rules", tuple(written), "")
     twin = plan.twin
     kind = "joint" if twin is None else "fused"

@@ -63,13 +63,21 @@ class Summaries:
 def norm(array: Numbers) -> float:
     """The root of the sum of squares, in float64."""
     flat = np.asarray(array, np.float64).ravel()
-    return math.sqrt(float(flat @ flat))
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = float(flat @ flat)
+        if math.isfinite(square) or not np.isfinite(flat).all():
+            return math.sqrt(square)
+        largest = float(np.abs(flat).max())
+        return largest * norm(flat / largest)
 
 
 def _side(shapes: Iterable[tuple[int, ...]]) -> int:
     sizes = [_matrix(shape) for shape in shapes]
     for side in SIDES:
-        if sum(min(rows, side) * min(columns, _width(rows, side)) for rows, columns in sizes) < CELLS:
+        if (
+            sum(min(rows, side) * min(columns, _width(rows, side)) for rows, columns in sizes)
+            < CELLS
+        ):
             break
     return side
 
@@ -89,14 +97,14 @@ def _summary(array: Numbers, side: int) -> list[Any]:
     if not flat.size:
         return [0, 0, 0, 0, 0, 0, "", 0, 0, 0, ""]
     nan = infinite = 0
-    square, finite = float(flat @ flat), flat
-    if not math.isfinite(square):
+    size, finite = norm(flat), flat
+    if not math.isfinite(size):
         nan = int(np.isnan(flat).sum())
         infinite = int(np.isinf(flat).sum())
         finite = flat[np.isfinite(flat)]
-        square = float(finite @ finite)
-    told = [*map(_rounded, (math.sqrt(square), finite.mean() if finite.size else 0.0))]
-    told += [_plain(flat.min() if not nan else math.nan), _plain(flat.max() if not nan else math.nan)]
+        size = norm(finite)
+    told = [rounded(size), rounded(finite.mean()) if finite.size else 0.0]
+    told += [rounded(flat.min()), rounded(flat.max())]
     digits = 7 if flat.size == 1 else 4
     first = ", ".join(f"{value:.{digits}g}" for value in flat[:FIRST].tolist())
     more = ", …" if flat.size > FIRST else ""
@@ -113,7 +121,7 @@ def _picture(x: Numbers, side: int) -> tuple[float, int, int, str]:
     with np.errstate(invalid="ignore"):
         shades = np.round(cells * (LEVELS / size)) if size else np.zeros(cells.shape)
     shades = np.where(is_finite, shades + LEVELS, 2 * LEVELS + 1).astype(int)
-    return _rounded(size), *cells.shape, LETTERS[shades].tobytes().decode()
+    return rounded(size), *cells.shape, LETTERS[shades].tobytes().decode()
 
 
 def _largest(x: Numbers, rows: int, columns: int) -> Numbers:
@@ -128,10 +136,6 @@ def _largest(x: Numbers, rows: int, columns: int) -> Numbers:
     return high if high is low else np.where(high >= -low, high, low)
 
 
-def _rounded(x: float) -> float:
+def rounded(x: float) -> float:
+    """`x` with four significant digits."""
     return float(f"{x:.4g}")
-
-
-def _plain(x: float) -> float | str:
-    """A number as JSON can hold it."""
-    return _rounded(x) if math.isfinite(x) else "NaN" if math.isnan(x) else f"{x:+}inity"

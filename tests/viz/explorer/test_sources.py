@@ -66,7 +66,9 @@ def test_the_text_compiles_to_the_rule_itself(name):
     op = OPS[name]
     told = rules_of(plan_of(op))
     functions = op.rules if isinstance(op, RuleOp) else {"": op.backward}
-    assert [rule.argument for rule in told.rules] == [p for p in (*op.parameters, "") if p in functions]
+    assert [rule.argument for rule in told.rules] == [
+        p for p in (*op.parameters, "") if p in functions
+    ]
     for rule in told.rules:
         own, code = functions[rule.argument].__code__, compiled(rule.text)
         assert instructions(code) == instructions(own)
@@ -85,9 +87,7 @@ def test_rules_beside_each_other_on_a_line_are_told_apart():
     def product(a, b):
         return a * b
 
-    @differentiable(x=lambda g: (
-        g * 2
-    ))  # twice, as a remark
+    @differentiable(x=lambda g: g * 2)  # twice, as a remark
     def twice(x):
         return x * 2
 

@@ -21,7 +21,7 @@ from minigrad.viz.explorer.stepping import Key, Step, Summand
 from minigrad.viz.reading import Edge, Entry, Numbers, Result, Tape
 
 
-class Held(NamedTuple):
+class MemoryCurve(NamedTuple):
     """Bytes after each step.
 
     Attributes
@@ -39,7 +39,9 @@ class Held(NamedTuple):
     leaves: int
 
 
-def held(tape: Tape, steps: Sequence[Step], summands: dict[Key, list[Summand]]) -> Held:
+def memory_curve(
+    tape: Tape, steps: Sequence[Step], summands: dict[Key, list[Summand]]
+) -> MemoryCurve:
     """The memory that `tape` holds after each of `steps`."""
     kept = {entry: _memories(entry) for entry in tape}
     own = {id(memory) for entry in tape for memory in _of_leaf(entry)}
@@ -63,7 +65,7 @@ def held(tape: Tape, steps: Sequence[Step], summands: dict[Key, list[Summand]]) 
             waiting.visit(entry)
         saved.append(now)
         gradients.append(waiting.nbytes if not forward else 0)
-    return Held(np.array(saved), np.array(gradients), sum(leaves.values()))
+    return MemoryCurve(np.array(saved), np.array(gradients), sum(leaves.values()))
 
 
 def _memories(entry: Entry) -> dict[int, int]:
@@ -123,7 +125,7 @@ class _Waiting:
             self._drop(before)
 
     def _put(self, key: Key, array: Any, nbytes: int) -> None:
-        """Note the memory of the gradient at `key`: that of `array`, or so many bytes of its own."""
+        """Note the memory of the gradient at `key`: of `array`, or so many bytes of its own."""
         if array is None:
             self.made -= 1
             place, size = self.made, nbytes

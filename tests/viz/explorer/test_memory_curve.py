@@ -16,7 +16,7 @@ from minigrad.autograd.node import FREED
 from minigrad.autograd.sparse import RowSparse
 from minigrad.autograd.tape import walk
 from minigrad.tensor import Tensor
-from minigrad.viz.explorer.held import held
+from minigrad.viz.explorer.memory_curve import memory_curve
 from minigrad.viz.explorer.stepping import steps_of, summands_of
 from minigrad.viz.reading import read
 
@@ -115,7 +115,7 @@ def loss_of(model, T=6, N=3):
 def curve(tensor):
     tape = read(tensor)
     steps = steps_of(tape)
-    return tape, steps, held(tape, steps, summands_of(tape))
+    return tape, steps, memory_curve(tape, steps, summands_of(tape))
 
 
 LAYERS = [{}, {"sparse": True}, {"unroll": True}, {"unroll": True, "num_layers": 2}]

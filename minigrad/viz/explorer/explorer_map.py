@@ -1,0 +1,55 @@
+"""The map of a tape: where each node is in its drawing, without what is written on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad.viz.drawing.folding import Folded
+from minigrad.viz.drawing.graph import Graph
+from minigrad.viz.drawing.placement import Placement
+from minigrad.viz.drawing.recurrence import Recurrence
+from minigrad.viz.drawing.routes import Geometry
+from minigrad.viz.reading import Tape
+
+SIZE = (68.0, 22.0)
+"""The width and height of a node that does not span time steps: room for the name of an op."""
+
+GAP = 12.0
+"""Between the drawing and the parameters below it, and between these."""
+
+
+def map_of(tape: Tape) -> dict[str, Any]:
+    """Boxes and edges in pixels; y grows downwards.
+
+    Returns
+    -------
+    dict
+        ``boxes``: for each entry x and y of its upper left corner, width and height; ``edges``: the
+        paths of all edges as SVG has it; ``carried``: those to the next time step; ``width`` and
+        ``height`` of it all.
+    """
+    graph = Graph(tape)
+    folded = Folded(graph, Recurrence(graph), "none")
+    sizes = [SIZE] * len(folded.bodies)
+    geometry = Geometry(Placement(folded, sizes), sizes, {})
+    boxes = [[0, 0, 0, 0]] * len(tape)
+    for index, body in folded.body_of.items():
+        boxes[index] = [round(x) for x in geometry.boxes[body.index]]
+    width, height = max(geometry.width, SIZE[0] + 2 * GAP), geometry.height
+    across = max(int((width - GAP) // (SIZE[0] + GAP)), 1)
+    for k, index in enumerate(graph.chips):  # what many ops use has no edges; it is below them
+        column, row = k % across, k // across
+        x, y = GAP + column * (SIZE[0] + GAP), height + row * (SIZE[1] + GAP)
+        boxes[index] = [round(x), round(y), *map(round, SIZE)]
+    height += -(-len(graph.chips) // across) * (SIZE[1] + GAP)
+    paths: dict[bool, list[str]] = {False: [], True: []}
+    for route in geometry.routes:
+        commands = (c + " ".join(f"{p:.0f}" for p in points) for c, points in route.path)
+        paths[route.recurrent].append("".join(commands))
+    return {
+        "boxes": boxes,
+        "edges": "".join(paths[False]),
+        "carried": "".join(paths[True]),
+        "width": round(width),
+        "height": round(height),
+    }
