@@ -42,6 +42,8 @@ class Again:
         how long each op took.
     draws
         the ops that gave another result when they ran a second time.
+    rounds
+        the ops whose results are in fewer bits, whatever they are given.
     """
 
     def __init__(self, tape: Tape, gradient: Any) -> None:
@@ -51,6 +53,7 @@ class Again:
         self.passed: dict[Edge, Numbers] = {}
         self.seconds: dict[Entry, float] = {}
         self.draws: set[Entry] = set()
+        self.rounds: set[Entry] = set()
         if self.trouble:
             return
         with alone():
@@ -77,17 +80,17 @@ class Again:
             nodes[entry] = node.parents[0] if len(entry.results) > 1 else node
             for i, (y, second) in enumerate(zip(outputs, again, strict=True)):
                 self.values[entry.index, i] = y.numpy()
+                if self.values[entry.index, i].dtype != np.float64:
+                    self.rounds.add(entry)
                 if not np.array_equal(self.values[entry.index, i], second, equal_nan=True):
                     self.draws.add(entry)
         return nodes
 
     def _back(self, nodes: dict[Entry, Any], gradient: Any) -> None:
         root = self.tape.root.index, self.tape.number
-        self.start = (
-            np.ones(self.values[root].shape)
-            if gradient is None
-            else np.asarray(Tensor(gradient).numpy(), np.float64)
-        )
+        value = self.values[root]
+        given = 1.0 if gradient is None else Tensor(gradient).numpy()
+        self.start = np.full(value.shape, given, value.dtype)
         self.gradients[root] = self.start
         for entry in reversed(self.tape.entries):
             if entry.kind != "op":
@@ -107,7 +110,7 @@ class Again:
         key = edge.source.index, edge.number
         value = self.values[key]
         d = wrap(d.to_dense() if hasattr(d, "to_dense") else as_array(d)).numpy()
-        d = summed_to(d, Result(value.shape, value.dtype), node)
+        d = summed_to(d.astype(value.dtype), Result(value.shape, value.dtype), node)
         self.passed[edge] = d
         self.gradients[key] = self.gradients[key] + d if key in self.gradients else d
 
@@ -130,7 +133,7 @@ class Again:
         for name, a in zip(call.op.parameters, call.args, strict=True):
             edge = edges.get(name)
             if edge is None:
-                args.append(a)
+                args.append(np.float64 if _is_float(name, a) else a)
                 continue
             is_moved = moved is not None and moved[0] == name
             value = moved[1] if is_moved else values[edge.source.index, edge.number]
@@ -160,6 +163,12 @@ def in_float64(value: Any) -> Numbers:
     """Floats in float64; all else as it is."""
     exact: Numbers = value.astype(np.float64) if value.dtype.kind == "f" else value
     return exact
+
+
+def _is_float(name: str, option: Any) -> bool:
+    """Whether an option is a floating-point dtype, such as that of `astype`."""
+    is_dtype = isinstance(option, np.dtype | type) or (name == "dtype" and option is not None)
+    return is_dtype and np.issubdtype(option, np.floating)
 
 
 def _tensor(array: Any, requires_grad: bool) -> Tensor:

@@ -137,6 +137,7 @@ class Slopes:
             behind = _behind(entry, users) if left > 0 else []
             left -= 2 * len(entry.results) * sum(again.seconds[user] for user in behind)
             draws = next((user.op for user in behind if user in again.draws), "")
+            rounds = next((user.op for user in behind if user in again.rounds), "")
             for i in range(len(entry.results)):
                 key = entry.index, i
                 if left <= 0:
@@ -144,6 +145,9 @@ class Slopes:
                     self.whole[key] = Difference("none", why=why)
                 elif draws:
                     why = f"{draws}, behind it, draws random numbers"
+                    self.whole[key] = Difference("none", why=why)
+                elif rounds:
+                    why = f"{rounds}, behind it, does not compute in float64"
                     self.whole[key] = Difference("none", why=why)
                 elif key in again.gradients:
                     self.whole[key] = self._derivative(key, behind)

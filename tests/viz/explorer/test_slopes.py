@@ -148,3 +148,27 @@ def test_what_is_not_finite_is_not_judged():
     y = mg.tensor([0.5, 1.0], requires_grad=True)
     slopes = slopes_of(lambda: mg.softmax(y + mask, axis=-1)[0])[2]
     assert slopes.of_whole((0, 0)).verdict == "agrees"
+
+
+@differentiable(x=lambda g, x: g * 2 * x)
+def short(x):
+    return (x.astype("float32") ** 2).astype(x.dtype)
+
+
+@differentiable(x=lambda g: g.astype("float64"))
+def shorter(x):
+    return x.astype("float32")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_program_that_changes_the_dtype_runs_in_float64(dtype):
+    x = mg.tensor(RNG(0).normal(size=(3, 4)).astype(dtype), requires_grad=True)
+    slopes = slopes_of(lambda: mg.exp(x.astype("float32") * 2).astype(dtype).sum())[2]
+    found = [*slopes.rules.values(), *slopes.whole.values()]
+    assert {d.verdict for d in found} == {"agrees"}
+
+
+def test_an_op_that_rounds_has_none():
+    x = mg.tensor(RNG(0).normal(size=(3, 4)), requires_grad=True)
+    slopes = slopes_of(lambda: mg.exp(shorter(x)).sum())[2]
+    assert "shorter, behind it, does not compute in float64" in slopes.of_whole((0, 0)).why

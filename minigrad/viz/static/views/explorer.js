@@ -286,8 +286,21 @@ minigrad.views.explorer = (root, data) => {
     done: ["#ececec", "#9a9a9a"],
   };
   const SIGNS = { parameter: "parameter", input: "input", constant: "constant" };
-  const paths = { edges: new Path2D(data.map.edges), carried: new Path2D(data.map.carried) };
+  const paths = [[pieces(data.map.edges), "#b9c0c7"], [pieces(data.map.carried), "#8fb8d6"]];
   let zoom = vendor.d3.zoomIdentity;
+
+  /** Edges in pieces from left to right, so that only those in sight need to be drawn. */
+  function pieces(edges_) {
+    const found = new Map();
+    for (const edge of edges_.split("M").slice(1)) {
+      const xs = edge.match(/-?\d+/g).filter((_, i) => i % 2 === 0).map(Number);
+      const [low, high] = [Math.min(...xs), Math.max(...xs)];
+      const key = high - low > 2000 ? `${low} ${high}` : Math.floor(low / 1000);
+      const piece = found.get(key) ?? { text: "", low, high };
+      found.set(key, { text: `${piece.text}M${edge}`, low: Math.min(low, piece.low), high: Math.max(high, piece.high) });
+    }
+    return [...found.values()].map(({ text, low, high }) => ({ path: new Path2D(text), low, high }));
+  }
 
   function stageOf(index, step) {
     if (waits(index, step)) return "waits";
@@ -300,10 +313,12 @@ minigrad.views.explorer = (root, data) => {
     context.translate(zoom.x, zoom.y);
     context.scale(zoom.k, zoom.k);
     context.lineWidth = 1 / Math.max(zoom.k, 0.4);
-    context.strokeStyle = "#b9c0c7";
-    context.stroke(paths.edges);
-    context.strokeStyle = "#8fb8d6";
-    context.stroke(paths.carried);
+    for (const [parts, colour] of paths) {
+      context.strokeStyle = colour;
+      for (const { path, low, high } of parts) {
+        if (low * zoom.k + zoom.x < width && high * zoom.k + zoom.x > 0) context.stroke(path);
+      }
+    }
     context.restore();
     const letters = zoom.k > 0.55;
     context.font = `${11 * Math.min(zoom.k, 1.2)}px system-ui, sans-serif`;
@@ -448,10 +463,10 @@ minigrad.views.explorer = (root, data) => {
       swatch("not run yet", COLOURS.not),
       swatch("has run, or is given", COLOURS.ran),
       swatch("a gradient waits", COLOURS.waits),
-      swatch("gradient passed on", COLOURS.done),
+      swatch("passed on", COLOURS.done),
       wild.some(Boolean) ? element("span", {}, element("b", { class: "cross" }, "✕"), "not finite") : null,
-      minigrad.button("whole map", showWhole),
     ),
+    minigrad.button("whole map", showWhole),
   );
 
   // ---------------------------------------------------------------- the memory
@@ -470,7 +485,7 @@ minigrad.views.explorer = (root, data) => {
       cursor: { show: false },
       scales: { x: { time: false }, y: { range: (_, least, most) => [0, most * 1.08 || 1] } },
       axes: [
-        { label: "step of the walk", labelSize: 20, size: 30, stroke: minigrad.colour("faint"), grid: { stroke: "#eceff2" } },
+        { label: "step of the walk", labelSize: 20, size: 30, incrs: [1, 2, 5].flatMap((n) => [n, 10 * n, 100 * n, 1000 * n, 10000 * n]).sort((a, b) => a - b), stroke: minigrad.colour("faint"), grid: { stroke: "#eceff2" } },
         {
           size: 64,
           values: (_, ticks) => ticks.map(minigrad.bytes),
@@ -531,7 +546,7 @@ minigrad.views.explorer = (root, data) => {
     memoryTold.replaceChildren(
       element("span", { class: "kept" }, `kept for the way back ${minigrad.bytes(data.saved[i] ?? 0)}`),
       element("span", { class: "waiting" }, `with the gradients ${minigrad.bytes(total[i] ?? 0)}`),
-      element("span", { class: "faint" }, `leaves that nodes keep, apart: ${minigrad.bytes(data.leaves)}`),
+      element("span", { class: "faint" }, `leaves, apart ${minigrad.bytes(data.leaves)}`),
     );
   }
 
