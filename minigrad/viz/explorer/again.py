@@ -21,7 +21,7 @@ from minigrad.arrays.library import as_array
 from minigrad.autograd.modes import modes, switched
 from minigrad.autograd.record import run
 from minigrad.tensor import Tensor, wrap
-from minigrad.viz.explorer.stepping import Key, summed_to
+from minigrad.viz.explorer.step_order import Key, summed_to
 from minigrad.viz.reading import Edge, Entry, Numbers, Result, Tape
 
 Values = Mapping[Key, Numbers]

@@ -1,6 +1,6 @@
 """`explore`: the whole walk along a tape as in a debugger, as a page.
 
-The steps are those of the engine (`stepping.py`). Beside each are its rule as it is written
+The steps are those of the engine (`step_order.py`). Beside each are its rule as it is written
 (`sources.py`), the memory that the tape holds then (`memory_curve.py`), and finite differences of
 the program run again in float64 (`again.py`, `slopes.py`). `explorer_page.py` makes the page of it.
 """

@@ -31,7 +31,7 @@ def map_of(tape: Tape) -> dict[str, Any]:
     graph = Graph(tape)
     folded = Folded(graph, Recurrence(graph), "none")
     sizes = [SIZE] * len(folded.bodies)
-    geometry = Geometry(Placement(folded, sizes), sizes, {})
+    geometry = Geometry(Placement(folded, sizes), sizes, {}, {})
     boxes = [[0, 0, 0, 0]] * len(tape)
     for index, body in folded.body_of.items():
         boxes[index] = [round(x) for x in geometry.boxes[body.index]]

@@ -17,7 +17,7 @@ from minigrad.errors.values import told
 from minigrad.viz.explorer.explorer_map import map_of
 from minigrad.viz.explorer.slopes import Difference
 from minigrad.viz.explorer.sources import Rules, rules_of
-from minigrad.viz.explorer.stepping import axes_summed
+from minigrad.viz.explorer.step_order import axes_summed
 from minigrad.viz.explorer.summaries import Summaries, norm, rounded
 from minigrad.viz.explorer.walk import Walk
 from minigrad.viz.observing import Line

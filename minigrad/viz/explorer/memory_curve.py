@@ -17,7 +17,7 @@ import numpy as np
 
 from minigrad.arrays.library import is_array
 from minigrad.autograd.node import Leaf
-from minigrad.viz.explorer.stepping import Key, Step, Summand
+from minigrad.viz.explorer.step_order import Key, Step, Summand
 from minigrad.viz.reading import Edge, Entry, Numbers, Result, Tape
 
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigrad.viz.explorer.again import Again, alone
-from minigrad.viz.explorer.stepping import Key
+from minigrad.viz.explorer.step_order import Key
 from minigrad.viz.reading import Edge, Entry, Numbers
 
 EPS = float(np.finfo(np.float64).eps)

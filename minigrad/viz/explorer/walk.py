@@ -7,7 +7,7 @@ from typing import Any
 from minigrad.viz.explorer.again import Again
 from minigrad.viz.explorer.memory_curve import memory_curve
 from minigrad.viz.explorer.slopes import Slopes
-from minigrad.viz.explorer.stepping import steps_of, summands_of
+from minigrad.viz.explorer.step_order import steps_of, summands_of
 from minigrad.viz.reading import Tape
 
 

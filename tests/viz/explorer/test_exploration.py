@@ -8,7 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, viz
 from minigrad.autograd.node import TapeError
-from minigrad.viz.explorer.stepping import axes_summed
+from minigrad.viz.explorer.step_order import axes_summed
 from minigrad.viz.page import as_json, plain
 
 pytestmark = pytest.mark.host(reason="pages are made on the CPU")

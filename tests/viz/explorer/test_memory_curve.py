@@ -17,7 +17,7 @@ from minigrad.autograd.sparse import RowSparse
 from minigrad.autograd.tape import walk
 from minigrad.tensor import Tensor
 from minigrad.viz.explorer.memory_curve import memory_curve
-from minigrad.viz.explorer.stepping import steps_of, summands_of
+from minigrad.viz.explorer.step_order import steps_of, summands_of
 from minigrad.viz.reading import read
 
 pytestmark = pytest.mark.host(reason="it measures the host's memory")
