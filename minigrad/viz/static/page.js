@@ -232,11 +232,14 @@ const minigrad = (() => {
   // ---------------------------------------------------------------- what the address holds
 
   let late = 0;
+  let known = location.hash;
 
   /** Browsers refuse more than a few changes of the address in a second. */
   function write() {
     late = 0;
+    if (location.hash !== known) return; // a person has changed it just now
     history.replaceState(null, "", `#${hash.values}`);
+    known = location.hash;
   }
 
   /** Values after the # of the address, so that a place on the page can be linked to. */
@@ -257,12 +260,13 @@ const minigrad = (() => {
 
     /** Call f() whenever a person changes the address. */
     listen(f) {
-      addEventListener("hashchange", () => {
-        hash.values = new URLSearchParams(location.hash.slice(1));
-        f();
-      });
+      addEventListener("hashchange", () => f());
     },
   };
+  addEventListener("hashchange", () => {
+    known = location.hash;
+    hash.values = new URLSearchParams(known.slice(1));
+  });
 
   // ---------------------------------------------------------------- the page
 

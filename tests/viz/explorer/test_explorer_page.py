@@ -231,3 +231,13 @@ def test_an_unrolled_network_fits_the_window(open_page, tmp_path, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.keyboard.press("End")
     assert "the gradient that comes in" in page.locator(".panel").inner_text()
+
+
+def test_a_change_of_the_address_is_not_lost(walk, open_page):
+    """Also while the page is about to note a step there."""
+    page = open_page(walk[1])
+    page.keyboard.press("ArrowRight")
+    page.evaluate("location.hash = '#step=9'")
+    page.wait_for_timeout(400)
+    assert position(page) == 9
+    assert page.evaluate("location.hash") == "#step=9"

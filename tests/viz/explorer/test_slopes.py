@@ -7,11 +7,18 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.autograd.record import differentiable
 from minigrad.viz import watch
+from minigrad.viz.explorer import slopes as slopes_module
 from minigrad.viz.explorer.again import Again
 from minigrad.viz.explorer.slopes import Slopes
 from minigrad.viz.reading import read
 
 RNG = np.random.default_rng
+
+
+@pytest.fixture(autouse=True)
+def _enough_time(monkeypatch):
+    monkeypatch.setattr(slopes_module, "SECONDS_FOR_RULES", np.inf)
+    monkeypatch.setattr(slopes_module, "SECONDS_FOR_ALL", np.inf)
 
 
 class Model(nn.Module):
@@ -64,17 +71,17 @@ def test_right_rules_agree(kind, options):
 
 @differentiable(x=lambda g, x: g * mg.cos(x) * 1.001)
 def bent(x):
-    return np.sin(x)
+    return mg.array_module(x).sin(x)
 
 
 @differentiable(x=lambda g, x: g * (x > 0))
 def steep(x):
-    return np.maximum(x, 0)
+    return mg.array_module(x).maximum(x, 0)
 
 
 @differentiable(x=lambda g: g)
 def noisy(x):
-    return x + RNG().normal(size=x.shape)
+    return x + mg.array_module(x).asarray(RNG().normal(size=x.shape))
 
 
 def test_a_wrong_rule_is_shown_and_only_it():
@@ -172,3 +179,12 @@ def test_an_op_that_rounds_has_none():
     x = mg.tensor(RNG(0).normal(size=(3, 4)), requires_grad=True)
     slopes = slopes_of(lambda: mg.exp(shorter(x)).sum())[2]
     assert "shorter, behind it, does not compute in float64" in slopes.of_whole((0, 0)).why
+
+
+def test_what_there_is_no_time_for_says_so(monkeypatch):
+    monkeypatch.setattr(slopes_module, "SECONDS_FOR_RULES", 0)
+    monkeypatch.setattr(slopes_module, "SECONDS_FOR_ALL", 0)
+    x = mg.tensor([1.0], requires_grad=True)
+    tape, _, slopes = slopes_of(lambda: mg.exp(x * 2))
+    found = [slopes.of_rule(tape.entries[-1].edges[0]), slopes.of_whole((0, 0))]
+    assert all("too long" in d.why for d in found)
