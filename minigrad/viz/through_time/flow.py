@@ -67,7 +67,8 @@ class Flow:
     step_norms : shape (T,)
         at [s] the norm of what step s gives to dL/dW: of the gradient of L by W in step s alone.
     bias, bias_of_all : Bias
-        what truncation does to dL/dW, and to the gradient of all parameters of the model.
+        what truncation does to dL/dW, and to the gradient of all parameters of the model (without
+        those that are frozen).
     radii : dict of float
         the spectral radius, the largest |eigenvalue|, of W_hh, or of each gate's W_h: see
         `minigrad.viz.spectral_radii`.

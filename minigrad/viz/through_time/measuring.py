@@ -74,7 +74,7 @@ def _measured(stepped: Stepped, tokens: ArrayLike) -> list[Flow]:
             pairs=pairs[k],
             step_norms=step_norms[k],
             bias=dropped.bias(list(layer.weights)),
-            bias_of_all=dropped.bias(list(whole)),
+            bias_of_all=dropped.bias(stepped.learnt or list(whole)),
             radii=radii_of(layer.gates, *layer.weights.values()) if layer.gates else {},
         )
         for k, layer in enumerate(layers)
@@ -171,7 +171,7 @@ def _apart(parts: tuple[Tensor, ...], total: list[Array | None]) -> Arrays:
     """The gradients at the parts of a state, each with the others held fixed.
 
     In a step h may be made of c (LSTM: h = o tanh(c)). Then the gradient at c on the tape counts
-    the way through h, too. It ends with the gradient at h, from which a walk back to c begins.
+    the way through h, too. What came that way is taken off: a walk from h, with its gradient, to c.
     """
     apart: Arrays = [_zeros(p) if g is None else g for p, g in zip(parts, total, strict=True)]
     stamps = [part._node.stamp if part._node else 0 for part in parts]
@@ -213,9 +213,7 @@ class _Dropped(NamedTuple):
         dropped = np.sum([self.squares[name] for name in names], axis=0)
         product = np.sum([self.products[name] for name in names], axis=0)
         squares = np.maximum(full - 2 * product + dropped, 0)
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # a gradient of 0 has no direction: NaN
+        with np.errstate(divide="ignore", invalid="ignore"):  # a gradient of 0: NaN
             errors = np.sqrt(dropped / full)
             cosines = (full - product) / np.sqrt(full * squares)
         return Bias(math.sqrt(full), np.sqrt(squares), errors, np.clip(cosines, -1, 1))
@@ -230,16 +228,18 @@ def _dropped(
     products = {name: np.zeros(T) for name in names}
     later = {s: [_later(part) for part in parts] for s, parts in flowing.items()}
     for k in range(1, T):
-        found = [np.zeros(parameter.shape) for parameter in parameters]
+        found: dict[str, Array] = {}  # not of the output layer, which no later state leads to
         cut, first = _cut_off(later, k), 0
         for step in steps:
             rows = slice(first, first := first + step.logits.shape[0])
             seeds = [part[..., rows, :] / T for part in cut]
-            part = _grad(step.state, parameters, seeds, retain_graph=True)
-            found = [a if b is None else a + b for a, b in zip(found, part, strict=True)]
-        for name, g in zip(names, found, strict=True):
-            squares[name][k - 1] = (g**2).sum()
-            products[name][k - 1] = (g * whole[name]).sum()
+            parts = _grad(step.state, parameters, seeds, retain_graph=True)
+            for name, g in zip(names, parts, strict=True):
+                if g is not None:
+                    found[name] = found[name] + g if name in found else g
+        for name, g in found.items():
+            squares[name][k - 1] = np.vdot(g, g)
+            products[name][k - 1] = np.vdot(g, whole[name])
     full = {name: float((g**2).sum()) for name, g in whole.items()}
     return _Dropped(squares, products, full)
 

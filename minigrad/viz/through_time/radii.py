@@ -52,7 +52,7 @@ def spectral_radii(model: Module) -> dict[str, float]:
     """
     if not isinstance(model, Module):
         raise TypeError(f"spectral_radii: model must be an nn.Module, not {told(model)}")
-    found = {name: radii_of(gates, weight) for name, gates, weight in _recurrent(model)}
+    found = {name.strip(): radii_of(gates, weight) for name, gates, weight in _recurrent(model)}
     if not found:
         raise ValueError(
             f"spectral_radii: {type(model).__name__} has no RNN, LSTM, GRU, or cell of these"
@@ -83,7 +83,7 @@ def _recurrent(model: Module) -> Iterator[tuple[str, str, Tensor]]:
             for key, weight in module.named_parameters(recurse=False):
                 if key.startswith("weight_hh"):
                     end = key.removeprefix("weight_hh_")
-                    several = getattr(module, "num_layers", 1) > 1 or "reverse" in end
+                    several = isinstance(module, LAYERS) and len(module._names) > 1
                     yield f"{name} {end}" if several else name, gates, weight
 
 

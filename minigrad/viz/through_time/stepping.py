@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from minigrad.autograd.modes import no_grad
 from minigrad.errors.values import told
-from minigrad.nn.layers import Embedding
 from minigrad.nn.module import Module
 from minigrad.nn.recurrent.cells import GRUCell, LSTMCell, RNNCell
 from minigrad.nn.recurrent.layers import GRU, LSTM, RNN
@@ -62,11 +61,9 @@ class Layer(NamedTuple):
         """What the parts of its state are called."""
         if len(self.state) == 1:
             return ["h"]
-        return (
-            ["h", "c"]
-            if self.gates == GATES["LSTM"]
-            else [f"state[{k}]" for k in range(len(self.state))]
-        )
+        if self.gates == GATES["LSTM"]:
+            return ["h", "c"]
+        return [f"state[{k}]" for k in range(len(self.state))]
 
 
 class Step(NamedTuple):
@@ -102,6 +99,7 @@ class Stepped:
         if not isinstance(model, Module):
             raise TypeError(f"{CALLER}: model must be an nn.Module, not {told(model)}")
         self.name = type(model).__name__
+        self.learnt = [name for name, p in model.named_parameters() if p.requires_grad]
         self.model = copy.deepcopy(model).requires_grad_().to(dtype=np.float64).eval()
         self.parameters = dict(self.model.named_parameters())
         if not self.parameters:
@@ -110,9 +108,6 @@ class Stepped:
             if not np.isfinite(parameter.numpy()).all():
                 raise ValueError(f"{CALLER}: {self.name}: {name} has values that are not finite")
         self.device = parameter.device
-        for module in self.model.modules():
-            if isinstance(module, Embedding):
-                module.sparse = False
         self._form: Any = None
         self._seen: list[Layer] = []
         for name, module in self.model.named_modules():
@@ -167,6 +162,10 @@ class Stepped:
                 "tuple or list of them"
             )
         for part in flat:
+            if part.dtype.kind != "f":
+                raise TypeError(
+                    f"{CALLER}: {self.name} gave a state of {part.dtype}, which has no gradient"
+                )
             if part.ndim < 2 or part.shape[-2] != len(ids):
                 raise ValueError(
                     f"{CALLER}: {self.name} gave a state of shape {part.shape} for {len(ids)} texts"
@@ -200,46 +199,36 @@ class Stepped:
         def over_sequence(end: str, *args: Any) -> Any:
             output, *state = run(end, *args)
             if isinstance(layer, LAYERS):
-                kind, weights = kind_of(layer), {f"weight_hh{end}": vars(layer)[f"weight_hh{end}"]}
-                gates = GATES[kind]
+                kind = kind_of(layer)
+                gates, weights = GATES[kind], [vars(layer)[f"weight_hh{end}"]]
             else:
                 cell = vars(layer)[f"cell{end}"]
-                own = cell.named_parameters()
-                weights = {f"cell{end}.{key}": value for key, value in own}
-                kind, gates = type(cell).__name__, ""
+                kind, gates, weights = type(cell).__name__, "", cell.parameters()
             number = f" {end[1:]}" if layer.num_layers > 1 else ""
-            self._note(name, number, kind, gates, weights, tuple(state))
+            self._note(f"{name}{number}", kind, gates, weights, tuple(state))
             return (output, *state)
 
         return over_sequence
 
     def _watched_cell(self, name: str, cell: RNNCell | LSTMCell | GRUCell) -> Callable[..., Any]:
         run, kind = cell.forward, kind_of(cell)
-        own = {"weight_hh": vars(cell)["weight_hh"]}
 
         def forward(*args: Any, **options: Any) -> Any:
             state = run(*args, **options)
             parts = state if isinstance(state, tuple) else (state,)
-            self._note(name, "", kind, GATES[kind[:-4]], own, parts)
+            self._note(name, kind, GATES[kind[:-4]], [vars(cell)["weight_hh"]], parts)
             return state
 
         return forward
 
     def _note(
-        self,
-        name: str,
-        number: str,
-        kind: str,
-        gates: str,
-        weights: Mapping[str, Tensor],
-        state: tuple[Tensor, ...],
+        self, name: str, kind: str, gates: str, weights: list[Any], state: tuple[Tensor, ...]
     ) -> None:
-        prefix = f"{name}." if name else ""
-        named = {f"{prefix}{key}": value for key, value in weights.items()}
-        full = f"{name}{number}".strip() or kind
-        again = sum(layer.name.split(" #")[0] == full for layer in self._seen)
-        full = f"{full} #{again + 1}" if again else full  # one cell used twice in a time step
-        self._seen.append(Layer(full, kind, gates, named, state))
+        name = name.strip() or kind
+        again = sum(layer.name.split(" #")[0] == name for layer in self._seen)
+        name = f"{name} #{again + 1}" if again else name  # one cell used twice in a time step
+        named = {key: w for key, w in self.parameters.items() if any(w is own for own in weights)}
+        self._seen.append(Layer(name, kind, gates, named, state))
 
 
 def kind_of(module: Module) -> str:

@@ -13,7 +13,7 @@ from models.rnnlm import RNNLM, LanguageModel
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from recurrent_models import LM, H, V, examples, losses
+from recurrent_models import LM, H, OwnLM, V, examples, losses
 
 KINDS = list(examples(np.random.default_rng(0)))
 T = 6
@@ -124,7 +124,9 @@ def test_the_language_models_of_the_house(tied):
     rng = np.random.default_rng(4)
     options = {"tied": True} if tied else {"dropout": 0.5, "weight_drop": 0.5}
     rnnlm = RNNLM(V, 4 if tied else None, 4, "gru", num_layers=2, rng=rng, **options)
-    for model in (rnnlm, LanguageModel(V, 3, 4, rng=rng)):
+    simple = LanguageModel(V, 3, 4, rng=rng)
+    simple.embedding.sparse = True
+    for model in (rnnlm, simple):
         model.to(dtype="float64")
         full = truncated(model, IDS, T)
         cut = {k: truncated(model, IDS, k) for k in (1, 2, 4)}
@@ -135,6 +137,31 @@ def test_the_language_models_of_the_house(tied):
             assert name == f"{flow.layer}.weight_hh_l0"
             check_bias(flow.bias, [name], full, cut)
             check_bias(flow.bias_of_all, list(full), full, cut)
+
+
+def test_layers_may_share_their_weights():
+    rng = np.random.default_rng(15)
+    model = OwnLM(rng)
+    shared = model.recurrent.cell_l0
+    model.recurrent = nn.Recurrent(lambda *sizes: shared, H, H, num_layers=2)
+    model.to(dtype="float64")
+    full = truncated(model, IDS, T)
+    cut = {k: truncated(model, IDS, k) for k in (1, 3)}
+    for flow in flows(model):
+        assert {name.split(".")[1] for name in flow.weights} == {"cell_l0"}
+        check_bias(flow.bias, flow.weights, full, cut)
+
+
+def test_frozen_parameters_do_not_count():
+    model = examples(np.random.default_rng(16))["GRU"]
+    learnt = [name for name, _ in model.named_parameters()][1:]
+    full, cut = truncated(model, IDS, T), {2: truncated(model, IDS, 2)}
+    model.embedding.weight.requires_grad_(False)
+    (flow,) = flows(model)
+    check_bias(flow.bias_of_all, learnt, full, cut)
+    model.requires_grad_(False)
+    (flow,) = flows(model)  # it has nothing to learn, and can still be looked at
+    check_bias(flow.bias_of_all, list(full), full, cut)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
@@ -244,6 +271,21 @@ def test_layers_have_their_names():
     assert list(seen.flows) == ["A", "B: rnn l0", "B: rnn l1"]
 
 
+def test_a_cell_within_a_cell_is_a_part_of_it():
+    class Wrapped(nn.Module):
+        def __init__(self, input_size, hidden_size):
+            self.inner = nn.GRUCell(input_size, hidden_size)
+
+        def forward(self, x, state):
+            state = self.inner(x, state)
+            return state, state
+
+    model = OwnLM(np.random.default_rng(0))
+    model.recurrent = nn.Recurrent(Wrapped, H, H)
+    seen = viz.gradient_through_time(model, IDS)
+    assert list(seen.flows) == ["recurrent"]
+
+
 def test_losses_are_those_of_one_call(model):
     model.eval()
     with mg.no_grad():
@@ -313,6 +355,19 @@ def test_a_model_that_draws_in_evaluation_leaves_the_library_generator_alone():
     assert np.array_equal(mg.rand(4).numpy(), expected)
 
 
+@pytest.mark.device
+def test_a_model_on_a_gpu_has_the_numbers_of_the_cpu():
+    for name in ("RNN", "two layers", "own cells", "looped"):
+        model = examples(np.random.default_rng(14))[name]
+        expected, got = flows(model), flows(model.to("cuda"))
+        assert next(iter(model.parameters())).device.startswith("cuda")
+        for here, there in zip(expected, got, strict=True):
+            np.testing.assert_allclose(there.norms, here.norms, rtol=1e-9)
+            np.testing.assert_allclose(there.pairs, here.pairs, rtol=1e-9, atol=1e-12)
+            for key in ("bias", "bias_of_all"):
+                assert getattr(there, key).norms == pytest.approx(getattr(here, key).norms)
+
+
 # ---------------------------------------------------------------------- errors
 
 
@@ -341,6 +396,12 @@ class FlatState(LM):
     def forward(self, ids, state=None):
         logits, state = super().forward(ids, state)
         return logits, state[0, 0]
+
+
+class Counts(LM):
+    def forward(self, ids, state=None):
+        logits, state = super().forward(ids, None if state is None else state[0])
+        return logits, (state, mg.tensor(np.zeros((ids.shape[1], 1), np.int64)))
 
 
 class Bag(nn.Module):
@@ -376,6 +437,7 @@ WRONG = {
     "last logits": (lambda: lm(LastLogits), IDS, TypeError, "as the logits"),
     "forgets": (lambda: lm(Forgets), IDS, ValueError, "does not go on where it stopped"),
     "flat state": (lambda: lm(FlatState), IDS, ValueError, r"gave a state of shape \(3,\)"),
+    "counts": (lambda: lm(Counts), IDS, TypeError, "a state of int64, which has no gradient"),
     "not recurrent": (lambda: Bag(np.random.default_rng(0)), IDS, ValueError, "no recurrent"),
     "both ways": (lambda: lm(bidirectional=True), IDS, ValueError, "rnn is bidirectional"),
     "NaN": (broken, IDS, ValueError, "rnn.weight_hh_l0 has values that are not finite"),

@@ -36,6 +36,8 @@ def test_layers_directions_and_cells_are_told_apart():
         *("rnn l0 W_hh", "rnn l0_reverse W_hh", "rnn l1 W_hh", "rnn l1_reverse W_hh"),
         *("cells.0 W_hh", "cells.1 W_hr", "cells.1 W_hz", "cells.1 W_hn"),
     ]
+    both = nn.RNN(2, 3, bidirectional=True)
+    assert list(viz.spectral_radii(both)) == ["l0 W_hh", "l0_reverse W_hh"]
     assert found["rnn l1 W_hh"] == pytest.approx(largest(model.rnn.weight_hh_l1.numpy()))
     assert found["cells.0 W_hh"] == pytest.approx(largest(model.cells[0].weight_hh.numpy()))
 
