@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+STRONG = COLOURS[1]
+"""What stands out is of this colour, and thick."""
+
 Say = Callable[[str, str], str]
 """Of an English and a Korean text, the one that is asked for."""
 
@@ -66,21 +69,22 @@ def box(
     text: str,
     colour: str = FAINT,
     *,
+    strong: bool = False,
     width: float = 0.9,
     height: float = 0.5,
-    fill: Any = "white",
+    fill: str = "white",
     **options: Any,
 ) -> None:
-    """A box around (x, y), with a text in it; `options` are those of the text."""
+    """A box around (x, y), with a text in it; `options` are those of the text.
+
+    With `strong` it stands out from others, in print without colours too.
+    """
     from matplotlib.patches import FancyBboxPatch
 
-    corner = x - width / 2, y - height / 2
-    style = "round,pad=0,rounding_size=0.08"
-    axes.add_patch(
-        FancyBboxPatch(
-            corner, width, height, style, edgecolor=colour, facecolor=fill, linewidth=1.4, zorder=3
-        )
-    )
+    line = {"edgecolor": STRONG, "linewidth": 2.6} if strong else {"edgecolor": colour}
+    corner, style = (x - width / 2, y - height / 2), "round,pad=0,rounding_size=0.08"
+    line = {"linewidth": 1.4, "facecolor": fill, "zorder": 3} | line
+    axes.add_patch(FancyBboxPatch(corner, width, height, style, **line))
     options = {"color": TEXT, "fontsize": 9.5, "ha": "center", "va": "center"} | options
     axes.text(x, y, text, zorder=4, **options)
 
@@ -91,22 +95,25 @@ def arrow(
     end: tuple[float, float],
     colour: str = FAINT,
     *,
+    strong: bool = False,
     curve: float = 0.0,
-    **options: Any,
+    dashed: bool = False,
 ) -> None:
-    """An arrow; `curve` bends it, `options` are those of the patch."""
+    """An arrow; `curve` bends it, and `strong` is as in `box`."""
     from matplotlib.patches import FancyArrowPatch
 
-    options = {"linewidth": 1.5, "arrowstyle": "-|>", "mutation_scale": 11, "zorder": 2} | options
-    bend = f"arc3,rad={curve}"
-    axes.add_patch(
-        FancyArrowPatch(
-            start, end, connectionstyle=bend, color=colour, shrinkA=0, shrinkB=0, **options
-        )
-    )
+    line = {"color": STRONG, "linewidth": 2.6} if strong else {"color": colour, "linewidth": 1.4}
+    head = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0}
+    way = {"connectionstyle": f"arc3,rad={curve}", "linestyle": "--" if dashed else "-"}
+    axes.add_patch(FancyArrowPatch(start, end, **line, **head, **way, zorder=2))
 
 
-# ---------------------------------------------------------------------- tables
+# ---------------------------------------------------------------------- numbers
+
+
+def number(value: float, form: str = "{:.2f}") -> str:
+    """A number with a minus sign as wide as a plus."""
+    return form.format(value).replace("-", "\N{MINUS SIGN}")
 
 
 def cells(
@@ -137,7 +144,7 @@ def cells(
         if not np.isnan(value):
             r, g, b, _ = image.cmap(image.norm(value))
             colour = "white" if 0.3 * r + 0.59 * g + 0.11 * b < 0.5 else TEXT
-            text = form.format(value).replace("-", "\N{MINUS SIGN}")
+            text = number(value, form)
             axes.text(j, i, text, color=colour, fontsize=fontsize, ha="center", va="center")
     for i, j in marked:
         place, style = (j - 0.45, i - 0.45), {"edgecolor": "black", "linewidth": 1.8, "zorder": 5}
@@ -202,5 +209,5 @@ def softmax_steps(
 
 __all__ = [
     *("COLOURS", "FAINT", "LINES", "TEXT", "Say"),
-    *("arrow", "box", "canvas", "cells", "run", "softmax_steps"),
+    *("arrow", "box", "canvas", "cells", "number", "run", "softmax_steps"),
 ]

@@ -24,7 +24,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
-from _figure import COLOURS, FAINT, TEXT, Say, arrow, box, canvas, cells, run
+from _figure import COLOURS, TEXT, Say, arrow, box, canvas, cells, number, run
 
 import minigrad as mg
 from minigrad.files import program
@@ -79,45 +79,37 @@ def figure(say: Say) -> Figure:
     states, _ = unroll([mg.tensor(W, dtype="float64")] * T)
     at_loss, along, at_weight = factors()
     found = terms()
-    blue, orange, green = COLOURS[:3]
+    blue, _, green = COLOURS[:3]
 
     picture = new_figure(9, 7.6, layout="constrained")
     upper, lower = picture.subfigures(2, 1, height_ratios=[3.4, 4])
     axes = upper.subplots()
     canvas(axes, 13.2, 4.7)
-    number = {"fontsize": 9, "va": "center"}
+    style = {"fontsize": 9, "va": "center"}
     xs = [1.0 + 2.8 * t for t in range(T + 1)]
-    for t, x in enumerate(xs):
-        on_path = 2 <= t <= T
-        fill = "#fdebd9" if on_path else "#eeeeee"
+    for t, x in enumerate(xs):  # the path from L_4 to the W of step 2 stands out
         text = f"$h_{t}$ = {states[t].item():.2f}"
-        box(axes, x, 2.3, text, orange if on_path else FAINT, width=1.5, height=0.7, fill=fill)
+        fill = "#fdebd9" if t >= 2 else "#eeeeee"
+        box(axes, x, 2.3, text, strong=t >= 2, width=1.5, height=0.7, fill=fill)
         if t == 0:
             continue
-        last, first = t == T, t == 2
-        box(axes, x, 4.1, f"$L_{t}$", orange if last else FAINT, width=0.9, height=0.6)
-        arrow(axes, (x, 3.8), (x, 2.65), orange if last else FAINT)
-        axes.text(
-            x + 0.12, 3.25, f"{at_loss[t - 1]:.2f}".replace("-", "\u2212"), color=blue, **number
-        )
-        arrow(axes, (x - 0.75, 2.3), (xs[t - 1] + 0.75, 2.3), orange if t > 2 else FAINT)
-        axes.text(
-            (x + xs[t - 1]) / 2, 2.58, f"{along[t - 1]:.2f}", color=TEXT, ha="center", **number
-        )
-        box(axes, x, 0.5, "W", orange if first else FAINT, width=0.7, height=0.6)
-        arrow(axes, (x, 1.95), (x, 0.8), orange if first else FAINT)
-        axes.text(
-            x + 0.12, 1.35, f"{at_weight[t - 1]:.2f}".replace("-", "\u2212"), color=green, **number
-        )
+        box(axes, x, 4.1, f"$L_{t}$", strong=t == T, width=0.9, height=0.6)
+        box(axes, x, 0.5, "W", strong=t == 2, width=0.7, height=0.6)
+        arrow(axes, (x, 3.8), (x, 2.65), strong=t == T)
+        arrow(axes, (x - 0.75, 2.3), (xs[t - 1] + 0.75, 2.3), strong=t > 2)
+        arrow(axes, (x, 1.95), (x, 0.8), strong=t == 2)
+        axes.text(x + 0.12, 3.25, number(at_loss[t - 1]), color=blue, **style)
+        axes.text(x - 1.4, 2.6, number(along[t - 1]), color=TEXT, ha="center", **style)
+        axes.text(x + 0.12, 1.35, number(at_weight[t - 1]), color=green, **style)
     for y, colour, factor in (
         (1.35, blue, r"$\partial L_t/\partial h_t$"),
         (0.85, TEXT, r"$\partial h_t/\partial h_{t-1}$"),
         (0.35, green, r"$\partial h_t/\partial W$"),
     ):
-        axes.text(0.25, y, factor, color=colour, **number)
+        axes.text(0.25, y, factor, color=colour, **style)
     factors_of = [at_loss[-1], *along[:1:-1], at_weight[1]]
-    product = " · ".join(f"{value:.3f}" for value in factors_of).replace("-", "\u2212")
-    path = f"{product} = {np.prod(factors_of):.4f}".replace("= -", "= \u2212")
+    product = " · ".join(number(factor, "{:.3f}") for factor in factors_of)
+    path = f"{product} = {number(np.prod(factors_of), '{:.4f}')}"
     head(axes, say(
         f"One of the paths: from $L_4$ back to the W of step 2.  {path}",
         f"경로 하나: $L_4$에서 2단계의 W까지 거슬러 간다.  {path}",
@@ -133,14 +125,9 @@ def figure(say: Say) -> Figure:
         "the terms:  row t is the path's loss, column k the step of its W",
         "각 항:  행 t는 경로가 시작하는 손실, 열 k는 W가 쓰인 단계",
     ))  # fmt: skip
-    cells(
-        right,
-        sums,
-        [say("sum over $k$", "$k$에 대한 합")],
-        [f"$L_{t + 1}$" for t in range(T)],
-        **style,
-    )
-    total = f"{np.nansum(found):+.4f}".replace("-", "\u2212")
+    names = [say("sum over $k$", "$k$에 대한 합")], [f"$L_{t + 1}$" for t in range(T)]
+    cells(right, sums, *names, **style)
+    total = number(gradient(), "{:+.4f}")
     head(right, say(f"total = W.grad = {total}", f"전체 합 = W.grad = {total}"))
     return picture
 

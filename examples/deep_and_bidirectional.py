@@ -25,7 +25,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
-from _figure import COLOURS, FAINT, Say, arrow, box, canvas, cells, run
+from _figure import Say, arrow, box, canvas, cells, run
 
 import minigrad as mg
 from minigrad import nn
@@ -63,42 +63,36 @@ def dependence(rnn: nn.RNN) -> np.ndarray:
     return np.array(rows)
 
 
-def draw(axes: Axes, both: bool, chosen: int, seen: np.ndarray) -> None:
-    """Draw a network; what the output of step `chosen` depends on is coloured."""
-    blue, orange, green = COLOURS[:3]
+def draw(axes: Axes, both: bool, chosen: int) -> None:
+    """Draw a network; the ways from the inputs to the output of step `chosen` stand out."""
     canvas(axes, 7.6, 5.3)
-    names = ("f", "b") if both else ("h^{(1)}", "h^{(2)}")
-    colours = (blue, green) if both else (blue, blue)
     y_x, ys, y_out = 0.5, (1.9, 3.3), 4.75
+    names = ("f", "b") if both else ("h^{(1)}", "h^{(2)}")
     for t in range(T):
-        x = 0.8 + 1.5 * t
-        on = (t <= chosen, t >= chosen) if both else (t <= chosen, t <= chosen)
-        box(axes, x, y_x, f"$x_{t + 1}$", orange if seen[t] else FAINT, width=0.85, height=0.6)
-        for y, name, colour, lit in zip(ys, names, colours, on, strict=True):
-            fill = "#fdebd9" if lit else "white"
-            box(axes, x, y, f"${name}_{t + 1}$", colour, width=0.85, height=0.7, fill=fill)
-        shift = 0.22 if both else 0.0
-        lit = [
-            colour if on_path else FAINT for colour, on_path in zip((orange,) * 2, on, strict=True)
-        ]
-        arrow(axes, (x - shift, y_x + 0.3), (x - shift, ys[0] - 0.35), lit[0])
-        here = t == chosen
-        out = orange if here else FAINT
+        x, here = 0.8 + 1.5 * t, t == chosen
+        before, after = t <= chosen, t >= chosen
+        used = (before, after) if both else (before, before)
+        box(axes, x, y_x, f"$x_{t + 1}$", strong=both or before, width=0.85, height=0.6)
+        box(axes, x, y_out, f"$o_{t + 1}$", strong=here, width=0.85, height=0.6)
+        for y, name, on in zip(ys, names, used, strict=True):
+            fill = "#fdebd9" if on else "white"
+            box(axes, x, y, f"${name}_{t + 1}$", strong=on, width=0.85, height=0.7, fill=fill)
         if both:  # each direction reads x and is part of the output
-            bend = {"curve": -0.32}
-            arrow(axes, (x + 0.3, y_x + 0.3), (x + 0.3, ys[1] - 0.35), lit[1], curve=0.28)
-            arrow(axes, (x - 0.3, ys[0] + 0.35), (x - 0.3, y_out - 0.3), out, **bend)
-            arrow(axes, (x + 0.1, ys[1] + 0.35), (x + 0.1, y_out - 0.3), out)
+            arrow(axes, (x - 0.22, y_x + 0.3), (x - 0.22, ys[0] - 0.35), strong=before)
+            arrow(axes, (x + 0.3, y_x + 0.3), (x + 0.3, ys[1] - 0.35), strong=after, curve=0.28)
+            arrow(axes, (x - 0.3, ys[0] + 0.35), (x - 0.3, y_out - 0.3), strong=here, curve=-0.32)
+            arrow(axes, (x + 0.1, ys[1] + 0.35), (x + 0.1, y_out - 0.3), strong=here)
         else:
-            arrow(axes, (x, ys[0] + 0.35), (x, ys[1] - 0.35), lit[0])
-            arrow(axes, (x, ys[1] + 0.35), (x, y_out - 0.3), out)
-        box(axes, x, y_out, f"$o_{t + 1}$", out, width=0.85, height=0.6)
+            arrow(axes, (x, y_x + 0.3), (x, ys[0] - 0.35), strong=before)
+            arrow(axes, (x, ys[0] + 0.35), (x, ys[1] - 0.35), strong=before)
+            arrow(axes, (x, ys[1] + 0.35), (x, y_out - 0.3), strong=here)
         if t:
-            for row, y in enumerate(ys):
-                backwards = both and row == 1
-                ends = (x - 1.5 + 0.425, y), (x - 0.425, y)
-                on_path = t > chosen if backwards else t <= chosen
-                arrow(axes, *(ends[::-1] if backwards else ends), orange if on_path else FAINT)
+            left, right = x - 1.5 + 0.425, x - 0.425
+            arrow(axes, (left, ys[0]), (right, ys[0]), strong=before)
+            if both:
+                arrow(axes, (right, ys[1]), (left, ys[1]), strong=t > chosen)
+            else:
+                arrow(axes, (left, ys[1]), (right, ys[1]), strong=before)
 
 
 def figure(say: Say) -> Figure:
@@ -116,7 +110,7 @@ def figure(say: Say) -> Figure:
     for (top, bottom), (name, rnn) in zip(panels.T, networks().items(), strict=True):
         norms = dependence(rnn)
         chosen = 2
-        draw(top, name == "directions", chosen, norms[chosen] > 0)
+        draw(top, name == "directions", chosen)
         head(top, titles[name])
         columns, rows = ([f"${letter}_{t + 1}$" for t in range(T)] for letter in "xo")
         marked = [(chosen, s) for s in range(T) if norms[chosen, s]]

@@ -20,7 +20,7 @@ network architectures.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
@@ -114,20 +114,28 @@ def figure(say: Say) -> Figure:
 
     blue, orange, green = COLOURS[:3]
     found = runs()
-    styles = {
-        "RNN": (TEXT, "--", say("RNN, random $W_{hh}$", "RNN, 무작위 행렬 $W_{hh}$")),
-        "RNN orth.": (TEXT, "-", say("RNN, orthogonal $W_{hh}$", "RNN, 직교 행렬 $W_{hh}$")),
-        "LSTM": (blue, "--", say("LSTM, forget bias 0", "LSTM, 망각 게이트 편향 0")),
-        "LSTM +3": (blue, "-", say("LSTM, forget bias 3", "LSTM, 망각 게이트 편향 3")),
-        "GRU": (green, "--", say("GRU, bias of z 0", "GRU, z의 편향 0")),
-        "GRU +3": (green, "-", say("GRU, bias of z 3", "GRU, z의 편향 3")),
+    labels = {
+        "RNN": say("RNN, random $W_{hh}$", "RNN, 무작위 행렬 $W_{hh}$"),
+        "RNN orth.": say("RNN, orthogonal $W_{hh}$", "RNN, 직교 행렬 $W_{hh}$"),
+        "LSTM": say("LSTM, forget bias 0", "LSTM, 망각 게이트 편향 0"),
+        "LSTM +3": say("LSTM, forget bias 3", "LSTM, 망각 게이트 편향 3"),
+        "GRU": say("GRU, bias of z 0", "GRU, z의 편향 0"),
+        "GRU +3": say("GRU, bias of z 3", "GRU, z의 편향 3"),
     }
+    looks = {"RNN": (TEXT, ""), "LSTM": (blue, "s"), "GRU": (green, "o")}
+
+    def line(name: str) -> dict[str, Any]:
+        colour, marker = looks[name.split()[0]]
+        style = "-" if " " in name else "--"
+        mark = {"marker": marker, "markevery": 20, "markersize": 5}
+        return {"color": colour, "linestyle": style, "label": labels[name], **mark}
+
     picture = new_figure(9, 6.6, layout="constrained")
     mosaic = [["norms", "norms"], ["direct", "gates"]]
     panels = picture.subplot_mosaic(mosaic, height_ratios=[1.25, 1])
     steps = np.arange(T + 1)
-    for name, (colour, line, label) in styles.items():
-        panels["norms"].plot(steps, found[name].norms, line, color=colour, label=label)
+    for name in labels:
+        panels["norms"].plot(steps, found[name].norms, **line(name))
     panels["norms"].set_ylim(1e-34, 30)
     panels["norms"].legend(frameon=False, fontsize=9, labelcolor=TEXT, loc="lower left")
     head(panels["norms"], say(
@@ -135,8 +143,7 @@ def figure(say: Say) -> Figure:
         r"$\partial L/\partial c_{T-k}$ (LSTM), $\partial L/\partial h_{T-k}$ (RNN, GRU)의 노름",
     ))  # fmt: skip
     for name in ("LSTM", "LSTM +3"):
-        colour, line, label = styles[name]
-        panels["direct"].plot(steps, found[name].norms, line, color=colour, label=label)
+        panels["direct"].plot(steps, found[name].norms, **line(name))
         panels["direct"].plot(steps, found[name].direct, ":", color=orange, linewidth=2.2)
     gates_alone = say("product of the gates alone", "게이트만 곱한 값")
     panels["direct"].plot([], [], ":", color=orange, linewidth=2.2, label=gates_alone)
@@ -150,20 +157,11 @@ def figure(say: Say) -> Figure:
         panels[name].set_yscale("log")
         panels[name].set_xlim(0, T)
         panels[name].set_xlabel(say("steps back $k$", "거슬러 간 단계 수 $k$"), color=FAINT)
-    bins = np.linspace(0, 1, 41)
+    edges = np.linspace(0, 1, 41)
     for name in ("LSTM", "LSTM +3", "GRU", "GRU +3"):
-        colour, line, _ = styles[name]
-        values = found[name].gates.ravel()
-        weights = np.full(values.size, 100 / values.size)
-        panels["gates"].hist(
-            values,
-            bins,
-            weights=weights,
-            histtype="step",
-            color=colour,
-            linestyle=line,
-            linewidth=1.5,
-        )
+        share = np.histogram(found[name].gates, edges)[0] / found[name].gates.size
+        middles = (edges[1:] + edges[:-1]) / 2
+        panels["gates"].plot(middles, 100 * share, **line(name) | {"markevery": share > 0.03})
     panels["gates"].set_xlabel(say("value of the gate", "게이트의 값"), color=FAINT)
     head(
         panels["gates"],

@@ -186,20 +186,17 @@ def draw_run(axes: Axes, says: list[str], true: list[str], p: list[float] | None
         x = wide * t + 1.55
         reads = first if t == 0 else true[t] if p else says[t - 1]
         spoilt = reads != true[t]
-        box(axes, x, 0.4, reads, COLOURS[1] if spoilt else COLOURS[0], width=1.1)
+        box(axes, x, 0.4, f"({reads})" if spoilt else reads, strong=spoilt, width=1.1)
         box(axes, x, h, f"$h_{t + 1}$", fill="#eeeeee", width=0.8)
-        right = word == target
-        box(
-            axes, x, said, word if right else f"({word})", COLOURS[2] if right else COLOURS[1],
-            width=1.1, fontweight="normal" if right else "bold",
-        )  # fmt: skip
+        wrong = word != target
+        box(axes, x, said, f"({word})" if wrong else word, COLOURS[2], strong=wrong, width=1.1)
         arrow(axes, (x, 0.65), (x, h - 0.25))
         arrow(axes, (x, h + 0.25), (x, said - 0.25))
         if t:
             arrow(axes, (x - wide + 0.4, h), (x - 0.4, h))
             if p is None:
                 start, end = (x - wide + 0.5, said - 0.25), (x - 0.35, 0.67)
-                arrow(axes, start, end, COLOURS[1], curve=-0.1, linestyle="--")
+                arrow(axes, start, end, COLOURS[0], curve=-0.1, dashed=True)
         if p:
             axes.text(x, said + 0.45, f"p = {p[t]:.2f}", color=TEXT, ha="center", fontsize=8.5)
 

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
 
 import numpy as np
-from _figure import COLOURS, FAINT, TEXT, Say, arrow, box, canvas, run
+from _figure import COLOURS, FAINT, TEXT, Say, arrow, box, canvas, number, run
 
 import minigrad as mg
 from minigrad import nn
@@ -99,7 +99,7 @@ def figure(say: Say) -> Figure:
     axes.text(3.5, middle, "=", fontsize=20, color=TEXT, ha="center", va="center")
     xs = [5.0 + 2.35 * t for t in range(T)]
     for t, x in enumerate(xs):
-        values = "\n".join(f"{v:+.2f}" for v in states[t].tolist()).replace("-", "\u2212")
+        values = "\n".join(number(v, "{:+.2f}") for v in states[t].tolist())
         cell(x, "", f"{WORD[t]}", f"{WORD[t + 1]}")
         axes.text(x - 0.38, middle, f"$h_{t + 1}$", fontsize=10, ha="center", va="center", zorder=4)
         axes.text(x + 0.25, middle, values, fontsize=8, ha="center", va="center", zorder=4)
