@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from minigrad.files import printable, program
 from models.commands.compare import compare
 from models.commands.evaluate import evaluate
+from models.commands.look import look
 from models.commands.recipes import recipes
 from models.commands.sample import sample
 from models.commands.train import train
@@ -50,7 +51,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (train, sample, evaluate, compare, recipes):
+for command in (train, sample, evaluate, look, compare, recipes):
     app.command()(command)
 
 

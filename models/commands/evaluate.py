@@ -128,7 +128,7 @@ def evaluate(
         if normalize and text is None:
             raise ValueError("--normalize needs --text: the run's own texts are as it had them")
         run = loaded("evaluate", directory, weights, device, cell)
-        parts = own_parts(run) if text is None else [_read(run, text, normalize)]
+        parts = own_parts(run) if text is None else [read_part(run, text, normalize)]
         method = "plain"
         options: dict[str, Any] = {"streams": streams}
         if dynamic is not None:
@@ -193,7 +193,7 @@ def own_parts(run: LoadedRun) -> list[Part]:
     return [Part(name, ids, corpus.sizes[name]) for name, ids in parts if ids is not None]
 
 
-def _read(run: LoadedRun, text: str, normalize: Form | None) -> Part:
+def read_part(run: LoadedRun, text: str, normalize: Form | None) -> Part:
     """A text to evaluate on, with the letters as the run had them, or in the form `normalize`."""
     s = run.settings
     form = normalize or s.normalize

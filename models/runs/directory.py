@@ -64,6 +64,7 @@ class RunDirectory:
         metrics.jsonl            one object per line: step, epoch, split ("train", "valid" or
                                  "test"), loss in nats per token, and more
         curves.png               the metrics as curves
+        look.html                the page of `look`
         tensorboard/             the metrics as event files, with --tensorboard
         .lock                    held by the run while it goes on
 
@@ -90,6 +91,7 @@ class RunDirectory:
         self.unusable = self.path / "checkpoint.unusable.safetensors"
         self.metrics = self.path / "metrics.jsonl"
         self.curves = self.path / "curves.png"
+        self.look = self.path / "look.html"
         self.events = self.path / "tensorboard"
         self.lock = self.path / ".lock"
         self.run_id = self.cell_sha256 = ""
@@ -99,7 +101,7 @@ class RunDirectory:
         """All files of a run. The settings come last: without them, there is no run."""
         return (
             *(self.checkpoint, self.previous, self.unusable, self.model, self.metrics),
-            *(self.curves, self.tokenizer, self.config),
+            *(self.curves, self.look, self.tokenizer, self.config),
         )
 
     def check_files(self) -> None:
@@ -124,7 +126,8 @@ class RunDirectory:
 
     def check_free(self) -> None:
         """Raise a FileExistsError if there is a run here already, or a file in the way."""
-        if any(file.exists() for file in self.files if file not in (self.tokenizer, self.curves)):
+        others = (self.tokenizer, self.curves, self.look)
+        if any(file.exists() for file in self.files if file not in others):
             raise FileExistsError(
                 f"{str(self.path)!r} already holds a run; go on with it by --resume, give another "
                 "--out, or --overwrite"

@@ -51,6 +51,18 @@ def test_numbers_are_written_for_people(show):
         assert page.evaluate("x => minigrad.bytes(x)", given) == expected
 
 
+def test_a_page_of_several_views_has_contents(open_page, own_view, tmp_path):
+    own_view("tall", 'minigrad.views.tall = (e) => { e.style.height = "2000px"; };')
+    for titles, count in ((["one", "two", "three"], 3), (["one", "two"], 0)):
+        Page("Page", [View("tall", None, title) for title in titles]).write(tmp_path / "page.html")
+        page = open_page(tmp_path / "page.html")
+        assert page.locator("nav button").count() == count
+        if count:
+            page.get_by_role("button", name="three").click()
+            assert 0 <= page.locator("h2").nth(2).bounding_box()["y"] < 50
+            assert page.evaluate("document.activeElement.textContent") == "three"
+
+
 def test_colours_of_numbers(show):
     page = show("")
     assert page.evaluate("[0, 1, 2].map(minigrad.viridis)") == [

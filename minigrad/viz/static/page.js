@@ -286,10 +286,15 @@ const minigrad = (() => {
   /** Draw all views. One that fails says so in its place, and the others are drawn. */
   function begin() {
     const main = document.querySelector("main");
+    const headings = [];
     for (const { name, title, text, data } of JSON.parse(document.getElementById("views").textContent)) {
       const place = element("div", { class: `${name}-view` });
       const section = element("section", { class: "view" });
-      if (title) section.append(element("h2", {}, title));
+      if (title) {
+        const heading = element("h2", { tabindex: -1 }, title);
+        section.append(heading);
+        headings.push(heading);
+      }
       if (text) section.append(element("p", {}, text));
       section.append(place);
       main.append(section);
@@ -300,7 +305,19 @@ const minigrad = (() => {
         reportError(error);
       }
     }
+    if (headings.length > 2) main.before(contents(headings));
     fit();
+  }
+
+  /** A row of buttons, one for each of the headings, which scrolls there. */
+  function contents(headings) {
+    const buttons = headings.map((heading) =>
+      button(heading.textContent, () => {
+        heading.scrollIntoView();
+        heading.focus();
+      }),
+    );
+    return element("nav", { "aria-label": "contents" }, ...buttons);
   }
 
   return {
