@@ -53,11 +53,12 @@ def look(
     runs back through time, and what truncated BPTT drops of it; the tape, to walk along forward and
     back; its layers; and the loss around it. The text is read here, and goes into the page.
     """
+    place = RunDirectory(directory).look if out is None else out
     with told_in_one_line(), ended_by_ctrl_c(), using(device):
+        if place.is_dir() or not place.absolute().parent.is_dir():  # said before the work
+            raise FileNotFoundError(f"there can be no file {str(place)!r}: --out names a file")
         run = loaded("look", directory, weights, device, cell)
-        page = _page(directory, run, text, tokens, steps)
-        place = RunDirectory(directory).look if out is None else out
-        page.write(place)
+        _page(directory, run, text, tokens, steps).write(place)
     say(f"{printable(place)}: open it in a browser")
 
 
