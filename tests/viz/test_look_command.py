@@ -60,7 +60,7 @@ def test_the_page_has_all_parts(run, open_page):
     ]
     page = open_page(run / "look.html")
     assert page.locator(".failed").count() == 0
-    assert "1,234" in page.locator("header").inner_text()
+    assert "1,234" in page.locator("body > header").inner_text()
 
 
 def test_a_text_and_a_place_of_ones_own(run, tmp_path):
