@@ -29,7 +29,7 @@ def main() -> None:
             command = [sys.executable, *shlex.split(arguments)]
             subprocess.run(command, cwd=ROOT, env=environment, check=True)
             with Image.open(ROOT / picture) as image:
-                small = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)
+                small = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
             small.save(ROOT / picture, optimize=True)
             print(f"{picture}  {(ROOT / picture).stat().st_size / 1000:.0f} kB")
 
