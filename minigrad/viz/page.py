@@ -52,7 +52,7 @@ class View(NamedTuple):
     Parameters
     ----------
     name
-        which view draws it: ``static/views/NAME.js``.
+        which view draws it: ``static/views/NAME.js``, and what goes with it, ``NAME.PART.js``.
     data
         what it draws: None, booleans, numbers and strings, arrays and Tensors, and lists, tuples
         and dicts (with strings as keys) of them. The floats of an array are rounded to 4
@@ -103,7 +103,7 @@ class Page:
     ) -> None:
         if not re.fullmatch("[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", language):
             raise ValueError(f'Page: language must be a tag such as "en", got {told(language)}')
-        known = {path.stem for path in _views()}
+        known = {_view(path) for path in _views()}
         for view in views:
             if view.name not in known:
                 names = ", ".join(sorted(known))
@@ -125,7 +125,7 @@ class Page:
             from jinja2 import Environment, FileSystemLoader, StrictUndefined
             from markupsafe import Markup
         names = list(dict.fromkeys(view.name for view in self.views))
-        own = [path for path in _views() if path.stem in names]
+        own = [path for path in _views() if _view(path) in names]
         scripts = [
             f"/*\n{_read('LICENSES.txt')}*/\n{_read('vendor.js')}",
             _read("page.js"),
@@ -225,6 +225,11 @@ def _plain_view(view: View) -> dict[str, Any]:
 
 def _text(text: str) -> str:
     return printable(text, keep="\n\t")
+
+
+def _view(path: Path) -> str:
+    """The view that a file is of: ``explorer.js`` and ``explorer.map.js`` are of "explorer"."""
+    return path.name.split(".")[0]
 
 
 def _views() -> list[Path]:

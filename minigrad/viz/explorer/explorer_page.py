@@ -28,6 +28,8 @@ AROUND = 3
 """How many lines of the program are shown before a line, and after it."""
 
 UNKNOWN = "the tape does not keep it; within viz.watch() all values are noted"
+CHANGED = "it was changed in place since"
+"""Why a value is not known: without a watch, and with one."""
 
 
 def view(walk: Walk) -> View:
@@ -69,7 +71,7 @@ class _Writer:
             "gradients": walk.memory.gradients,
             "leaves": walk.memory.leaves,
             "trouble": self.tape.trouble,
-            "unknown": UNKNOWN,
+            "unknown": CHANGED if self.tape.watched else UNKNOWN,
             "map": map_of(self.tape),
         }
 

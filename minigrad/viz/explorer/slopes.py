@@ -17,6 +17,7 @@ small the step is, there is a kink or a jump, which no derivative agrees with.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ TOLERANCE = 1e-5
 """The error up to which a gradient agrees."""
 
 SECONDS_FOR_RULES, SECONDS_FOR_ALL = 2.0, 1.0
-"""How long the comparisons may take, by the time that the ops took."""
+"""How long the comparisons may take; an op that would take longer is left out."""
 
 RUNS = 5
 """Of an op for one comparison, at the usual worst."""
@@ -95,7 +96,7 @@ class Slopes:
     # ------------------------------------------------------------------ one op
 
     def _rules(self) -> None:
-        again, left = self.again, SECONDS_FOR_RULES
+        again, end = self.again, time.perf_counter() + SECONDS_FOR_RULES
         for entry in again.tape:
             g = [again.gradients.get((entry.index, i)) for i in range(len(entry.results))]
             if entry.kind != "op" or all(x is None for x in g):
@@ -103,14 +104,12 @@ class Slopes:
             for edge in entry.edges:
                 if not edge.has_rule:
                     continue
-                cost = RUNS * again.seconds[entry]
                 if entry in again.draws:
                     why = f"{entry.op} draws random numbers: a second run gives another result"
                     self.rules[edge] = Difference("none", why=why)
-                elif cost > left:
+                elif time.perf_counter() + RUNS * again.seconds[entry] > end:
                     self.rules[edge] = Difference("none", why="it would take too long")
                 else:
-                    left -= cost
                     self.rules[edge] = self._rule(entry, edge, g)
 
     def _rule(self, entry: Entry, edge: Edge, g: Sequence[Numbers | None]) -> Difference:
@@ -127,20 +126,22 @@ class Slopes:
     # ------------------------------------------------------------------ all that is behind a value
 
     def _whole(self) -> None:
-        again, left = self.again, SECONDS_FOR_ALL
+        again, end = self.again, time.perf_counter() + SECONDS_FOR_ALL
         users = again.tape.consumers()
         got = {index for index, _ in again.gradients}
         entries = [entry for entry in again.tape if entry.index in got]
         leaves = [entry for entry in entries if entry.kind != "op"]
         ops = [entry for entry in reversed(entries) if entry.kind == "op"]  # near the root first
         for entry in leaves + ops:
-            behind = _behind(entry, users) if left > 0 else []
-            left -= 2 * len(entry.results) * sum(again.seconds[user] for user in behind)
+            in_time = time.perf_counter() < end
+            behind = _behind(entry, users) if in_time else []
+            cost = 2 * len(entry.results) * sum(again.seconds[user] for user in behind)
+            in_time = in_time and time.perf_counter() + cost < end
             draws = next((user.op for user in behind if user in again.draws), "")
             rounds = next((user.op for user in behind if user in again.rounds), "")
             for i in range(len(entry.results)):
                 key = entry.index, i
-                if left <= 0:
+                if not in_time:
                     why = "it would take too long to run all ops behind it"
                     self.whole[key] = Difference("none", why=why)
                 elif draws:
@@ -199,6 +200,20 @@ def compare(
         return Difference("none", why="it is not computed in float64 all the way")
     if not np.isfinite(x).all():
         return Difference("none", why="a value is not finite")
+    try:
+        return _compared(at, x, claim, base, g, rng)
+    except Exception as error:  # an op of the user's, which may refuse what is beside its input
+        return Difference("none", why=f"it cannot run beside this value: {error}")
+
+
+def _compared(
+    at: Callable[[Numbers], Sequence[Numbers]],
+    x: Numbers,
+    claim: Numbers,
+    base: Sequence[Numbers],
+    g: Sequence[Numbers | None],
+    rng: np.random.Generator,
+) -> Difference:
     direction = rng.standard_normal(x.shape)
     h = STEP * max(1.0, float(np.sqrt(np.mean(x * x))) if x.size else 0.0)
     claimed, size = float(np.sum(claim * direction)), float(np.sqrt(np.sum(claim * claim)))

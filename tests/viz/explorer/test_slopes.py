@@ -188,3 +188,25 @@ def test_what_there_is_no_time_for_says_so(monkeypatch):
     tape, _, slopes = slopes_of(lambda: mg.exp(x * 2))
     found = [slopes.of_rule(tape.entries[-1].edges[0]), slopes.of_whole((0, 0))]
     assert all("too long" in d.why for d in found)
+
+
+@differentiable(x=lambda g: g)
+def proud(x):
+    if x.dtype != "float32":
+        raise TypeError("float32 alone")
+    return x * 1
+
+
+@differentiable(x=lambda g: g)
+def strict(x):
+    if not (x == 1).all():
+        raise ValueError("ones alone")
+    return x * 1
+
+
+def test_an_op_that_refuses_to_run_again_says_why():
+    x = mg.tensor(np.ones((2, 3), "float32"), requires_grad=True)
+    slopes = slopes_of(lambda: (proud(x) * 2).sum())[2]
+    assert "proud cannot run again in float64" in slopes.of_whole((0, 0)).why
+    slopes = slopes_of(lambda: (strict(x) * 2).sum())[2]
+    assert "ones alone" in slopes.of_whole((0, 0)).why
