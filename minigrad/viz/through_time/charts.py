@@ -30,24 +30,16 @@ def figure(
     """A column for each flow; with one flow the triangle is at the left of the other charts."""
     low, high = colour_limits(list(flows.values()))
     scale = LogNorm(low, high)
-    if len(flows) == 1:
-        drawn = new_figure(10.5, 6.4, layout="constrained")
-        panels = drawn.subplot_mosaic("AB;AC;AD", width_ratios=[1.4, 1])
-        columns = [[panels[key] for key in "ABCD"]]
-    else:
-        drawn = new_figure(3.9 * len(flows) + 0.8, 10, layout="constrained")
-        rows: Any = drawn.subplots(4, len(flows), height_ratios=[3, 1, 1, 1], squeeze=False)
-        columns = [list(column) for column in rows.T]
+    drawn, columns, place = _places(len(flows), below=0.9 if _upright(labels) else 0.55)
     for (name, flow), axes in zip(flows.items(), columns, strict=True):
         image = _triangle(axes[0], name, flow, labels, window, scale)
         _steps(axes[1], flow, window, max_norm)
         _bias(axes[2], flow, window)
         _decay(axes[3], flow)
-    first = [column[0] for column in columns]
-    place = {"location": "bottom", "fraction": 0.05} if len(flows) == 1 else {"location": "right"}
     ticks = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,))
+    across = "horizontal" if len(flows) == 1 else "vertical"
     bar = drawn.colorbar(
-        image, ax=first, extend="min", pad=0.02, aspect=30, ticks=ticks, format=_power, **place
+        image, cax=place, orientation=across, extend="min", ticks=ticks, format=_power
     )
     bar.minorticks_off()
     bar.set_label(
@@ -55,6 +47,35 @@ def figure(
     )
     bar.ax.tick_params(colors=FAINT, labelsize=8.5)
     return drawn
+
+
+def _places(columns: int, below: float) -> tuple[Figure, list[list[Axes]], Axes]:
+    """The axes of each flow, a triangle and three charts, and of the colour bar.
+
+    All lengths are in inches; `below` is how much the labels below a triangle need.
+    """
+    alone = columns == 1
+    side, high, head, foot = (4.6, 1.1, 0.5, 0.55) if alone else (3.3, 1.1, 0.5, 0.55)
+    left, between, top, right = 0.85, 0.85, 0.85, 1.1
+    height = top + side + below + (0.7 if alone else 3 * (head + high + foot))
+    width = (
+        left + (2 if alone else columns) * (side + between) - between + (0.2 if alone else right)
+    )
+    drawn = new_figure(width, height)
+
+    def axes(x: float, y: float, w: float, h: float) -> Axes:
+        return drawn.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
+
+    found = []
+    for column in range(columns):
+        x = left + column * (side + between)
+        charts, y = (x + side + between, top - 0.2) if alone else (x, top + side + below + head)
+        triangle = axes(x, top, side, side)
+        rows = [axes(charts, y + k * (head + high + foot), side, high) for k in range(3)]
+        found.append([triangle, *rows])
+    if alone:
+        return drawn, found, axes(left, top + side + below + 0.1, side, 0.14)
+    return drawn, found, axes(width - right + 0.15, top, 0.14, side)
 
 
 def _power(value: float, _: Any = None) -> str:
@@ -69,7 +90,14 @@ def written(label: str) -> str:
     """A token as it stands at an axis: spaces and ends of lines can be seen."""
     for character, sign in {" ": "␣", "\n": "↵", "\t": "⇥"}.items():
         label = label.replace(character, sign)
-    return label if len(label) <= 8 else f"{label[:7]}…"
+    wide = np.cumsum([2 if character >= "ᄀ" else 1 for character in label])
+    room = 7  # in Latin letters; a Korean one takes two
+    return label if label == "" or wide[-1] <= room else f"{label[: int((wide < room).sum())]}…"
+
+
+def _upright(labels: list[str]) -> bool:
+    """Whether the tokens below a triangle stand upright, since they are long."""
+    return len(labels) - 1 <= MOST_LABELS and any(len(written(label)) > 2 for label in labels)
 
 
 def _gradient(flow: Flow) -> str:
@@ -100,10 +128,8 @@ def _triangle(
     if T <= MOST_LABELS:
         places = range(T)
         options: dict[str, Any] = {"parse_math": False, "fontsize": 9, "color": TEXT}
-        upright = max(map(len, map(written, labels))) > 2
-        axes.set_xticks(
-            places, list(map(written, labels[:-1])), rotation=90 if upright else 0, **options
-        )
+        turned = 90 if _upright(labels) else 0
+        axes.set_xticks(places, list(map(written, labels[:-1])), rotation=turned, **options)
         axes.set_yticks(places, list(map(written, labels[1:])), **options)
         axes.set_xlabel("time of the state τ: the token read there", color=TEXT)
         axes.set_ylabel("time of the loss t: the token to predict", color=TEXT)
@@ -136,14 +162,14 @@ def _told(what: str, error: float, cosine: float) -> str:
 
 def _steps(axes: Axes, flow: Flow, window: int | None, max_norm: float | None) -> None:
     dress(axes)
-    tau = np.arange(flow.T)
-    axes.bar(tau, flow.steps(), width=1, color="#c8c8c8", label="full")
+    edges = np.arange(flow.T + 1) - 0.5
+    axes.stairs(flow.steps(), edges, fill=True, color="#c8c8c8", label="full")
     if window is not None:
-        axes.step(tau, flow.steps(window), where="mid", color=BLUE, label=f"window {window}")
+        axes.stairs(flow.steps(window), edges, baseline=None, color=BLUE, label=f"window {window}")
     if max_norm is not None:
         clipped = flow.steps(window) * flow.clipping(max_norm, window)
         label = f"clipped at {max_norm:g}"
-        axes.step(tau, clipped, where="mid", color=ORANGE, linestyle="--", label=label)
+        axes.stairs(clipped, edges, baseline=None, color=ORANGE, linestyle="--", label=label)
     axes.set_xlabel("time step τ", color=TEXT, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _head(axes, f"what step τ gives to {_gradient(flow)}")

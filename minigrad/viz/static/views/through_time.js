@@ -115,10 +115,19 @@ minigrad.views.through_time = (root, data) => {
 
   function power(value) {
     if (value >= 1e-3 && value < 1e4) return format(value, 2);
-    const digits = "⁰¹²³⁴⁵⁶⁷⁸⁹";
     const [factor, exponent] = value.toExponential(0).split("e").map(Number);
-    const raised = [...String(Math.abs(exponent))].map((digit) => digits[digit]).join("");
+    const raised = digits(Math.abs(exponent), "⁰¹²³⁴⁵⁶⁷⁸⁹");
     return `${factor === 1 ? "" : `${factor}·`}10${exponent < 0 ? "⁻" : ""}${raised}`;
+  }
+
+  /** A whole number with other digits. */
+  function digits(number, signs) {
+    return [...String(number)].map((digit) => signs[digit]).join("");
+  }
+
+  /** A whole number as an index. */
+  function below(number) {
+    return digits(number, "₀₁₂₃₄₅₆₇₈₉");
   }
 
   function sub(text) {
@@ -203,8 +212,7 @@ minigrad.views.through_time = (root, data) => {
     const cell = { t: -1, s: -1 };
     const named = T <= 30;
     let size = 0;
-    const longest = Math.min(3, Math.max(...tokens.slice(0, 31).map((token) => token.length)));
-    const [left, top] = [named ? 24 + 13 * longest : 44, 4];
+    const [left, top] = [named && tokens.some((token) => token.length > 1) ? 72 : 44, 4];
 
     const norms = () => flow.parts[chosen.part] ?? flow.norms;
 
@@ -268,17 +276,16 @@ minigrad.views.through_time = (root, data) => {
     function axes(context, one) {
       context.fillStyle = colour("faint");
       const letter = named ? Math.min(13, Math.max(9, one)) : 12;
-      const room = Math.max(1, Math.min(3, Math.floor(one / letter)));
       context.font = `${letter}px system-ui, sans-serif`;
       const ticks = named ? times : vendor.d3.scaleLinear([0, T - 1], [0, 1]).ticks(6).filter(Number.isInteger);
-      const shown = (i) => (named ? short(sign(tokens[i]), room) : String(i));
+      const shown = (i, room) => (named ? short(context, sign(tokens[i]), room) : String(i));
       context.textBaseline = "top";
       context.textAlign = "center";
-      for (const s of ticks) context.fillText(shown(s), left + (s + 0.5) * one, top + size + 4);
+      for (const s of ticks) context.fillText(shown(s, one - 4), left + (s + 0.5) * one, top + size + 4);
       context.textAlign = "right";
       context.textBaseline = "middle";
       for (const t of ticks) {
-        context.fillText(shown(named ? t + 1 : t), left - 5, top + (t + 0.5) * one);
+        context.fillText(shown(named ? t + 1 : t, left - 22), left - 5, top + (t + 0.5) * one);
       }
       context.font = "13px system-ui, sans-serif";
       context.textAlign = "center";
@@ -315,7 +322,7 @@ minigrad.views.through_time = (root, data) => {
       const state = chosen.part || "h";
       const cut = Math.floor(t / chosen.window) !== Math.floor(s / chosen.window);
       return (
-        `‖∂L${t}/∂${state}${s}‖ = ${format(norms()[t][s])}${cut ? ", dropped" : ""}. ` +
+        `‖∂L${below(t)}/∂${state}${below(s)}‖ = ${format(norms()[t][s])}${cut ? ", dropped" : ""}. ` +
         `State after “${sign(tokens[s])}”, loss of “${sign(tokens[t + 1])}” ` +
         `(${format(flow.losses[t], 3)} nats), ${t - s} ${t - s === 1 ? "step" : "steps"} back. ` +
         `Gives ${format(flow.pairs[t][s], 3)} of ${format(flow.w.full, 3)} to the gradient.`
@@ -350,8 +357,12 @@ minigrad.views.through_time = (root, data) => {
     changes.push(() => tell(cell.t, cell.s));
   }
 
-  function short(token, letters) {
-    return [...token].length > letters ? `${[...token].slice(0, letters).join("")}…` : token;
+  /** As much of a token as there is room for, at least its first letter. */
+  function short(context, token, room) {
+    const letters = [...token];
+    const whole = () => (letters.length < [...token].length ? `${letters.join("")}…` : token);
+    while (letters.length > 1 && context.measureText(whole()).width > room) letters.pop();
+    return letters.length === 1 ? letters[0] : whole();
   }
 
   function sign(token) {
