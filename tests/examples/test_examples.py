@@ -388,7 +388,7 @@ class TestZeroCentred:
 SHOWN = {
     "seeing": [
         "L_t = -log softmax(z_t)[w_{t+1}]",
-        "cross_entropy",
+        "unstack",
         "recurrent.weight_hh_l0",
         "k         RNN        LSTM         GRU",
         "place in the word",
