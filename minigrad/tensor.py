@@ -408,6 +408,17 @@ class Tensor(Given):
             notes.append("requires_grad=True")
         return f"{name}({values}, {', '.join(notes)})"
 
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        """How treescope shows it in a notebook; nothing is imported before that."""
+        from treescope import repr_lib
+
+        shown = {"data": self.numpy(), "grad": self.grad, "requires_grad": self.requires_grad}
+        if self.device != "cpu":
+            shown["device"] = self.device
+        if not self.is_leaf:
+            shown["made_by"] = self._node.plan.name  # type: ignore[union-attr]
+        return repr_lib.render_object_constructor(type(self), shown, path, subtree_renderer)
+
     def __dir__(self) -> Iterable[str]:
         return [name for name in super().__dir__() if hasattr(type(self), name)]
 

@@ -82,6 +82,11 @@ class _List(_Holder, MutableSequence[Any]):
     def __contains__(self, item: Any) -> bool:
         return any(one is item for one in self._held)
 
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        from treescope import repr_lib
+
+        return repr_lib.handle_custom_listlike(self, path, subtree_renderer)
+
 
 class _Dict(_Holder, MutableMapping[str, Any]):
     def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
@@ -95,6 +100,11 @@ class _Dict(_Holder, MutableMapping[str, Any]):
         if not isinstance(key, str) or not key or "." in key:
             raise TypeError(f"{type(self).__name__}: a key is a str without a dot, not {told(key)}")
         self._held[key] = self._checked(item)
+
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        from treescope import repr_lib
+
+        return repr_lib.handle_custom_mapping(self, path, subtree_renderer)
 
 
 class ModuleList(_List):

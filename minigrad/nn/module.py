@@ -406,6 +406,13 @@ class Module:
     def __repr__(self) -> str:
         return tree(self, set(), set(), " parameters")
 
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        """How treescope shows it in a notebook, as a tree that opens and closes."""
+        from treescope import repr_lib
+
+        public = {name: value for name, value in vars(self).items() if name[0] != "_"}
+        return repr_lib.render_object_constructor(type(self), public, path, subtree_renderer)
+
 
 def members(
     items: Iterable[tuple[Any, Any]],

@@ -24,6 +24,9 @@ LETTERS = {
 }
 """Names of parameters in the letters of the textbooks."""
 
+NAMELESS = frozenset({"a", "b", "x", "x1", "x2", "arrays"})
+"""Names of parameters of ops, which say nothing of a constant that has no name itself."""
+
 KINDS = {
     "parameter": "parameter",
     "input": "input that requires a gradient",
@@ -46,6 +49,11 @@ def norm(array: Numbers | None) -> float | None:
             return float(np.sqrt(square))
         largest = float(np.abs(flat).max())
         return largest * float(np.linalg.norm(flat / largest))
+
+
+def not_finite(array: Numbers | None) -> bool:
+    """Whether NaN or an infinity is in it."""
+    return array is not None and array.dtype.kind == "f" and not np.isfinite(array).all()
 
 
 def number(x: float) -> str:
@@ -109,6 +117,8 @@ def gradient_norm(entry: Entry) -> float | None:
 
 def title(entry: Entry) -> str:
     """The op, or the name of a leaf."""
+    if entry.kind == "constant" and entry.name in NAMELESS:
+        return "constant"
     return printable(entry.op or entry.name or entry.kind)
 
 
@@ -139,7 +149,8 @@ def short_names(entries: Iterable[Entry]) -> dict[int, str]:
         if any(other[1] != where for other in alike):
             name = f"{name} {where}".rstrip()
         if any(other[2] != path and other[1] == where for other in alike):
-            name = f"{path.rpartition('.')[2] or path} {name}".lstrip()
+            of = path.rpartition(".")[2]
+            name = f"{name} {of}" if of.isdigit() else f"{of} {name}".lstrip()
         names[index] = printable(name)
     return names
 
@@ -162,7 +173,13 @@ def layer_name(graph: Graph, layer: RecurrentLayer) -> str:
 
 def layer_names(graph: Graph, recurrence: Recurrence) -> list[str]:
     """The names of all recurrent layers."""
-    return [layer_name(graph, layer) for layer in recurrence.layers]
+    names = [layer_name(graph, layer) for layer in recurrence.layers]
+    parts = [name.partition(", layer ") for name in names]
+    several = {path for path, _, number in parts if number and number[0] != "0"}
+    return [
+        name if path in several or not number else path + number[1:]
+        for name, (path, _, number) in zip(names, parts, strict=True)
+    ]
 
 
 # ---------------------------------------------------------------------- all of it

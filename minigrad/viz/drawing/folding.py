@@ -55,7 +55,7 @@ class Body:
 
 @dataclass(eq=False)
 class Column:
-    """A column of a drawing: one time step, or all those that are left out at a place."""
+    """A column of a drawing: a time step, those that are left out there, or an initial state."""
 
     steps: list[int] = field(default_factory=list)
 
@@ -80,6 +80,11 @@ class Folded:
     ) -> None:
         self.graph, self.recurrence, self.fold = graph, recurrence, fold
         self.columns = self._shown(steps)
+        sides = set(recurrence.starts.values()) if fold != "layer" else set()
+        if -1 in sides:
+            self.columns.insert(0, Column())
+        if 1 in sides:
+            self.columns.append(Column())
         self._place = {s: k for k, column in enumerate(self.columns) for s in column.steps}
         found: dict[Hashable, Body] = {}
         self.body_of: dict[int, Body] = {}
@@ -91,7 +96,8 @@ class Folded:
             if body is None:
                 body = found[key] = Body([], first, last, max(recurrence.owner[v], 0))
                 body.stage = stages[v]
-                body.within = self._scope(v)[0] if fold == "layer" else ""
+                if fold != "none":
+                    body.within = self._scope(v)[0]
             body.members.append(v)
             self.body_of[v] = body
         self.bodies = list(found.values())
@@ -134,6 +140,9 @@ class Folded:
     def _key(self, v: int, stage: int) -> tuple[Hashable, int, int]:
         """Nodes of the same key are one body; and the columns of that body."""
         recurrence, layer = self.recurrence, self.recurrence.owner[v]
+        if v in recurrence.starts and self.fold != "layer":
+            column = 0 if recurrence.starts[v] < 0 else len(self.columns) - 1
+            return (v if self.fold == "none" else ("start", layer)), column, column
         first, last = self._place[recurrence.first[v]], self._place[recurrence.last[v]]
         hidden = first == last and len(self.columns[first].steps) > 1
         if v == self.graph.tape.root.index and not (hidden and self.fold == "none"):
@@ -145,7 +154,7 @@ class Folded:
         if one or (hidden and self.fold != "layer"):
             return kind, first, last
         kind = (layer, stage)
-        run: Hashable = (first, last, self._scope(v) if self.fold == "layer" else "")
+        run: Hashable = (first, last, self._scope(v))
         before, number = self._runs.get(kind, (None, -1))
         if before != run or (self.fold == "layer" and not self._scope(v)[0]):
             number += 1

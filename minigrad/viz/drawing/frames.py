@@ -97,8 +97,10 @@ def _watched(folded: Folded, placement: Placement) -> list[Frame]:
         for layer in layers[1:] if len(layers) > 1 else layers:
             within[layer.name, layer.number][folded.body_of[v]] = None
     found = []
-    for (name, _), members in within.items():
-        bodies = list(members)
+    for key, members in within.items():
+        name, bodies = key[0], list(members)
+        if any(key not in _scopes(folded, v) for body in bodies for v in body.members):
+            continue
         if folded.recurrence.layers and not any(body.wide for body in bodies):
             continue
         if len(bodies) == len(folded.bodies) or all(body.within == name for body in bodies):
@@ -107,6 +109,10 @@ def _watched(folded: Folded, placement: Placement) -> list[Frame]:
         first, last = min(b.first for b in bodies), max(b.last for b in bodies)
         found.append(Frame(printable(name), bodies, [], min(rows), max(rows), first, last))
     return found if len(found) <= MOST else []
+
+
+def _scopes(folded: Folded, v: int) -> list[tuple[str, int]]:
+    return [(layer.name, layer.number) for layer in folded.graph.entries[v].layers]
 
 
 def _mixed(frame: Frame, folded: Folded, placement: Placement) -> bool:

@@ -59,9 +59,11 @@ class Placement:
         self.before: list[list[Body]] = [[] for _ in folded.bodies]
         self.after: list[list[Body]] = [[] for _ in folded.bodies]
         self.across: list[list[Body]] = [[] for _ in folded.bodies]
+        self.beyond: list[list[Body]] = [[] for _ in folded.bodies]
         for source, target in folded.edges:
             if crosses(source, target):
                 self.across[target.index].append(source)
+                self.beyond[source.index].append(target)
             else:
                 self.before[target.index].append(source)
                 self.after[source.index].append(target)
@@ -106,6 +108,13 @@ class Placement:
                 above = [level[target.index] for target in self.after[body.index]]
                 if above:
                     level[body.index] = min(ceiling[body.index], min(above) - 1)
+        for body in bodies:  # what stands before the first time step
+            if (
+                not self.before[body.index]
+                and not self.after[body.index]
+                and self.beyond[body.index]
+            ):
+                level[body.index] = min(level[t.index] for t in self.beyond[body.index])
         return level
 
     def _ordered(self) -> list[Body]:

@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from minigrad.viz.drawing.graph import Graph
-from minigrad.viz.reading import Edge, Entry
+from minigrad.viz.reading import Edge, Entry, Tape
 
 EFFORT = 30
 """How many nodes the search for chains visits at most, for each node of the tape."""
@@ -80,6 +82,9 @@ class Recurrence:
         for each entry whether a later step of its home depends on it.
     owner
         for each node the layer that it is drawn with: its home, or that of what it feeds.
+    starts
+        the leaves and constants that are the state before the first step of a layer: -1 if it is
+        the leftmost step, 1 if it is the rightmost one.
     visits
         how many nodes were looked at to find the chains.
     """
@@ -104,6 +109,7 @@ class Recurrence:
         self.columns = max((max(layer.columns) for layer in self.layers), default=0) + 1
         self.owner = list(self.home)
         self._feeders()
+        self.starts = self._starts()
 
     # ------------------------------------------------------------------ the layers
 
@@ -277,7 +283,7 @@ class Recurrence:
                         if origin >= 0 and len(self.graph.entries[origin].results) == layer.steps:
                             taken[origin].setdefault(step, number)
                 elif self.home[source] != k:
-                    first, last = self._slice(edge)
+                    first, last = self._slice(entry, edge)
                     behind = max(behind, last)
                     if first == last:
                         fed[step] = max(first, fed.get(step, -1))
@@ -309,11 +315,14 @@ class Recurrence:
                     found[v] = source.index, edge.number
         return found
 
-    def _slice(self, edge: Edge) -> tuple[int, int]:
+    def _slice(self, entry: Entry, edge: Edge) -> tuple[int, int]:
         """The columns of an argument: of one slice, if it is one of those of a sequence."""
         first, last = self.first[edge.source.index], self.last[edge.source.index]
-        if first < last and len(edge.source.results) == last - first + 1:
+        count = last - first + 1
+        if count > 1 and len(edge.source.results) == count:
             return first + edge.number, first + edge.number
+        if count > 1 and (number := _index(entry, count)) is not None:
+            return first + number, first + number
         return first, last
 
     def _spans(self, k: int, nodes: Sequence[int]) -> None:
@@ -324,12 +333,12 @@ class Recurrence:
             if self.inside[v]:
                 continue
             entry = self.graph.entries[v]
-            spans = {self._slice(e) for e in entry.edges if self.home[e.source.index] >= 0}
+            spans = {self._slice(entry, e) for e in entry.edges if self.home[e.source.index] >= 0}
             first, last = min(a for a, _ in spans), max(b for _, b in spans)
             whole = any(a < b for a, b in spans)
             if whole or len(spans) > (1 if _joins(entry) else 2):
                 self.first[v], self.last[v] = first, last
-            elif first == last:  # another step of the same layer, picked by its number
+            elif all(a != self.first[v] for a, _ in spans):  # of steps picked by their numbers
                 self.first[v] = self.last[v] = last
 
     def _feeders(self) -> None:
@@ -345,6 +354,50 @@ class Recurrence:
             self.last[v] = max(self.last[c] for c in consumers)
             self.owner[v] = min(self.owner[c] for c in consumers)
 
+    def _starts(self) -> dict[int, int]:
+        """States before the first step: leaves, where the second step takes what the first gave."""
+        found: dict[int, int] = {}
+        steps: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for v in self.graph.nodes:
+            if self.home[v] >= 0 and self.step[v] < 2 and self.first[v] == self.last[v]:
+                steps[self.home[v], self.step[v]].append(v)
+        entries = self.graph.entries
+        for k, layer in enumerate(self.layers):
+            begin, rest = steps[k, 0], steps[k, 1]
+            if layer.columns[0] not in (0, self.columns - 1):
+                continue
+            if [entries[v].op for v in begin] != [entries[v].op for v in rest]:
+                continue
+            for v, like in zip(begin, rest, strict=True):
+                carried = {
+                    edge.argument
+                    for edge in entries[like].edges
+                    if self.home[edge.source.index] == k and self.step[edge.source.index] == 0
+                }
+                for edge in entries[v].edges:
+                    source = edge.source
+                    if edge.argument in carried and source.kind in LEAVES[1:]:
+                        used = self.graph.consumers[source.index]
+                        if all(self.first[c] == self.last[c] == self.first[v] for c in used):
+                            found[source.index] = -1 if layer.columns[0] == 0 else 1
+        return {v: side for v, side in found.items() if not self.graph.is_chip[v]}
+
+    def constants_of_several_steps(self) -> list[int]:
+        """Constants that several time steps use together: token ids, targets."""
+        return [
+            v
+            for v in self.graph.nodes
+            if self.graph.entries[v].kind == "constant" and self.first[v] < self.last[v]
+        ]
+
+
+def steps_of(tape: Tape) -> tuple[Graph, Recurrence]:
+    """The graph of a tape and its time steps; what several steps share is no node, but a chip."""
+    graph = Graph(tape)
+    recurrence = Recurrence(graph)
+    graph.make_chips(recurrence.constants_of_several_steps())
+    return graph, recurrence
+
 
 def _joins(entry: Entry) -> bool:
     """Whether it takes a list of arrays: `stack`, `concatenate`."""
@@ -354,3 +407,18 @@ def _joins(entry: Entry) -> bool:
 def _only_rearranges(entry: Entry) -> Edge | None:
     """The argument of an op that only rearranges it: ``W.T``, which each step may do anew."""
     return entry.edges[0] if entry.op in REARRANGING and entry.edges else None
+
+
+def _index(entry: Entry, count: int) -> int | None:
+    """Which of `count` slices along an axis an op takes, as ``y[t]`` and ``y[:, t]`` do."""
+    index = next((saved.value for saved in entry.saved if saved.name == "index"), None)
+    if entry.op != "getitem":
+        return None
+    shape = entry.edges[0].source.result.shape
+    parts = index if isinstance(index, tuple) else (index,)
+    for axis, part in zip(range(len(shape)), parts, strict=False):
+        if isinstance(part, int | np.integer):
+            return int(part) % count if shape[axis] == count else None
+        if part != slice(None):
+            return None
+    return None

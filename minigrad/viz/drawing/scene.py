@@ -16,6 +16,7 @@ from minigrad.viz.drawing.facts import (
     layer_names,
     lines_of,
     norms,
+    not_finite,
     number,
     shape,
     short_names,
@@ -42,6 +43,8 @@ NAME, DETAIL, CHIP = 11.0, 9.0, 8.5
 """The sizes of letters: of a node's name, of what is below it, of a parameter on it."""
 
 LINE, CHIP_HEIGHT, PAD, BAR = 13.0, 13.0, 7.0, 3.5
+
+WRONG = "#d55e00"
 
 EDGE, CARRIED = "#8a8a8a", "#0072b2"
 """The colours of an edge within a time step, and of one that goes on to the next."""
@@ -84,7 +87,10 @@ class Notes:
         self.folded, self.graph = folded, folded.graph
         entries = self.graph.entries
         self.short = short_names(entries[i] for i in self.graph.chips)
-        self.colour = {i: COLOURS[k % len(COLOURS)] for k, i in enumerate(self.graph.chips)}
+        self.colour = {
+            i: FAINT if entries[i].kind == "constant" else COLOURS[k % len(COLOURS)]
+            for k, i in enumerate(self.graph.chips)
+        }
         self.layers = layer_names(self.graph, folded.recurrence)
         self.norm = {i: gradient_norm(entry) for i, entry in enumerate(entries)}
         self.notes = [self._note(body) for body in folded.bodies]
@@ -112,8 +118,17 @@ class Notes:
             value = entry.result.value
             if entry is root and value is not None and value.size == 1:
                 details.append(f"= {summary(value)}")
+            elif any(not_finite(result.value) for result in entry.results):
+                details.append("value not finite")
             kind = "root" if entry is root else entry.kind
-            return Note(kind, title(entry), details, chips, 0, low, high, wrong)
+            name = title(entry)
+            if entry.index in self.folded.recurrence.starts and name == "constant":
+                name = "initial state"
+            return Note(kind, name, details, chips, 0, low, high, wrong)
+        if not ops:
+            return Note(
+                "constant", "initial state", [f"{len(members)} parts"], [], 0, low, high, wrong
+            )
         name, details = self._fold(body, members, ops)
         return Note("fold", name, details, chips[:CHIPS], len(chips[CHIPS:]), low, high, wrong)
 
@@ -290,6 +305,8 @@ class _Painter:
         y = self.geometry.height - 4
         labels = []
         for at, column in zip(self.geometry.centres, self.folded.columns, strict=True):
+            if not column.steps:
+                continue
             first, last = column.steps[0] + 1, column.steps[-1] + 1
             text = f"t = {first}" if first == last else f"t = {first} … {last}"
             labels.append(Label(self.shift + at, y, text, NAME, FAINT, bold=True))
@@ -321,7 +338,8 @@ class _Painter:
             parts.append(Label(middle, at, name, NAME, colour, bold=note.kind != "constant"))
             for line in note.details:
                 at += LINE
-                parts.append(Label(middle, at, line, DETAIL, FAINT))
+                wrong = line == "value not finite"
+                parts.append(Label(middle, at, line, DETAIL, WRONG if wrong else FAINT, bold=wrong))
             at += LINE / 2 + 1
             widths, texts = self.notes.chip_widths(note), iter(self.notes.chip_texts(note))
             chips = iter([*note.chips, -1])
@@ -366,9 +384,9 @@ class _Painter:
         """The norm of the gradient: a bar as long and as dark as it is large, on a log scale."""
         if note.wrong:
             text = "gradient not finite"
-            wide = text_width(text, 8) + 8
+            wide = text_width(text, 8, bold=True) + 8
             middle = x + width / 2
-            box = Box(middle - wide / 2, y + BAR - 1, wide, 12, 3, "#d55e00")
+            box = Box(middle - wide / 2, y + BAR - 1, wide, 12, 3, WRONG)
             return [box, Label(middle, y + BAR + 5, text, 8, "#ffffff", bold=True)]
         if note.high is None or note.low is None:
             return []

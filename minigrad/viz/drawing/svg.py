@@ -53,12 +53,13 @@ def _part(part: Box | Label | Path | Group) -> Iterator[str]:
     else:
         stroke = f' stroke="{part.stroke}" stroke-width="{_number(part.line)}"'
         yield (
-            f'<path d="{_commands(part.commands)}" fill="{part.fill}"'
+            f'<path d="{path_data(part.commands)}" fill="{part.fill}"'
             f"{stroke if part.stroke != 'none' else ''}/>"
         )
 
 
-def _commands(commands: list[Command]) -> str:
+def path_data(commands: list[Command]) -> str:
+    """A path as the attribute ``d`` of SVG."""
     return " ".join(f"{name}{' '.join(map(_number, points))}" for name, points in commands)
 
 
@@ -68,4 +69,4 @@ def _number(x: float) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(printable(text, keep="\n"), quote=False)
+    return escape("\n".join(map(printable, text.split("\n"))), quote=False)

@@ -11,16 +11,17 @@ from minigrad.data.checks import positive_int
 from minigrad.errors.values import told
 from minigrad.files import write_atomically
 from minigrad.tensor import Tensor
+from minigrad.viz.drawing.drawing_page import scene_data
 from minigrad.viz.drawing.facts import layer_names
 from minigrad.viz.drawing.folding import LIMIT, Fold, Folded
-from minigrad.viz.drawing.graph import Graph
 from minigrad.viz.drawing.notations import dot, mermaid
 from minigrad.viz.drawing.picture import figure
-from minigrad.viz.drawing.recurrence import Recurrence
+from minigrad.viz.drawing.recurrence import steps_of
 from minigrad.viz.drawing.scene import Notes, draw_scene
 from minigrad.viz.drawing.svg import svg
 from minigrad.viz.drawing.terminal import table
 from minigrad.viz.names import variables
+from minigrad.viz.page import View
 from minigrad.viz.reading import Tape, read
 from minigrad.viz.shown import Shown
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Drawing", "draw", "text"]
+
+MOST = 12_000
+"""A page has no way to fold with more nodes than these, unless it was asked for."""
 
 STEPS = 8
 """Of a folded drawing, how many time steps are drawn."""
@@ -52,8 +56,7 @@ class Drawing(Shown):
 
     def __init__(self, tape: Tape, fold: Fold | Literal["auto"], steps: int | None) -> None:
         self.tape = tape
-        self._graph = Graph(tape)
-        self._recurrence = Recurrence(self._graph)
+        self._graph, self._recurrence = steps_of(tape)
         self.time_steps = self._recurrence.columns
         self.layers = layer_names(self._graph, self._recurrence)
         small = len(self._graph.nodes) <= LIMIT
@@ -62,11 +65,14 @@ class Drawing(Shown):
             steps = STEPS if steps is None and not small else steps
         self.fold: Fold = fold
         self.steps = steps
-        self._folded = Folded(self._graph, self._recurrence, fold, steps)
-        if fold == "step" and not self.layers:
-            self._folded = Folded(self._graph, self._recurrence, "layer")
+        self._folded = self._as_folded(fold)
         ops = sum(entry.kind in ("op", "freed") for entry in tape)
         self.title = f"The tape of a {tape.root.op or 'leaf'}: {ops} op{'s' * (ops != 1)}"
+
+    def _as_folded(self, fold: Fold) -> Folded:
+        if fold == "step" and not self.layers:
+            fold = "layer"
+        return Folded(self._graph, self._recurrence, fold, self.steps)
 
     def svg(self) -> str:
         """The picture as SVG; whoever points at a node is told all that is known of it."""
@@ -83,6 +89,19 @@ class Drawing(Shown):
     def figure(self) -> Figure:
         """The picture as a figure of matplotlib, of which .png and .pdf are made."""
         return figure(draw_scene(self._folded, self.title))
+
+    def views(self) -> list[View]:
+        """The picture with zoom, search, all facts of a node, and a choice of how it is folded."""
+        ways: dict[Fold, str] = {"none": "nothing", "step": "time steps", "layer": "layers"}
+        if not self.layers:
+            del ways["step"]
+        first = "layer" if self._folded.fold == "layer" else self.fold
+        scenes = []
+        for fold, label in ways.items():
+            folded = self._folded if fold == first else self._as_folded(fold)
+            if fold == first or len(folded.bodies) <= MOST:
+                scenes.append(scene_data(draw_scene(folded, self.title), fold, label))
+        return [View("drawing", {"scenes": scenes, "fold": first})]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file: as a whole, or not at all.
@@ -147,7 +166,7 @@ def draw(
         how many time steps are drawn: the first and the last ones, and one node for those between.
         None: all, or if it is folded automatically, 8.
     names
-        Tensors and Modules by their names, besides those in the variables of the caller.
+        Tensors and Modules by their names, which go before those of the caller's variables.
     gradient
         the gradient to start from, of the shape of `tensor`; None: ones.
 
@@ -184,9 +203,9 @@ def text(tensor: Tensor, *, names: Mapping[str, Any] | None = None, gradient: An
     TypeError, ValueError, TapeError
         as `draw` does.
     """
-    graph = Graph(read(tensor, _known(names), gradient, "text"))
-    return table(graph, Recurrence(graph))
+    return table(*steps_of(read(tensor, _known(names), gradient, "text")))
 
 
 def _known(names: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {**variables(), **(names or {})}
+    given = dict(names or {})
+    return given | {name: value for name, value in variables().items() if name not in given}

@@ -137,7 +137,7 @@ def _aligned(
     used = [k for k in range(len(heads)) if any(row[k] for row in rows)]
     cells = [[heads[k] for k in used], *([row[k] for k in used] for row in rows)]
     widths = [min(max(map(columns_of, column)), MOST) for column in zip(*cells, strict=True)]
-    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 8:
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 4:
         widths[max(range(len(widths)), key=lambda k: (widths[k], k))] -= 1
     lines = []
     for row in cells:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.viz.drawing.folding import Folded
-from minigrad.viz.drawing.graph import Graph
 from minigrad.viz.drawing.placement import Placement
-from minigrad.viz.drawing.recurrence import Recurrence
+from minigrad.viz.drawing.recurrence import steps_of
 from minigrad.viz.drawing.routes import Geometry
 from minigrad.viz.reading import Tape
 
@@ -28,8 +27,8 @@ def map_of(tape: Tape) -> dict[str, Any]:
         paths of all edges as SVG has it; ``carried``: those to the next time step; ``width`` and
         ``height`` of it all.
     """
-    graph = Graph(tape)
-    folded = Folded(graph, Recurrence(graph), "none")
+    graph, recurrence = steps_of(tape)
+    folded = Folded(graph, recurrence, "none")
     sizes = [SIZE] * len(folded.bodies)
     geometry = Geometry(Placement(folded, sizes), sizes, {}, {})
     boxes = [[0, 0, 0, 0]] * len(tape)

@@ -15,8 +15,10 @@ import nets
 import minigrad as mg
 from minigrad import nn, viz
 from minigrad.viz.drawing.folding import Folded
+from minigrad.viz.drawing.frames import frames
 from minigrad.viz.drawing.graph import Graph
-from minigrad.viz.drawing.recurrence import Recurrence
+from minigrad.viz.drawing.placement import Placement
+from minigrad.viz.drawing.recurrence import Recurrence, steps_of
 from minigrad.viz.reading import read
 
 ROWS = np.random.default_rng(0).normal(size=(6, 3))
@@ -150,6 +152,82 @@ def test_attention_over_the_encoder_stays_in_the_step_of_the_decoder():
     assert spans["softmax"] == {(4, 4), (5, 5), (6, 6)}
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_slice_of_a_sequence_belongs_to_its_time_step(batch_first):
+    """As in a loop over logits[t] or logits[:, t], whose losses are added up."""
+    rng = np.random.default_rng(0)
+    rnn = nn.RNN(3, 2, unroll=True, batch_first=batch_first, rng=rng)
+    y, _ = rnn(rng.normal(size=(6, 4, 3) if batch_first else (4, 6, 3)).astype(np.float32))
+    loss = 0.0
+    for t in range(4):
+        loss = loss + mg.cross_entropy(y[:, t] if batch_first else y[t], np.zeros(6, int))
+    graph = Graph(read(loss))
+    recurrence = Recurrence(graph)
+    for op in ("cross_entropy", "getitem"):
+        spans = [
+            (recurrence.first[v], recurrence.last[v])
+            for v in graph.nodes
+            if graph.entries[v].op == op and graph.entries[v].result.shape in ((), (6, 2))
+        ]
+        assert spans == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert (recurrence.first[graph.tape.root.index], recurrence.last[graph.tape.root.index]) == (
+        3,
+        3,
+    )
+
+
+# ------------------------------------------------------------------------- what a watch saw
+
+
+def test_initial_states_are_beside_the_first_step():
+    with viz.watch():
+        model, loss = nets.layer(nn.RNN, bidirectional=True)(3)
+    drawing = viz.draw(loss, names={"model": model})
+    boxes, edges = drawn(drawing)
+    constants = [f"n{e.index}" for e in drawing.tape if e.result.shape == (1, 3) and not e.op]
+    assert len(constants) == 2
+    begins = [(source, target) for source, target, *_ in edges if source in constants]
+    (left, forward), (right, backward) = begins
+    every = [x for name, (x, *_) in boxes.items() if name not in constants]
+    assert boxes[left][0] < min(every)
+    assert boxes[right][0] > max(every)
+    for state, first in begins:
+        (_, y, _, h), (_, v, _, t) = boxes[state], boxes[first]
+        assert y + h / 2 == pytest.approx(v + t / 2, abs=0.2)
+    assert boxes[forward][0] < boxes[backward][0]
+    assert drawing.svg().count("initial state") == 2
+
+
+def test_a_frame_holds_what_its_layer_did_and_nothing_else():
+    with viz.watch():
+        model, loss = nets.language_model(3)
+    drawing = viz.draw(loss, names={"model": model})
+    graph, recurrence = steps_of(drawing.tape)
+    folded = Folded(graph, recurrence, "none")
+    placement = Placement(folded, [(60.0, 40.0)] * len(folded.bodies))
+    found = frames(folded, placement, drawing.layers)
+    assert {frame.name for frame in found} == {"embedding", "recurrent.0", "recurrent.1"}
+    for frame in found:
+        for body in folded.bodies:
+            layers = [layer.name for layer in graph.entries[body.members[0]].layers]
+            if frame.columns:
+                assert body not in frame.bodies or frame.name in layers or not layers
+            else:
+                assert (body in frame.bodies) == (frame.name in layers)
+    assert all(f">{name}</text>" in drawing.svg() for name in ("embedding", "recurrent.1"))
+
+
+def test_folded_by_layer_each_call_is_a_node():
+    with viz.watch():
+        model, loss = nets.feed_forward(3)
+    svg = viz.draw(loss, fold="layer", names={"model": model}).svg()
+    assert svg.count('class="node op"') == 7  # six layers of one op each, and a square
+    with viz.watch():
+        model, loss = nets.language_model(3)
+    drawing = viz.draw(loss, fold="layer", names={"model": model})
+    assert len(drawn(drawing)[0]) == 8
+
+
 # ------------------------------------------------------------------------- places
 
 
@@ -238,10 +316,10 @@ def test_a_large_tape_is_folded_by_itself():
     assert viz.draw(nets.layer(nn.LSTM)(10)[1]).fold == "none"
 
 
-def test_a_chain_of_20000_ops():
+def test_a_chain_of_5000_ops():
     """No recursion; its ends are drawn, and what is between them in runs."""
     y = mg.tensor(0.5, requires_grad=True)
-    for _ in range(20_000):
+    for _ in range(5_000):
         y = -y
     drawing = viz.draw(y)
     boxes, edges = drawn(drawing)
