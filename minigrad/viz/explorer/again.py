@@ -24,6 +24,9 @@ from minigrad.tensor import Tensor, wrap
 from minigrad.viz.explorer.step_order import Key, summed_to
 from minigrad.viz.reading import Edge, Entry, Numbers, Result, Tape
 
+CLOSE = 0.05
+"""By how much of its largest number a result may change when it is computed in float64."""
+
 Values = Mapping[Key, Numbers]
 
 
@@ -59,6 +62,8 @@ class Again:
         with alone():
             nodes = self._forward()
             if not self.trouble:
+                self.trouble = self._changed()
+            if not self.trouble:
                 self._back(nodes, gradient)
 
     def _forward(self) -> dict[Entry, Any]:
@@ -84,6 +89,23 @@ class Again:
             if self._differs(entry):
                 self.draws.add(entry)
         return nodes
+
+    def _changed(self) -> str:
+        """What to say if the tensor has another value than on the tape."""
+        before, now = (
+            np.asarray(value, np.float64)
+            for value in (
+                self.tape.root.results[self.tape.number].value,
+                self.values[self.tape.root.index, self.tape.number],
+            )
+        )
+        size = np.abs(before).max(initial=0.0, where=np.isfinite(before))
+        if self.draws or np.allclose(before, now, rtol=0, atol=CLOSE * size, equal_nan=True):
+            return ""
+        return (
+            "run again in float64, the program gives another result than on the tape: a tensor was "
+            "changed in place since, or fewer bits have overflowed, or rounded the result away"
+        )
 
     def _differs(self, entry: Entry) -> bool:
         """Whether the op of `entry` gives another result when it runs once more."""

@@ -241,3 +241,16 @@ def test_a_change_of_the_address_is_not_lost(walk, open_page):
     page.wait_for_timeout(400)
     assert position(page) == 9
     assert page.evaluate("location.hash") == "#step=9"
+
+
+def test_on_a_page_with_other_views_its_keys_need_the_focus(walk, open_page, tmp_path):
+    other = viz.View(
+        "picture", {"source": "data:image/gif;base64,R0lGODdhAQABAAAAACw=", "alternative": ""}
+    )
+    viz.Page("two", [*walk[0].views(), other]).write(tmp_path / "two.html")
+    page = open_page(tmp_path / "two.html")
+    page.keyboard.press("ArrowRight")
+    assert position(page) == 1
+    page.locator(".left > canvas").focus()
+    page.keyboard.press("ArrowRight")
+    assert position(page) == 2

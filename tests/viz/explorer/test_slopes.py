@@ -210,3 +210,13 @@ def test_an_op_that_refuses_to_run_again_says_why():
     assert "proud cannot run again in float64" in slopes.of_whole((0, 0)).why
     slopes = slopes_of(lambda: (strict(x) * 2).sum())[2]
     assert "ones alone" in slopes.of_whole((0, 0)).why
+
+
+def test_a_program_whose_tensors_have_changed_is_not_judged():
+    W = mg.nn.Parameter(mg.tensor(RNG(0).normal(size=(3, 4)), dtype="float64"))
+    with watch():
+        y = mg.tanh(W * 1.0).sum()
+        with mg.no_grad():
+            W *= 2
+        (W * 1.0).sum()
+    assert "changed in place" in Again(read(y), None).trouble

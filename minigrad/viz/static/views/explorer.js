@@ -166,8 +166,14 @@ minigrad.views.explorer = (root, data) => {
     ),
   );
 
+  /** Whether a key is meant for this view: it has the focus, or nothing has and it is the only one. */
+  function isOwn(event) {
+    const isAlone = document.querySelectorAll(".view").length === 1;
+    return root.contains(event.target) || (isAlone && event.target === document.body);
+  }
+
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!isOwn(event) || event.ctrlKey || event.metaKey || event.altKey) return;
     const inField = event.target.closest?.("input:not([type=range]), select, textarea");
     if (inField || (event.key === " " && event.target.closest?.("button, a, summary"))) return;
     const action = {
@@ -255,8 +261,9 @@ minigrad.views.explorer = (root, data) => {
     memory.show();
     map.follow();
     map.redraw();
-    if (!playing) note();
+    if (!playing && isShown) note();
   }
+  let isShown = false; // before, nobody has moved
 
   if (data.trouble) root.prepend(element("p", { class: "failed" }, data.trouble));
   root.append(
@@ -289,4 +296,5 @@ minigrad.views.explorer = (root, data) => {
   minigrad.hash.listen(goToAddress);
   goToAddress();
   map.begin();
+  isShown = true;
 };

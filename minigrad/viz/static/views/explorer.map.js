@@ -89,6 +89,8 @@ minigrad.views.explorer.map = (parent, walk, onChoose) => {
     },
   );
 
+  map.tabIndex = 0;
+
   function placeOf(index) {
     const [x, y, w, h] = data.map.boxes[index];
     return [x * zoom.k + zoom.x, y * zoom.k + zoom.y, w * zoom.k, h * zoom.k];

@@ -255,7 +255,7 @@ minigrad.views.explorer.panel = (parent, walk, onChoose) => {
           : element(
               "p",
               { class: "faint" },
-              `${dtype} has rounded it by ${format(rounded, 2)} of its norm`,
+              `in float64 it differs by ${format(rounded, 2)} of its norm`,
             ),
         summands.length ? sum(summands) : null,
       );
