@@ -33,7 +33,7 @@ minigrad.views.explorer.panel = (parent, walk, onChoose) => {
     });
     const size = Math.max(2, Math.min(10, Math.floor(168 / columns), Math.floor(120 / rows)));
     node.style.width = `${columns * size}px`;
-    node.style.height = `${rows * size}px`;
+    node.style.height = `${Math.max(rows * size, 14)}px`;
     const context = node.getContext("2d");
     const image = context.createImageData(columns, rows);
     for (let i = 0; i < rows * columns; i += 1) {
