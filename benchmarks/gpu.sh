@@ -35,7 +35,8 @@ several=()
 if "$python" -c "import xdist" 2>/dev/null; then
     several=(-p xdist.plugin -n 8 --dist load --maxschedchunk 1)
 fi
-tests=("$python" -m pytest --device cuda -q -ra --continue-on-collection-errors "${several[@]}"
+tests=("$python" -m pytest -p _hypothesis_pytestplugin --device cuda -q -ra
+    --continue-on-collection-errors "${several[@]}"
     -W default::DeprecationWarning -W default::FutureWarning)
 
 "$python" benchmarks/gpu.py --machine || exit 2
