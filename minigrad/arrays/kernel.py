@@ -27,7 +27,9 @@ from minigrad.arrays.recording import here
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 """The dtypes of kernels. CuPy's own functions are used for others (float16)."""
 
-OPTIONS = ("-std=c++17",)
+OPTIONS = ("-std=c++17", "-fmad=false")
+"""How kernels are compiled. A product and the sum after it are rounded one after the other, as
+NumPy and CuPy's functions do it: so a kernel, and what runs where it cannot, give the same bits."""
 
 THREADS = 256
 """The threads in a block, for kernels that work with any number."""
