@@ -17,6 +17,7 @@ import numpy as np
 from minigrad.arrays.axes import one_axis, reduced_axes
 from minigrad.arrays.library import FLOAT32, Array, Axis, DType, array_module, on_gpu
 from minigrad.arrays.recording import one_call
+from minigrad.arrays.row_sums import add_rows
 
 _BLOCK = 64  # rows that are added one after the other
 _LAST = 4 * _BLOCK  # the same in the last round
@@ -126,7 +127,7 @@ def summed_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
     if on_gpu(rows):
         unique, inverse = xp.unique(ids, return_inverse=True)
         sums = xp.zeros((unique.size, rows.shape[1]), wide(given))
-        xp.add.at(sums, inverse, rows.astype(sums.dtype, copy=False))
+        add_rows(sums, inverse, xp.ascontiguousarray(rows, sums.dtype))
         return unique, sums.astype(given, copy=False)
     order = ids.argsort(kind="stable")
     ordered, rows = ids[order], rows.take(order, 0)

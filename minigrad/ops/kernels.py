@@ -139,57 +139,6 @@ take_rows = Kernel(
 )
 """Row `ids` of a matrix, for each id, of which the element (i, j) is at i by_row + j by_column."""
 
-CHUNK = 1 << 14
-"""Ids that `add_rows` is given at most: each is compared with all of them."""
-
-
-def _add_rows(many: int, width: int, rows: int, ids: Array, values: Array, total: Array) -> None:
-    values, ids = values.reshape(ids.size, width), ids.reshape(-1)
-    inside = (ids >= 0) & (ids < rows)
-    sums = total.astype(np.float64)
-    np.add.at(sums, ids[inside], values[inside])
-    total[...] = sums
-
-
-add_rows = Kernel(
-    "add_rows",
-    "long long many, long long width, long long rows, const long long* ids, const T* values, "
-    "T* total",
-    f"""
-    __shared__ int earlier;
-    long long mine = blockIdx.x, row = ids[mine];
-    if (row < 0 || row >= rows) return;
-    if (threadIdx.x == 0) earlier = 0;
-    __syncthreads();
-    for (long long k = threadIdx.x; k < mine; k += blockDim.x) if (ids[k] == row) earlier = 1;
-    __syncthreads();
-    if (earlier) return;                            // the block of that one adds mine up too
-    __shared__ int same[{THREADS}], list[{THREADS}];
-    for (long long start = mine; start < many; start += blockDim.x) {{
-        long long k = start + threadIdx.x;
-        same[threadIdx.x] = k < many && ids[k] == row;
-        int found = __syncthreads_count(same[threadIdx.x]);
-        if (same[threadIdx.x]) {{                   // list those of this id, in their order
-            int before = 0;
-            for (int j = 0; j < threadIdx.x; j++) before += same[j];
-            list[before] = threadIdx.x;
-        }}
-        __syncthreads();
-        for (long long column = threadIdx.x; column < width; column += blockDim.x) {{
-            if (!found) break;
-            double sum = total[row * width + column];  // for rows that are there 100,000 times
-            for (int n = 0; n < found; n++) sum += values[(start + list[n]) * width + column];
-            total[row * width + column] = T(sum);
-        }}
-        __syncthreads();
-    }}
-""",
-    _add_rows,
-)
-"""``total[ids[k]] += values[k]`` for all k, always in the same order: the result is the same in
-each run, as it would not be with atomic additions. A block for each id; that of the first of equal
-ones adds up all of them. Ids outside the matrix are left out: `take_rows` has shown them as NaN."""
-
 
 # ------------------------------------------------------------------------------- dropout
 

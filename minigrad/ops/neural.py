@@ -14,6 +14,7 @@ from minigrad.arrays.devices import beside
 from minigrad.arrays.kernel import THREADS, usable
 from minigrad.arrays.library import FLOAT32, Array, ArrayLike, array_module, as_array, bare, on_gpu
 from minigrad.arrays.recording import one_call
+from minigrad.arrays.row_sums import add_rows
 from minigrad.arrays.sums import summed_rows, total, wide
 from minigrad.autograd.fused import fused
 from minigrad.autograd.node import Leaf
@@ -22,7 +23,7 @@ from minigrad.autograd.record import differentiable
 from minigrad.autograd.sparse import RowSparse
 from minigrad.ops.arithmetic import in_dtype, where
 from minigrad.ops.indexing import all_below
-from minigrad.ops.kernels import CHUNK, add_rows, dropout_mask, take_rows
+from minigrad.ops.kernels import dropout_mask, take_rows
 from minigrad.ops.reduction import mean, var
 from minigrad.tensor import Tensor, wrap
 
@@ -92,12 +93,7 @@ def _sum_rows(rows: Array, ids: Array, shape: tuple[int, int]) -> Array:
         return result
     rows = xp.ascontiguousarray(rows.astype(wide(given), copy=False))
     ids, result = ids.astype(np.int64, copy=False), xp.zeros(shape, rows.dtype)
-    for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
-        add_rows(
-            len(some), THREADS, rows.dtype,
-            len(some), shape[1], shape[0], some, rows[start : start + CHUNK], result,
-        )  # fmt: skip
+    add_rows(result, ids, rows)  # those outside have been shown as NaN, by `take_rows`
     return result.astype(given, copy=False)
 
 
