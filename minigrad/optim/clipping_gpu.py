@@ -198,7 +198,7 @@ def _scale(columns: list[list[Array]], norm: Array, max_norm: float) -> None:
     factor = max_norm / (norm.astype(np.float64) + 1e-6)
     if not factor >= 1:
         for g in columns[0]:
-            g *= factor.astype(g.dtype)
+            g[...] = g * factor
 
 
 scale = Kernel(
@@ -208,7 +208,7 @@ scale = Kernel(
     const double factor = max_norm / (*norm + 1e-6);
     if (factor >= 1) return;
 """
-    + each_element("table.pointers[0][row][i] *= (T)factor;"),
+    + each_element("T& g = table.pointers[0][row][i];\ng = T(g * factor);"),
     _scale,
 )
 
