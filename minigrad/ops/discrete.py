@@ -94,7 +94,7 @@ def _beside(a: Any, inputs: list[Any]) -> Any:
         others = [x for x in inputs if isinstance(x, Tensor)]
         floats = [x._array.dtype for x in others if x._array.dtype.kind == "f"]
         return beside(as_array(np.array(a), floats[0] if floats else None), others[0])
-    return operand(number(a), inputs) if hasattr(a, "__array__") else a
+    return operand(number(a), inputs) if hasattr(a, "__array__") else number(a)
 
 
 # ------------------------------------------------------------------------------ of each element
@@ -147,7 +147,14 @@ def isclose(
     a: ArrayLike, b: ArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Array:
     """Whether each pair of elements is almost equal: abs(a - b) <= atol + rtol abs(b)."""
-    return array_module(a, b).isclose(a, b, rtol, atol, equal_nan)
+    xp = array_module(a, b)
+    return xp.isclose(*_both(xp, a, b), rtol, atol, equal_nan)
+
+
+def _both(xp: Any, a: ArrayLike, b: ArrayLike) -> list[Array]:
+    """Two arrays; a number is of the other one's precision, as NumPy has it and CuPy has not."""
+    dtype = xp.result_type(a, b)
+    return [x if is_array(x) else xp.asarray(x, dtype) for x in (a, b)]
 
 
 # ----------------------------------------------------------------------------------- of them all
@@ -163,7 +170,7 @@ def allclose(
 @constant("a", "b")
 def _allclose(a: ArrayLike, b: ArrayLike, rtol: float, atol: float, equal_nan: bool) -> Array:
     xp = array_module(a, b)
-    return xp.asarray(xp.allclose(a, b, rtol, atol, equal_nan))
+    return xp.asarray(xp.allclose(*_both(xp, a, b), rtol, atol, equal_nan))
 
 
 def array_equal(a1: ArrayLike, a2: ArrayLike) -> bool:
@@ -174,7 +181,7 @@ def array_equal(a1: ArrayLike, a2: ArrayLike) -> bool:
 @constant("a1", "a2")
 def _array_equal(a1: ArrayLike, a2: ArrayLike) -> Array:
     xp = array_module(a1, a2)
-    return xp.asarray(xp.array_equal(a1, a2))
+    return xp.asarray(xp.array_equal(*_both(xp, a1, a2)))
 
 
 @constant("a")

@@ -108,7 +108,8 @@ class Call:
         f = self.function
         name = getattr(f, "__name__", None) or getattr(f, "name", f)  # of a kernel of CuPy's
         of: Any = getattr(f, "__self__", None)  # np.add, of np.add.reduce
-        return f"{of.__name__}.{name}" if hasattr(of, "nin") else str(name)
+        name = f"{of.__name__}.{name}" if hasattr(of, "nin") else str(name)
+        return name.removeprefix("cupy_")  # as CuPy's ufuncs are called
 
 
 def same(a: Any, b: Any) -> bool:

@@ -77,12 +77,6 @@ def clip(a, a_min=None, a_max=None, out=None):
     return out
 
 
-def matmul(a, b, out=None, **others):
-    if a.dtype == b.dtype == bool:
-        raise TypeError("matmul of bools is not supported")
-    return np.matmul(a, b, out=out, **others)
-
-
 def as_ufunc(function):
     """`function` of arrays with the options that a ufunc has."""
 

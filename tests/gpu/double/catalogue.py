@@ -6,9 +6,9 @@ def _words(text):
 
 
 PLAIN = _words("""
-    all allclose amax amin angle any append argmax argmin around array_equal average convolve
+    all amax angle any append argmax argmin around average convolve
     corrcoef correlate count_nonzero cov cross cumprod cumsum diagflat diff digitize dot ediff1d
-    inner interp isclose isin isneginf isposinf kron max mean median min nan_to_num nanargmax
+    inner interp isin isneginf isposinf kron max mean median nan_to_num nanargmax
     nanargmin nancumsum nanmean nanprod nanstd nansum nanvar outer pad partition percentile prod
     ptp quantile real_if_close resize roll round std sum tensordot tile trace trapezoid tril triu
     unwrap vander var vdot
@@ -66,7 +66,7 @@ NUMBERS = _words("""
 """Parameters that are numbers of the host's."""
 
 METHODS = _words("""
-    all any argmax argmin conj conjugate cumprod cumsum dot max mean min prod round std sum
+    all any argmax argmin conj conjugate cumprod cumsum dot max mean prod round std sum
     trace var
 """)
 

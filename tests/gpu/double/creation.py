@@ -35,6 +35,8 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         if not isinstance(obj, (np.ndarray, list, tuple, *SCALARS)):
             raise TypeError(f"array: Unsupported type {type(obj)}")
         host = np.array(obj, dtype, order=order)
+        if not host.ndim and host == 0:
+            host = np.zeros((), host.dtype)  # CuPy fills with bytes of 0: -0.0 becomes 0.0
         if isinstance(obj, SCALARS):
             count("kernels", "array of a number")
             result = new(host, "array")

@@ -3,7 +3,16 @@
 import numpy as np
 
 from . import arithmetic, catalogue, creation
-from .arrays import SCALARS, from_dlpack, ndarray, on_current_device, run, to_device, view
+from .arrays import (
+    SCALARS,
+    from_dlpack,
+    is_number,
+    ndarray,
+    on_current_device,
+    run,
+    to_device,
+    view,
+)
 from .counts import copy_to_host, count
 from .creation import is_array
 from .indexing import wrapped
@@ -97,9 +106,40 @@ def where(condition, x=None, y=None):
     if x is None and y is None:
         return FUNCTIONS["nonzero"](condition)
     for value in (x, y):
-        if not isinstance(value, (ndarray, *SCALARS)):
+        if not (isinstance(value, ndarray) or is_number(value)):
             raise TypeError(f"where: Unsupported type {type(value)}")
     return run("where", np.where, (condition, x, y), {})
+
+
+def array_equal(a1, a2, equal_nan=False):
+    """Whether two arrays on the device are equal; CuPy asks numbers for their shape."""
+    for x in (a1, a2):
+        if not isinstance(x, ndarray):
+            raise AttributeError(f"{type(x).__name__!r} object has no attribute 'shape'")
+    return run("array_equal", np.array_equal, (a1, a2, equal_nan), {})
+
+
+def isclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether elements are almost equal; a Python float is float64, also beside a float32 array."""
+
+    def function(a, b):
+        return np.isclose(np.asarray(a), np.asarray(b), rtol, atol, equal_nan)
+
+    return run("isclose", function, (a, b), {})
+
+
+def allclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether all elements are almost equal."""
+    return FUNCTIONS["all"](isclose(a, b, rtol, atol, equal_nan))
+
+
+def _minimum(name):
+    """The smallest element; CuPy 14.2 hands `out` to CUB as a dtype."""
+
+    def call(a, axis=None, out=None, keepdims=False):
+        return a.min(axis, out, keepdims)
+
+    return checked("cupy", name, call)
 
 
 def einsum(*operands, **options):
@@ -199,7 +239,19 @@ def _all_functions():
         *(creation.asnumpy, creation.copy, creation.copyto, creation.empty, creation.empty_like),
         *(creation.zeros, creation.zeros_like, creation.ones, creation.ones_like, creation.full),
         *(creation.full_like, creation.arange, creation.linspace, creation.eye, creation.identity),
-        *(take, take_along_axis, put_along_axis, repeat, where, einsum, sort, argsort),
+        *(
+            array_equal,
+            isclose,
+            allclose,
+            take,
+            take_along_axis,
+            put_along_axis,
+            repeat,
+            where,
+            einsum,
+            sort,
+            argsort,
+        ),
         *(searchsorted, diag, fill_diagonal, matmul, from_dlpack),
     ]
     made = {name: _about(name) for name in catalogue.ABOUT}
@@ -208,6 +260,7 @@ def _all_functions():
     made |= {name: _plain(name, getattr(np, name), is_view=True) for name in catalogue.VIEWS}
     made |= {name: _plain(name, getattr(np, name), waits=n) for name, n in catalogue.WAITS.items()}
     made |= {name: _joining(name) for name in catalogue.JOINING}
+    made |= {name: _minimum(name) for name in ("amin", "min")}
     made |= {f.__name__: checked("cupy", f.__name__, f) for f in own}
     return made | {"asanyarray": made["asarray"]}
 

@@ -50,6 +50,8 @@ def resolve(key, shape):
 
 
 def _on_device(key):
+    if isinstance(key, str):
+        raise ValueError(f"invalid literal for int() with base 10: {key!r}")
     if isinstance(key, list):
         key = np.asarray(key, dtype=None if key else np.intp)
     if isinstance(key, bool | np.bool_):
@@ -75,7 +77,10 @@ def getitem(self, key):
     """``x[key]``: a view, or with arrays in `key` a new array."""
     resolved, arrays = resolve(key, self.shape)
     if not arrays:
-        return view(self, self._hidden[resolved])
+        try:
+            return view(self, self._hidden[resolved])
+        except IndexError as error:
+            raise IndexError(str(error).capitalize()) from None  # as CuPy writes it
     on_current_device("getitem", [self, *arrays])
     return run("getitem", lambda hidden: hidden[resolved], (self,), {})
 

@@ -65,6 +65,13 @@ def flatten(self, order="C"):
     return run("flatten", lambda x: x.flatten(order), (self,), {})
 
 
+def smallest(self, axis=None, out=None, keepdims=False):
+    """The minimum; CuPy 14.2 hands `out` to CUB as a dtype."""
+    if out is not None:
+        raise TypeError("min: out is taken for a dtype")
+    return run("min", np.min, (self, axis), {"keepdims": keepdims})
+
+
 def ptp(self, axis=None, out=None, keepdims=False):
     """Maximum minus minimum."""
     return run("ptp", np.ptp, (self, axis), {"out": out, "keepdims": keepdims})
@@ -94,6 +101,7 @@ def _install():
         "dot": dot,
         "fill": fill,
         "flatten": flatten,
+        "min": smallest,
         "ptp": ptp,
     }
     made |= {"sort": sort, "view": view_as}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from . import arithmetic
-from .arrays import SCALARS, ndarray, on_current_device, run, to_device
+from .arrays import is_number, ndarray, on_current_device, run, to_device
 from .indexing import resolve
 from .names import NAMES, checked
 
@@ -22,37 +22,35 @@ class ufunc:  # noqa: N801 (CuPy's name)
     """A function of each element; NumPy's of the same name computes it, or `arithmetic` has it."""
 
     def __init__(self, name, function, types):
-        self.name, self.types, self._function = f"cupy_{name}", types.split(), function
+        self.name = self.__name__ = f"cupy_{name}"
+        self._word, self.types, self._function = name, types.split(), function
         inputs, _, outputs = self.types[0].partition("->")
         self.nin, self.nout = len(inputs), len(outputs)
         self.nargs = self.nin + self.nout
-        self.__name__ = name
 
     def __call__(self, *args, out=None, dtype=None, casting="same_kind", **others):
         if others:  # there is no where=
             raise TypeError(f"Wrong arguments {others}")
         inputs, outputs = args[: self.nin], args[self.nin :]
         for x in inputs:
-            if not isinstance(x, (ndarray, *SCALARS)):
-                raise TypeError(f"{self.__name__}: Unsupported type {type(x)}")
+            if not (isinstance(x, ndarray) or is_number(x)):
+                raise TypeError(f"{self._word}: Unsupported type {type(x)}")
         if outputs:
             out = outputs[0] if len(outputs) == 1 else outputs
         options = {} if dtype is None else {"dtype": dtype}
         if out is not None:
             self._check_out(inputs, out if isinstance(out, tuple) else (out,))
             options.update(out=out, casting=casting)
-        return run(
-            self.__name__, arithmetic.OWN.get(self.__name__, self._function), inputs, options
-        )
+        return run(self._word, arithmetic.OWN.get(self._word, self._function), inputs, options)
 
     def _check_out(self, inputs, outs):
         shape = np.broadcast_shapes(*[x.shape for x in inputs if isinstance(x, ndarray)])
         for out in outs:
             if not isinstance(out, ndarray):
-                raise TypeError(f"{self.__name__}: out is a {type(out)}, no array of CuPy's")
+                raise TypeError(f"{self._word}: out is a {type(out)}, no array of CuPy's")
             if out.shape != shape:
                 raise ValueError(
-                    f"{self.__name__}: out has the shape {out.shape}, the result {shape} "
+                    f"{self._word}: out has the shape {out.shape}, the result {shape} "
                     "(CuPy would broadcast to a larger one, the strict double does not)"
                 )
 
@@ -60,20 +58,20 @@ class ufunc:  # noqa: N801 (CuPy's name)
         return f"<ufunc '{self.name}'>"
 
     def _has(self, method):
-        if self.__name__ not in METHODS[method]:
+        if self._word not in METHODS[method]:
             raise NotImplementedError(f"`{self.name}.{method}` is not supported yet")
 
     def reduce(self, array, axis=0, dtype=None, out=None, keepdims=False):
         """The function between all elements along an axis."""
         self._has("reduce")
         options = {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims}
-        return run(f"{self.__name__}.reduce", self._function.reduce, (array,), options)
+        return run(f"{self._word}.reduce", self._function.reduce, (array,), options)
 
     def accumulate(self, array, axis=0, dtype=None, out=None):
         """The same, with the results on the way."""
         self._has("accumulate")
         options = {"axis": axis, "dtype": dtype, "out": out}
-        return run(f"{self.__name__}.accumulate", self._function.accumulate, (array,), options)
+        return run(f"{self._word}.accumulate", self._function.accumulate, (array,), options)
 
     def reduceat(self, array, indices, axis=0, dtype=None, out=None):
         """The same between indices."""
@@ -81,26 +79,26 @@ class ufunc:  # noqa: N801 (CuPy's name)
         if not isinstance(indices, ndarray):
             raise TypeError("reduceat: the strict double wants indices on the device")
         options = {"axis": axis, "dtype": dtype, "out": out}
-        return run(f"{self.__name__}.reduceat", self._function.reduceat, (array, indices), options)
+        return run(f"{self._word}.reduceat", self._function.reduceat, (array, indices), options)
 
     def at(self, a, indices, b=None):
         """In place, each time that an index occurs."""
         self._has("at")
         if a.dtype.char in "?bBhHFD":
-            raise TypeError(f"{self.__name__}.at does not support {a.dtype}")
+            raise TypeError(f"{self._word}.at does not support {a.dtype}")
         if isinstance(b, np.ndarray | list):
             b = to_device(np.asarray(b))
         key, arrays = resolve(indices, a.shape)
-        on_current_device(f"{self.__name__}.at", arrays)
+        on_current_device(f"{self._word}.at", arrays)
 
         def change(a, b):  # NumPy's reads past the end of what it has to broadcast
             self._function.at(a, key, np.broadcast_to(b, a[key].shape))
 
-        run(f"{self.__name__}.at", change, (a, b), {})
+        run(f"{self._word}.at", change, (a, b), {})
 
     def outer(self, A, B, **kwargs):
         """The function of all pairs."""
-        return run(f"{self.__name__}.outer", self._function.outer, (A, B), kwargs)
+        return run(f"{self._word}.outer", self._function.outer, (A, B), kwargs)
 
 
 def _make(name, function, module="ufuncs"):
@@ -158,7 +156,7 @@ UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "inv
 
 def leaves_it_to(other):
     """Whether ``x + other`` is left to `other`, which is then asked for ``other.__radd__(x)``."""
-    if isinstance(other, (ndarray, np.ndarray, *SCALARS)):
+    if isinstance(other, (ndarray, np.ndarray)) or is_number(other):
         return False
     if hasattr(other, "__array_ufunc__"):
         return other.__array_ufunc__ is None
@@ -200,7 +198,7 @@ def matmul(a, b, out=None, **others):
     for x in (a, b):
         if not isinstance(x, ndarray):
             raise TypeError(f"matmul: expected arrays of CuPy's, got {type(x)}")
-    return run("matmul", arithmetic.matmul, (a, b), {"out": out, **others})
+    return run("matmul", np.matmul, (a, b), {"out": out, **others})
 
 
 def _install_operators():
