@@ -70,7 +70,7 @@ OPS["gelu_tanh"] = lambda x: mg.gelu(x, "tanh")
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXACT)
-def test_values_and_slopes(name, dtype):
+def test_values_and_slopes(name, dtype, device):
     f, slope = EXACT[name]
     limits = np.finfo(dtype)
     far = [30.0, 89.0, 95.0, 103.0, 300.0, 1e3, 1e4, float(limits.max) / 4, float(limits.max)]
@@ -83,7 +83,9 @@ def test_values_and_slopes(name, dtype):
     (g,) = mg.grad(y, x, mg.ones_like(y), create_graph=True)
     (bare,) = mg.grad(y, x, mg.ones_like(y))
     assert y.dtype == g.dtype == dtype
-    smallest, eps = float(limits.smallest_subnormal), float(limits.eps)
+    flushed = device != "cpu" and dtype == np.float32  # CuPy has its kernels make subnormals 0
+    smallest = float(limits.smallest_normal if flushed else limits.smallest_subnormal)
+    eps = float(limits.eps)
     for i, at in enumerate(x.tolist()):
         tiny = smallest * max(2.0, abs(at))
         rounding = 4 * eps * max(1.0, min(at * at, 2e3))  # what x loses, as exp(x^2) feels it

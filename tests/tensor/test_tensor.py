@@ -274,9 +274,9 @@ def test_repeated_indices_accumulate():
 
 def test_indexing_errors_name_the_op():
     x = leaf([1.0, 2.0])
-    with pytest.raises(IndexError, match=r"getitem: index 5 .*a: float64 \(2,\)"):
+    with pytest.raises(IndexError, match=r"getitem: [iI]ndex 5 .*a: float64 \(2,\)"):
         x[5]
-    with pytest.raises(IndexError, match="getitem"):
+    with pytest.raises((IndexError, ValueError), match="getitem"):  # CuPy raises a ValueError
         x["a"]
     with pytest.raises(IndexError, match="getitem"):
         x[1.5]

@@ -37,6 +37,7 @@ def test_detach_state():
 
 
 class TestMemory:
+    @pytest.mark.host(reason="it measures the memory of the host")
     def test_memory_does_not_grow_with_the_length(self):
         U = leaf(np.eye(50))
 
