@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -33,8 +34,7 @@ def array_module(*arrays: Any) -> Any:
     for x in arrays:
         if type(x) is np.ndarray:
             return np
-        x = bare(x)
-        if type(x).__module__.partition(".")[0] == "cupy":
+        if _is_cupys(type(x)) or _is_cupys(type(x := bare(x))):
             return sys.modules["cupy"]
         if isinstance(x, StandIn):
             return x.library
@@ -59,10 +59,15 @@ def on_gpu(x: Any) -> bool:
     """Whether `x`, an array or a Tensor, is on a GPU; numbers and None are not."""
     if type(x) is np.ndarray:
         return False
-    x = bare(x)
-    if isinstance(x, StandIn):
-        return x.on_gpu
-    return type(x).__module__.partition(".")[0] == "cupy"
+    if _is_cupys(type(x)) or _is_cupys(type(x := bare(x))):
+        return True
+    return isinstance(x, StandIn) and x.on_gpu
+
+
+@cache
+def _is_cupys(kind: type) -> bool:
+    """Whether a class is one of CuPy's; a training step asks hundreds of times."""
+    return kind.__module__.partition(".")[0] == "cupy"
 
 
 def bare(x: Any) -> Any:
@@ -82,7 +87,7 @@ def is_array(x: Any) -> bool:
     """Whether `x` is an array of NumPy or CuPy (a NumPy scalar counts as one)."""
     if isinstance(x, np.ndarray | np.generic | StandIn):
         return True
-    return type(x).__module__.partition(".")[0] == "cupy"
+    return _is_cupys(type(x))
 
 
 def zeros(shape: Sequence[int], like: Array, dtype: DType = None) -> Array:

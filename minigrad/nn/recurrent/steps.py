@@ -104,6 +104,19 @@ class Packing:
 # ------------------------------------------------------------------- the rows of each step
 
 
+class _Parts:
+    """Parts of an array, each made when it is asked for: of CuPy's, a view takes microseconds."""
+
+    def __init__(self, array: Array, places: Sequence[int | slice]) -> None:
+        self._array, self._places = array, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, t: int) -> Array:
+        return self._array[self._places[t]]
+
+
 class Steps:
     """The rows of each time step. Step 0 is done first: with `reverse`, the last time step.
 
@@ -143,11 +156,20 @@ class Steps:
         spans = list(zip(accumulate(sizes, initial=0), sizes, strict=False))
         return spans[::-1] if self.reverse else spans
 
-    def each(self, array: Array) -> list[Array]:
-        """The part at each step of an array of all steps, which has the layout of x."""
+    def each(self, array: Array) -> Any:
+        """The part at each step of an array of all steps, which has the layout of x: a list."""
+        if self.by_kernels:
+            return _Parts(array, self._places)
         if self.sizes is not None:
             return [array[first : first + n] for first, n in self.spans]
         return list(array)[::-1] if self.reverse else list(array)
+
+    @cached_property
+    def _places(self) -> Sequence[int | slice]:
+        """Where each step is in an array of all steps."""
+        if self.sizes is not None:
+            return [slice(first, first + n) for first, n in self.spans]
+        return range(self.count)[:: -1 if self.reverse else 1]
 
     def running(self, array: Array) -> list[Array]:
         """For each step the first rows of an array (N, ...), one for each sequence that runs."""
