@@ -8,7 +8,7 @@ one. Devices, and moving arrays, are in `minigrad.arrays.devices`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NoReturn, TypeAlias
 
@@ -64,10 +64,12 @@ def on_gpu(x: Any) -> bool:
     return isinstance(x, StandIn) and x.on_gpu
 
 
-@cache
-def _is_cupys(kind: type) -> bool:
-    """Whether a class is one of CuPy's; a training step asks hundreds of times."""
-    return kind.__module__.partition(".")[0] == "cupy"
+def _of_cupy(kind: Any) -> bool:
+    """Whether a class is one of CuPy's."""
+    return bool(kind.__module__.partition(".")[0] == "cupy")
+
+
+_is_cupys: Callable[[type], bool] = cache(_of_cupy)  # a training step asks hundreds of times
 
 
 def bare(x: Any) -> Any:
