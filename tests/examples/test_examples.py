@@ -385,6 +385,16 @@ class TestZeroCentred:
         assert zero.detour(np.array([[0, 0], [3, 0], [3, 4]])) == pytest.approx(7 / 5)
 
 
+class TestTape:
+    @pytest.mark.parametrize("net", ["by-hand", "lstm", "bidirectional", "two-layers"])
+    def test_it_is_drawn(self, net, tmp_path):
+        drawing = example("tape").drawing(net)
+        assert drawing.time_steps == (99 if net == "two-layers" else 4)
+        assert len(drawing.layers) == (1 if net in ("by-hand", "lstm") else 2)
+        assert drawing.tape.watched
+        assert not drawing.tape.trouble
+
+
 SHOWN = {
     "cliff": [
         "h_t = w sigmoid(h_{t-1}) + b",
@@ -452,6 +462,13 @@ SHOWN = {
         "dc_t/dc_{t-1} = diag(f_t)",
         "LSTM +3",
         "mean       0.87       0.79       0.50       0.95       0.50       0.95",
+    ],
+    "tape": [
+        "h_t = tanh(W_xh x_t + W_hh h_{t-1} + b)",
+        " #32  4  tanh           #31        (3,)",
+        " #29  4  matmul         W_hh, #24  (3,)",
+        "b     b     parameter  (3,)",
+        "32 ops;",
     ],
     "zero_centred": [
         "dL/dw_i = (dL/dy) x_i",

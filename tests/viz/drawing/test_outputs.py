@@ -347,3 +347,28 @@ def test_in_a_notebook_it_shows_itself():
     html = drawing()._repr_html_()
     assert html.startswith("<iframe")
     assert "srcdoc" in html
+
+
+# ------------------------------------------------------------------------- what a reader sees
+
+
+@pytest.mark.parametrize("fold", ["none", "step"])
+@pytest.mark.parametrize("name", nets.NETS)
+def test_no_text_is_cut_off_or_over_another(name, fold):
+    """By the widths of the letters that matplotlib has drawn."""
+    pytest.importorskip("matplotlib")
+    with viz.watch():
+        model, loss = nets.NETS[name](2)
+    names = {"model": model} if isinstance(model, nn.Module) else model
+    figure = viz.draw(loss, fold=fold, names=names).figure()
+    width, height = figure.bbox.size
+    renderer = figure.canvas.get_renderer()
+    places = [(text.get_window_extent(renderer), text.get_text()) for text in figure.texts]
+    assert len(places) > 10
+    for i, (one, a) in enumerate(places):
+        sides = one.x0, one.y0, width - one.x1, height - one.y1
+        assert min(sides) >= 0, f"{a} is cut off"
+        for other, b in places[:i]:
+            across = min(one.x1, other.x1) - max(one.x0, other.x0)
+            up = min(one.y1, other.y1) - max(one.y0, other.y0)
+            assert across <= 1 or up <= 4, f"{a} and {b} overlap"
