@@ -396,6 +396,11 @@ class TestTape:
 
 
 SHOWN = {
+    "seeing": [
+        "L_t = -log softmax(z_t)[w_{t+1}]",
+        "k         RNN        LSTM         GRU",
+        "place in the word",
+    ],
     "cliff": [
         "h_t = w sigmoid(h_{t-1}) + b",
         "the wall stands at b = -3.234756",
