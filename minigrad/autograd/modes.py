@@ -50,6 +50,9 @@ class Observer(Protocol):
     def called(self, op: Any, args: Sequence[Any], outputs: Any, node: Any) -> None:
         """An op has made `outputs`, a Tensor or a tuple of them; `node` is None if not recorded."""
 
+    def starts(self, nodes: Sequence[Any], wanted: Any) -> None:
+        """A walk back starts at `nodes`; `wanted` are those that `grad` asks for, None: all."""
+
     def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
         """A walk back passes on the `gradients` that `node` has made of `g`."""
 
@@ -221,6 +224,12 @@ def notice_call(op: Any, args: Sequence[Any], values: Any, outputs: Any, node: A
         check_forward(op.name, values, [outputs], node)
     if modes.observer is not None:
         modes.observer.called(op, args, outputs, node)
+
+
+def notice_start(nodes: Iterable[Any], wanted: Any) -> None:
+    """Tell whoever looks at this thread that a walk starts."""
+    if modes.observer is not None:
+        modes.observer.starts(list(nodes), wanted)
 
 
 def notice_walk(node: Any, g: Any, gradients: Sequence[Any]) -> None:

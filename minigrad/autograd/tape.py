@@ -21,7 +21,7 @@ from typing import Any
 from minigrad.arrays.devices import beside, device_of, gpus, strays, unit
 from minigrad.arrays.library import Array, array_module, as_array, is_array
 from minigrad.arrays.sums import total
-from minigrad.autograd.modes import notice_walk, switched, watchers
+from minigrad.autograd.modes import notice_start, notice_walk, switched, watchers
 from minigrad.autograd.node import FREED, Leaf, Node, Output, TapeError
 from minigrad.autograd.operands import operand
 from minigrad.autograd.sparse import RowSparse, elements
@@ -52,6 +52,8 @@ def walk(
                 for parent, d in zip(node.parents, node.plan.backward(g)):
                     pending[parent] = pending[parent] + d if parent in pending else d
     """
+    if watchers:
+        notice_start(gradients, wanted)
     useful = None if wanted is None else _leading_to(wanted, gradients)
     start = {node.parents[0] if isinstance(node, Output) else node for node in gradients}
     pending, found, heap = gradients, {}, sorted((-node.stamp, node) for node in gradients)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.arrays.library import is_array
 from minigrad.autograd.modes import modes
 from minigrad.autograd.node import Node, Output, TapeError
 from minigrad.errors.values import told
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 from minigrad.viz.names import Names, variables
-from minigrad.viz.observing import Call, Clip, Line, Watch, last_watch
+from minigrad.viz.observing import Call, Clip, Cut, Line, WalkBack, Watch, last_watch
 from minigrad.viz.reading import Edge, Entry, Tape, dense, on_host, read
 from minigrad.viz.reasons import why_less, why_not_finite, why_not_finite_back
 
@@ -120,20 +121,19 @@ class _Case:
         self.findings: list[Finding] = []
 
     def _walked_from(self) -> Tensor | None:
-        """Where the last walk back began that the watch saw."""
-        if self.watch is None or not self.watch.walks:
-            return None
-        walked = self.watch.walks
-        used = {_op_of(parent) for node in walked for parent in self._parents(node)}
-        starts = [node for node in walked if node not in used and node in self.watch.by_node]
-        if not starts:
-            return None
-        call = self.watch.by_node[max(starts, key=lambda node: node.stamp)]
-        return call.outputs[0]  # type: ignore[no-any-return]
+        """Where the last walk back began that came to the tensor, or else the last of all."""
+        for walk in [*self._walks()[-1:], *(self.watch.walks[-1:] if self.watch else [])]:
+            for start in walk.starts:
+                if call := self.watch.by_node.get(_op_of(start)):  # type: ignore[union-attr]
+                    return call.outputs[getattr(start, "index", 0)]  # type: ignore[no-any-return]
+        return None
 
-    def _parents(self, node: Any) -> Iterable[Any]:
-        call = self.watch.by_node.get(node) if self.watch else None
-        return node.parents if call is None else call.parents
+    def _walks(self) -> list[WalkBack]:
+        """The walks back that came to the tensor, the oldest first."""
+        node, watch = self.tensor._node, self.watch
+        if watch is None or node is None:
+            return []
+        return [walk for walk in watch.walks if walk.reaches(_op_of(node), watch.parents)]
 
     def tell(self, text: str, line: Line | None = None) -> None:
         self.findings.append(Finding(text, line))
@@ -150,15 +150,19 @@ class _Case:
             return Explanation(f"The gradient of {name} is None.", self.findings)
         if tensor._node is None:
             self._constant()
-            return Explanation(f"The gradient of {name} is None.", self.findings)
+            return Explanation(self._none(), self.findings)
         entry, number, tape = self._on_tape()
+        if self.findings:  # the tape could not be read
+            self._other_grad(known=False)
+            return Explanation(f"The gradient of {name} is not known.", self.findings)
         if entry is None or (g := entry.results[number].gradient) is None:
             if entry is None:
                 self._not_reached()
             elif tape is not None:
                 self._stopped(entry, tape)
+            self._other_grad(known=self.loss is not None)
             self._other_object()
-            return Explanation(f"The gradient of {name} is None.", self.findings)
+            return Explanation(self._none(), self.findings)
         assert tape is not None
         state = self._look_at(entry, number, g, tape)
         self._clipped()
@@ -184,8 +188,24 @@ class _Case:
 
     # ------------------------------------------------------------------ None
 
+    def _none(self) -> str:
+        """The sentence for a tensor to which no gradient comes."""
+        if self.tensor.grad is None:
+            return f"The gradient of {self.name} is None."
+        if self.loss is None:
+            return f"The gradient of {self.name} is not known."
+        return f"No gradient comes to {self.name}, though its .grad is set."
+
+    def _other_grad(self, known: bool) -> None:
+        """What is to say of a ``.grad`` that is not of the loss; `known`: that this is so."""
+        if self.tensor.grad is not None:
+            norm = _norm(on_host(dense(self.tensor.grad)))
+            other = " and is of another backward pass" if known else ""
+            self.tell(f"its .grad has the norm {norm:.3g}{other}")
+
     def _constant(self) -> None:
         """Why a tensor has no place on the tape."""
+        self._other_grad(known=True)
         if self.watch is not None:
             for cut in reversed(self.watch.cuts):
                 if cut.result is self.tensor:
@@ -195,6 +215,9 @@ class _Case:
                 if any(y is self.tensor for y in call.outputs):
                     self._unrecorded(call)
                     return
+        if isinstance(self.tensor, Parameter):
+            self.tell("it is frozen: its requires_grad is False; requires_grad_() asks for one")
+            return
         self.tell(
             "it is a constant: it was not asked to have a gradient. Write "
             "x = mg.tensor(..., requires_grad=True), x.requires_grad_(), or nn.Parameter(...) "
@@ -208,22 +231,19 @@ class _Case:
 
     def _unrecorded(self, call: Call) -> None:
         """Why a call left nothing on the tape."""
-        asked = [a for a in call.args if isinstance(a, Tensor) and a.requires_grad]
         op = call.op.name
-        if not asked:
+        if not call.grad_args:
             self.tell(
-                f"it is the result of {op}, and no argument of that requires a gradient", call.line
+                f"it is the result of {op}, and no argument of that required a gradient", call.line
             )
         elif any(y.dtype.kind != "f" for y in call.outputs):
             self.tell(f"{op} made integers here, which have no gradient", call.line)
-        else:
+        elif not call.recording:
             self.tell(f"{op} ran within no_grad(), which records nothing", call.line)
 
     def _not_reached(self) -> None:
         """Why the tape of the loss does not lead to the tensor."""
-        tensor, watch = self.tensor, self.watch
-        if tensor.grad is not None:
-            self.tell("its .grad is set all the same: an earlier backward pass has left it there")
+        watch = self.watch
         if self.loss is None:
             if watch is None:
                 self.tell(
@@ -231,7 +251,10 @@ class _Case:
                     "backward(), or run the step within viz.watch()"
                 )
                 return
-            self.tell("no backward pass ran within the watch: loss.backward() was not called")
+            if watch.walks:
+                self.tell("the watch saw a backward pass, but not what led to it: watch both")
+                return
+            self.tell("the watch saw no backward pass: loss.backward() was not called within it")
         elif self.loss._node is None:
             self.tell("the loss is a constant: nothing on the tape leads to it")
             _Case(self.loss, None, watch, [], self.known)._say_constant(self)
@@ -249,50 +272,68 @@ class _Case:
 
     def _lost(self, watch: Watch) -> None:
         """Follow the tensor through the watch, to where its way to the loss ends."""
-        reached: dict[int, Any] = {id(self.tensor): self.tensor}
-        used = False
-        for event in _in_order(watch):
+        events, used, numbers = _in_order(watch), False, []
+        reached, leads = {id(self.tensor)}, self._leading_to_the_loss(events)
+        for event in events:
+            args, results = _ends(event)
+            mine = [a for a in args if id(a) in reached]
+            if not mine:
+                continue
+            used = True
+            reached |= {id(y) for y in results}
+            if isinstance(event, Cut) and event.by == "numpy":
+                numbers.append(Finding("numpy() takes its values off the tape here", event.line))
+            floats = [y for y in results if y.dtype.kind == "f"]  # the rest may be converted
+            if leads is not None and floats and leads.isdisjoint(map(id, floats)):
+                continue
             if isinstance(event, Call):
-                mine = [a for a in event.args if isinstance(a, Tensor) and id(a) in reached]
-                if not mine:
-                    continue
-                used = True
-                if event.node is None and any(a.requires_grad for a in mine):
-                    self._cut_off(event)
-                reached |= {id(y): y for y in event.outputs}
-            elif any(id(a) in reached for a in event.tensors):
-                used = True
-                if event.by not in ("item", "numpy"):
-                    of = "it" if event.tensors[0] is self.tensor else "what was made of it"
-                    self.tell(f"{event.by}() cuts {of} off from the tape here", event.line)
-                    if isinstance(event.result, Tensor):
-                        reached[id(event.result)] = event.result
-                elif event.by == "numpy":
-                    self.tell("numpy() takes its values off the tape here", event.line)
+                self._cut_off(event, mine)
+            elif event.by not in ("item", "numpy"):
+                of = "it" if event.tensors[0] is self.tensor else "what was made of it"
+                self.tell(f"{event.by}() cuts {of} off from the tape here", event.line)
         if not used:
-            self.tell("it was never used: no op within the watch had it as an argument")
+            self.tell("it was not used: no op that the watch saw had it as an argument")
             self._same_values(watch)
-        elif not self.findings:
-            self.tell("what was computed with it is not used for the loss")
+        elif not self.findings and self.loss is not None:
+            self.tell("what was computed with it on the tape is not used for the loss")
+            self.findings += numbers
         self.findings[:] = _shortened(self.findings)
 
-    def _cut_off(self, call: Call) -> None:
-        if any(y.dtype.kind != "f" for y in call.outputs):
-            self.tell(f"{call.op.name} makes integers of it here, without a gradient", call.line)
-        else:
-            self.tell(f"{call.op.name} ran within no_grad() here", call.line)
+    def _leading_to_the_loss(self, events: list[Any]) -> set[int] | None:
+        """The ids of all tensors of which the loss was made; None: there is no loss."""
+        if self.loss is None:
+            return None
+        leads = {id(self.loss)}
+        for event in reversed(events):
+            args, results = _ends(event)
+            if not leads.isdisjoint(id(y) for y in results):
+                leads |= {id(a) for a in args}
+        return leads
+
+    def _cut_off(self, call: Call, mine: list[Tensor]) -> None:
+        """What is to say of a call that may have cut `mine` off from the loss."""
+        name = call.op.name
+        if call.node is None and any(call.asked(a) for a in mine):
+            if any(y.dtype.kind != "f" for y in call.outputs):
+                self.tell(f"{name} makes integers of it here, without a gradient", call.line)
+            elif not call.recording:
+                self.tell(f"{name} ran within no_grad() here", call.line)
+        elif any(a is self.tensor and not call.asked(a) for a in mine):
+            self.tell(
+                f"it did not require a gradient when {name} used it: requires_grad_() came later",
+                call.line,
+            )
 
     def _same_values(self, watch: Watch) -> None:
         """Another tensor with the same values was used in its place."""
+        if _is_uniform(self.tensor):
+            return
         for call in watch.calls:
             for a in call.args:
-                if (
-                    isinstance(a, Tensor)
-                    and a is not self.tensor
-                    and a.shape == self.tensor.shape
-                    and np.array_equal(on_host(a), on_host(self.tensor))
-                ):
-                    self.tell("another tensor with the same values was used here", call.line)
+                is_one = is_array(a) or (isinstance(a, Tensor) and a is not self.tensor)
+                if is_one and np.array_equal(on_host(a), on_host(self.tensor)):
+                    what = "an array" if is_array(a) else "another tensor"
+                    self.tell(f"{what} with the same values was used here", call.line)
                     return
 
     def _stopped(self, entry: Entry, tape: Tape) -> None:
@@ -303,7 +344,8 @@ class _Case:
                 "backward(), or mg.grad(loss, y)"
             )
         for op, edge in _to(entry, tape):
-            if op.result.gradient is not None and edge.gradient is None:
+            came = any(result.gradient is not None for result in op.results)
+            if came and edge.gradient is None:
                 self.tell(f"{op.op} passes none on to its {edge.argument}", op.line)
 
     # ------------------------------------------------------------------ numbers
@@ -315,7 +357,7 @@ class _Case:
         if not np.isfinite(g).all():
             kind = "NaN" if np.isnan(g).any() else "infinite"
             return f"is {kind} in {int((~np.isfinite(g)).sum())} of {g.size} elements"
-        norm = f"{np.linalg.norm(g.astype(np.float64)):.3g}"
+        norm = f"{_norm(g):.3g}"
         if not g.any():
             self._zero(entry, number, tape)
             return "is zero"
@@ -373,10 +415,23 @@ class _Case:
                 stops.append(
                     Finding(f"{op.op} passes on zero" + (f": {reason}" if reason else ""), op.line)
                 )
+        for e in (entry, *(op for op, _ in _behind(entry, number, tape))):
+            stops += self._cancelled(e, tape)
         root = tape.root.results[tape.number].gradient
         if root is not None and not root.any():
             self.tell("the gradient at the start of the walk is zero itself")
         self.findings += _shortened(stops)
+
+    def _cancelled(self, entry: Entry, tape: Tape) -> list[Finding]:
+        """Whether gradients come to `entry` that are not zero, but their sum is."""
+        came = [edge.gradient for _, edge in _to(entry, tape) if edge.gradient is not None]
+        gradients = [r.gradient for r in entry.results if r.gradient is not None]
+        if not any(g.any() for g in came) or any(g.any() for g in gradients) or not gradients:
+            return []
+        what = f"of {entry.op}" if entry.kind == "op" else f"of {entry.name or 'the input'}"
+        if entry.node is not None and entry.node.hooks:
+            return [Finding(f"a hook makes the gradient {what} zero", entry.line)]
+        return [Finding(f"the gradients {what} are not zero, but their sum is", entry.line)]
 
     def _on_the_way(self, entry: Entry, number: int, tape: Tape, falls: bool) -> None:
         """Which ops make the gradient small or large, on the way on which most of it comes."""
@@ -412,7 +467,7 @@ class _Case:
     def _kept(self, g: Any) -> None:
         """What is to say of ``.grad``, as against `g`, the gradient of this walk."""
         if self.tensor.grad is not None:
-            if self.watch is not None and self.watch.walks and np.isfinite(g).all():
+            if self._walks() and np.isfinite(g).all():
                 self._compared(on_host(dense(self.tensor.grad)), g)
             return
         if not self.tensor.is_leaf:
@@ -430,15 +485,27 @@ class _Case:
 
     def _compared(self, kept: Any, g: Any) -> None:
         expected = g * math.prod(clip.factor for clip in self._clips())
-        if not np.allclose(kept, expected, rtol=1e-3, atol=1e-6 * (_typical(g) or 1.0)):
-            self.tell(
-                f"its .grad is another one, of the norm {np.linalg.norm(kept):.3g}: earlier "
-                "backward passes are added up in it (zero_grad() was not called), or it was changed"
+        if np.allclose(kept, expected, rtol=1e-3, atol=1e-6 * (_typical(g) or 1.0)):
+            return
+        n = len(self._walks())
+        self.tell(
+            f"its .grad is another one, of the norm {_norm(kept):.3g}: "
+            + (
+                f"{n} backward passes within the watch came to it, and .grad adds them up until "
+                "zero_grad(); or it"
+                if n > 1
+                else "zero_grad() was not called, and earlier backward passes are added up in it; "
+                "or it"
             )
+            + " was changed, as by a hook or clip_grad_value_"
+        )
 
     def _clips(self) -> list[Clip]:
-        """Where its gradient was clipped."""
-        clips = [] if self.watch is None else self.watch.clips
+        """Where its gradient was clipped after the last walk that came to it."""
+        if self.watch is None:
+            return []
+        last = max((walk.stamp for walk in self._walks()), default=0)
+        clips = [clip for clip in self.watch.clips if clip.stamp > last]
         return [clip for clip in clips if any(t is self.tensor for t in clip.tensors)]
 
     def _clipped(self) -> None:
@@ -458,17 +525,14 @@ class _Case:
         for optimizer in self.optimizers:
             if any(p is self.tensor for p in optimizer.parameters()):
                 return
-        like = next(
-            (
-                p
-                for optimizer in self.optimizers
-                for p in optimizer.parameters()
-                if p.shape == self.tensor.shape
-            ),
-            None,
-        )
+        others = [p for optimizer in self.optimizers for p in optimizer.parameters()]
+        alike = [
+            np.array_equal(on_host(p), on_host(self.tensor))
+            for p in others
+            if p.shape == self.tensor.shape
+        ]
         kind = type(self.optimizers[-1]).__name__
-        if like is not None and np.array_equal(on_host(like), on_host(self.tensor)):
+        if any(alike) and not _is_uniform(self.tensor):
             self.tell(
                 f"{kind} has another object with the same values: it steps that one, not this. "
                 "Make the optimiser of the parameters that the model uses now"
@@ -482,6 +546,25 @@ class _Case:
 
 def _op_of(node: Any) -> Node:
     return node.parents[0] if isinstance(node, Output) else node  # type: ignore[no-any-return]
+
+
+def _ends(event: Call | Cut) -> tuple[list[Tensor], list[Tensor]]:
+    """The Tensors that a call or cut was given, and those that it gave."""
+    if isinstance(event, Call):
+        given, made = event.args, event.outputs
+    else:
+        given, made = event.tensors, (event.result,)
+    return [a for a in given if isinstance(a, Tensor)], [y for y in made if isinstance(y, Tensor)]
+
+
+def _is_uniform(tensor: Tensor) -> bool:
+    """Whether its numbers are all the same, as those of many tensors are at first."""
+    values = on_host(tensor)
+    return bool((values == values.flat[:1]).all())
+
+
+def _norm(g: Any) -> float:
+    return float(np.linalg.norm(g.astype(np.float64)))
 
 
 def _in_order(watch: Watch) -> list[Any]:

@@ -17,9 +17,9 @@ import linecache
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class Call:
         "op",
         "outputs",
         "parents",
+        "recording",
         "saved",
         "scopes",
         "stamp",
@@ -88,6 +89,12 @@ class Call:
             if isinstance(a, Tensor) and a._node is not None
         ]
         self.line, self.scopes = line, scopes
+        self.recording = bool(modes.recording)
+
+    def asked(self, tensor: Tensor) -> bool:
+        """Whether `tensor` was an argument and required a gradient then."""
+        args = zip(self.op.parameters, self.args, strict=True)
+        return any(a is tensor and name in self.grad_args for name, a in args)
 
 
 class Cut(NamedTuple):
@@ -107,6 +114,7 @@ class Clip(NamedTuple):
     norm: float
     max_norm: float
     line: Line
+    stamp: int  # its time on the clock of the tape
 
     @property
     def factor(self) -> float:
@@ -121,14 +129,82 @@ class Walked(NamedTuple):
     passed: Sequence[Any]
 
 
-class Watch(Observer):
+class Looking(Observer):
+    """An observer of its thread within a ``with`` block; the one around it is told the same."""
+
+    outer: Any = None  # the observer around it
+
+    def __enter__(self: Self) -> Self:
+        self.outer, modes.observer = modes.observer, self
+        watchers.append(threading.get_ident())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        watchers.remove(threading.get_ident())
+        if modes.observer is self:
+            modes.observer = self.outer
+        for inner in _around(modes.observer):  # where generators are interleaved
+            if inner.outer is self:
+                inner.outer = self.outer
+        self.outer = None
+
+    def called(self, op: Any, args: Sequence[Any], outputs: Any, node: Any) -> None:
+        """See `Observer`, as for all that follow."""
+        if self.outer is not None:
+            self.outer.called(op, args, outputs, node)
+
+    def starts(self, nodes: Sequence[Any], wanted: Any) -> None:
+        if self.outer is not None:
+            self.outer.starts(nodes, wanted)
+
+    def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
+        if self.outer is not None:
+            self.outer.walked(node, g, gradients)
+
+    def cut(self, by: str, tensors: Sequence[Any], result: Any) -> None:
+        if self.outer is not None:
+            self.outer.cut(by, tensors, result)
+
+    def clipped(self, tensors: Sequence[Any], norm: Any, max_norm: float) -> None:
+        if self.outer is not None:
+            self.outer.clipped(tensors, norm, max_norm)
+
+    def stepped(self, optimizer: Any) -> None:
+        if self.outer is not None:
+            self.outer.stepped(optimizer)
+
+    def inside(self, module: Any) -> AbstractContextManager[Any]:
+        return nullcontext() if self.outer is None else self.outer.inside(module)
+
+
+def _around(observer: Any) -> Iterator[Any]:
+    """An observer, and those around it."""
+    while observer is not None:
+        yield observer
+        observer = getattr(observer, "outer", None)
+
+
+class WalkBack(NamedTuple):
+    """A walk back: a call of `backward` or `grad`."""
+
+    starts: Sequence[Any]  # the nodes from which it went
+    wanted: Any  # the nodes that `grad` asked for; None: all
+    at: dict[Any, Walked]  # by node of an op
+    stamp: int  # its time on the clock of the tape
+
+    def reaches(self, node: Any, parents: Callable[[Any], Iterable[Any]]) -> bool:
+        """Whether it came to `node`, where `parents` gives those of a node."""
+        return node in self.at or any(p is node for other in self.at for p in parents(other))
+
+
+class Watch(Looking):
     """Notes what happens in its thread between `__enter__` and `__exit__`; see `watch`."""
 
     def __init__(self, *models: Module) -> None:
         self.models = models
         self.calls: list[Call] = []
         self.by_node: dict[Any, Call] = {}
-        self.walks: dict[Any, Walked] = {}
+        self.walks: list[WalkBack] = []
         self.cuts: list[Cut] = []
         self.clips: list[Clip] = []
         self.optimizers: list[Any] = []  # those that made a step
@@ -136,22 +212,18 @@ class Watch(Observer):
         self.numbers: dict[int, int] = {}  # by the id of a module that `modules` keeps
         self.modules: list[Module] = []
         self.leaves: dict[Any, tuple[int, Any]] = {}  # their values when they were first used
-        self._outer: Any = None
 
     # ------------------------------------------------------------------ being a context
 
     def __enter__(self) -> Watch:
-        if modes.observer is self:
+        if any(observer is self for observer in _around(modes.observer)):
             raise RuntimeError("viz.watch: this watch is running already")
-        self._outer, modes.observer = modes.observer, self
-        watchers.append(threading.get_ident())
         _living.add(self)
-        return self
+        return super().__enter__()
 
     def __exit__(self, *error: object) -> None:
         global _last
-        modes.observer = self._outer
-        watchers.remove(threading.get_ident())
+        super().__exit__(*error)
         _last = self
 
     def made(self, tensor: Tensor) -> bool:
@@ -162,6 +234,7 @@ class Watch(Observer):
 
     def called(self, op: Any, args: Sequence[Any], outputs: Any, node: Any) -> None:
         """See `Observer`."""
+        super().called(op, args, outputs, node)
         kept = [a.copy() if is_array(a) else a for a in args]  # a caller may fill an array anew
         for a in args:
             if isinstance(a, Tensor) and a.is_leaf:
@@ -177,20 +250,40 @@ class Watch(Observer):
         if key not in self.leaves or self.leaves[key][0] != changed:
             self.leaves[key] = changed, np.array(to_device(leaf._array, "cpu"))
 
+    def starts(self, nodes: Sequence[Any], wanted: Any) -> None:
+        """See `Observer`."""
+        super().starts(nodes, wanted)
+        self.walks.append(WalkBack(nodes, wanted, {}, next_stamp()))
+
     def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
         """See `Observer`."""
-        self.walks[node] = Walked(g, list(gradients))
+        super().walked(node, g, gradients)
+        if self.walks:  # else the watch began in a hook
+            self.walks[-1].at[node] = Walked(g, list(gradients))
+
+    def parents(self, node: Any) -> Sequence[Any]:
+        """The nodes of the arguments of an op, also after a walk has freed it."""
+        call = self.by_node.get(node)
+        return node.parents if call is None else call.parents
+
+    def walk_from(self, node: Any) -> WalkBack | None:
+        """The last walk for all gradients that went from `node` alone."""
+        walks = reversed(self.walks)
+        return next((w for w in walks if w.wanted is None and list(w.starts) == [node]), None)
 
     def cut(self, by: str, tensors: Sequence[Any], result: Any) -> None:
         """See `Observer`."""
+        super().cut(by, tensors, result)
         self.cuts.append(Cut(by, tensors, result, calling_line(), next_stamp()))
 
     def clipped(self, tensors: Sequence[Any], norm: Any, max_norm: float) -> None:
         """See `Observer`."""
-        self.clips.append(Clip(tensors, float(norm), max_norm, calling_line()))
+        super().clipped(tensors, norm, max_norm)
+        self.clips.append(Clip(tensors, float(norm), max_norm, calling_line(), next_stamp()))
 
     def stepped(self, optimizer: Any) -> None:
         """See `Observer`."""
+        super().stepped(optimizer)
         if not any(optimizer is known for known in self.optimizers):
             self.optimizers.append(optimizer)
 
@@ -203,7 +296,8 @@ class Watch(Observer):
         self.numbers[id(module)] = number + 1
         self.scopes = (*outer, Scope(module, number, len(outer)))
         try:
-            yield
+            with super().inside(module):
+                yield
         finally:
             self.scopes = outer
 
@@ -219,7 +313,7 @@ def watch(*models: Module) -> Watch:
     called it, and the layers that it is inside of; for each walk back the gradients; and each
     `detach`. All arrays are kept, also after a backward pass, so look at one step, not at a whole
     training. The last watch is kept until the next one has ended. A captured step (`mg.capture`)
-    runs as if it were not captured.
+    runs as if it were not captured. Watches may be nested: each notes what is inside of it.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from minigrad.errors.values import told
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 from minigrad.viz.names import Names
-from minigrad.viz.observing import Call, Line, Scope, Watch, watch_of_leaf, watched_call
+from minigrad.viz.observing import Call, Line, Scope, WalkBack, Watch, watch_of_leaf, watched_call
 
 Numbers = np.ndarray[Any, Any]
 
@@ -407,11 +407,13 @@ def _memory(array: Any) -> int:
 
 
 def _walk(tape: Tape, tensor: Tensor, gradient: Any) -> None:
-    """Fill in the gradients: by the rules, or where the tape is freed as the watch saw them."""
+    """Fill in the gradients: as a watch saw them, or by the rules."""
+    found = watched_call(tape.root.node) if gradient is None else None
+    walk = None if found is None else found[0].walk_from(tensor._node)
     try:
         with np.errstate(all="ignore"):  # a walk of the user's own warns
-            if any(e.kind == "op" and e.node is not None and e.node.saved is FREED for e in tape):
-                _recorded(tape)
+            if walk is not None:
+                _recorded(tape, walk)
             else:
                 _computed(tape, tensor, gradient)
     except TapeError as error:
@@ -437,21 +439,32 @@ def _computed(tape: Tape, tensor: Tensor, gradient: Any) -> None:
         _arrived(entry, gradients)
         if entry.kind != "op" or all(g is None for g in gradients):
             continue
-        node: Any = entry.node
+        node: Any = _as_it_was(entry)
         g = gradients if isinstance(node.shape, list) else gradients[0]
         _pass_on(entry, node.plan.backward(g, node, None, False), pending)
 
 
-def _recorded(tape: Tape) -> None:
+def _as_it_was(entry: Entry) -> Any:
+    """The node of `entry`; if a walk has freed it, one with what the watch has kept of it."""
+    node: Any = entry.node
+    if node.saved is not FREED or entry.call is None:
+        return node
+    whole = Node(node.plan, entry.call.parents, node.shape, node.dtype)
+    whole.stamp, whole.memory, whole.saved = node.stamp, node.memory, entry.call.saved
+    return whole
+
+
+def _recorded(tape: Tape, walk: WalkBack) -> None:
     pending: dict[tuple[Entry, int], Any] = {}
     for entry in reversed(tape.entries):
         gradients = [pending.pop((entry, i), None) for i in range(len(entry.results))]
-        found = watched_call(entry.node)
-        walked = None if found is None else found[0].walks.get(entry.node)
+        walked = walk.at.get(entry.node)
         if walked is not None:
             g = walked.gradient
             gradients = g if isinstance(g, list) else [g]
             _pass_on(entry, walked.passed, pending)
+        elif entry.kind == "op" and any(g is not None for g in gradients):
+            tape.trouble = tape.trouble or f"the walk back stopped at {entry.op}, by an error"
         _arrived(entry, gradients)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.autograd.modes import modes
 from minigrad.viz.names import variables
 from minigrad.viz.observing import last_watch, watch
 from minigrad.viz.reading import read
@@ -192,7 +193,7 @@ def test_a_captured_step_that_is_watched_runs_uncaptured():
     with watch() as seen:
         step(mg.ones(2))
     assert [call.op.name for call in seen.calls] == ["multiply", "sum"]
-    assert len(seen.walks) == 2
+    assert [len(walk.at) for walk in seen.walks] == [2]
     assert len(seen.cuts) == 1
 
 
@@ -205,3 +206,43 @@ def test_names_come_from_modules_and_variables():
     alone = loss_of(first)
     names = {e.name for e in read(alone, {"first": first}) if not e.op}
     assert "output.weight" in names
+
+
+def test_a_given_gradient_is_the_start_also_after_a_walk():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with watch():
+        y = x * x
+        y.backward(mg.ones(2))
+    assert read(y).entries[0].result.gradient.tolist() == [2.0, 4.0]
+    assert read(y, gradient=[10.0, 1.0]).entries[0].result.gradient.tolist() == [20.0, 4.0]
+
+
+def test_watches_within_watches_all_see_what_is_inside():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with watch() as outer:
+        y = x * x
+        with watch() as inner, pytest.raises(RuntimeError, match="running already"), outer:
+            pass
+        with inner:
+            y.sum().backward()
+    assert [call.op.name for call in outer.calls] == ["multiply", "sum"]
+    assert [call.op.name for call in inner.calls] == ["sum"]
+    assert [len(seen.walks[0].at) for seen in (outer, inner)] == [2, 2]
+
+
+def test_watches_of_interleaved_generators_end():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+
+    def program(seen):
+        with seen:
+            yield
+
+    first, second = watch(), watch()
+    a, b = program(first), program(second)
+    next(a), next(b)
+    a.close()
+    x * x
+    b.close()
+    x * x
+    assert (len(first.calls), len(second.calls)) == (0, 1)
+    assert modes.observer is None

@@ -17,13 +17,11 @@ Next: `histograms_figure.py`.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from minigrad.autograd.modes import Observer, modes, watchers
 from minigrad.autograd.sparse import RowSparse
 from minigrad.data.checks import positive_int
 from minigrad.errors.values import calling_frame
@@ -32,6 +30,7 @@ from minigrad.tensor import Tensor, wrap
 from minigrad.viz.extra import extra
 from minigrad.viz.learning.histograms_page import histograms_data
 from minigrad.viz.learning.series import Series
+from minigrad.viz.observing import Looking
 from minigrad.viz.page import View
 from minigrad.viz.shown import Shown
 
@@ -114,7 +113,7 @@ class Histograms(Shown):
         if step % self.every:
             yield
             return
-        layers = _Layers(self)  # type: ignore[abstract]  # of the rest it need not be told
+        layers = _Layers(self)
         try:
             with layers:
                 yield
@@ -180,7 +179,7 @@ def _dense(gradient: Tensor | RowSparse) -> Any:
     return tensor.numpy()
 
 
-class _Layers(Observer):
+class _Layers(Looking):
     """Is told of every op of a step, in its thread."""
 
     def __init__(self, histograms: Histograms) -> None:
@@ -189,17 +188,13 @@ class _Layers(Observer):
         self.inner: list[tuple[Module, Counter[str]]] = []
         self.made: dict[Any, str] = {}  # by node, the name of the outputs that it made
 
-    def __enter__(self) -> None:
-        self.outer, modes.observer = modes.observer, self
-        watchers.append(threading.get_ident())
-
     def __exit__(self, *error: object) -> None:
-        modes.observer = self.outer
-        watchers.remove(threading.get_ident())
+        super().__exit__(*error)
         self.made.clear()
 
     def called(self, op: Any, args: Sequence[Any], outputs: Any, node: Any) -> None:
         """Count the outputs of an activation or a layer."""
+        super().called(op, args, outputs, node)
         function, found = op.name if op.name in ("tanh", "sigmoid", "relu") else "", None
         if op.name in ("rnn", "lstm", "gru"):
             layer = self._recurrent(op.name)
@@ -218,6 +213,7 @@ class _Layers(Observer):
 
     def walked(self, node: Any, g: Any, gradients: Sequence[Any]) -> None:
         """Count the gradient that comes to such an output."""
+        super().walked(node, g, gradients)
         if node in self.made:
             first = g[0] if isinstance(g, list) else g
             if first is not None:
@@ -230,7 +226,8 @@ class _Layers(Observer):
         """Within it, `module` is being called."""
         self.inner.append((module, Counter()))
         try:
-            yield
+            with super().inside(module):
+                yield
         finally:
             self.inner.pop()
 

@@ -21,7 +21,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,7 +31,6 @@ from minigrad.arrays.devices import gpus
 from minigrad.arrays.library import on_gpu
 from minigrad.autograd import record, tape
 from minigrad.autograd.fused import JointPlan
-from minigrad.autograd.modes import Observer, modes, watchers
 from minigrad.autograd.node import Output
 from minigrad.autograd.record import RulePlan
 from minigrad.files import write_atomically
@@ -42,6 +41,7 @@ from minigrad.tensor import Tensor
 from minigrad.viz.extra import extra
 from minigrad.viz.learning.held import Held
 from minigrad.viz.learning.trace import trace
+from minigrad.viz.observing import Looking
 from minigrad.viz.shown import Shown
 
 if TYPE_CHECKING:
@@ -123,10 +123,7 @@ class Timeline(Shown):
             for owner, name, timed in self._timed():
                 undo.callback(setattr, owner, name, getattr(owner, name))
                 setattr(owner, name, timed(getattr(owner, name)))
-            undo.callback(setattr, modes, "observer", modes.observer)
-            modes.observer = _Layers(self)  # type: ignore[abstract]  # of the rest it is not told
-            undo.callback(watchers.remove, self._thread)
-            watchers.append(self._thread)
+            undo.enter_context(_Layers(self))
             self._undo = undo.pop_all()
         self._began = perf_counter_ns()
         return self
@@ -307,15 +304,17 @@ def _end() -> None:
     _running = None
 
 
-class _Layers(Observer):
+class _Layers(Looking):
     """Is told of the calls of layers."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
 
-    def inside(self, module: Any) -> AbstractContextManager[Any]:
+    @contextmanager
+    def inside(self, module: Any) -> Iterator[None]:
         """Within it, `module` is being called."""
-        return self.timeline.inside(module)
+        with super().inside(module), self.timeline.inside(module):
+            yield
 
 
 def timeline(path: str | os.PathLike[str] | None = None) -> Timeline:

@@ -80,6 +80,9 @@ class Observer:
         if node is not None:
             self.nodes.append(node)
 
+    def starts(self, nodes, wanted):
+        pass
+
     def walked(self, node, g, gradients):
         self.before_step(node)
 
@@ -91,9 +94,11 @@ class Observer:
 def told(observer):
     modes.observer = observer
     watchers.append(threading.get_ident())
-    yield
-    watchers.pop()
-    modes.observer = None
+    try:
+        yield
+    finally:
+        watchers.pop()
+        modes.observer = None
 
 
 class Model(nn.Module):
