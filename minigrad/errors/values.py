@@ -20,7 +20,8 @@ def told(value: Any) -> str:
     r"""A value in a few words, for an error message.
 
     An array or a Tensor is its dtype and shape; a list or tuple of them is those of its items; all
-    else is its `repr`, cut where it is long, and without characters that steer a terminal.
+    else is its `repr`, cut where it is long, and without characters that steer a terminal; or its
+    type, if the `repr` has several lines.
 
     Examples
     --------
@@ -38,7 +39,10 @@ def told(value: Any) -> str:
         items = [*map(told, value[:ITEMS]), *["..."] * (len(value) > ITEMS)]
         left, right = "[]" if isinstance(value, list) else ("(", ",)" if len(value) == 1 else ")")
         return f"{left}{', '.join(items)}{right}"
-    return f"{printable(repr(value)):.{LENGTH}}"
+    shown = repr(value)
+    if "\n" in shown:  # as that of a Module is: its beginning would tell little
+        return f"a {type(value).__name__}"
+    return f"{printable(shown):.{LENGTH}}"
 
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.arrays.library import is_array
 from minigrad.autograd.modes import modes
-from minigrad.autograd.node import Node, Output, TapeError
+from minigrad.autograd.node import Leaf, Node, Output, TapeError
 from minigrad.errors.values import told
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
@@ -252,7 +253,13 @@ class _Case:
                 )
                 return
             if watch.walks:
-                self.tell("the watch saw a backward pass, but not what led to it: watch both")
+                if all(isinstance(start, Leaf) for start in watch.walks[-1].starts):
+                    self.tell(
+                        "backward() began at a leaf, which no op made: item(), numpy() and "
+                        "mg.tensor(...) take numbers off the tape"
+                    )
+                else:
+                    self.tell("the watch saw a backward pass, but not what led to it: watch both")
                 return
             self.tell("the watch saw no backward pass: loss.backward() was not called within it")
         elif self.loss._node is None:
@@ -281,8 +288,10 @@ class _Case:
                 continue
             used = True
             reached |= {id(y) for y in results}
-            if isinstance(event, Cut) and event.by == "numpy":
-                numbers.append(Finding("numpy() takes its values off the tape here", event.line))
+            if isinstance(event, Cut) and event.by in ("item", "numpy"):
+                numbers.append(
+                    Finding(f"{event.by}() takes its values off the tape here", event.line)
+                )
             floats = [y for y in results if y.dtype.kind == "f"]  # the rest may be converted
             if leads is not None and floats and leads.isdisjoint(map(id, floats)):
                 continue
@@ -292,7 +301,7 @@ class _Case:
                 of = "it" if event.tensors[0] is self.tensor else "what was made of it"
                 self.tell(f"{event.by}() cuts {of} off from the tape here", event.line)
         if not used:
-            self.tell("it was not used: no op that the watch saw had it as an argument")
+            self.tell("it was not used: no op that the last watch saw had it as an argument")
             self._same_values(watch)
         elif not self.findings and self.loss is not None:
             self.tell("what was computed with it on the tape is not used for the loss")
@@ -367,11 +376,49 @@ class _Case:
             return f"is {'small' if ratio < 1 else 'huge'}: its norm is {norm}"
         dead = _share_of_zeros(g)
         rest = f"; {dead:.3g} % of its elements are 0" if dead >= 1 else ""
-        for op, edge in _to(entry, tape):
-            if dead >= 1 and (reason := why_less(op, edge)):
-                self.tell(f"{op.op}: {reason}", op.line)
+        if dead >= 1:
+            self.findings += self._dead(entry, number, g, tape)
+        self._cut_on_the_way()
         self.findings[:] = _shortened(self.findings)
         return f"has the norm {norm}{rest}"
+
+    def _dead(self, entry: Entry, number: int, g: Any, tape: Tape) -> list[Finding]:
+        """Why some elements of a gradient are 0: the ops that use the tensor, or those behind."""
+        uses = [  # of several lookups, the rows that none of them took
+            (op, replace(edge, gradient=g) if op.op == "embedding" else edge)
+            for op, edge in _to(entry, tape)
+        ]
+        behind = [
+            (op, edge)
+            for op, edge in _behind(entry, number, tape)
+            if any(_share_of_zeros(g) < _share_of_zeros(edge.gradient) for g in _came(op))
+        ]
+        for edges in (uses, behind):
+            told = [
+                Finding(f"{op.op}: {reason}", op.line)
+                for op, edge in edges
+                if (reason := why_less(op, edge))
+            ]
+            if told:
+                return told
+        return []
+
+    def _cut_on_the_way(self) -> None:
+        """Where detach() drops a part of a gradient that arrives on other ways."""
+        if self.watch is None:
+            return
+        events = _in_order(self.watch)
+        reached, leads = {id(self.tensor)}, self._leading_to_the_loss(events) or set()
+        for event in events:
+            args, results = _ends(event)
+            if reached.isdisjoint(map(id, args)):
+                continue
+            reached |= {id(y) for y in results}
+            if isinstance(event, Cut) and event.by == "detach" and id(event.result) in leads:
+                self.tell(
+                    "a part of it is missing: detach() cuts off what would come back through here",
+                    event.line,
+                )
 
     def _not_finite(self, tape: Tape) -> None:
         for entry in tape:
@@ -409,8 +456,9 @@ class _Case:
         """Where on the way from the loss a gradient that is not zero becomes zero."""
         stops = []
         for op, edge in _behind(entry, number, tape):
-            came = [r.gradient for r in op.results if r.gradient is not None]
-            if any(g.any() for g in came) and (edge.gradient is None or not edge.gradient.any()):
+            if any(g.any() for g in _came(op)) and (
+                edge.gradient is None or not edge.gradient.any()
+            ):
                 reason = why_less(op, edge)
                 stops.append(
                     Finding(f"{op.op} passes on zero" + (f": {reason}" if reason else ""), op.line)
@@ -596,6 +644,11 @@ def _behind(entry: Entry, number: int, tape: Tape) -> list[tuple[Entry, Edge]]:
                 seen.add(op.index)
                 stack += [(op.index, i) for i in range(len(op.results))]
     return sorted(found, key=lambda pair: -pair[0].index)
+
+
+def _came(op: Entry) -> list[Any]:
+    """The gradients that came to the results of an op."""
+    return [result.gradient for result in op.results if result.gradient is not None]
 
 
 def _typical(g: Any) -> float:

@@ -236,6 +236,47 @@ def test_fused_layers_and_embeddings_say_what_they_can():
     assert "its outputs are saturated" in str(mg.explain(embedding.weight))
 
 
+def test_the_rows_of_several_lookups_are_counted_together():
+    embedding = nn.Embedding(9, 4, rng=RNG(0))
+    with watch():
+        mg.stack([embedding(i) for i in (1, 2, 5, 1)]).sum().backward()
+    assert "6 of its 9 rows were not looked up" in str(mg.explain(embedding.weight))
+
+
+def test_zeros_in_the_gradient_of_a_weight_have_their_reason_behind_it():
+    layer = nn.Linear(2, 2, rng=RNG(0))
+    layer.bias.data[0] = 99.0
+    with watch():
+        mg.tanh(layer(mg.ones(2))).sum().backward()
+    text = str(mg.explain(layer.weight))
+    assert "50 % of its elements are 0" in text
+    assert "tanh: it is saturated: |tanh| is above 0.99 in 50 %" in text
+
+
+def test_a_state_that_is_detached_truncates_the_gradient():
+    cell = nn.RNNCell(2, 2, rng=RNG(0))
+    for cut in (True, False):
+        with watch():
+            h = mg.zeros(2)
+            for _ in range(3):
+                h = cell(mg.ones(2), h.detach() if cut else h)
+            h.sum().backward()
+            h.detach()  # not for the loss
+        text = str(mg.explain(cell.weight_hh))
+        assert ("a part of it is missing: detach()" in text) == cut
+
+
+def test_a_number_made_by_item_is_told():
+    w = leaf(1.0, 2.0)
+    with watch():
+        number = (w * w).sum().item()
+        (leaf(1.0) * number).sum().backward()
+    assert "item() takes its values off the tape here" in str(mg.explain(w))
+    with watch():
+        leaf((w * w).sum().item()).backward(mg.ones(1, dtype="float64"))
+    assert "backward() began at a leaf" in str(mg.explain(w))
+
+
 def test_wrong_arguments():
     with pytest.raises(TypeError, match="tensor must be a Tensor"):
         mg.explain(np.ones(2))
@@ -243,6 +284,8 @@ def test_wrong_arguments():
         mg.explain(mg.ones(2), loss=3.0)
     with pytest.raises(TypeError, match="optimizer must be an optimiser"):
         mg.explain(mg.ones(2), optimizer=[])
+    with pytest.raises(TypeError, match=r"must be a Tensor, not a Sequential$"):
+        mg.explain(nn.Sequential(nn.Linear(1, 1)))
 
 
 def frozen_then():
