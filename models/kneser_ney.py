@@ -18,7 +18,6 @@ model: Chen and Goodman, "An empirical study of smoothing techniques for languag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,34 +85,41 @@ class KneserNey:
 
     ::
 
-        ngrams = count_ngrams(ids, vocab_size, order=5)
-        model = KneserNey(ngrams, vocab_size)
+        model = KneserNey(ids, vocab_size, order=5)
         -model.log_probabilities(other_ids)[1:].mean()      # its loss, in nats per token
 
     Parameters
     ----------
-    ngrams
-        those of the text to learn from, up to the order n of the model; the first k of them make
-        the model of order k.
+    ids
+        the text to learn from, shape (length,). It is taken as one sequence: line ends are tokens
+        like any other.
     vocab_size
         the number V of tokens. Each has a probability above 0 in every context.
+    order
+        n: each token is predicted from the n - 1 before it.
 
     Attributes
     ----------
+    ngrams : list
+        the k-grams of the text for each k from 1 to n.
     discounts : list
         D1, D2 and D3+ for each k.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        as `count_ngrams` does.
     """
 
-    def __init__(self, ngrams: Sequence[NGrams], vocab_size: int) -> None:
-        if not ngrams:
-            raise ValueError("KneserNey: ngrams must be those of order 1 at least, got none")
-        self.ngrams, self.vocab_size = list(ngrams), vocab_size
+    def __init__(self, ids: Ids, vocab_size: int, order: int) -> None:
+        self.ngrams = ngrams = count_ngrams(ids, vocab_size, order)
+        self.vocab_size = vocab_size
         self.discounts: list[tuple[float, float, float]] = []
         self._seen: list[NDArray[np.float64]] = []  # (c(h w) - D) / c(h) of each k-gram h w
         self._rest: list[NDArray[np.float64]] = []  # γ(h) of each context h
         contexts = 1
         for k, (keys, counts, before) in enumerate(ngrams, start=1):
-            c = counts if k == len(ngrams) else before
+            c = counts if k == order else before
             self.discounts.append(estimated_discounts(c))
             cut = np.array([0.0, *self.discounts[-1]])[np.minimum(c, 3)]
             context = keys // vocab_size

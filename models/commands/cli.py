@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from minigrad.files import printable, program
+from models.commands.baselines import baselines
 from models.commands.compare import compare
 from models.commands.evaluate import evaluate
 from models.commands.look import look
@@ -51,7 +52,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (train, sample, evaluate, look, compare, recipes):
+for command in (train, sample, evaluate, baselines, look, compare, recipes):
     app.command()(command)
 
 

@@ -80,7 +80,7 @@ def compare(
             raise ValueError(f"--x {x.value} is for the picture, which needs --out FILE.png")
         unique = list({directory.resolve(): directory for directory in directories}.values())
         runs = [
-            summary(directory, name) for directory, name in zip(unique, _names(unique), strict=True)
+            summary(directory, name) for directory, name in zip(unique, names(unique), strict=True)
         ]
         if out is not None:
             from models.showing.curves import comparison  # which takes a while
@@ -177,12 +177,12 @@ def _parameters(weights: Path) -> int | None:
     return sum(sizes) if sizes else None
 
 
-def _names(directories: Sequence[Path]) -> list[str]:
+def names(directories: Sequence[Path]) -> list[str]:
     """A short name for each: the last part of its path, if that tells them apart."""
-    names = [directory.resolve().name for directory in directories]
-    if len(set(names)) < len(names):
-        names = [str(directory) for directory in directories]
-    return [printable(name) for name in names]
+    found = [directory.resolve().name for directory in directories]
+    if len(set(found)) < len(found):
+        found = [str(directory) for directory in directories]
+    return [printable(name) for name in found]
 
 
 def _check_picture(out: Path) -> None:
@@ -210,9 +210,9 @@ def _print(runs: Sequence[Summary]) -> None:
     console = Terminal()
     rows = _rows(runs)
     if not console.is_terminal:
-        Terminal(width=100_000).print(_table(rows, plain=True))
+        Terminal(width=100_000).print(table(rows, plain=True))
         return
-    wide, tall = _table(rows), _table([list(column) for column in zip(*rows, strict=True)])
+    wide, tall = table(rows), table([list(column) for column in zip(*rows, strict=True)])
     options = console.options.update(max_width=100_000)
     fits = Measurement.get(console, options, wide).maximum <= console.width
     console.print(wide if fits else tall)
@@ -263,14 +263,15 @@ def _lowest(runs: Sequence[Summary], key: str) -> Summary | None:
     return min(having, key=lambda run: float(getattr(run, key))) if len(having) > 1 else None
 
 
-def _table(rows: Sequence[Sequence[Text]], *, plain: bool = False) -> Table:
+def table(rows: Sequence[Sequence[Text]], *, plain: bool = False) -> Table:
+    """A table of rows, the first of them the headings; `plain`: for a file or another program."""
     frame = None if plain else box.SIMPLE_HEAD
-    table = Table(box=frame, pad_edge=False, padding=(0, 2, 0, 0) if plain else (0, 1))
+    made = Table(box=frame, pad_edge=False, padding=(0, 2, 0, 0) if plain else (0, 1))
     for i, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="left" if i == 0 else "right", no_wrap=plain)
+        made.add_column(heading, justify="left" if i == 0 else "right", no_wrap=plain)
     for row in rows[1:]:
-        table.add_row(*row)
-    return table
+        made.add_row(*row)
+    return made
 
 
 def _setting(value: Any) -> str:

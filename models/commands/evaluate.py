@@ -156,9 +156,9 @@ def evaluate(
         evaluator, results = _evaluator(run, method, options), []
         for part in parts:
             began = time.perf_counter()
-            evaluation = _watched(evaluator, part)
-            result = _figures(run, part, evaluation, time.perf_counter() - began)
-            results.append(_finite(result))
+            evaluation = watched(evaluator, part)
+            result = figures(run, part, evaluation, time.perf_counter() - began)
+            results.append(finite(result))
             if note := incomparable((result["unk"] or 0) / result["tokens"]):
                 warn(f"{part.name}: {note}")
             if not as_json:
@@ -188,7 +188,11 @@ def own_corpus(run: LoadedRun) -> Corpus:
 
 def own_parts(run: LoadedRun) -> list[Part]:
     """What a run validates and tests on; raises what `own_corpus` does."""
-    corpus = own_corpus(run)
+    return parts_of(own_corpus(run))
+
+
+def parts_of(corpus: Corpus) -> list[Part]:
+    """What a run on this text validates and tests on."""
     parts = [("valid", corpus.valid), ("test", corpus.test)]
     return [Part(name, ids, corpus.sizes[name]) for name, ids in parts if ids is not None]
 
@@ -230,7 +234,7 @@ def _evaluator(run: LoadedRun, method: str, options: dict[str, Any]) -> Evaluato
     return lambda ids, progress: dynamic_evaluate(run.model, ids, progress=progress, **others)
 
 
-def _watched(evaluator: Evaluator, part: Part) -> Evaluation:
+def watched(evaluator: Evaluator, part: Part) -> Evaluation:
     """Evaluate, with a bar on the terminal while it goes on."""
     console = Terminal(stderr=True)
     columns = (
@@ -251,7 +255,7 @@ def _watched(evaluator: Evaluator, part: Part) -> Evaluation:
     return evaluation
 
 
-def _figures(run: LoadedRun, part: Part, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
+def figures(run: LoadedRun, part: Part, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
     """All figures of an evaluation, in the order in which they are told."""
     nats, count = evaluation.nats, len(part.ids)
     return {
@@ -301,7 +305,7 @@ def _told(figures: dict[str, Any]) -> str:
     )
 
 
-def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+def finite(figures: dict[str, Any]) -> dict[str, Any]:
     """The same for JSON, which has no word for NaN and infinity: null."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
