@@ -477,7 +477,7 @@ class _Case:
         if not any(g.any() for g in came) or any(g.any() for g in gradients) or not gradients:
             return []
         what = f"of {entry.op}" if entry.kind == "op" else f"of {entry.name or 'the input'}"
-        if entry.node is not None and entry.node.hooks:
+        if entry.hooked:
             return [Finding(f"a hook makes the gradient {what} zero", entry.line)]
         return [Finding(f"the gradients {what} are not zero, but their sum is", entry.line)]
 

@@ -184,6 +184,13 @@ def _around(observer: Any) -> Iterator[Any]:
         observer = getattr(observer, "outer", None)
 
 
+class LeafValue(NamedTuple):
+    """The value that a leaf had when it was used."""
+
+    changed: int  # when it was changed in place before, on the clock of the tape
+    value: Any
+
+
 class WalkBack(NamedTuple):
     """A walk back: a call of `backward` or `grad`."""
 
@@ -211,7 +218,7 @@ class Watch(Looking):
         self.scopes: tuple[Scope, ...] = ()
         self.numbers: dict[int, int] = {}  # by the id of a module that `modules` keeps
         self.modules: list[Module] = []
-        self.leaves: dict[Any, tuple[int, Any]] = {}  # their values when they were first used
+        self.leaves: dict[Any, list[LeafValue]] = {}  # by leaf, or the constant itself
 
     # ------------------------------------------------------------------ being a context
 
@@ -245,10 +252,9 @@ class Watch(Looking):
             self.by_node[node] = call
 
     def _note_leaf(self, leaf: Tensor) -> None:
-        changed = 0 if leaf._memory is None else leaf._memory.changed
-        key = leaf if leaf._node is None else leaf._node
-        if key not in self.leaves or self.leaves[key][0] != changed:
-            self.leaves[key] = changed, np.array(to_device(leaf._array, "cpu"))
+        found = self.leaves.setdefault(leaf if leaf._node is None else leaf._node, [])
+        if not found or found[-1].changed != last_change(leaf):
+            found.append(LeafValue(last_change(leaf), np.array(to_device(leaf._array, "cpu"))))
 
     def starts(self, nodes: Sequence[Any], wanted: Any) -> None:
         """See `Observer`."""
@@ -330,6 +336,11 @@ def watch(*models: Module) -> Watch:
         if not isinstance(model, Module):
             raise TypeError(f"viz.watch: expected modules, got {type(model).__name__}")
     return Watch(*models)
+
+
+def last_change(tensor: Tensor) -> int:
+    """When `tensor` was changed in place, on the clock of the tape; 0: never."""
+    return 0 if tensor._memory is None else tensor._memory.changed
 
 
 def last_watch() -> Watch | None:

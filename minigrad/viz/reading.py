@@ -21,7 +21,17 @@ from minigrad.errors.values import told
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 from minigrad.viz.names import Names
-from minigrad.viz.observing import Call, Line, Scope, WalkBack, Watch, watch_of_leaf, watched_call
+from minigrad.viz.observing import (
+    Call,
+    LeafValue,
+    Line,
+    Scope,
+    WalkBack,
+    Watch,
+    last_change,
+    watch_of_leaf,
+    watched_call,
+)
 
 Numbers = np.ndarray[Any, Any]
 
@@ -112,6 +122,12 @@ class Entry:
     def result(self) -> Result:
         """The only result, or the first."""
         return self.results[0]
+
+    @property
+    def hooked(self) -> bool:
+        """Whether a hook of the program may change a gradient here."""
+        nodes = [self.node, *(y._node for y in (self.call.outputs if self.call else ()))]
+        return any(key for node in nodes if node is not None for key in node.hooks or ())
 
 
 class Tape:
@@ -226,13 +242,14 @@ class _Reader:
         return (node.parents[0], node.index) if isinstance(node, Output) else (node, 0)
 
     def tape(self, root: Node, number: int) -> Tape:
-        nodes = self._behind(root)
+        nodes, self.until = self._behind(root), root.stamp
         calls = {node: watched_call(node) for node in nodes}
         for node in nodes:
             if (found := calls[node]) is not None:
                 self.watches[found[0]] = None
             elif isinstance(node, Leaf) and (watch := watch_of_leaf(node)) is not None:
                 self.watches[watch] = None
+        self.saw_ops = {found[0] for found in calls.values() if found is not None}
         modules = [m for watch in self.watches for m in (*watch.models, *watch.modules)]
         self.names = Names(self.known, modules)
         for node in nodes:
@@ -259,15 +276,19 @@ class _Reader:
 
     def _leaf(self, leaf: Leaf) -> Entry:
         tensor = leaf.tensor()
-        value = None
-        for watch in self.watches:
-            if leaf in watch.leaves:
-                value = watch.leaves[leaf][1]
-        if value is None and tensor is not None:
-            value = on_host(tensor._array)
+        value = self._value(leaf, tensor)
         kind = "parameter" if isinstance(tensor, Parameter) else "input"
         results = [Result(tuple(leaf.shape), leaf.dtype, value)]
         return Entry(leaf.stamp, kind, "", self.names.of(tensor), results, node=leaf)
+
+    def _value(self, key: Any, tensor: Tensor | None) -> Numbers | None:
+        """The value of a leaf or a constant when the tape was made, if it is known."""
+        known = [noted for watch in self.saw_ops for noted in watch.leaves.get(key, ())]
+        if tensor is not None:
+            known.append(LeafValue(last_change(tensor), tensor._array))
+        known = [noted for noted in known if noted.changed <= self.until]
+        last = max(known, key=lambda noted: noted.changed, default=None)
+        return None if last is None else on_host(last.value)
 
     def _op(self, node: Node, found: tuple[Watch, Call] | None) -> None:
         call = None if found is None else found[1]
@@ -311,12 +332,9 @@ class _Reader:
     def _constant(self, a: Any, name: str, entry: Entry) -> Entry:
         key = a if isinstance(a, Tensor) else id(a)
         if key not in self.entries:
-            value = on_host(a)
-            for watch in self.watches:
-                if isinstance(a, Tensor) and a in watch.leaves:
-                    value = watch.leaves[a][1]
+            value = self._value(a, a) if isinstance(a, Tensor) else on_host(a)
             known = self.names.of(a) if isinstance(a, Tensor) else ""
-            results = [Result(value.shape, value.dtype, value)]
+            results = [Result(a.shape, a.dtype, value)]
             self.entries[key] = Entry(entry.stamp, "constant", "", known or name, results)
         return self.entries[key]
 
@@ -332,8 +350,11 @@ class _Reader:
                 continue
             for name, value in _saved_by(node.plan, node.saved):
                 if name == "out" and is_array(value):
-                    entry.result.value = on_host(value)
-                elif isinstance(value, Tensor) and value._node is not None:
+                    if node.memory is None or node.memory.changed <= node.stamp:
+                        entry.result.value = on_host(value)
+                elif not isinstance(value, Tensor) or last_change(value) > node.stamp:
+                    continue
+                elif value._node is not None:
                     source, number = self.place_of(value._node)
                     if source in self.entries:
                         self.entries[source].results[number].value = on_host(value)

@@ -246,3 +246,21 @@ def test_watches_of_interleaved_generators_end():
     x * x
     assert (len(first.calls), len(second.calls)) == (0, 1)
     assert modes.observer is None
+
+
+def test_values_of_leaves_are_those_of_their_step():
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer, losses, before = optim.SGD([w], lr=0.1), [], []
+    with watch():
+        for _ in range(3):
+            before.append(w.numpy())
+            losses.append((w * w).sum())
+            optimizer.zero_grad()
+            losses[-1].backward()
+            optimizer.step()
+    for loss, value in zip(losses, before, strict=True):
+        assert read(loss).entries[0].result.value.tolist() == value.tolist()
+    loss = (w * w).sum()
+    assert read(loss).entries[0].result.value.tolist() == w.numpy().tolist()
+    optimizer.step()
+    assert read(loss).entries[0].result.value is None  # it is another one now

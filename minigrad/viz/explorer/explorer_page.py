@@ -102,9 +102,12 @@ class _Writer:
             self.summaries.add(result.gradient),
         ]
         if result.gradient is not None:
-            found.append(self._difference(self.walk.slopes.of_whole(key)))
+            difference = self.walk.slopes.of_whole(key)
+            found.append(self._difference(difference))
             exact = self.walk.again.gradients.get(key)
-            if exact is not None and result.dtype != exact.dtype and norm(exact) > 0:
+            if exact is None or difference.verdict == "none":
+                return found
+            if result.dtype != exact.dtype and norm(exact) > 0:
                 off = norm(result.gradient - exact) / norm(exact)
                 found += [rounded(off)] if np.isfinite(off) else []
         return found

@@ -138,11 +138,15 @@ class Slopes:
             cost = 2 * len(entry.results) * sum(again.seconds[user] for user in behind)
             in_time = in_time and time.perf_counter() + cost < end
             draws = next((user.op for user in behind if user in again.draws), "")
+            hooked = any(one.hooked for one in (entry, *behind))
             rounds = next((user.op for user in behind if user in again.rounds), "")
             for i in range(len(entry.results)):
                 key = entry.index, i
                 if not in_time:
                     why = "it would take too long to run all ops behind it"
+                    self.whole[key] = Difference("none", why=why)
+                elif hooked:
+                    why = "a hook may have changed the gradient on the way"
                     self.whole[key] = Difference("none", why=why)
                 elif draws:
                     why = f"{draws}, behind it, draws random numbers"

@@ -10,6 +10,7 @@ from minigrad.viz import watch
 from minigrad.viz.explorer import slopes as slopes_module
 from minigrad.viz.explorer.again import Again
 from minigrad.viz.explorer.slopes import Slopes
+from minigrad.viz.explorer.walk import Walk
 from minigrad.viz.reading import read
 
 RNG = np.random.default_rng
@@ -218,5 +219,20 @@ def test_a_program_whose_tensors_have_changed_is_not_judged():
         y = mg.tanh(W * 1.0).sum()
         with mg.no_grad():
             W *= 2
-        (W * 1.0).sum()
+        y = y + (W * 1.0).sum()
     assert "changed in place" in Again(read(y), None).trouble
+
+
+def test_a_gradient_that_a_hook_changed_is_not_judged():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with watch():
+        y = x * 2.0
+        y.register_hook(lambda g: g * 0.5)
+        loss = (y * y).sum()
+        loss.backward()
+    walk = Walk(read(loss))
+    assert np.allclose(walk.tape.entries[0].result.gradient, 4 * x.numpy())  # the hook was there
+    verdicts = [walk.slopes.whole[entry.index, 0].verdict for entry in walk.tape]
+    assert verdicts == ["none", "none", "agrees", "agrees"]
+    assert "hook" in walk.slopes.whole[0, 0].why
+    assert {found.verdict for found in walk.slopes.rules.values()} == {"agrees"}
