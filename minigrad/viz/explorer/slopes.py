@@ -227,7 +227,7 @@ def _compared(
     def change(above: Sequence[Numbers], below: Sequence[Numbers]) -> float:
         """How much sum(g * y) rises."""
         return sum(
-            float(np.sum(_times(w, np.where(p == m, 0.0, p - m))))
+            float(np.sum(_times(w, p - m)))
             for w, p, m in zip(g, above, below, strict=True)
             if w is not None
         )

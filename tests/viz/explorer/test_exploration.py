@@ -115,6 +115,20 @@ def test_the_page_holds_each_thing_once():
     assert any("self.recurrent(self.embedding(ids))" in text for text in called)
 
 
+def test_the_norms_of_summands_and_of_their_sum_so_far():
+    x = mg.tensor(RNG(0).normal(size=4), requires_grad=True)
+    parts = [RNG(i).normal(size=4) for i in range(1, 4)]
+    y = x * parts[0] + x * parts[1] + x * parts[2]
+    data = data_of(viz.explore(y.sum()))
+    sums = data["entries"][0]["sums"]
+    arrived = np.array(parts[::-1])  # that of the youngest op is first
+    expected = np.linalg.norm([arrived, np.cumsum(arrived, axis=0)], axis=-1).T
+    np.testing.assert_allclose([row[3:] for row in sums], expected, rtol=1e-3)
+    assert [data["entries"][row[1]]["op"] for row in sums] == ["multiply"] * 3
+    two = data_of(viz.explore((x * parts[0] + x).sum()))["entries"]
+    assert [len(entry.get("sums", [])) for entry in two] == [2, 0, 0, 0]
+
+
 @pytest.mark.parametrize("watched", [False, True])
 def test_what_is_not_known_is_said(watched):
     x = mg.tensor([[1.0, 2.0]], requires_grad=True)

@@ -159,6 +159,23 @@ def test_it_is_what_the_nodes_keep_in_the_real_engine(kind, options):
     assert claim.leaves > 0
 
 
+def test_gradients_of_few_rows_and_of_leaves_that_are_found_early():
+    """They wait while the walk goes on to ops that are older."""
+    measured = []
+    with told(Observer(lambda node: measured.append(waiting()))):
+        p = mg.tensor(RNG(0).normal(size=(6, 4)), requires_grad=True)
+        old = mg.tanh(mg.tanh(p))
+        W = mg.tensor(RNG(1).normal(size=(100, 4)), requires_grad=True)
+        x = sum(mg.embedding(np.arange(i, i + 6), W, sparse=True) for i in (0, 6))
+        loss = (x * old).sum()
+        _, steps, claim = curve(loss)
+        loss.backward()
+    back = [i for i, step in enumerate(steps) if not step.forward and step.entry.kind == "op"]
+    np.testing.assert_array_equal(claim.gradients[np.array(back) - 1][1:], measured[1:])
+    few_rows = 12 * (4 * 8 + 8)
+    assert measured[-1] == claim.gradients[-1] == few_rows + 6 * 4 * 8
+
+
 def test_a_step_takes_as_much_memory_as_it_says():
     """All of it, with the gradients, by the allocator: what a step adds and what it gives back."""
     T, size = 8, 200

@@ -5,6 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.autograd.fused import joint
 from minigrad.autograd.record import differentiable
 from minigrad.viz import watch
 from minigrad.viz.explorer import slopes as slopes_module
@@ -236,3 +237,23 @@ def test_a_gradient_that_a_hook_changed_is_not_judged():
     assert verdicts == ["none", "none", "agrees", "agrees"]
     assert "hook" in walk.slopes.whole[0, 0].why
     assert {found.verdict for found in walk.slopes.rules.values()} == {"agrees"}
+
+
+@joint(backward=lambda g: [g, None], inputs=["x", "y"])
+def forgetful(x, y):
+    return x + y, None
+
+
+def test_a_rule_that_gives_nothing_is_wrong_where_something_depends():
+    x = mg.tensor(RNG(0).normal(size=(3, 4)), requires_grad=True)
+    tape, _, slopes = slopes_of(lambda: forgetful(x * 2, x * 3).sum())
+    op = next(e for e in tape if e.op == "forgetful")
+    assert [slopes.of_rule(edge).verdict for edge in op.edges] == ["agrees", "differs"]
+
+
+def test_a_watch_that_runs_does_not_see_it():
+    x = mg.tensor(RNG(0).normal(size=(3, 4)), requires_grad=True)
+    with watch() as seen:
+        y = mg.exp(x).sum()
+        Slopes(Again(read(y), None))
+    assert len(seen.calls) == 2

@@ -87,7 +87,15 @@ def test_rules_beside_each_other_on_a_line_are_told_apart():
     def product(a, b):
         return a * b
 
-    @differentiable(x=lambda g: g * 2)  # twice, as a remark
+    @differentiable(a=lambda g: g, b=lambda g: -g)
+    def difference(a, b):
+        return a - b
+
+    @differentiable(
+        x=lambda g, x: (
+            g * mg.ones_like(x) + mg.zeros_like(x) * g + g  # over several lines, with a remark
+        )
+    )
     def twice(x):
         return x * 2
 
@@ -96,7 +104,11 @@ def test_rules_beside_each_other_on_a_line_are_told_apart():
         "lambda g, b: g * b",
         "lambda g, a: g * a  # 두 개",
     ]
-    assert compiled(rules_of(plan_of(twice.op)).rules[0].text).co_varnames == ("g",)
+    told = rules_of(plan_of(difference.op))
+    assert [rule.text for rule in told.rules] == ["lambda g: g", "lambda g: -g"]
+    text = rules_of(plan_of(twice.op)).rules[0].text
+    assert "# over several lines" in text
+    assert instructions(compiled(text)) == instructions(twice.op.rules["x"].__code__)
 
 
 def test_a_rule_whose_source_is_not_at_hand_has_no_text():
