@@ -34,6 +34,12 @@ STEP = EPS ** (1 / 3)
 SMALLER = (1.0, 0.1, 1e-2, 1e-4)
 """Where a function bends or turns within the step, smaller ones are tried."""
 
+LARGER = (10.0, 1e3)
+"""And where rounding hides the slope, larger ones."""
+
+BLUR = 100
+"""How much larger than the rounding of the results that within a function may be."""
+
 TOLERANCE = 1e-5
 """The error up to which a gradient agrees."""
 
@@ -232,22 +238,27 @@ def _compared(
             if w is not None
         )
 
-    best = Difference("differs", claimed)
-    for factor in SMALLER:
+    best, blurred = Difference("differs", claimed), False
+    for factor in (*SMALLER, *LARGER):
+        if factor > 1 and not blurred:
+            break
+        if factor < 1 and blurred:  # a smaller step would only show more rounding
+            continue
         step = factor * h
         slope = change(at(x + step * direction), at(x - step * direction)) / (2 * step)
         if not np.isfinite(slope + claimed):
             continue
         scale = max(abs(slope), size)
         error = abs(slope - claimed) / scale if scale else 0.0
+        if error <= TOLERANCE:
+            return Difference("agrees", claimed, slope, error)
         if not error >= best.error:
             best = Difference("differs", claimed, slope, error)
-        if error <= TOLERANCE:
-            return best._replace(verdict="agrees")
-        if EPS * weight / step > TOLERANCE * scale:  # a smaller step would only show rounding
-            break
+        blurred = EPS * weight / step > TOLERANCE * scale
     if np.isnan(best.error):
         return Difference("none", claimed, why="it is not finite")
+    if blurred and abs(best.measured - claimed) <= BLUR * EPS * weight / h:
+        return Difference("none", claimed, why="it is too small beside the values to be measured")
     bends = [
         abs(change(at(x + s * direction), base) - change(base, at(x - s * direction))) / s
         for s in (h, h / 2)

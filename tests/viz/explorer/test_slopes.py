@@ -155,7 +155,9 @@ def test_what_is_not_finite_is_not_judged():
         assert slopes.of_whole((0, 0)).verdict == "none"
     mask = mg.tensor([0.0, -np.inf])
     y = mg.tensor([0.5, 1.0], requires_grad=True)
-    slopes = slopes_of(lambda: mg.softmax(y + mask, axis=-1)[0])[2]
+    tape, _, slopes = slopes_of(lambda: mg.softmax(y + mask, axis=-1)[0])
+    add = next(e for e in tape if e.op == "add")
+    assert slopes.of_rule(add.edges[0]).verdict == "agrees"
     assert slopes.of_whole((0, 0)).verdict == "agrees"
 
 
@@ -257,3 +259,18 @@ def test_a_watch_that_runs_does_not_see_it():
         y = mg.exp(x).sum()
         Slopes(Again(read(y), None))
     assert len(seen.calls) == 2
+
+
+@pytest.mark.parametrize(("offset", "verdict"), [(1e3, "agrees"), (1e6, "agrees"), (1e14, "none")])
+def test_a_slope_that_rounding_hides(offset, verdict):
+    x = mg.tensor(RNG(0).normal(size=(3, 4)), requires_grad=True)
+    slopes = slopes_of(lambda: (mg.sin(x) + offset).sum())[2]
+    assert slopes.of_whole((0, 0)).verdict == verdict
+
+
+def test_a_gradient_that_is_nothing_but_rounding():
+    x = mg.tensor(RNG(0).normal(size=(3, 4)), requires_grad=True)
+    slopes = slopes_of(lambda: mg.softmax(x, axis=-1).sum())[2]
+    assert slopes.of_whole((0, 0)).verdict in ("agrees", "none")
+    wrong = slopes_of(lambda: bent(mg.softmax(x, axis=-1)).sum())[2]
+    assert wrong.of_whole((0, 0)).verdict == "differs"
