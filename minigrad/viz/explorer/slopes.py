@@ -78,15 +78,21 @@ class Slopes:
         for each argument of an op that a gradient goes to: whether its rule is right.
     whole
         for each result that a gradient comes to: whether this is the derivative of the root.
+    hooked
+        the entries whose gradient a hook may have changed on the way.
     """
 
     def __init__(self, again: Again) -> None:
         self.again = again
         self.rules: dict[Edge, Difference] = {}
         self.whole: dict[Key, Difference] = {}
+        self.hooked: set[Entry] = set()
         if again.trouble:
             return
         self.rng = np.random.default_rng(0)
+        for entry in reversed(again.tape.entries):
+            if entry.hooked or entry in self.hooked:
+                self.hooked.update((entry, *(edge.source for edge in entry.edges)))
         with alone():
             self._rules()
             self._whole()
@@ -144,14 +150,13 @@ class Slopes:
             cost = 2 * len(entry.results) * sum(again.seconds[user] for user in behind)
             in_time = in_time and time.perf_counter() + cost < end
             draws = next((user.op for user in behind if user in again.draws), "")
-            hooked = any(one.hooked for one in (entry, *behind))
             rounds = next((user.op for user in behind if user in again.rounds), "")
             for i in range(len(entry.results)):
                 key = entry.index, i
                 if not in_time:
                     why = "it would take too long to run all ops behind it"
                     self.whole[key] = Difference("none", why=why)
-                elif hooked:
+                elif entry in self.hooked:
                     why = "a hook may have changed the gradient on the way"
                     self.whole[key] = Difference("none", why=why)
                 elif draws:
