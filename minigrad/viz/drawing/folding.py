@@ -123,18 +123,16 @@ class Folded:
         return [*ends[:before], middle, *(ends[count - after :] if after else [])]
 
     def _stages(self) -> list[int]:
-        """For each entry how often the way to it goes from one time step to several, or back."""
+        """For each entry how often the way from it goes from one time step to several, or back.
+
+        The root has 0, and what is before it less.
+        """
         first, last = self.recurrence.first, self.recurrence.last
         stages = [0] * len(self.graph.entries)
-        for v in self.graph.nodes:
+        for v in reversed(self.graph.nodes):
             wide = first[v] < last[v]
-            for source in self.graph.sources[v]:
-                stage = stages[source] + (wide != (first[source] < last[source]))
-                stages[v] = max(stages[v], stage)
-        for v in reversed(self.graph.nodes):  # what waits for nothing belongs to what waits for it
-            wide = first[v] < last[v]
-            above = [stages[c] - (wide != (first[c] < last[c])) for c in self.graph.consumers[v]]
-            stages[v] = min(above, default=stages[v])
+            after = (stages[c] - (wide != (first[c] < last[c])) for c in self.graph.consumers[v])
+            stages[v] = min(after, default=0)
         return stages
 
     def _key(self, v: int, stage: int) -> tuple[Hashable, int, int]:

@@ -25,6 +25,9 @@ from minigrad.viz.reading import Edge, Entry, Tape
 EFFORT = 30
 """How many nodes the search for chains visits at most, for each node of the tape."""
 
+CHAINS = 200
+"""How many chains are looked at, the longest ones."""
+
 COMMUTATIVE = ("add", "multiply")
 """Ops for which it does not matter in which place an argument stands."""
 
@@ -169,26 +172,21 @@ class Recurrence:
 
     def _layers(self, chains: dict[tuple[int, ...], list[int]]) -> list[RecurrentLayer]:
         """The layers, each above those that it depends on."""
-        every = list(chains)
+        every = sorted(chains, key=lambda chain: (-len(chain), chain[0]))[:CHAINS]
         behind = self._behind([chain[0] for chain in every])
         depends = [behind[chain[-1]] for chain in every]  # a bit for each chain behind its end
-        group = list(range(len(every)))
-        for a in range(len(every)):
-            if group[a] != a:
-                continue
-            for b in range(a + 1, len(every)):
-                if depends[a] >> b & 1 and depends[b] >> a & 1:
-                    group[b] = a
+        for k in range(len(every)):  # and behind those (Warshall's algorithm)
+            depends = [mask | depends[k] if mask >> k & 1 else mask for mask in depends]
+        groups: dict[int, list[int]] = defaultdict(list)
+        for a, mask in enumerate(depends):
+            groups[next(b for b in range(a + 1) if mask >> b & depends[b] >> a & 1)].append(a)
         found = []
-        for a in sorted(set(group)):
-            members = [every[b] for b in range(len(every)) if group[b] == a]
-            main = max(members, key=lambda chain: (len(chain), -chain[0]))
-            others = [chain for chain in members if chain is not main]
-            bit = 1 << every.index(main)
+        for group in groups.values():
+            main, *others = (every[a] for a in group)  # the longest is the first
+            bit = 1 << group[0]
             late = [c for c in others if len(c) < len(main) and behind[c[0]] & bit]
-            shared = list(dict.fromkeys(i for chain in members for i in chains[chain]))
-            mask = sum(1 << b for b in range(len(every)) if group[b] == a)
-            below = (behind[main[-1]] & ~mask).bit_count()
+            shared = list(dict.fromkeys(i for a in group for i in chains[every[a]]))
+            below = depends[group[0]].bit_count()
             found.append((below, main[0], RecurrentLayer([main, *others], shared, late, [])))
         return [layer for *_, layer in sorted(found, key=lambda item: item[:2])]
 

@@ -68,6 +68,19 @@ def by_hand(T):
     return p, loss
 
 
+def top_first(T):
+    """Two layers by hand; the recurrent product of the upper one is computed before the lower."""
+    rng = RNG(0)
+    p = {name: nn.Parameter(rng.normal(size=(3, 3)) / 2) for name in ("U", "W", "V")}
+    low, high, loss = np.zeros(3), np.zeros(3), 0.0
+    for x in rng.normal(size=(T, 3)):
+        carried = p["U"] @ high
+        low = mg.tanh(p["W"] @ low + x)
+        high = mg.tanh(p["V"] @ low + carried)
+        loss = loss + (high * high).sum()
+    return p, loss
+
+
 class Cell(nn.Module):
     """A cell of one's own, which transposes its weights anew at each step."""
 
@@ -124,6 +137,7 @@ RECURRENT = {
     "language model": (language_model, 2),
     "loop": (loop, 2),
     "by hand": (by_hand, 1),
+    "top first": (top_first, 2),
     "own cell": (own_cell, 1),
 }
 """Nets of T columns: how they are made, and the number of their recurrent layers."""

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,7 +18,7 @@ from minigrad import nn, viz
 from minigrad.viz.drawing.folding import Folded
 from minigrad.viz.drawing.frames import frames
 from minigrad.viz.drawing.graph import Graph
-from minigrad.viz.drawing.placement import Placement
+from minigrad.viz.drawing.placement import Placement, arrange
 from minigrad.viz.drawing.recurrence import Recurrence, steps_of
 from minigrad.viz.reading import read
 
@@ -217,6 +218,28 @@ def test_a_frame_holds_what_its_layer_did_and_nothing_else():
     assert all(f">{name}</text>" in drawing.svg() for name in ("embedding", "recurrent.1"))
 
 
+def test_no_frame_is_around_what_is_not_of_its_layer():
+    """Beside what a layer goes on with, something else is made of its first result."""
+
+    class Two(nn.Module):
+        def forward(self, x):
+            u = mg.tanh(x)
+            return u, mg.exp(mg.exp(mg.exp(mg.exp(x))))
+
+    class Only(nn.Module):
+        def forward(self, x):
+            return mg.tanh(mg.exp(x))
+
+    two, only = Two(), Only()
+    for model, boxed in ((two, False), (only, True)):
+        x = mg.tensor([0.1], requires_grad=True)
+        with viz.watch():
+            made = model(x)
+            y = mg.sin(mg.sin(made[0])) * made[1] if model is two else mg.sin(made) * made
+        svg = viz.draw(y.sum(), names={"block": model}).svg()
+        assert (">block</text>" in svg) is boxed
+
+
 def test_folded_by_layer_each_call_is_a_node():
     with viz.watch():
         model, loss = nets.feed_forward(3)
@@ -268,6 +291,99 @@ def test_all_edges_and_nodes_of_the_tape_are_drawn_once(name):
         if edge.source.kind != "parameter"
     }
     assert {(source, target) for source, target, *_ in edges} == expected
+
+
+def test_layers_lie_one_above_the_other():
+    """All of an upper layer is above all of a lower one in its columns."""
+    for name in nets.RECURRENT:
+        model, loss = nets.NETS[name](3)
+        drawing = viz.draw(loss, names=names_of(model))
+        boxes, _ = drawn(drawing)
+        _, recurrence = steps_of(drawing.tape)
+        tops = [[] for _ in recurrence.layers]
+        for node, (_, y, _, height) in boxes.items():
+            tops[recurrence.owner[int(node[1:])]].append((y, y + height))
+        for low, high in pairwise(tops):
+            assert max(bottom for _, bottom in high) < min(top for top, _ in low)
+
+
+@pytest.mark.parametrize("name", ["two layers", "loop", "by hand", "own cell"])
+def test_edges_rarely_cross(name):
+    """Of the edges between two rows of a column few cross; in a recurrent step of a cell none."""
+    model, loss = nets.NETS[name](3)
+    _, edges = drawn(viz.draw(loss, names=names_of(model)))
+    short = [(s[0], e[0], s[1], e[1]) for _, _, s, e in edges if abs(s[0] - e[0]) < 150]
+    crossings = sum(
+        (a[0] - b[0]) * (a[1] - b[1]) < 0 and a[2:] == b[2:]
+        for i, a in enumerate(short)
+        for b in short[:i]
+    )
+    assert crossings <= 3 * (name == "loop")  # a GRU has gates whose parts must cross
+
+
+def test_a_shuffled_ladder_is_untangled():
+    """Pairs of bodies in two rows, in any order: no edge crosses another, each is vertical."""
+    shuffled = np.random.default_rng(0).permutation(12)
+    bodies = [(0, 30.0)] * 12 + [(1, 30.0)] * 12
+    places, _, _, order = arrange(
+        bodies, [(i, 12 + int(k), 0) for i, k in enumerate(shuffled)], [0] * 24
+    )
+    assert [12 + shuffled[i] for i in order[0]] == order[1]
+    for i, k in enumerate(shuffled):
+        assert places[i] == pytest.approx(places[12 + k])
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_any_program_can_be_drawn(seed):
+    """Ops, weights, stacks and slices as they come: nothing overlaps, whatever is folded."""
+    loss = random_program(np.random.default_rng(seed))
+    for fold, steps in (("none", None), ("none", 2), ("step", None), ("step", 1), ("layer", None)):
+        drawing = viz.draw(loss, fold=fold, steps=steps)
+        boxes, edges = drawn(drawing)
+        placed = list(boxes.values())
+        assert all(apart(a, b) for i, a in enumerate(placed) for b in placed[:i])
+        for source, target, start, end in edges:
+            assert touches(start, boxes[source])
+            assert touches(end, boxes[target])
+        assert drawing.dot().count(" -> ") == len(edges)
+
+
+def random_program(rng):
+    weights = [nn.Parameter(rng.normal(size=2)) for _ in range(3)]
+    known = [mg.tensor(rng.normal(size=2), requires_grad=True), *weights]
+    for _ in range(int(rng.integers(5, 60))):
+        a, b = (known[-1 - int(rng.exponential(3)) % len(known)] for _ in range(2))
+        kind = rng.integers(7)
+        if kind == 0:
+            known.append(mg.tanh(a))
+        elif kind in (1, 2):
+            known.append(a * weights[rng.integers(3)] + b)
+        elif kind == 3:
+            known.append(a + b)
+        elif kind == 4:
+            rows = mg.stack(known[-int(rng.integers(2, 6)) :])
+            known.append((rows * rows).mean(axis=0))
+            known.append(rows[int(rng.integers(2))])
+        elif kind == 5:
+            known.extend(mg.unstack(mg.stack(known[-3:])))
+        else:
+            known.append(mg.concatenate([a[:1], b[1:]]))
+    return sum(x.sum() for x in known[-3:])
+
+
+def test_the_bar_is_as_long_as_the_gradient_is_large():
+    """On a log scale, from the smallest to the largest power of ten."""
+    x = mg.tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(6):
+        y = y * 0.1
+    svg = ElementTree.fromstring(viz.draw(y).svg())
+    lengths = []
+    for group in svg.iter(SVG + "g"):
+        if group.get("class") == "node op":
+            track, bar = group.findall(SVG + "rect")[-2:]
+            lengths.append(float(bar.get("width")) / float(track.get("width")))
+    assert lengths == pytest.approx([k / 6 for k in (1, 2, 3, 4, 5)], abs=0.01)
 
 
 # ------------------------------------------------------------------------- folds
