@@ -59,7 +59,7 @@ def refuse_arguments(cls: type, options: dict[str, Any]) -> None:
 
 _FUNCTION = "mg itself, where the functions are: mg.relu, mg.softmax, mg.cross_entropy ..."
 _NO_IMAGES = "there are no convolutions, only layers for sequences and vectors"
-_NO_ATTENTION = "there is no attention; compose it of mg.matmul and mg.softmax"
+_ATTENTION = "nn.MultiplicativeAttention or nn.AdditiveAttention; there are no transformers"
 _NO_BATCH_NORM = "nn.LayerNorm, which works on sequences of any length"
 
 OF_NN = {
@@ -68,8 +68,14 @@ OF_NN = {
     **dict.fromkeys(["Conv1d", "Conv2d", "MaxPool1d", "MaxPool2d"], _NO_IMAGES),
     **dict.fromkeys(["BatchNorm1d", "BatchNorm2d"], _NO_BATCH_NORM),
     **dict.fromkeys(
-        ["MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer"],
-        _NO_ATTENTION,
+        [
+            "Attention",
+            "MultiheadAttention",
+            "Transformer",
+            "TransformerEncoder",
+            "TransformerEncoderLayer",
+        ],
+        _ATTENTION,
     ),
     "BCELoss": "nn.BCEWithLogitsLoss(), which takes logits, before the sigmoid",
     "L1Loss": "mg.abs(predictions - targets).mean()",

@@ -34,6 +34,7 @@ from minigrad.nn.activations import (
     Softplus,
     Tanh,
 )
+from minigrad.nn.attention import AdditiveAttention, MultiplicativeAttention
 from minigrad.nn.containers import (
     ModuleDict,
     ModuleList,
@@ -46,6 +47,7 @@ from minigrad.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLL
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.recurrent.cells import GRUCell, LSTMCell, RNNCell
+from minigrad.nn.recurrent.layer_norm_lstm import LayerNormLSTM
 from minigrad.nn.recurrent.layers import GRU, LSTM, RNN
 from minigrad.nn.recurrent.own_cell import Recurrent
 
@@ -55,6 +57,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
     "Dropout",
@@ -64,6 +67,7 @@ __all__ = [
     "Identity",
     "LSTMCell",
     "LayerNorm",
+    "LayerNormLSTM",
     "LeakyReLU",
     "Linear",
     "LockedDropout",
@@ -72,6 +76,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiplicativeAttention",
     "NLLLoss",
     "Parameter",
     "ParameterDict",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.devices import gpus
-from minigrad.arrays.library import ArrayLike, zeros
+from minigrad.arrays.library import ArrayLike, StandIn, bare, refuse_mask, zeros
 from minigrad.autograd.operands import operand
 from minigrad.errors.values import told
 from minigrad.nn.module import Module
@@ -110,27 +110,29 @@ def check_features(layer: Module, x: ArrayLike, features: int) -> Any:
     return x
 
 
-def as_input(layer: Module, x: ArrayLike) -> Any:
+def as_input(layer: Module, x: ArrayLike, name: str = "x") -> Any:
     """The input of `layer`: a Tensor as it is, an array or a list on the layer's device."""
     if not isinstance(x, Tensor):
-        x = check_one(layer, x)
+        x = check_one(layer, x, name)
         if gpus:
             x = operand(x, layer.parameters())
     return operand(x)
 
 
-def as_tensor(layer: Module, x: ArrayLike) -> Tensor:
+def as_tensor(layer: Module, x: ArrayLike, name: str = "x") -> Tensor:
     """The input of `layer` as a Tensor: for layers that have no parameters."""
-    x = as_input(layer, x)
+    x = as_input(layer, x, name)
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-def check_one(layer: Callable[..., Any], x: ArrayLike) -> ArrayLike:
+def check_one(layer: Callable[..., Any], x: ArrayLike, name: str = "x") -> ArrayLike:
     """`x`; a TypeError if it is no numbers, or a tuple or list of several Tensors."""
     if type(x) is np.ndarray:
         return x
     if x is None or isinstance(x, str | bytes | dict | set):
-        raise TypeError(f"{_name(layer)}: x must be a Tensor or an array, not a {type(x).__name__}")
+        raise TypeError(
+            f"{_name(layer)}: {name} must be a Tensor or an array, not a {type(x).__name__}"
+        )
     if not isinstance(x, tuple | list) or not any(isinstance(part, Tensor) for part in x):
         return x
     if isinstance(x, tuple) and len(x) == 2:
@@ -149,11 +151,11 @@ def _name(layer: Callable[..., Any]) -> str:
     return getattr(layer, "__name__", type(layer).__name__)
 
 
-def check_floats(layer: Module, x: Any) -> Any:
+def check_floats(layer: Module, x: Any, name: str = "x") -> Any:
     """`x`; a TypeError unless it is floating-point."""
     if x.dtype.kind != "f":
         raise TypeError(
-            f"{type(layer).__name__}: x must be floating-point, not {x.dtype}; nn.Embedding "
+            f"{type(layer).__name__}: {name} must be floating-point, not {x.dtype}; nn.Embedding "
             "makes vectors of ids"
         )
     return x
@@ -176,3 +178,37 @@ def checked_state(
                 f"{type(layer).__name__}: {name} has shape {part.shape}, expected {shape}"
             )
     return parts
+
+
+def check_lengths(layer: Any, lengths: Any, shape: tuple[int, ...], T: int, of: str = "x") -> Any:
+    """`lengths` as integers on the host, of the `shape` (N,), or () for one sequence.
+
+    A TypeError or ValueError unless each is an integer from 0 to T, the time steps of the argument
+    called `of`.
+    """
+    name = type(layer).__name__
+    refuse_mask(lengths)
+    given = bare(lengths)
+    if isinstance(given, StandIn) and not given.on_gpu:  # right for these lengths alone
+        given = given.tolist()
+    try:
+        given = np.asarray(given)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name}: lengths must be integers in the computer's memory, not {told(lengths)}"
+        ) from None
+    if given.dtype.kind not in "iu" and given.size:
+        raise TypeError(
+            f"{name}: lengths must be integers, not {told(given)}; a list of Python's "
+            "integers works too"
+        )
+    if given.shape != shape:
+        single = "" if shape else ", an integer, for one sequence without a batch"
+        if shape and given.shape == (T,):
+            order = "(N, T, features)" if layer.batch_first else "(T, N, features)"
+            single = f"; {of} is taken as {order}, unless batch_first={not layer.batch_first}"
+        raise ValueError(f"{name}: lengths has shape {given.shape}, expected {shape}{single}")
+    wrong = given[(given < 0) | (given > T)]
+    if wrong.size:
+        raise ValueError(f"{name}: length {wrong[0]} is not from 0 to {T}, the time steps of {of}")
+    return given.astype(np.int64)

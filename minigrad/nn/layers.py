@@ -1,6 +1,6 @@
 """The layers without a state: Linear, Embedding, Dropout, LayerNorm.
 
-Next: `recurrent/`.
+Next: `attention.py`, `recurrent/`.
 """
 
 from __future__ import annotations

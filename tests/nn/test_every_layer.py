@@ -44,7 +44,9 @@ class Holding(nn.Module):
 
 
 ROW = [1.0, 0.5, 2.0]
+KEYS = RNG.normal(size=(5, 2, 3))
 CASES = {
+    "AdditiveAttention": (lambda: nn.AdditiveAttention(3, 3, 2), SEQUENCE, KEYS, None, (5, 3)),
     "BCEWithLogitsLoss": (lambda: nn.BCEWithLogitsLoss(ROW, "sum", ROW), X, SHARES),
     "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(ROW, label_smoothing=0.1), X, CLASSES),
     "Dropout": (lambda: nn.Dropout(0.4), X),
@@ -58,6 +60,7 @@ CASES = {
     "LSTM": (lambda: nn.LSTM(3, 2, bidirectional=True), SEQUENCE, None, (2, 4)),
     "LSTMCell": (lambda: nn.LSTMCell(3, 2), X, (RNG.normal(size=(2, 2)), RNG.normal(size=(2, 2)))),
     "LayerNorm": (lambda: nn.LayerNorm(3), X),
+    "LayerNormLSTM": (lambda: nn.LayerNormLSTM(3, 2, bidirectional=True), SEQUENCE, None, (2, 4)),
     "LeakyReLU": (lambda: nn.LeakyReLU(0.2), X),
     "Linear": (lambda: nn.Linear(3, 2), X),
     "LockedDropout": (lambda: nn.LockedDropout(0.4), SEQUENCE),
@@ -65,6 +68,10 @@ CASES = {
     "MSELoss": (lambda: nn.MSELoss("sum"), X, SHARES),
     "ModuleDict": (lambda: Holding(nn.ModuleDict({"a": nn.Linear(3, 3), "b": mg.tanh})), X),
     "ModuleList": (lambda: Holding(nn.ModuleList([nn.Linear(3, 3), mg.tanh])), X),
+    "MultiplicativeAttention": (
+        lambda: nn.MultiplicativeAttention(3, 3),
+        *(SEQUENCE, KEYS, KEYS[..., :2], None, np.arange(10).reshape(5, 2) > 2),
+    ),
     "NLLLoss": (lambda: nn.NLLLoss(ROW), X, CLASSES),
     "ParameterDict": (lambda: Holding(nn.ParameterDict({"a": ROW, "b": ROW})), X),
     "ParameterList": (lambda: Holding(nn.ParameterList([ROW, ROW])), X),
@@ -142,7 +149,7 @@ def test_copies_and_loaded_ones_compute_the_same(name, copied):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in CASES if not name.endswith(("Loss", "List", "Dict"))]
+    "name", [name for name in CASES if not name.endswith(("Loss", "List", "Dict", "Attention"))]
 )
 def test_what_a_recurrent_layer_returns_is_not_taken_for_one_tensor(name):
     """nn.Sequential(embedding, lstm, linear): the tuple meets the next layer."""
@@ -160,13 +167,16 @@ def test_what_a_recurrent_layer_returns_is_not_taken_for_one_tensor(name):
 # ------------------------------------------------------------------------- what constructors take
 
 SIZES = {
+    "AdditiveAttention": ("query_size", "key_size", "hidden_size"),
     "Embedding": ("num_embeddings", "embedding_dim"),
     "GRU": ("input_size", "hidden_size", "num_layers"),
     "GRUCell": ("input_size", "hidden_size"),
     "LSTM": ("input_size", "hidden_size", "num_layers"),
     "LSTMCell": ("input_size", "hidden_size"),
     "LayerNorm": ("normalized_shape",),
+    "LayerNormLSTM": ("input_size", "hidden_size", "num_layers"),
     "Linear": ("in_features", "out_features"),
+    "MultiplicativeAttention": ("query_size", "key_size"),
     "RNN": ("input_size", "hidden_size", "num_layers"),
     "RNNCell": ("input_size", "hidden_size"),
     "Recurrent": ("input_size", "hidden_size", "num_layers"),
@@ -184,7 +194,7 @@ KINDS = {
         True,
         np.True_,
     ),
-    "choice": ({"reduction", "approximate", "nonlinearity"}, None, None),
+    "choice": ({"reduction", "approximate", "nonlinearity", "score"}, None, None),
     "else": (
         {"weight", "pos_weight", "rng", "dtype", "cell"}
         | {"modules", "layers", "parameters", "items", "more"},

@@ -29,6 +29,8 @@ def as_tensor(x, i):
         return tuple(as_tensor(item, i) for item in x)
     if not isinstance(x, np.ndarray):
         return x
+    if x.dtype == np.bool_:
+        return mg.tensor(np.roll(x, i))
     x = x.astype(np.float32) * (1 + np.float32(i) / 8) if x.dtype.kind == "f" else (x + i) % x.max()
     return mg.tensor(x, dtype=x.dtype)
 

@@ -25,6 +25,7 @@ from typing import Any
 from minigrad.ops.activations import relu, sigmoid
 from minigrad.ops.arithmetic import tanh
 from minigrad.ops.linalg import linear
+from minigrad.ops.neural import layer_norm
 from minigrad.ops.shape import concatenate, split, stack, unstack
 
 State = tuple[Any, ...]
@@ -64,6 +65,28 @@ def lstm_step(Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:
     i, f, g, o = split(Wx + linear(h, W_hh, b_hh), 4, axis=-1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
     return sigmoid(o) * tanh(c), c
+
+
+def layer_norm_lstm_step(
+    Wx: Any, state: State, W_hh: Any, gain_hh: Any, gain_c: Any, bias_c: Any
+) -> State:
+    """The LSTM with layer normalisation; its Wx is LN(W_ih x) * gain_ih + b.
+
+    ::
+
+        LN(a) = (a - mean(a)) / sqrt(variance(a) + 1e-5)        over all 4 * hidden numbers of a
+        i, f, g, o = LN(W_ih x) * gain_ih + LN(W_hh h) * gain_hh + b
+        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h' = sigmoid(o) * tanh(LN(c') * gain_c + bias_c)
+
+    Ba, Kiros and Hinton (2016), Layer normalization. They add three biases to the gates, which are
+    the one b here. The c that is remembered is not normalised.
+    """
+    h, c = state
+    Wh = layer_norm(linear(h, W_hh), W_hh.shape[0], gain_hh)
+    i, f, g, o = split(Wx + Wh, 4, axis=-1)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    return sigmoid(o) * tanh(layer_norm(c, c.shape[-1], gain_c, bias_c)), c
 
 
 def gru_step(Wx: Any, state: State, W_hh: Any, b_hh: Any) -> State:

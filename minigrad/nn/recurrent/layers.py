@@ -24,7 +24,7 @@ Each layer and direction is one op for the whole sequence (`fused.py`). With ``u
 equations run step by step on the tape instead (`equations.py`), with the same results: to look at,
 to draw, or to compare.
 
-Next: `own_cell.py`; or `steps.py`, where the way of the fused ops begins.
+Next: `layer_norm_lstm.py`; or `steps.py`, where the way of the fused ops begins.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.arrays.library import ArrayLike, StandIn, bare, refuse_mask
-from minigrad.errors.values import told
+from minigrad.arrays.library import ArrayLike
 from minigrad.nn.checking import (
     as_input,
     check_flag,
     check_floats,
+    check_lengths,
     check_rng,
     check_share,
     check_sizes,
@@ -156,35 +156,8 @@ class Layers(Module):
         """How to leave out the padding; None if there is none."""
         if lengths is None:
             return None
-        name = type(self).__name__
-        refuse_mask(lengths)
-        given = bare(lengths)
-        if isinstance(given, StandIn) and not given.on_gpu:  # right for these lengths alone
-            given = given.tolist()
-        try:
-            given = np.asarray(given)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{name}: lengths must be integers in the computer's memory, not {told(lengths)}"
-            ) from None
-        if given.dtype.kind not in "iu" and given.size:
-            raise TypeError(
-                f"{name}: lengths must be integers, not {told(given)}; a list of Python's "
-                "integers works too"
-            )
-        expected = (N,) if x.ndim == 3 else ()
-        if given.shape != expected:
-            single = "" if expected else ", an integer, for one sequence without a batch"
-            if expected and given.shape == (T,):
-                order = "(N, T, features)" if self.batch_first else "(T, N, features)"
-                single = f"; x is taken as {order}, unless batch_first={not self.batch_first}"
-            raise ValueError(
-                f"{name}: lengths has shape {given.shape}, expected {expected}{single}"
-            )
-        wrong = given[(given < 0) | (given > T)]
-        if wrong.size:
-            raise ValueError(f"{name}: length {wrong[0]} is not from 0 to {T}, the time steps of x")
-        given = given.astype(np.int64).reshape(N)
+        shape = (N,) if x.ndim == 3 else ()
+        given = check_lengths(self, lengths, shape, T).reshape(N)
         return None if (given == T).all() else Packing(given, x)
 
     def _run(self, x: Any, state: State, packing: Packing | None) -> tuple[Any, State]:
