@@ -137,7 +137,7 @@ def short_names(entries: Iterable[Entry]) -> dict[int, str]:
         path, _, last = entry.name.rpartition(".")
         match = re.fullmatch(r"(weight|bias)(_[ih]h)?(_l\d+)?(_reverse)?", last)
         if match is None:
-            found[entry.index] = last or entry.kind, "", path
+            found[entry.index] = last or f"#{entry.index}", "", path
             continue
         letter = LETTERS[match[1] + (match[2] or "")]
         where = (match[3] or "")[1:] + (" rev" if match[4] else "")
@@ -157,7 +157,8 @@ def short_names(entries: Iterable[Entry]) -> dict[int, str]:
 
 def layer_name(graph: Graph, layer: RecurrentLayer) -> str:
     """What a recurrent layer is called, by the layers around it or by what its steps share."""
-    names = [graph.entries[i].name for i in layer.shared if graph.entries[i].name]
+    shared = sorted((graph.entries[i] for i in layer.shared), key=lambda e: e.kind != "parameter")
+    names = [entry.name for entry in shared if entry.name]
     for name in names:
         match = re.fullmatch(r"(.*?)\.?(?:weight|bias)_[ih]h(?:_l(\d+))?(_reverse)?", name)
         if match is not None:
