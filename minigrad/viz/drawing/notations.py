@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from minigrad.files import printable
 from minigrad.viz.drawing.folding import Body
-from minigrad.viz.drawing.scene import Notes, node_name
+from minigrad.viz.drawing.notes import Notes, node_name
 
 SHAPES = {
     "root": "doubleoctagon",

@@ -15,9 +15,10 @@ from minigrad.viz.drawing.drawing_page import scene_data
 from minigrad.viz.drawing.facts import layer_names
 from minigrad.viz.drawing.folding import LIMIT, Fold, Folded
 from minigrad.viz.drawing.notations import dot, mermaid
+from minigrad.viz.drawing.notes import Notes
 from minigrad.viz.drawing.picture import figure
 from minigrad.viz.drawing.recurrence import steps_of
-from minigrad.viz.drawing.scene import Notes, draw_scene
+from minigrad.viz.drawing.scene import draw_scene
 from minigrad.viz.drawing.svg import svg
 from minigrad.viz.drawing.terminal import table
 from minigrad.viz.names import variables
