@@ -35,6 +35,7 @@ from minigrad.arrays.library import Array, ArrayLike, DType, array_module, bare,
 from minigrad.autograd.operands import operand
 from minigrad.errors.values import told
 from minigrad.nn import init
+from minigrad.nn.additive_scores import additive_scores
 from minigrad.nn.checking import (
     as_tensor,
     check_choice,
@@ -301,8 +302,7 @@ class AdditiveAttention(_Attention):
         return ops.linear(keys, self.weight_k, self.bias)
 
     def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        q = ops.linear(query, self.weight_q)
-        return ops.matmul(ops.tanh(ops.expand_dims(q, -2) + ops.expand_dims(keys, -3)), self.v)
+        return additive_scores(ops.linear(query, self.weight_q), keys, self.v)
 
     def _memory_size(self) -> int:
         return self.hidden_size
