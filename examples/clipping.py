@@ -98,7 +98,7 @@ def figure(say: Say) -> Figure:
     plane.set_xlabel(r"$\partial L/\partial w$", color=FAINT)
     plane.set_ylabel(r"$\partial L/\partial u$", color=FAINT)
     plane.legend(frameon=False, fontsize=8.5, labelcolor=TEXT, loc="upper left")
-    title = "Gradients of two weights, limit 1", "가중치 두 개의 기울기, 한계는 1"
+    title = "Gradients of two weights, limit 1", "가중치 두 개의 기울기, 임계값 1"
     head(plane, say(*title))
 
     panels["norm"].plot(norms, color=FAINT, linewidth=0.8, label=say("before", "클리핑 전"))
@@ -107,7 +107,7 @@ def figure(say: Say) -> Figure:
     head(panels["norm"], say("norm of the gradient", "기울기의 노름"))
     panels["loss"].plot(losses, color=blue, linewidth=1, label=say("with clipping", "클리핑 있음"))
     blown_up = f"${in_powers_of_ten(unclipped[1])}$"
-    label = say(f"without: {blown_up}, then NaN", f"없음: {blown_up} 다음은 NaN")
+    label = say(f"without: {blown_up}, then NaN", f"클리핑 없음: {blown_up} 다음은 NaN")
     panels["loss"].plot(unclipped, "x--", color=orange, label=label)
     panels["loss"].set_ylim(0.03, 1e4)
     panels["loss"].set_xlabel(say("training step", "학습 단계"), color=FAINT)

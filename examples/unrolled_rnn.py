@@ -108,7 +108,7 @@ def figure(say: Say) -> Figure:
             axes.text(x - 1.15, middle + 0.12, "$W_{hh}$", color=orange, fontsize=11, ha="center")
     head(axes, say(
         "An RNN is one cell with a loop; unrolled, it is T layers with the same weights",
-        "RNN은 고리가 있는 셀 하나. 시간에 따라 펼치면 같은 가중치를 쓰는 T개의 층",
+        "RNN은 순환 연결이 있는 셀 하나. 시간에 따라 펼치면 같은 가중치를 쓰는 T개의 층",
     ))  # fmt: skip
 
     left, right = lower.subplots(1, 2, width_ratios=[1.4, 1])
@@ -119,14 +119,14 @@ def figure(say: Say) -> Figure:
     left.margins(y=0.2)
     head(left, say(
         r"norm of each step's share of $\partial L/\partial W_{hh}$",
-        r"$\partial L/\partial W_{hh}$에서 각 시간 단계의 몫(노름)",
+        r"$\partial L/\partial W_{hh}$에 대한 각 시간 단계의 기여(노름)",
     ))  # fmt: skip
     total = np.sum(of_copies, axis=0)
     right.plot(shared.ravel(), "o", color=FAINT, markersize=9, markerfacecolor="none")
     right.plot(total.ravel(), "+", color=orange, markersize=8)
     right.set_xticks(range(9), [f"{i}{j}" for i in "123" for j in "123"])
     right.set_xlabel(say("row and column of $W_{hh}$", "$W_{hh}$의 행과 열"), color=FAINT)
-    head(right, say("elements:  ○ shared W,  + sum of shares", "원소별:  ○ 공유한 W,  + 몫의 합"))
+    head(right, say("elements:  ○ shared W,  + sum of shares", "원소별:  ○ 공유한 W,  + 기여의 합"))
     for axes in (left, right):
         dress(axes)
     return picture

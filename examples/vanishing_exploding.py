@@ -183,7 +183,7 @@ def figure(say: Say) -> Figure:
     norms = all_norms(np.random.default_rng(0))
     kinds = {
         "orthog.": ("-", say("orthogonal W", "직교 행렬 W")),
-        "Gauss": ("--", say("Gaussian W", "가우스 행렬 W")),
+        "Gauss": ("--", say("Gaussian W", "가우시안 행렬 W")),
         "tanh": (":", say("orthogonal W and tanh", "직교 행렬 W와 tanh")),
     }
     for radius, colour in zip(RADII, (blue, TEXT, orange), strict=True):
@@ -196,7 +196,11 @@ def figure(say: Say) -> Figure:
     jacobians.set_xlim(0, STEPS_BACK + 6)
     jacobians.set_xlabel(say("steps back $k$", "거슬러 간 단계 수 $k$"), color=FAINT)
     jacobian = r"$\partial h_T/\partial h_{T-k}$"
-    head(jacobians, say(f"a matrix: the norm of {jacobian}", f"행렬: {jacobian}의 노름"))
+    title = (
+        f"a matrix of spectral radius r: the norm of {jacobian}",
+        f"스펙트럼 반지름 r인 행렬: {jacobian}의 노름",
+    )
+    head(jacobians, say(*title))
 
     angle = np.linspace(0, 2 * math.pi, 200)
     plane.plot(np.cos(angle), np.sin(angle), color=FAINT, linewidth=1)
@@ -207,7 +211,7 @@ def figure(say: Say) -> Figure:
     plane.set(xlim=(-1.95, 1.75), ylim=(-1.3, 1.3), aspect="equal")
     plane.set_xlabel(say("real part", "실수부"), color=FAINT)
     plane.set_ylabel(say("imaginary part", "허수부"), color=FAINT)
-    head(plane, say("eigenvalues of Gaussian W, unit circle", "가우스 행렬 W의 고윳값과 단위원"))
+    head(plane, say("eigenvalues of Gaussian W, unit circle", "가우시안 행렬 W의 고윳값과 단위원"))
 
     W = gaussian(1.0, np.random.default_rng(0))
     lines = singular_values(W)
@@ -221,7 +225,7 @@ def figure(say: Say) -> Figure:
     values.set_xlabel(say("steps back $k$", "거슬러 간 단계 수 $k$"), color=FAINT)
     title = (
         "Gaussian W, r = 1: only the largest values stay",
-        "가우스 행렬 W, r = 1: 큰 값만 남는다",
+        "가우시안 행렬 W, r = 1: 큰 값만 남는다",
     )
     head(values, say(*title))
     for axes in (jacobians, plane, values):

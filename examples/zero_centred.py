@@ -107,7 +107,7 @@ def figure(say: Say) -> Figure:
             r"$\partial L/\partial w$, 입력이 {} 출력: 부호 6개가 모두 같은 비율 {:.0f} %",
         )
         head(axes, title.format(name, 100 * share))
-    upper[0].set_ylabel(say("example", "예제"), color=FAINT)
+    upper[0].set_ylabel(say("example", "샘플"), color=FAINT)
     largest = 0.0
     for axes, name, colour in zip(lower, COMPARED, COLOURS[1::-1], strict=True):
         way = descend(ACTIVATIONS[name], seed=0)
