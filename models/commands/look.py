@@ -87,7 +87,7 @@ def _page(directory: Path, run: LoadedRun, text: str | None, tokens: int, steps:
             views += views_of(reading, name)
             bar.advance(task)
     about = (
-        f"{title(s)}. The weights are those of step {run.step:,}; the text is "
-        f"{len(ids):,} tokens of {part.name}."
+        f"The weights are those of step {run.step:,}. The model reads {len(ids):,} tokens of "
+        + ("the validation text." if text is None else f"{part.name}.")
     )
     return Page(title(s), views, text=about)

@@ -168,6 +168,7 @@ def whats_next(directory: RunDirectory, s: Settings, corpus: Corpus) -> str:
             "Try next:",
             f"  {prompted} --temperature 0.8{s.cell_option}",
             f"  {command('evaluate', directory.path)}{s.cell_option}",
+            f"  {command('look', directory.path)}{s.cell_option}",
             f"  {command('train', '--text', 'YOUR.txt', '--out', 'runs/yours')}",
             f"  {command('train', '--help')}",
         ]

@@ -87,8 +87,9 @@ class Histograms(Shown):
 
     title = "Weights, gradients and activations over training"
     text = (
-        "Each column of a picture is the histogram of one step; the brighter, the more of the "
-        "values lie there. Where the axis has powers of ten, it is that of magnitudes."
+        "Each column of a picture is the histogram of one step: the brighter, the more of the "
+        "values lie there. Where the axis has powers of ten, magnitudes are counted; zeros are "
+        "then in the lowest row."
     )
 
     def __init__(self, model: Module, *, every: int = 1, keep: int = 200) -> None:

@@ -70,9 +70,8 @@ class LossSurface(Shown):
 
     title = "The loss around the model"
     text = (
-        "At each point the parameters are those of the model, moved along two directions. A path "
-        "of training may leave this plane: how far it is from it now, and which share of its way "
-        "from the model (its squared distances) lies in the plane, is told beside it."
+        "At each point the parameters are those of the model, moved along two directions. The "
+        "model itself is at the white cross."
     )
 
     def __init__(
@@ -87,6 +86,12 @@ class LossSurface(Shown):
     ) -> None:
         self.names, self.a, self.b, self.heights = names, a, b, heights
         self.centre, self.directions, self.paths = centre, directions, paths
+        if paths:
+            self.text = (
+                f"{LossSurface.text} A path of training may leave this plane: how far it is from "
+                "it now, and which share of its way from the model (its squared distances) lies in "
+                "the plane, is told beside it."
+            )
 
     def figure(self) -> Figure:
         """From above with log colours, and as a landscape."""

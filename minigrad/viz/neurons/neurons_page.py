@@ -25,7 +25,9 @@ LEVELS = 127
 TEXT = (
     "The text is coloured by a unit, and underlined where the feature is true. The first half of "
     "the text sorts the units; the figures are from the second half. Up and down (k and j) go "
-    "through the units, left and right through the text."
+    "through the units, left and right through the text. r is the correlation of unit and feature, "
+    "and ρ that of their ranks. AUC is how often the unit is higher where the feature is true than "
+    "where it is not: near 1 or 0 it tells them apart, 0.5 is chance."
 )
 
 

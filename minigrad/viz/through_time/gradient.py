@@ -162,7 +162,10 @@ class GradientThroughTime(Shown):
         "How much the loss of the prediction at time t depends on the state at time τ. Truncated "
         "BPTT carries the state on, but cuts the gradient at the edges of its windows: it keeps "
         "the bright part of each triangle and drops the pale one. How large the error is depends "
-        "also on where the edges fall."
+        "also on where the edges fall. What a step gives to a gradient is measured along this "
+        "gradient: the bars add up to its norm. ρ is the spectral radius of a recurrent matrix: "
+        "ρᵏ is how a gradient would grow or vanish in k steps by this matrix alone, without the "
+        "slopes of tanh and the gates."
     )
 
     def __init__(

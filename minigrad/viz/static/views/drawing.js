@@ -238,6 +238,8 @@ minigrad.views.drawing = (element, data) => {
 
   function select(node) {
     selected = node;
+    hovered = null; // what the keys choose is not under the pointer
+    minigrad.tip.hide();
     hash.set("node", node ? node.name : null);
     if (node) reveal(node);
     tell();
@@ -248,7 +250,8 @@ minigrad.views.drawing = (element, data) => {
     if (!selected) {
       panel.replaceChildren(
         made("p", { class: "faint" }, "Click a node, or move with the arrow keys, to read all that is " +
-          "known of it. Drag to move, turn the wheel to zoom. / searches, 0 shows the whole drawing."),
+          "known of it. Drag to move, turn the wheel to zoom. Once the drawing has been clicked, / searches " +
+          "and 0 shows all of it."),
       );
       return;
     }

@@ -82,6 +82,7 @@ minigrad.views.loss_surface = (root, data) => {
     context.beginPath();
     context.rect(LEFT, TOP, w, h);
     context.clip();
+    cross(context, across(number(data.centre[0])), up(number(data.centre[1])));
     for (const path of paths) draw(context, path);
     context.restore();
   });
@@ -100,6 +101,20 @@ minigrad.views.loss_surface = (root, data) => {
       : place.ticks(6);
     for (const t of ticks.length > 1 ? ticks : place.ticks(4)) {
       axis(context, x + 17, place(t), format(t, 2), "left", "middle");
+    }
+  }
+
+  /** Where the model is. */
+  function cross(context, x, y) {
+    for (const [style, width] of [["#000000", 4], ["#ffffff", 2]]) {
+      context.beginPath();
+      for (const [u, v] of [[6, 0], [0, 6]]) {
+        context.moveTo(x - u, y - v);
+        context.lineTo(x + u, y + v);
+      }
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.stroke();
     }
   }
 

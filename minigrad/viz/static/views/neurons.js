@@ -120,7 +120,7 @@ minigrad.views.neurons = (root, data) => {
   const row = (...cells) => element("div", { class: "row" }, ...cells.map((cell) => element("span", {}, cell)));
 
   const featureRows = features.map(({ name, best }) =>
-    row(name, signed(best.r), figure(best.auc ?? best.spearman, 3)),
+    row(name, signed(best.r), figure(best.auc ?? best.spearman)),
   );
   const featureList = list("features", featureRows, chooseFeature);
   const alone = features.findIndex((feature) => !feature.takes_memory);
@@ -145,7 +145,7 @@ minigrad.views.neurons = (root, data) => {
       unitRows[k].hidden = !units.names[k].toLowerCase().includes(wanted);
       unitRows[k].style.display = unitRows[k].hidden ? "none" : "";
       unitRows[k].children[1].textContent = feature ? signed(feature.r[k]) : "";
-      unitRows[k].children[2].textContent = feature ? figure(feature.other[k], 3) : "";
+      unitRows[k].children[2].textContent = feature ? figure(feature.other[k]) : "";
       unitList.append(unitRows[k]);
     }
     other.textContent = feature ? (feature.yes_or_no ? "AUC" : "ρ") : "";
@@ -170,7 +170,7 @@ minigrad.views.neurons = (root, data) => {
     const kind = feature.yes_or_no ? "AUC" : "ρ";
     const figures = Number.isNaN(r)
       ? "has no correlation, since it is constant"
-      : `r = ${signed(r)}, ${kind} = ${figure(feature.other[state.unit], 3)}${reversed(feature, r)}`;
+      : `r = ${signed(r)}, ${kind} = ${figure(feature.other[state.unit])}${reversed(feature, r)}`;
     told.append(` and “${feature.name}”: ${figures}. `, feature.meaning);
     if (feature.best.unit === units.names[state.unit]) {
       const { by_chance: chance, p } = feature.best;
