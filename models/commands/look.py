@@ -15,6 +15,7 @@ from models.commands.evaluate import own_parts, read_part
 from models.commands.shared import CELL, DEVICE, Weights, loaded, option, path
 from models.devices import using
 from models.measuring.units import UNITS
+from models.rnnlm import RNNLM
 from models.runs.directory import LoadedRun, RunDirectory
 from models.runs.messages import title
 from models.showing.output import Terminal, say
@@ -66,6 +67,8 @@ def _page(directory: Path, run: LoadedRun, text: str | None, tokens: int, steps:
     from models.showing.looking import PARTS, Reading, of_curves, views_of  # which takes a while
 
     s = run.settings
+    if not isinstance(run.model, RNNLM):
+        raise ValueError(f"look is for recurrent networks; {str(directory)!r} has another one")
     part = own_parts(run)[0] if text is None else read_part(run, text, None)
     ids = part.ids[:tokens]
     if len(ids) < LEAST:

@@ -32,14 +32,14 @@ from models.measuring.evaluation import (
     vocab_size_of,
     window_of,
 )
-from models.rnnlm import RNNLM
+from models.rnnlm import LanguageModel
 
 Statistics = list[NDArray[Any]]
 """For each parameter of a model, in their order, a NumPy array of its shape."""
 
 
 def dynamic_evaluate(
-    model: RNNLM,
+    model: LanguageModel,
     ids: Ids,
     *,
     lr: float,
@@ -129,7 +129,7 @@ def dynamic_evaluate(
 
 
 def gradient_mean_squares(
-    model: RNNLM, ids: Ids, segment: int = 20, batches: int = 1000
+    model: LanguageModel, ids: Ids, segment: int = 20, batches: int = 1000
 ) -> Statistics:
     """The mean of the squared gradients of `model` over segments of the text it was trained on.
 
@@ -174,7 +174,7 @@ def gradient_mean_squares(
         return [Tensor(total).numpy() for total in sums]
 
 
-def _segments(model: RNNLM, ids: Ids, segment: int) -> Iterator[tuple[Tensor, int, bool]]:
+def _segments(model: LanguageModel, ids: Ids, segment: int) -> Iterator[tuple[Tensor, int, bool]]:
     """The loss of each segment, on the tape, its number of tokens, and whether it is the last."""
     state, device, vocab_size = None, device_of(model), vocab_size_of(model)
     for start in range(0, len(ids) - 1, segment):

@@ -17,7 +17,7 @@ from minigrad import Tensor
 from minigrad.training import evaluating
 from models.corpus import Ids
 from models.devices import Readings, device_of, moved
-from models.rnnlm import RNNLM
+from models.rnnlm import LanguageModel
 
 IGNORED = -100
 """The target of a time step whose prediction is not counted."""
@@ -81,7 +81,7 @@ class Tally:
 
 
 def evaluate(
-    model: RNNLM,
+    model: LanguageModel,
     ids: Ids,
     *,
     streams: int = 1,

@@ -32,11 +32,11 @@ from models.measuring.evaluation import (
     vocab_size_of,
     window_of,
 )
-from models.rnnlm import RNNLM
+from models.rnnlm import LanguageModel
 
 
 def cache_evaluate(
-    model: RNNLM,
+    model: LanguageModel,
     ids: Ids,
     *,
     size: int,

@@ -47,6 +47,10 @@ def products(s: Settings) -> list[cpu.Product]:
     if s.own_cell is not None:
         return []
     vocabulary = s.max_vocab or VOCABULARY[s.level]
+    if not s.recurrent:
+        tokens, window = s.bptt * s.batch_size, s.tokens_seen * s.vector_size
+        inner = linear_products(tokens, window, s.hidden_size)
+        return inner + linear_products(tokens, s.hidden_size, vocabulary)
     sizes = layer_sizes(vocabulary, s.vector_size, s.hidden_size, s.layers, s.tied)
     result = linear_products(s.bptt * s.batch_size, sizes[-1], vocabulary)
     sizes[0] = s.vector_size  # 0: the tokens come in one-hot

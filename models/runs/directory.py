@@ -21,8 +21,8 @@ from minigrad.training import (
     save_checkpoint,
     write_atomically,
 )
-from models.rnnlm import RNNLM
 from models.runs.forms import check_form, count, not_finite
+from models.runs.new_model import Model
 from models.runs.saved_model import restore
 from models.runs.settings import Settings
 from models.runs.trouble import Diverged
@@ -37,7 +37,7 @@ RUN_VERSION = 1
 class LoadedRun(NamedTuple):
     """What `RunDirectory.load` finds."""
 
-    model: RNNLM
+    model: Model
     tokenizer: Tokenizer
     settings: Settings
     step: int

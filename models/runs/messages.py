@@ -13,8 +13,8 @@ from minigrad import cuda
 from minigrad.files import printable
 from models.corpus import Corpus
 from models.measuring.units import Unit, incomparable
-from models.rnnlm import RNNLM
 from models.runs.directory import RunDirectory
+from models.runs.new_model import Model
 from models.runs.recipes import RECIPES
 from models.runs.schedule import expected_steps
 from models.runs.settings import Settings
@@ -22,13 +22,14 @@ from models.runs.trainer import Trainer
 from models.showing.output import in_one_line
 
 
-def introduction(s: Settings, corpus: Corpus, model: RNNLM, trainer: Trainer) -> str:
+def introduction(s: Settings, corpus: Corpus, model: Model, trainer: Trainer) -> str:
     """What is about to be trained, on what, how, and for how long."""
     parts = [f"{len(corpus.train):,} to train on", f"{len(corpus.valid):,} to validate"]
     parts += [] if corpus.test is None else [f"{len(corpus.test):,} to test"]
     unknown = corpus.unknown(corpus.valid)
     also = f"; {unknown:.1%} of those to validate on are not in it" if unknown > 0.001 else ""
     layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
+    layers = layers if s.recurrent else f"{s.tokens_seen} {s.unit} seen, 1 layer"
     lines = [
         f"text        {', '.join(map(printable, s.text))}",
         f"{s.unit:<11} {', '.join(parts)}",

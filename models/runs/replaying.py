@@ -11,8 +11,8 @@ import numpy as np
 
 from minigrad import Tensor, capture, optim
 from minigrad.training import full_bptt
-from models.rnnlm import RNNLM
 from models.runs.blas_kernels import products
+from models.runs.new_model import Model
 from models.runs.settings import Settings
 
 LARGEST = 5e9
@@ -35,7 +35,7 @@ Gradients = Callable[[Any, Any, Any], Measured]
 """``gradients(inputs, targets, state)`` puts the gradients, clipped, into the parameters."""
 
 
-def gradients_of(model: RNNLM, s: Settings) -> Gradients:
+def gradients_of(model: Model, s: Settings) -> Gradients:
     """The function that computes the gradients of a window, forward and back."""
     parameters, clip, clip_value = model.parameters(), s.clip or math.inf, s.clip_value
 
@@ -84,7 +84,7 @@ class Replayed:
     def __init__(
         self,
         gradients: Gradients,
-        model: RNNLM,
+        model: Model,
         settings: Settings,
         rng: np.random.Generator,
         unable: Callable[[Exception], None],

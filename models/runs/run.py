@@ -16,14 +16,13 @@ from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
 from models.corpus import Corpus, Ids
 from models.devices import check_available, using
 from models.measuring.evaluation import Evaluation, evaluate
-from models.rnnlm import RNNLM
 from models.runs import messages
 from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
 from models.runs.history import History
 from models.runs.keeping import Keeper
 from models.runs.machine import machine_differences
-from models.runs.new_model import make_model
+from models.runs.new_model import Model, make_model
 from models.runs.own_text import corpus_of
 from models.runs.pace import Pace
 from models.runs.replaying import replays
@@ -75,7 +74,7 @@ class Run:
         corpus: Corpus,
         directory: RunDirectory,
         reporter: Reporter,
-        model: RNNLM,
+        model: Model,
         rng: np.random.Generator,
         cell_sha256: str = "",
     ) -> None:
@@ -338,7 +337,7 @@ class Run:
         self.keeper.keep_best()
         return True
 
-    def _measured(self, model: RNNLM, part: Ids) -> float | None:
+    def _measured(self, model: Model, part: Ids) -> float | None:
         """The loss on a part of the text, in nats per token; None if it was interrupted."""
         self.reporter.doing("evaluating")
         began, predicted = time.monotonic(), len(part) - 1

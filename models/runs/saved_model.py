@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.data import Tokenizer
+from models.nnlm import NNLM
 from models.rnnlm import RNNLM, layer_sizes
 from models.runs.forms import check_form, count, not_finite, number
+from models.runs.new_model import Model
 
-FORMAT, VERSION = "minigrad-rnnlm", 2
+FORMATS: dict[str, type[Model]] = {"minigrad-rnnlm": RNNLM, "minigrad-nnlm": NNLM}
+VERSION = 2
 
 OWN = "own"
 """In a file, the cell of a model with your own cell: its code is not saved."""
@@ -36,7 +39,7 @@ FORM = {
 
 
 def describe(
-    model: RNNLM,
+    model: Model,
     tokenizer: Tokenizer,
     step: int,
     loss: float | None,
@@ -50,7 +53,7 @@ def describe(
     empty: not known.
     """
     return {
-        "format": FORMAT,
+        "format": next(name for name, kind in FORMATS.items() if type(model) is kind),
         "version": VERSION,
         "settings": {**model.settings(), **({"cell": OWN} if model.own_cell else {})},
         "weights": model.state_dict(),
@@ -70,7 +73,7 @@ def restore(
     run_id: str = "",
     rng: np.random.Generator | None = None,
     cell: Any = None,
-) -> RNNLM:
+) -> Model:
     """The model that a file describes; `rng` draws its dropout, and `cell` makes your own cells.
 
     The settings in the file are compared with the weights in it before the model is made. So a
@@ -84,7 +87,7 @@ def restore(
     """
     name = repr(str(path))
     format = described.get("format") if isinstance(described, Mapping) else None
-    if not isinstance(format, str) or format != FORMAT:
+    if not isinstance(format, str) or format not in FORMATS:
         raise ValueError(f"{name} holds no language model of minigrad")
     check_form(described.get("version"), count, name, "version")
     if described["version"] != VERSION:
@@ -104,7 +107,7 @@ def restore(
                 f"it is for {settings['vocab_size']!r:.20} tokens, of which tokenizer.json has "
                 f"{len(tokenizer)}"
             )
-        model = with_weights(settings, weights, rng, cell)
+        model = with_weights(FORMATS[format], settings, weights, rng, cell)
     except (KeyError, TypeError, ValueError, MemoryError) as error:
         faults = "; ".join(line.strip() for line in str(error).splitlines())
         raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
@@ -114,11 +117,12 @@ def restore(
 
 
 def with_weights(
+    kind: type[Model],
     settings: Mapping[str, Any],
     weights: Mapping[str, NDArray[Any]],
     rng: np.random.Generator | None = None,
     cell: Any = None,
-) -> RNNLM:
+) -> Model:
     """The model of these settings and weights; no initial values are drawn, except by your `cell`.
 
     Raises
@@ -126,14 +130,14 @@ def with_weights(
     TypeError, ValueError
         if the settings are wrong, or do not fit the weights.
     """
-    bound = inspect.signature(RNNLM).bind(**settings)
+    bound = inspect.signature(kind).bind(**settings)
     bound.apply_defaults()
     arguments = {name: value for name, value in bound.arguments.items() if name != "rng"}
     found = {name: weight.shape for name, weight in weights.items()}
-    if arguments["num_layers"] > len(found):
+    if arguments.get("num_layers", 0) > len(found):
         raise ValueError(f"its settings ask for {arguments['num_layers']!r:.20} layers")
-    expected = shapes(**arguments)
-    if is_own := arguments["cell"] == OWN:  # its shapes are not known before it is made
+    expected = shapes(**arguments) if kind is RNNLM else shapes_of_window(**arguments)
+    if is_own := arguments.get("cell") == OWN:  # its shapes are not known before it is made
         if cell is None:
             raise ValueError("its cell is not one of minigrad's, and has to be given")
         arguments["cell"] = cell
@@ -143,7 +147,7 @@ def with_weights(
             asked, there = expected.get(name, "nothing"), found.get(name, "nothing")
             raise ValueError(f"its settings ask for {asked} as {name}, and it has {there}")
     undrawn = (rng or np.random.default_rng(0)) if is_own else _Undrawn()
-    model = RNNLM(**arguments, rng=undrawn)
+    model = kind(**arguments, rng=undrawn)
     model.load_state_dict(weights)
     for part in model.modules():
         if vars(part).get("rng") is undrawn:
@@ -190,6 +194,25 @@ def shapes(
         found["output.weight"] = (vocab_size, sizes[-1])
     found["output.bias"] = (vocab_size,)
     return found
+
+
+def shapes_of_window(
+    vocab_size: int,
+    embedding_size: int,
+    hidden_size: int,
+    context: int,
+    direct: bool,
+    dropout: float,
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights of an `NNLM` with these arguments, without making a model."""
+    window = context * embedding_size
+    return {
+        "embedding.weight": (vocab_size + 1, embedding_size),
+        "hidden_layer.weight": (hidden_size, window),
+        "hidden_layer.bias": (hidden_size,),
+        "output.weight": (vocab_size, hidden_size + window * direct),
+        "output.bias": (vocab_size,),
+    }
 
 
 class _Undrawn(np.random.Generator):

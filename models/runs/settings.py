@@ -20,6 +20,9 @@ from models.runs.recipes import RECIPES
 TEXT, MODEL, REGULAR = "The text", "The model", "Against learning by heart"
 TRAINING, RATE, OUTPUT = "Training", "The learning rate", "What comes out"
 
+NETWORKS = (*CELLS, "nnlm")
+"""The values of --cell that are not a file."""
+
 LEARNING_RATES = {
     "adam": 0.006,
     "adamw": 0.006,
@@ -91,9 +94,13 @@ class Settings:
     # ------------------------------------------------------------------ the model
     cell: str = option(
         "gru",
-        "The recurrent network: rnn, lstm, gru, or FILE.py:MyCell, your own (docs/cells.md).",
+        "The recurrent network: rnn, lstm, gru, or FILE.py:MyCell, your own (docs/cells.md); or "
+        "nnlm: none, a network that sees the last tokens alone (Bengio et al. 2003).",
         MODEL,
         metavar="CELL",
+    )
+    context: int | None = option(
+        None, "With nnlm: how many tokens it sees.", MODEL, low=1, shown="5"
     )
     hidden_size: int = option(320, "Units in each layer.", MODEL, low=1)
     layers: int = option(1, "Recurrent layers on top of each other.", MODEL, low=1)
@@ -290,7 +297,7 @@ class Settings:
             self.own_cell[0].strip() and self.own_cell[1].isidentifier() and len(self.cell) < 4096
         ):
             raise ValueError(
-                f"--cell must be one of {', '.join(CELLS)}, got {self.cell!r:.90}; a cell of "
+                f"--cell must be one of {', '.join(NETWORKS)}, got {self.cell!r:.90}; a cell of "
                 "your own is given as FILE.py:MyCell"
             )
         check_name(self.device)
@@ -303,6 +310,15 @@ class Settings:
             raise ValueError(f"--init {self.init} needs --init-scale")
         if self.tied and not self.vector_size:
             raise ValueError("--tied needs an embedding, so --embedding-size above 0")
+        if self.recurrent:
+            if self.context is not None:
+                raise ValueError("--context needs --cell nnlm: a recurrent network has no window")
+            return
+        for each in dataclasses.fields(self):
+            if each.name in OF_RECURRENT and getattr(self, each.name) != each.default:
+                raise ValueError(f"{flag(each.name)} is for recurrent networks, not --cell nnlm")
+        if not self.vector_size:
+            raise ValueError("--cell nnlm needs an embedding, so --embedding-size above 0")
 
     # ------------------------------------------------------------------ what follows
 
@@ -317,7 +333,17 @@ class Settings:
     def own_cell(self) -> tuple[str, str] | None:
         """The file of a cell of one's own, and what it is called there; None: it is no such one."""
         file, _, name = self.cell.rpartition(":")
-        return None if self.cell in CELLS else (file, name)
+        return None if self.cell in NETWORKS else (file, name)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the model is a recurrent network; else it sees the last tokens alone."""
+        return self.cell != "nnlm"
+
+    @property
+    def tokens_seen(self) -> int:
+        """How many tokens a model sees that is not recurrent."""
+        return 5 if self.context is None else self.context
 
     @property
     def cell_name(self) -> str:
@@ -414,6 +440,13 @@ class Settings:
         )
 
 
+OF_RECURRENT = {
+    *("layers", "tied", "init", "init_scale", "forget_bias", "input_dropout", "hidden_dropout"),
+    *("output_dropout", "variational", "embedding_dropout", "weight_drop", "activation_penalty"),
+    "temporal_penalty",
+}
+"""The options that a model which is not recurrent does not have."""
+
 LENGTH = ("steps", "epochs", "minutes")
 """The options that say how long to train; a run ends with the first that is reached."""
 
@@ -423,7 +456,7 @@ MAY_CHANGE = {f.name for f in dataclasses.fields(Settings) if f.metadata.get("ma
 
 def kept(name: str, value: Any) -> Any:
     """What a run keeps of a setting: of a cell of one's own its name, but not where its file is."""
-    if name == "cell" and isinstance(value, str) and value not in CELLS:
+    if name == "cell" and isinstance(value, str) and value not in NETWORKS:
         return f":{value.rpartition(':')[2]}"
     return value
 

@@ -16,7 +16,7 @@ from minigrad.training import evaluating
 from models.corpus import Ids
 from models.devices import Readings, device_of
 from models.measuring.evaluation import quiet
-from models.rnnlm import RNNLM
+from models.runs.new_model import Model
 from models.runs.optimizers import make_averaging, make_optimizer, sparse_embedding
 from models.runs.replaying import Replayed, gradients_of
 from models.runs.settings import Settings
@@ -99,7 +99,7 @@ class Trainer:
     """
 
     def __init__(
-        self, model: RNNLM, settings: Settings, streams: Ids, rng: np.random.Generator
+        self, model: Model, settings: Settings, streams: Ids, rng: np.random.Generator
     ) -> None:
         self.model, self.settings, self.rng = model, settings, rng
         self.device = device_of(model)

@@ -37,7 +37,7 @@ FLOORS = {
         {"__main__"},
     ],
     "models": [
-        {"corpus", "devices", "initial_values", "kneser_ney", "regularisation", "rnnlm"},
+        {"corpus", "devices", "initial_values", "kneser_ney", "nnlm", "regularisation", "rnnlm"},
         {"measuring"},
         {"writing"},
         {"showing"},

@@ -48,6 +48,7 @@ CONFIGURATIONS = {
         *("--save-every", "0.01", "--patience", "1000"),
     ],
     "own": [*CELL, "--layers", "2", "--dropout", "0.2", "--save-every", "0"],
+    "nnlm": ["--cell", "nnlm", "--context", "4", "--dropout", "0.2", "--save-every", "0"],
 }
 TIMED = ("seconds", "tokens_per_second", "memory")
 """What in a record is another time each time."""

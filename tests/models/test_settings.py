@@ -52,7 +52,7 @@ class TestSettings:
             ({"dropout": 1.5}, "--dropout must be at least 0 and at most 1, got 1.5"),
             ({"lr": float("nan")}, "--lr must be above 0, got nan"),
             ({"minutes": 0}, "--minutes must be above 0, got 0"),
-            ({"cell": "lstn"}, "--cell must be one of rnn, lstm, gru, got 'lstn'"),
+            ({"cell": "lstn"}, "--cell must be one of rnn, lstm, gru, nnlm, got 'lstn'"),
             ({"tied": "yes"}, "--tied must be true or false, got 'yes'"),
             ({"text": []}, "--text must name a text"),
             ({"text": [1]}, "--text must be a text, got 1"),
