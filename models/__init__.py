@@ -11,7 +11,7 @@ From Python, ``load_run("runs/first")`` gives the trained model, its tokens and 
 The files and rooms, in the order in which to read them; each imports from those before it alone:
 
 1. `rnnlm`: the model. `corpus`: from the name of a text to ids. `devices`: the CPU or a GPU.
-   `kneser_ney`: n-grams, to compare with.
+   `kneser_ney`, `nnlm`: what came before it, n-grams and the fixed window.
 2. `measuring`: how well a model predicts a text, also with dynamic evaluation and a cache.
 3. `writing`: prompts, sampling, beam search.
 4. `showing`: what people see: the terminal, curves, TensorBoard.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, concatenate, full, linear_cross_entropy, nn, tanh
+from minigrad import Tensor, concatenate, full, nn, tanh
 from models.rnnlm import LanguageModel, Objective
 
 
@@ -53,7 +53,8 @@ class NNLM(LanguageModel):
     Raises
     ------
     ValueError
-        for a size below 1, or a probability that is not from 0 to 1.
+        for a size below 1, or a probability that is not from 0 to 1. In a call, for ids or a state
+        of another shape.
 
     Notes
     -----
@@ -102,8 +103,8 @@ class NNLM(LanguageModel):
 
     def hidden(self, ids: Any, state: Any = None) -> tuple[Tensor, Any]:
         """What the output layer takes: tanh(d + H x), with `direct` joined by x; and the state."""
-        T = len(ids)
-        (before,) = self._no_tokens(ids) if state is None else state
+        ids = ids if hasattr(ids, "ndim") else np.asarray(ids)
+        T, before = len(ids), self._before(ids, state)
         # these are looked up apart, as they came: then `mg.capture` can check them like the ids
         vectors = concatenate([self.embedding(before).swapaxes(0, -2)[1:], self.embedding(ids)])
         x = concatenate([vectors[k : k + T] for k in range(self.context)], axis=-1)
@@ -112,13 +113,20 @@ class NNLM(LanguageModel):
         last = concatenate([before, ids.T], axis=-1)[..., -self.context :]
         return (concatenate([h, x], axis=-1) if self.direct else h), (last,)
 
-    def _no_tokens(self, ids: Any) -> tuple[Tensor]:
-        """The state before a text."""
-        shape, device = (*ids.shape[1:], self.context), self.embedding.weight.device
-        return (full(shape, self.vocab_size, dtype=np.int64, device=device),)
+    def _before(self, ids: Any, state: Any) -> Any:
+        """The ids of the `context` tokens before `ids`, which `state` holds."""
+        if ids.ndim not in (1, 2):
+            raise ValueError(f"NNLM: ids must have the shape (T, N) or (T,), got {ids.shape}")
+        shape = (*ids.shape[1:], self.context)
+        if state is None:
+            device = self.embedding.weight.device
+            return full(shape, self.vocab_size, dtype=np.int64, device=device)
+        found = [getattr(part, "shape", type(part).__name__) for part in state]
+        if found != [shape]:
+            raise ValueError(f"NNLM: state must hold one Tensor of shape {shape}, got {found}")
+        return state[0]
 
     def objective(self, ids: Any, targets: Any, state: Any = None) -> Objective:
         """What training minimises, as of an `RNNLM`: the cross-entropy, without penalties."""
-        h, state = self.hidden(ids, state)
-        loss = linear_cross_entropy(h, self.output.weight, self.output.bias, targets)
+        loss, state = self.loss(ids, targets, state)
         return Objective(loss, loss, state)

@@ -48,6 +48,10 @@ class TestModel:
             assert state[0].numpy()[n].tolist() == text[-context:]
         assert W.shape == (V, 4 * context if direct else 0)
 
+    def test_lists_are_ids_too(self, context, direct):
+        net, tokens = model(context, direct=direct), ids(4, 2)
+        assert np.array_equal(net(tokens.tolist())[0].numpy(), net(tokens)[0].numpy())
+
     def test_derivatives(self, context, direct):
         check_layer(model(context, direct=direct), ids(4, 2))
         check_layer(model(context, direct=direct), ids(4, 2), (ids(2, context),))
@@ -159,6 +163,25 @@ def test_it_writes_like_a_recurrent_model():
 def test_what_can_not_be(options, message):
     with pytest.raises(ValueError, match=message):
         NNLM(**{"vocab_size": V, "embedding_size": 4, "hidden_size": 6, "context": 3, **options})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "state", "message"),
+    [
+        (ids(2, 2, 2), None, r"ids must have the shape \(T, N\) or \(T,\), got \(2, 2, 2\)"),
+        (ids(4, 2), (ids(2, 2),), r"one Tensor of shape \(2, 3\), got \[\(2, 2\)\]"),
+        (ids(4), (ids(3), ids(3)), r"one Tensor of shape \(3,\), got \[\(3,\), \(3,\)\]"),
+    ],
+)
+def test_ids_and_states_that_do_not_fit(tokens, state, message):
+    with pytest.raises(ValueError, match=f"NNLM: .*{message}"):
+        model()(tokens, state)
+
+
+@pytest.mark.parametrize(("error", "tokens"), [(IndexError, [0, V + 1]), (TypeError, [0.0, 1.0])])
+def test_ids_that_are_none(error, tokens):
+    with pytest.raises(error):
+        model()(np.array(tokens))
 
 
 class TestRuns:
