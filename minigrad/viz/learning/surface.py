@@ -69,10 +69,7 @@ class LossSurface(Shown):
     """The loss at the points centre + a d_1 + b d_2; see `loss_surface`."""
 
     title = "The loss around the model"
-    text = (
-        "At each point the parameters are those of the model, moved along two directions. The "
-        "model itself is at the white cross."
-    )
+    text = "At each point the parameters are those of the model, moved along two directions."
 
     def __init__(
         self,
@@ -86,12 +83,13 @@ class LossSurface(Shown):
     ) -> None:
         self.names, self.a, self.b, self.heights = names, a, b, heights
         self.centre, self.directions, self.paths = centre, directions, paths
-        if paths:
-            self.text = (
-                f"{LossSurface.text} A path of training may leave this plane: how far it is from "
-                "it now, and which share of its way from the model (its squared distances) lies in "
-                "the plane, is told beside it."
-            )
+        self.text += (
+            " A path of training may leave this plane: how far it is from it now, and which share "
+            "of its way from the model (its squared distances) lies in the plane, is told beside "
+            "it."
+            if paths
+            else " The model itself is at the white cross."
+        )
 
     def figure(self) -> Figure:
         """From above with log colours, and as a landscape."""

@@ -66,13 +66,14 @@ def _from_above(axes: Axes, surface: Any, heights: Any, norm: Normalize) -> Any:
     image = axes.pcolormesh(
         surface.a, surface.b, heights, norm=norm, cmap="viridis", rasterized=True
     )
-    for colour, size, width in (("black", 11, 3.2), ("white", 10, 1.6)):
+    marks = () if surface.paths else (("black", 11, 3.2), ("white", 10, 1.6))
+    for colour, size, width in marks:
         axes.plot(*surface.centre, "+", color=colour, markersize=size, markeredgewidth=width)
     low, high = _limits(surface.a), _limits(surface.b)
     lost = int(np.isnan(heights).sum())
     note = f"; grey: {lost} points are NaN or infinite" if lost else ""
-    paths = "; each path from circle to ×" if surface.paths else ""
-    head(axes, f"From above: + is the model{paths}{note}")
+    what = "each path from circle to cross" if surface.paths else "+ is the model"
+    head(axes, f"From above: {what}{note}")
     axes.set_xlabel(surface.names[0], color=TEXT, fontsize=9)
     axes.set_ylabel(surface.names[1], color=TEXT, fontsize=9)
     for (name, path), colour in zip(surface.paths.items(), _colours(surface), strict=True):

@@ -82,7 +82,7 @@ minigrad.views.loss_surface = (root, data) => {
     context.beginPath();
     context.rect(LEFT, TOP, w, h);
     context.clip();
-    cross(context, across(number(data.centre[0])), up(number(data.centre[1])));
+    if (!paths.length) cross(context, across(number(data.centre[0])), up(number(data.centre[1])));
     for (const path of paths) draw(context, path);
     context.restore();
   });
