@@ -117,7 +117,7 @@ class Exploration(Walk, Shown):
         self.title = f"The walk along the tape of {what}"
         self.text = (
             f"{len(tape):,} nodes, {ops:,} of them ops. First they run, then the walk goes back: "
-            "always to the youngest node whose gradient waits."
+            "always to the youngest node at which a gradient has arrived."
         )
 
     def views(self) -> list[View]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.viz.drawing.facts import NAMELESS, short_names
 from minigrad.viz.drawing.folding import Folded
 from minigrad.viz.drawing.placement import Placement
 from minigrad.viz.drawing.recurrence import steps_of
@@ -24,8 +25,9 @@ def map_of(tape: Tape) -> dict[str, Any]:
     -------
     dict
         ``boxes``: for each entry x and y of its upper left corner, width and height; ``edges``: the
-        paths of all edges as SVG has it; ``carried``: those to the next time step; ``width`` and
-        ``height`` of it all.
+        paths of all edges as SVG has it; ``carried``: those to the next time step; ``names``: by
+        the number of an entry what is written on its box, where it is not its op or name;
+        ``width`` and ``height`` of it all.
     """
     graph, recurrence = steps_of(tape)
     folded = Folded(graph, recurrence, "none")
@@ -41,6 +43,12 @@ def map_of(tape: Tape) -> dict[str, Any]:
         x, y = GAP + column * (SIZE[0] + GAP), height + row * (SIZE[1] + GAP)
         boxes[index] = [round(x), round(y), *map(round, SIZE)]
     height += -(-len(graph.chips) // across) * (SIZE[1] + GAP)
+    names = {
+        index: "initial"
+        for index in recurrence.starts
+        if tape.entries[index].kind == "constant" and tape.entries[index].name in NAMELESS | {""}
+    }
+    names |= short_names(tape.entries[index] for index in graph.chips)
     paths: dict[bool, list[str]] = {False: [], True: []}
     for route in geometry.routes:
         commands = (c + " ".join(f"{p:.0f}" for p in points) for c, points in route.path)
@@ -49,6 +57,7 @@ def map_of(tape: Tape) -> dict[str, Any]:
         "boxes": boxes,
         "edges": "".join(paths[False]),
         "carried": "".join(paths[True]),
+        "names": {str(index): name for index, name in names.items()},
         "width": round(width),
         "height": round(height),
     }

@@ -142,6 +142,20 @@ def test_search_and_links(walk, open_page):
     assert shown(page).startswith(f"{source.op} #{source.index}")
 
 
+def test_parameters_are_found_by_their_letters(open_page, tmp_path):
+    cell = nn.RNNCell(2, 2, rng=RNG(0))
+    with viz.watch():
+        h = mg.zeros(2)
+        for _ in range(3):
+            h = cell(mg.ones(2), h)
+        found = viz.explore(h.sum(), tmp_path / "cell.html")
+    names = found.views()[0].data["map"]["names"].values()
+    assert {"W_xh", "W_hh", "b_xh", "b_hh", "initial"} <= set(names)
+    page = open_page(tmp_path / "cell.html")
+    page.get_by_label("search").fill("W_hh")
+    assert page.locator(".search li").all_inner_texts() == ["1 node", "#1 weight_hh (2, 2)"]
+
+
 def test_a_link_leads_to_a_step_or_a_node(walk, open_page, tmp_path):
     found, path = walk
     page = open_page(path)

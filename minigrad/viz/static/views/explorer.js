@@ -197,7 +197,8 @@ minigrad.views.explorer = (root, data) => {
       file === undefined
         ? ""
         : `${data.files[file].name}:${line} ${where} ${data.files[file].lines[line] ?? ""}`;
-    const facts = [`#${index}`, entry.op, entry.name, entry.kind, at, data.layers[entry.layers]];
+    const named = [entry.op, entry.name, data.map.names[index], entry.kind];
+    const facts = [`#${index}`, ...named, at, data.layers[entry.layers]];
     return facts.filter(Boolean).join(" ").toLowerCase();
   });
 

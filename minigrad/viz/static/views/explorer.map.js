@@ -111,7 +111,7 @@ minigrad.views.explorer.map = (parent, walk, onChoose) => {
   /** The name of a node, in the middle of what is seen of it. */
   function label(context, i, [x, y, w, h], width) {
     const { op, name, kind } = entries[i];
-    const words = minigrad.visible(op || name || kind);
+    const words = minigrad.visible(data.map.names[i] || op || name || kind);
     const most = Math.max(Math.floor(w / (context.measureText("n").width || 6)), 3);
     const short = words.length > most ? `${words.slice(0, most - 1)}…` : words;
     context.fillStyle = INK;
@@ -215,7 +215,7 @@ minigrad.views.explorer.map = (parent, walk, onChoose) => {
       { class: "legend faint" },
       swatch("not run yet", COLOURS.not),
       swatch("has run, or is given", COLOURS.ran),
-      swatch("a gradient waits", COLOURS.waits),
+      swatch("a gradient has arrived", COLOURS.waits),
       swatch("passed on", COLOURS.done),
       wild.some(Boolean)
         ? element("span", {}, element("b", { class: "cross" }, "✕"), "not finite")

@@ -101,7 +101,7 @@ minigrad.views.explorer.memory = (parent, walk, onStep) => {
     memoryTold.replaceChildren(
       element("span", { class: "kept" }, `kept for the way back ${minigrad.bytes(data.saved[i] ?? 0)}`),
       element("span", { class: "waiting" }, `with the gradients ${minigrad.bytes(total[i] ?? 0)}`),
-      element("span", { class: "faint" }, `leaves, apart ${minigrad.bytes(data.leaves)}`),
+      element("span", { class: "faint" }, `besides, parameters and inputs: ${minigrad.bytes(data.leaves)}`),
     );
   }
 
