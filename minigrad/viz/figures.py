@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Literal
 
+from minigrad.files import printable
 from minigrad.viz.colours import COLOURS, FAINT, LINES, TEXT
 from minigrad.viz.extra import extra
 
@@ -58,6 +59,10 @@ OTHERS = (
     *("Malgun Gothic", "Apple SD Gothic Neo"),
 )
 """Fonts that systems have for Korean, most of them also for Chinese and Japanese; best first."""
+
+
+LONGEST = 80
+"""Letters of a name; a longer one is cut off."""
 
 
 # ---------------------------------------------------------------------- figures
@@ -131,6 +136,13 @@ def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None
         of `matplotlib.text.Text`.
     """
     figure.text(x, y, text, fontfamily=families(text), parse_math=False, va="center", **options)
+
+
+def plain(name: str) -> str:
+    """A name of the user's as matplotlib is to write it: no formula, not hidden, not too long."""
+    name = printable(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
+    hidden = name.startswith("_")  # a legend would leave it out
+    return f"{' ' * hidden}{name}".replace("$", r"\$")
 
 
 def families(text: str) -> list[str]:

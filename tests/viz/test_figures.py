@@ -9,11 +9,27 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 from PIL import Image
 
 import minigrad as mg
+from minigrad import nn, viz
+from minigrad.data import Vocabulary
 from minigrad.viz import figures
-from minigrad.viz.figures import COLOURS, dress, families, head, new_figure, png, write
+from minigrad.viz.figures import COLOURS, dress, families, head, new_figure, plain, png, write
+
+
+class Reader(nn.Module):
+    def __init__(self, vocabulary):
+        rng = np.random.default_rng(0)
+        self.embedding = nn.Embedding(vocabulary, 3, rng=rng)
+        self.rnn = nn.RNN(3, 4, rng=rng)
+        self.output = nn.Linear(4, vocabulary, rng=rng)
+
+    def forward(self, ids, state=None):
+        h, state = self.rnn(self.embedding(ids), state)
+        return self.output(h), state
+
 
 KOREAN = any(figures._letters(name) for name in figures.OTHERS)
 needs_korean = pytest.mark.skipif(not KOREAN, reason="no font here has Korean letters")
@@ -128,3 +144,53 @@ def test_a_dollar_sign_is_written_as_it_is():
     write(figure, 0.1, 0.5, "$x$ costs $5")
     assert not figure.texts[0].get_parse_math()
     assert (pixels(png(figure)) < 128).any()
+
+
+@pytest.mark.parametrize(
+    "name", ["$x_$ \\frac{a}{", "\\$5", "_hidden", "lone\ud800surrogate", "a\x00\n"]
+)
+def test_names_are_text(name):
+    """No formula, and no error: what is seen is what another name of that width would show."""
+    figure = new_figure(4, 2)
+    axes = figure.subplots()
+    axes.plot([0, 1], label=plain(name))
+    axes.legend()
+    axes.set_title(f"{plain(name)} $\\rho$")
+    png(figure)
+    assert len(axes.get_legend().get_texts()) == 1
+    assert not axes.get_legend().get_texts()[0].get_text().replace(r"\$", "").count("$")
+
+
+def test_a_long_name_is_cut_off():
+    assert len(plain("x" * 100_000)) == figures.LONGEST
+
+
+def test_all_figures_write_names_as_text():
+    evil = "$x_$ \\frac{a}{\ud800"
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.Tanh())
+    setattr(model, evil, nn.RNN(2, 2, rng=rng))
+    histograms, x = viz.Histograms(model), np.ones((3, 2), np.float32)
+    with histograms.step(), viz.timeline() as timeline:
+        (model(x) + getattr(model, evil)(x)[0]).sum().backward()
+    start = {key: np.asarray(value) for key, value in model.state_dict().items()}
+    path = [{k: v + rng.normal(size=v.shape) for k, v in start.items()} for _ in range(4)]
+    surface = viz.loss_surface(lambda: model(x).sum(), model, steps=3, paths={evil: path})
+    surface.names = (evil, evil)
+    radii = viz.SpectralRadii()
+    radii.note(model)
+    radii.radii[evil] = [0.5]
+    timeline.slices[:] = [s._replace(name=evil, start=0, duration=10**9) for s in timeline.slices]
+    text = "a bc " * 9
+    vocabulary = Vocabulary(sorted(set(text)))
+    reader = Reader(len(vocabulary))
+    features = {evil: np.arange(len(text)) % 3 == 0}
+    neurons = viz.watch_neurons(reader, text, vocabulary, features=features)
+    ids = np.array([0, 1, 2, 3])
+    seen = viz.gradient_through_time({evil: reader}, ids, labels=[evil, "$", "_", "b"], window=2)
+    for shown in (histograms, surface, radii, timeline, neurons, seen):
+        written = [t for t in shown.figure().findobj(Text) if "$x_" in t.get_text()]
+        assert written
+        for text in written:
+            assert "\ud800" not in text.get_text()
+            assert not text.get_parse_math() or r"\$x_" in text.get_text()

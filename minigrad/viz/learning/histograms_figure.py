@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from minigrad.viz.figures import COLOURS, FAINT, TEXT, dress, new_figure
+from minigrad.viz.figures import COLOURS, FAINT, TEXT, dress, new_figure, plain
 from minigrad.viz.learning.series import LOG_EDGES, Series
 
 ROWS = 8
@@ -35,7 +35,7 @@ def histograms_figure(histograms: Any) -> Figure:
             scale = ": log10 of the magnitude" if series.edges is LOG_EDGES else ""
             scale = scale if column is histograms.activations else ""
             more = f" (and {len(column) - ROWS} more)" if k == ROWS - 1 < len(column) - 1 else ""
-            axes.set_title(name + scale + more, loc="left", color=TEXT, fontsize=8.5, pad=2)
+            axes.set_title(plain(name) + scale + more, loc="left", color=TEXT, fontsize=8.5, pad=2)
             if k + 1 < len(shown):
                 axes.set_xticklabels([])
             else:
@@ -70,7 +70,7 @@ def _shares(axes: Axes, activations: dict[str, Series]) -> None:
     layers = [(name, s) for name, s in activations.items() if s.flat.size]
     layers.sort(key=lambda layer: -layer[1].flat_values.max())
     for k, (name, series) in enumerate(layers[: len(COLOURS)]):
-        axes.plot(series.steps, 100 * series.flat_values, color=COLOURS[k], label=name)
+        axes.plot(series.steps, 100 * series.flat_values, color=COLOURS[k], label=plain(name))
         axes.plot(series.steps, 100 * series.flat_units, color=COLOURS[k], linestyle=":")
     axes.set_ylim(bottom=0)
     axes.set_ylabel(

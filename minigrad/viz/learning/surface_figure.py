@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from minigrad.viz.figures import FAINT, LINES, TEXT, dress, head, new_figure
+from minigrad.viz.figures import FAINT, LINES, TEXT, dress, head, new_figure, plain
 
 PATHS = ("#d55e00", "#56b4e9", "#cc79a7", "#e69f00")
 """The colours of paths, which stand out from viridis."""
@@ -74,10 +74,10 @@ def _from_above(axes: Axes, surface: Any, heights: Any, norm: Normalize) -> Any:
     note = f"; grey: {lost} points are NaN or infinite" if lost else ""
     what = "each path from circle to cross" if surface.paths else "+ is the model"
     head(axes, f"From above: {what}{note}")
-    axes.set_xlabel(surface.names[0], color=TEXT, fontsize=9)
-    axes.set_ylabel(surface.names[1], color=TEXT, fontsize=9)
+    axes.set_xlabel(plain(surface.names[0]), color=TEXT, fontsize=9)
+    axes.set_ylabel(plain(surface.names[1]), color=TEXT, fontsize=9)
     for (name, path), colour in zip(surface.paths.items(), _colours(surface), strict=True):
-        label = f"{name} ({path.share:.0%} in the plane)" if path.share < 0.995 else name
+        label = plain(name) + (f" ({path.share:.0%} in the plane)" if path.share < 0.995 else "")
         axes.plot(path.a, path.b, color="black", linewidth=2.6, solid_capstyle="round")
         axes.plot(path.a, path.b, color=colour, linewidth=1.4, label=label)
         axes.plot(path.a[:1], path.b[:1], "o", color=colour, markeredgecolor="black", markersize=6)
@@ -108,8 +108,8 @@ def _landscape(axes: Any, surface: Any, heights: Any, norm: Normalize) -> None:
             path.a, path.b, z, "o", color=colour, markersize=3.2, markeredgecolor="black",
             markeredgewidth=0.4, zorder=6,
         )  # fmt: skip
-    axes.set_xlabel(surface.names[0], color=TEXT, fontsize=9)
-    axes.set_ylabel(surface.names[1], color=TEXT, fontsize=9)
+    axes.set_xlabel(plain(surface.names[0]), color=TEXT, fontsize=9)
+    axes.set_ylabel(plain(surface.names[1]), color=TEXT, fontsize=9)
     axes.set_zlabel("log10 of the loss" if steep else "loss", color=TEXT, fontsize=9)
     axes.tick_params(colors=FAINT, labelsize=8)
     axes.view_init(elev=32, azim=-125)

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from minigrad.viz.figures import COLOURS, TEXT, dress, head, new_figure
+from minigrad.viz.figures import COLOURS, TEXT, dress, head, new_figure, plain
 
 COLOUR = {
     "layer": "#c9c9c9",
@@ -45,7 +45,7 @@ def timeline_figure(slices: Sequence[Any], memory: Sequence[tuple[int, int]]) ->
                     name = s.name if len(s.name) <= room else s.name[: room - 1] + "…"
                     dark = category in ("op", "rule", "optimiser")
                     above.text(
-                        (s.start + s.duration / 2) / 1e6, -s.depth - 0.5, name, fontsize=7.5,
+                        (s.start + s.duration / 2) / 1e6, -s.depth - 0.5, plain(name), fontsize=7.5,
                         ha="center", va="center", color="white" if dark else TEXT, clip_on=True,
                     )  # fmt: skip
     above.set_ylim(-depth - 0.05, 0.05)

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
-from minigrad.viz.figures import COLOURS, FAINT, TEXT, families, new_figure
+from minigrad.viz.figures import COLOURS, FAINT, TEXT, families, new_figure, plain
 from minigrad.viz.neurons.features import Feature
 from minigrad.viz.neurons.following import Follower, halves
 from minigrad.viz.neurons.letters import columns, drawn, full_colour
@@ -109,7 +109,7 @@ def _head(axes: Axes, best: Follower, y: float) -> None:
         figures = f"ρ = {best.spearman:+.2f}, {figures}"
     figures += f"   (by chance: 95 % within ±{best.by_chance:.2f}; p = {best.p:.3f})"
     for x, text, align, colour, weight in (
-        (0, f"{best.feature}:  {best.unit}", "left", TEXT, "bold"),
+        (0, f"{plain(best.feature)}:  {plain(best.unit)}", "left", TEXT, "bold"),
         (ACROSS, figures.replace("-", "\N{MINUS SIGN}"), "right", FAINT, "normal"),
     ):
         axes.text(
@@ -122,7 +122,6 @@ def _head(axes: Axes, best: Follower, y: float) -> None:
             fontsize=9,
             fontweight=weight,
             fontfamily=families(text),
-            parse_math=False,
         )
 
 

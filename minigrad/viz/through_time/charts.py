@@ -13,7 +13,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Polygon
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from minigrad.viz.figures import COLOURS, FAINT, TEXT, dress, head, new_figure
+from minigrad.files import printable
+from minigrad.viz.figures import COLOURS, FAINT, TEXT, dress, head, new_figure, plain
 from minigrad.viz.through_time.flow import Array, Flow, colour_limits
 
 __all__ = ["figure", "written"]
@@ -88,8 +89,10 @@ def _power(value: float, _: Any = None) -> str:
 
 def written(label: str) -> str:
     """A token as it stands at an axis: spaces and ends of lines can be seen."""
+    label = label[:20]  # more than there is room for
     for character, sign in {" ": "␣", "\n": "↵", "\t": "⇥"}.items():
         label = label.replace(character, sign)
+    label = printable(label)
     wide = np.cumsum([2 if character >= "ᄀ" else 1 for character in label])
     room = 7  # in Latin letters; a Korean one takes two
     return label if label == "" or wide[-1] <= room else f"{label[: int((wide < room).sum())]}…"
@@ -116,7 +119,7 @@ def _triangle(
     axes.tick_params(colors=FAINT, length=2, labelsize=8.5)
     axes.set_xlabel("time of the state τ", color=TEXT)
     axes.set_ylabel("time of the loss t", color=TEXT)
-    lines = [(name if flow.kind in name else f"{name} ({flow.kind})").replace("$", r"\$")]
+    lines = [plain(name if flow.kind in name else f"{name} ({flow.kind})")]
     if window is not None:
         _edges(axes, T, window)
         k = min(window, T) - 1

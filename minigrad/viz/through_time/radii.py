@@ -156,7 +156,7 @@ class SpectralRadii(Shown):
             line = ("-", "--", ":", "-.")[k // len(figures.COLOURS) % 4]
             colour = figures.COLOURS[k % len(figures.COLOURS)]
             one = "o" if len(radii) == 1 else None
-            axes.plot(self.steps, radii, line, color=colour, label=name, marker=one)
+            axes.plot(self.steps, radii, line, color=colour, label=figures.plain(name), marker=one)
         figures.head(axes, "spectral radius ρ (1: neither grows nor shrinks)")
         axes.set_xlabel("training step", color=figures.TEXT)
         figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
