@@ -120,7 +120,9 @@ class Notes:
             return f"… {body.steps} more steps …", details
         if one:
             steps = [f"{body.steps} steps"] if body.steps > 1 else []
-            return self.layers[body.layer], steps + details
+            around = list(dict.fromkeys(e.layers[-1].name for e in ops if e.layers))
+            name = ", ".join(around) if len(around) > 1 else self.layers[body.layer]
+            return printable(name), steps + details
         names = list(dict.fromkeys(e.op for e in ops)) or [title(members[0])]
         if body.within:
             return printable(body.within), details

@@ -31,6 +31,9 @@ STEPS, ROWS = 3, 20
 MOST = 44
 """How wide a cell is at most."""
 
+CUT = ("op", "arguments", "line")
+"""What is cut at its end where there is no room for it; all else in its middle."""
+
 
 def table(graph: Graph, recurrence: Recurrence, width: int | None = None) -> str:
     """Each op in a line, then each leaf.
@@ -143,17 +146,20 @@ def _aligned(
     for row in cells:
         made = []
         for k, cell, wide in zip(used, row, widths, strict=True):
-            cell = _fitted(cell, wide)
+            cell = _fitted(cell, wide, at_end=heads[k] in CUT)
             space = " " * (wide - columns_of(cell))
             made.append(space + cell if heads[k] in right else cell + space)
         lines.append("  ".join(made).rstrip())
     return lines
 
 
-def _fitted(text: str, width: int) -> str:
+def _fitted(text: str, width: int, *, at_end: bool) -> str:
     letters = min(len(text), width)
-    fitted = shortened(text, letters)
-    while columns_of(fitted) > width:
+    while True:
+        if at_end and letters < len(text):
+            fitted = f"{text[: letters - 1].rstrip(', ')}…"
+        else:
+            fitted = shortened(text, letters)
+        if columns_of(fitted) <= width:
+            return fitted
         letters -= 1
-        fitted = shortened(text, letters)
-    return fitted

@@ -108,8 +108,9 @@ class SpectralRadii(Shown):
 
     title = "Spectral radii of the recurrent weights"
     text = (
-        "The largest |eigenvalue| of each recurrent matrix. With less than 1 a gradient that goes "
-        "back through it vanishes; with more than 1 it can explode."
+        "The largest |eigenvalue| of each recurrent matrix. In a plain RNN a gradient that goes "
+        "back vanishes with less than 1, and can explode with more than 1. In an LSTM or GRU the "
+        "gates decide, too."
     )
 
     def __init__(self) -> None:

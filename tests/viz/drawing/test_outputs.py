@@ -260,6 +260,27 @@ def test_the_table_fits_the_terminal_and_its_columns_are_straight(width):
     assert [columns_of(c) for c in ("a", "한", "e\u0301")] == [1, 2, 1]
 
 
+def test_a_narrow_table_keeps_the_places_of_lines():
+    with viz.watch():
+        loss = nets.layer(nn.LSTM)(3)[1]
+    text = table(*steps_of(read(loss, {})), 80)
+    rows = [row for row in text.splitlines() if " sigmoid " in row]
+    assert rows
+    assert all(re.search(r"  nets\.py:\d+ ?\S*…?$", row) for row in rows)
+
+
+def test_a_folded_step_is_called_after_all_layers_in_it():
+    embedding, cell, output = nn.Embedding(5, 2), nn.RNNCell(2, 2), nn.Linear(2, 5)
+    with viz.watch():
+        h, outputs = mg.zeros(2), []
+        for i in range(3):
+            h = cell(embedding(i), h)
+            outputs.append(output(h))
+        loss = mg.stack(outputs).sum()
+    drawn = viz.draw(loss, fold="step").svg()
+    assert "embedding, cell, output" in drawn
+
+
 def test_the_table_tells_the_time_step():
     text = viz.text(nets.by_hand(3)[1])
     steps = re.findall(r"^ *#\d+ +(\S+) +tanh", text, re.M)

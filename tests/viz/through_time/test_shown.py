@@ -199,7 +199,7 @@ def test_the_keyboard_and_the_pointer_tell_each_pair(page, seen):
 
 
 def test_the_parts_of_a_state_can_be_seen_alone(page, seen):
-    page.get_by_role("combobox").select_option("c alone")
+    page.get_by_role("combobox").select_option("c alone, h held fixed")
     flow = seen.flows["LSTM: rnn l1"]
     canvas = page.locator(".map canvas").nth(2)
     canvas.focus()
@@ -208,6 +208,9 @@ def test_the_parts_of_a_state_can_be_seen_alone(page, seen):
     said = page.locator(".told").nth(2).text_content()
     assert said.startswith("‖∂L₆/∂c₅‖")
     assert norm_told(said) == pytest.approx(flow.parts["c"][6, 5], rel=1e-3)
+    k = next(k for k, flow in enumerate(seen.flows.values()) if "c" not in flow.parts)
+    page.locator(".map canvas").nth(k).press("ArrowUp")
+    assert "/∂h" in page.locator(".told").nth(k).text_content()
 
 
 def test_the_triangle_on_the_page_has_the_norms_colours(page, seen):

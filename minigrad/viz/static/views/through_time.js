@@ -64,7 +64,9 @@ minigrad.views.through_time = (root, data) => {
   const parts = [...new Set(flows.flatMap((flow) => Object.keys(flow.parts)))];
   const row = minigrad.controls(windows, clipping);
   if (parts.length) {
-    const options = [["", "as a whole"], ...parts.map((part) => [part, `${part} alone`])];
+    const rest = (part) => parts.filter((other) => other !== part).join(" and ");
+    const alone = parts.map((part) => [part, `${part} alone, ${rest(part)} held fixed`]);
+    const options = [["", "as a whole"], ...alone];
     row.append(minigrad.choice("State", options, "", (part) => change({ part })));
   }
   root.append(row, scale());
@@ -319,7 +321,7 @@ minigrad.views.through_time = (root, data) => {
     }
 
     function words(t, s) {
-      const state = chosen.part || "h";
+      const state = chosen.part in flow.parts ? chosen.part : "h";
       const cut = Math.floor(t / chosen.window) !== Math.floor(s / chosen.window);
       return (
         `‖∂L${below(t)}/∂${state}${below(s)}‖ = ${format(norms()[t][s])}${cut ? ", dropped" : ""}. ` +
