@@ -1,5 +1,6 @@
 """The commands with ``--device``: as on the CPU, and what they say where there is no GPU."""
 
+import json
 import math
 import re
 import sys
@@ -86,9 +87,26 @@ class TestCommands:
             assert losses[0] == losses[1]
             assert len(losses[0]) == 2
 
-    def test_stopped_and_gone_on_with_it_is_the_same_bit_for_bit(self, tmp_path, text_file):
-        options = ["--dropout", 0.3, "--device", "cuda", "--schedule", "constant"]
-        options += ["--vary-bptt", "--cell", "lstm", "--layers", 2]
+    def test_baselines(self, tmp_path, text_file):
+        runs = [tmp_path / cell for cell in ("gru", "nnlm")]
+        for run in runs:
+            succeeds(train(run, text_file, "--cell", run.name, "--device", "cuda"))
+        told = [
+            json.loads(succeeds(call("baselines", *runs, "--json", "--device", device)))["models"]
+            for device in ("cpu", "cuda")
+        ]
+        ours, theirs = ([m["texts"][0]["nats_per_token"] for m in each] for each in told)
+        assert ours == pytest.approx(theirs, rel=1e-5)
+        assert len(ours) == 8
+
+    @pytest.mark.parametrize(
+        "network",
+        [["--vary-bptt", "--cell", "lstm", "--layers", 2], ["--cell", "nnlm", "--context", 3]],
+    )
+    def test_stopped_and_gone_on_with_it_is_the_same_bit_for_bit(
+        self, tmp_path, text_file, network
+    ):
+        options = ["--dropout", 0.3, "--device", "cuda", "--schedule", "constant", *network]
         succeeds(train(tmp_path / "whole", text_file, *options, "--steps", 24))
         output = succeeds(train(tmp_path / "parts", text_file, *options, "--steps", 7))
         output = succeeds(call("train", "--resume", tmp_path / "parts", "--steps", 24))
