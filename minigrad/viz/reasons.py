@@ -82,7 +82,7 @@ def _embedding(entry: Entry, edge: Edge) -> str:
 def _recurrent(entry: Entry, edge: Edge) -> str:
     out = entry.result.value
     if out is None or not (np.abs(out) > SATURATED).any():
-        return ""
+        return "" if entry.op == "rnn" else "a layer with unroll=True would show its gates"
     large = share(np.abs(out) > SATURATED)
     return f"its outputs are saturated: |h| is above {SATURATED} in {large}"
 

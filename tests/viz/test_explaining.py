@@ -277,6 +277,16 @@ def test_a_number_made_by_item_is_told():
     assert "backward() began at a leaf" in str(mg.explain(w))
 
 
+def test_zeros_of_a_gated_layer_lead_to_its_gates():
+    layer = nn.LSTM(2, 3, rng=RNG(0))
+    layer.bias_ih_l0.data[3:6] -= 200.0  # of the forget gate
+    with watch():
+        layer(mg.ones(4, 2))[0].sum().backward()
+    text = str(mg.explain(layer.weight_hh_l0))
+    assert "25 % of its elements are 0" in text
+    assert "lstm: a layer with unroll=True would show its gates" in text
+
+
 def test_wrong_arguments():
     with pytest.raises(TypeError, match="tensor must be a Tensor"):
         mg.explain(np.ones(2))

@@ -55,6 +55,11 @@ def read(model: Module, text: str, tokenizer: Tokenizer, window: int) -> Reading
     if not isinstance(model, Module):
         raise TypeError(f"{CALLER}: model must be an nn.Module, not {told(model)}")
     check_is_str(text, CALLER)
+    if not hasattr(tokenizer, "encode"):
+        raise TypeError(
+            f"{CALLER}: tokenizer must have encode(), as data.Vocabulary.from_text(text) has, "
+            f"not {told(tokenizer)}"
+        )
     window = positive_int(window, f"{CALLER}: window")
     ids = tokenizer.encode(text)
     if not len(ids):

@@ -266,3 +266,8 @@ class Embedder(Stacked):
 def test_what_is_no_such_model_or_text_gets_a_clear_error(model, text, error, words, rng):
     with pytest.raises(error, match=words):
         viz.watch_neurons(model(rng), text, VOCABULARY, window=64)
+
+
+def test_what_is_no_tokenizer_is_refused():
+    with pytest.raises(TypeError, match=r"tokenizer must have encode\(\)"):
+        viz.watch_neurons(nn.Linear(1, 1), TEXT, list(TEXT)[:3])
