@@ -18,6 +18,7 @@ from minigrad.arrays.library import is_array
 from minigrad.autograd.modes import modes
 from minigrad.autograd.node import Leaf, Node, Output, TapeError
 from minigrad.errors.values import told
+from minigrad.files import printable
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 from minigrad.viz.names import Names, variables
@@ -61,7 +62,8 @@ class Explanation:
         self.gradient, self.findings = gradient, findings
 
     def __str__(self) -> str:
-        return "\n".join([self.gradient, *(f"  - {finding}" for finding in self.findings)])
+        lines = [self.gradient, *(f"  - {finding}" for finding in self.findings)]
+        return printable("\n".join(lines), keep="\n")  # names and lines may hold anything
 
     __repr__ = __str__
 

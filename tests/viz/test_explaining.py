@@ -426,3 +426,17 @@ def test_frozen_parameters():
     with watch():
         layer(np.ones((1, 2), np.float32)).sum().backward()
     assert "it is frozen" in str(mg.explain(layer.weight))
+
+
+def test_names_and_lines_cannot_control_the_terminal():
+    class Net(nn.Module):
+        pass
+
+    net = Net()
+    setattr(net, "\x1b[31m\u202ered", nn.Parameter(np.ones(2)))
+    weight = net.parameters()[0]
+    with watch(net):
+        (weight * 0.0).sum().backward()  # 
+    text = str(mg.explain(weight))
+    assert "\\x1b[31m" in text
+    assert text.replace("\n", "").isprintable()
