@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from minigrad.errors.values import calling_frame
+from minigrad.errors.values import calling_frame, told
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -19,6 +19,26 @@ def variables() -> dict[str, Any]:
         for name, value in found.items()
         if isinstance(value, Tensor | Module) and not name.startswith("_")
     }
+
+
+def given_and_variables(names: Mapping[str, Any] | None, caller: str) -> dict[str, Any]:
+    """The `names` that a call was given, and the `variables` besides.
+
+    Raises
+    ------
+    TypeError
+        if `names` is no mapping.
+    """
+    given = dict(expected(Mapping, {} if names is None else names, f"{caller}: names"))
+    return given | {name: value for name, value in variables().items() if name not in given}
+
+
+def expected(kind: Any, value: Any, what: str) -> Any:
+    """`value`, or a TypeError if it is not of this `kind`; `what` is the function and argument."""
+    if not isinstance(value, kind):
+        words = {Mapping: "a mapping by names", Iterable: "a sequence", Callable: "a function"}
+        raise TypeError(f"{what} must be {words[kind]}, not {told(value)}")
+    return value
 
 
 class Names:

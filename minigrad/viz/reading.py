@@ -214,6 +214,13 @@ def read(
     entry = tape.root.results[number]
     if entry.value is None:
         entry.value = on_host(tensor._array)
+    if gradient is not None:
+        gradient = bare(Tensor(gradient, tensor.dtype, tensor.device))
+        if gradient.shape != tensor.shape:
+            raise ValueError(
+                f"{caller}: the gradient has the shape {gradient.shape}, expected {tensor.shape}, "
+                "that of the tensor"
+            )
     _walk(tape, tensor, gradient)
     return tape
 
@@ -448,12 +455,7 @@ def _walk(tape: Tape, tensor: Tensor, gradient: Any) -> None:
 
 def _computed(tape: Tape, tensor: Tensor, gradient: Any) -> None:
     xp = array_module(tensor._array)
-    start = xp.ones_like(tensor._array) if gradient is None else bare(Tensor(gradient))
-    if start.shape != tensor.shape:
-        raise ValueError(
-            f"viz: the gradient has the shape {start.shape}, expected {tensor.shape}, that of the "
-            "tensor"
-        )
+    start = xp.ones_like(tensor._array) if gradient is None else gradient
     pending: dict[tuple[Entry, int], Any] = {(tape.root, tape.number): start}
     for entry in reversed(tape.entries):
         gradients = [pending.pop((entry, i), None) for i in range(len(entry.results))]

@@ -56,6 +56,8 @@ def look(
     """
     place = RunDirectory(directory).look if out is None else out
     with told_in_one_line(), ended_by_ctrl_c(), using(device):
+        if not directory.is_dir():
+            raise FileNotFoundError(f"there is no directory {str(directory)!r}")
         if place.is_dir() or not place.absolute().parent.is_dir():  # said before the work
             raise FileNotFoundError(f"there can be no file {str(place)!r}: --out names a file")
         run = loaded("look", directory, weights, device, cell)

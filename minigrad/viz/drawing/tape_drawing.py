@@ -21,7 +21,7 @@ from minigrad.viz.drawing.recurrence import steps_of
 from minigrad.viz.drawing.scene import draw_scene
 from minigrad.viz.drawing.svg import svg
 from minigrad.viz.drawing.terminal import table
-from minigrad.viz.names import variables
+from minigrad.viz.names import given_and_variables
 from minigrad.viz.page import View
 from minigrad.viz.reading import Tape, read
 from minigrad.viz.shown import Shown
@@ -183,7 +183,7 @@ def draw(
         raise ValueError(f'draw: fold must be "auto", "none", "step" or "layer", got {told(fold)}')
     if steps is not None:
         steps = positive_int(steps, "draw: steps")
-    return Drawing(read(tensor, _known(names), gradient, "draw"), fold, steps)
+    return Drawing(read(tensor, given_and_variables(names, "draw"), gradient, "draw"), fold, steps)
 
 
 def text(tensor: Tensor, *, names: Mapping[str, Any] | None = None, gradient: Any = None) -> str:
@@ -204,9 +204,4 @@ def text(tensor: Tensor, *, names: Mapping[str, Any] | None = None, gradient: An
     TypeError, ValueError, TapeError
         as `draw` does.
     """
-    return table(*steps_of(read(tensor, _known(names), gradient, "text")))
-
-
-def _known(names: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = dict(names or {})
-    return given | {name: value for name, value in variables().items() if name not in given}
+    return table(*steps_of(read(tensor, given_and_variables(names, "text"), gradient, "text")))

@@ -15,7 +15,7 @@ from minigrad.tensor import Tensor
 from minigrad.viz.explorer.explorer_page import view
 from minigrad.viz.explorer.walk import Walk
 from minigrad.viz.extra import extra
-from minigrad.viz.names import variables
+from minigrad.viz.names import given_and_variables
 from minigrad.viz.page import View
 from minigrad.viz.reading import Tape, read
 from minigrad.viz.shown import Shown
@@ -81,8 +81,7 @@ def explore(
     >>> walk.slopes.whole[0, 0].verdict  # d loss / d x against finite differences
     'agrees'
     """
-    known = dict(names or {})
-    known |= {name: value for name, value in variables().items() if name not in known}
+    known = given_and_variables(names, "viz.explore")
     tape = read(tensor, known, gradient, "viz.explore")
     found = Exploration(tape, gradient)
     if path is not None:

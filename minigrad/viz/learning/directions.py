@@ -10,7 +10,7 @@ Next: `surface.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from minigrad.arrays.random import generator
 from minigrad.errors.values import told
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
+from minigrad.viz.names import expected
 
 Floats = NDArray[np.float64]
 Position = list[NDArray[Any]]
@@ -89,7 +90,8 @@ def parameters_of(given: Any) -> Parameters:
         named = given.named_parameters()
         names, tensors = [n for n, _ in named], list[Tensor](p for _, p in named)
     else:
-        tensors = [given] if isinstance(given, Tensor) else list(given)
+        several = [given] if isinstance(given, Tensor) else given
+        tensors = list(expected(Iterable, several, "loss_surface: parameters"))
         names = [str(i) for i in range(len(tensors))]
     for name, p in zip(names, tensors, strict=True):
         if not hasattr(p, "_node") or p.dtype.kind != "f":

@@ -5,7 +5,7 @@ Next: `surface_figure.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +27,7 @@ from minigrad.viz.learning.directions import (
     project,
     random_direction,
 )
+from minigrad.viz.names import expected
 from minigrad.viz.page import View
 from minigrad.viz.shown import Shown
 
@@ -183,6 +184,10 @@ def loss_surface(
     nets" (2018). R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent
     neural networks" (2013), for the cliff.
     """
+    expected(Callable, loss, "loss_surface: loss")
+    for what, value in (("directions", directions), ("ranges", ranges)):
+        expected(Iterable, () if value is None else value, f"loss_surface: {what}")
+    expected(Mapping, {} if paths is None else paths, "loss_surface: paths")
     moving = parameters_of(parameters)
     steps = whole_number(steps, "loss_surface: steps")
     if steps < 2:

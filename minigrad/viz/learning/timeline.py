@@ -33,6 +33,7 @@ from minigrad.autograd import record, tape
 from minigrad.autograd.fused import JointPlan
 from minigrad.autograd.node import Output
 from minigrad.autograd.record import RulePlan
+from minigrad.errors.values import told
 from minigrad.files import write_atomically
 from minigrad.nn import Module
 from minigrad.optim import clipping, clipping_gpu
@@ -42,7 +43,7 @@ from minigrad.viz.extra import extra
 from minigrad.viz.learning.held import Held
 from minigrad.viz.learning.trace import trace
 from minigrad.viz.observing import Looking
-from minigrad.viz.shown import Shown
+from minigrad.viz.shown import UNNOTED, Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,6 +101,12 @@ class Timeline(Shown):
     title = "Where the time of a step goes"
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else path
+        if suffix not in (None, ".json", ".html", *UNNOTED):  # said now, not after the work
+            raise ValueError(
+                "viz.timeline: the path must end in .json, .html, .png, .svg or .pdf, got "
+                f"{told(path)}"
+            )
         self.path = path
         self.slices: list[Slice] = []
         self.memory: list[tuple[int, int]] = []

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad.errors.values import told
+from minigrad.viz.names import expected
 from minigrad.viz.neurons.features import Feature, features_of
 from minigrad.viz.neurons.following import (
     Follower,
@@ -63,9 +64,12 @@ class Measured:
         self.left_out: dict[str, str] = {}
         self.scores: dict[str, Scores] = {}
         self.best: list[Follower] = []
-        self._follow([*features_of(self.tokens), *self._own_features(features or {})])
+        self._follow(
+            [*features_of(self.tokens), *self._own_features({} if features is None else features)]
+        )
 
     def _own_features(self, features: Mapping[str, Any]) -> list[Feature]:
+        expected(Mapping, features, "Neurons: features")
         return [_own_feature(name, values, len(self.tokens)) for name, values in features.items()]
 
     def _follow(self, features: list[Feature]) -> None:

@@ -5,7 +5,7 @@ Next: `charts.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from minigrad.data.checks import positive_int, sequence_of_ids
 from minigrad.errors.values import told
 from minigrad.nn.module import Module
 from minigrad.viz.extra import extra
+from minigrad.viz.names import expected
 from minigrad.viz.page import View
 from minigrad.viz.shown import Shown
 from minigrad.viz.through_time.flow import Array, Bias, Flow, colour_limits
@@ -125,7 +126,8 @@ def gradient_through_time(
         raise ValueError(
             f"{CALLER}: tokens must be at least 2, an input and the token after it, got {len(ids)}"
         )
-    written = list(map(str, ids if labels is None else labels))
+    given = ids if labels is None else expected(Iterable, labels, f"{CALLER}: labels")
+    written = list(map(str, given))
     if len(written) != len(ids):
         raise ValueError(
             f"{CALLER}: labels must be {len(ids)}, one for each token, got {len(written)}"
