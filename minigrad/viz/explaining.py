@@ -263,7 +263,10 @@ class _Case:
                 else:
                     self.tell("the watch saw a backward pass, but not what led to it: watch both")
                 return
-            self.tell("the watch saw no backward pass: loss.backward() was not called within it")
+            self.tell(
+                "the watch saw no backward pass: loss.backward() was not called within it, or ended "
+                "in an error"
+            )
         elif self.loss._node is None:
             self.tell("the loss is a constant: nothing on the tape leads to it")
             _Case(self.loss, None, watch, [], self.known)._say_constant(self)
@@ -439,6 +442,10 @@ class _Case:
                     entry.line,
                 )
                 return
+        start = tape.root.results[tape.number].gradient
+        if start is not None and not np.isfinite(start).all():
+            self.tell("the gradient at the start of the walk is not finite itself")
+            return
         for entry in reversed(tape.entries):
             came = [r.gradient for r in entry.results if r.gradient is not None]
             if not came or not all(np.isfinite(g).all() for g in came):
@@ -560,7 +567,13 @@ class _Case:
 
     def _clipped(self) -> None:
         for clip in self._clips():
-            if clip.factor < 1:
+            if math.isnan(clip.norm):
+                self.tell(
+                    f"clip_grad_norm_ made its .grad NaN: the common norm of {len(clip.tensors)} "
+                    "gradients was NaN",
+                    clip.line,
+                )
+            elif clip.factor < 1:
                 self.tell(
                     f"clip_grad_norm_ multiplied its .grad by {clip.factor:.3g}: the common norm "
                     f"of {len(clip.tensors)} gradients was {clip.norm:.3g}, max_norm is "

@@ -87,7 +87,15 @@ def _recurrent(entry: Entry, edge: Edge) -> str:
     return f"its outputs are saturated: |h| is above {SATURATED} in {large}"
 
 
+def _joined(entry: Entry, edge: Edge) -> str:
+    return (
+        "it passes on this part as it came: what comes to it is less here than at its other parts"
+    )
+
+
 ZERO: dict[str, Reason] = {
+    "concatenate": _joined,
+    "stack": _joined,
     "tanh": _tanh,
     "sigmoid": _sigmoid,
     "relu": _relu,

@@ -440,3 +440,38 @@ def test_names_and_lines_cannot_control_the_terminal():
     text = str(mg.explain(weight))
     assert "\\x1b[31m" in text
     assert text.replace("\n", "").isprintable()
+
+
+def test_a_backward_pass_that_was_refused():
+    w = leaf(1.0, 2.0)
+    with watch():
+        with mg.no_grad():
+            loss = (w * w).sum()
+        with pytest.raises(mg.TapeError):
+            loss.backward()
+    assert "was not called within it, or ended in an error" in str(mg.explain(w))
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_clipping_by_a_norm_that_is_nan():
+    w = leaf(0.0, 1.0)
+    with watch():
+        (mg.sqrt(w) * 0.0).sum().backward()
+        optim.clip_grad_norm_([w], 1.0)
+    assert np.isnan(w.grad.numpy()).all()
+    assert "clip_grad_norm_ made its .grad NaN" in str(mg.explain(w))
+
+
+def test_a_walk_that_starts_with_nan():
+    w = leaf(1.0, 2.0)
+    with watch():
+        (w * 2.0).backward(mg.tensor(np.array([0.0, np.nan])))
+    assert "at the start of the walk is not finite itself" in str(mg.explain(w))
+
+
+def test_an_op_that_joins_is_not_to_blame():
+    x, rest = leaf(0.1, 0.1), mg.tensor(np.array([1.0, 1.0]))
+    with watch():
+        joined = mg.concatenate([x, rest])
+        (joined * np.array([1e-9, 1e-9, 1.0, 1.0])).sum().backward()
+    assert "concatenate: a factor of 1.4e-09 in all; it passes on this part" in str(mg.explain(x))
