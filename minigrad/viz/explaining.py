@@ -264,8 +264,8 @@ class _Case:
                     self.tell("the watch saw a backward pass, but not what led to it: watch both")
                 return
             self.tell(
-                "the watch saw no backward pass: loss.backward() was not called within it, or ended "
-                "in an error"
+                "the watch saw no backward pass: loss.backward() was not called within it, or "
+                "ended in an error"
             )
         elif self.loss._node is None:
             self.tell("the loss is a constant: nothing on the tape leads to it")

@@ -88,9 +88,10 @@ def _recurrent(entry: Entry, edge: Edge) -> str:
 
 
 def _joined(entry: Entry, edge: Edge) -> str:
-    return (
-        "it passes on this part as it came: what comes to it is less here than at its other parts"
-    )
+    g, d = entry.result.gradient, edge.gradient
+    if g is None or d is None or np.sum(d * d) * g.size >= np.sum(g * g) * d.size / 4:
+        return ""
+    return "it passes on this part as it came: less comes to it here than at its other parts"
 
 
 ZERO: dict[str, Reason] = {
