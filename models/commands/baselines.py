@@ -21,7 +21,7 @@ from models.devices import using
 from models.kneser_ney import KneserNey
 from models.measuring.evaluation import Evaluation, check_ids, evaluate
 from models.measuring.units import UNITS, Unit, incomparable
-from models.runs.directory import LoadedRun
+from models.runs.directory import LoadedRun, RunDirectory
 from models.showing.output import Terminal, say, say_json, warn
 
 
@@ -75,7 +75,7 @@ def baselines(
     those before it; the vocabulary is that of the run.
     """
     with told_in_one_line(), ended_by_ctrl_c(), using(device):
-        runs = [loaded("baselines", each, weights, device, cell) for each in directories]
+        runs = _loaded(directories, weights, device, cell)
         for directory, run in zip(directories, runs, strict=True):
             if run.corpus != runs[0].corpus:
                 raise ValueError(
@@ -100,6 +100,18 @@ def baselines(
         say(f"{unit.name}; all have learned from {len(corpus.train):,} {first.settings.unit}\n")
         plain = not Terminal().is_terminal
         Terminal(width=100_000 if plain else None).print(table(_told(rows, unit), plain=plain))
+
+
+def _loaded(
+    directories: Sequence[Path], weights: Weights, device: str, cell: str | None
+) -> list[LoadedRun]:
+    """The runs; `cell` is for those that have a cell of their own, if there are any."""
+    own = [RunDirectory(each).read_settings().own_cell is not None for each in directories]
+    cells = [cell if is_own or not any(own) else None for is_own in own]
+    return [
+        loaded("baselines", each, weights, device, given)
+        for each, given in zip(directories, cells, strict=True)
+    ]
 
 
 def _ngram_rows(run: LoadedRun, train: Ids, parts: Sequence[Part], order: int) -> Iterator[Row]:

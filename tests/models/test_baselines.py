@@ -3,7 +3,9 @@
 import json
 import math
 import re
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ from models.rnnlm import RNNLM
 from models.runs.directory import RunDirectory
 from models.runs.saved_model import describe
 from models.runs.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from drawing_cell import DrawingCell
 
 app = typer.Typer()
 app.command()(baselines)
@@ -49,12 +54,16 @@ def fails(message, *arguments):
     assert re.search(message, line), line
 
 
+OWN_CELL = f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"
+
+
 def leave_run(path, text, level="char", cell="gru", records=()):
     """A run directory with a model that was not trained."""
     own = path.with_name("own.txt")
     own.write_text(text, encoding="utf-8")
     corpus = load_corpus(str(own), level=level)
-    model = RNNLM(len(corpus.tokenizer), 8, 16, cell, rng=np.random.default_rng(0))
+    make = DrawingCell if cell == OWN_CELL else cell
+    model = RNNLM(len(corpus.tokenizer), 8, 16, make, rng=np.random.default_rng(0))
     directory = RunDirectory(path)
     path.mkdir()
     directory.begin(Settings(text=(str(own),), level=level, cell=cell), corpus.tokenizer)
@@ -115,6 +124,15 @@ def test_several_runs_on_one_text(left, tmp_path):
     assert found[-1]["learned_in"] is None
     leave_run(tmp_path / "third", TEXT + "the fox\n" * 9)
     fails("'.*third' was trained on another text than '.*run'", path, tmp_path / "third")
+
+
+def test_a_run_with_a_cell_of_its_own(left, tmp_path):
+    path, _, _ = left
+    leave_run(tmp_path / "own", TEXT, cell=OWN_CELL)
+    found = models(path, tmp_path / "own", "--cell", OWN_CELL)
+    assert [each["model"] for each in found[-2:]] == ["run: GRU", "own: DrawingCell"]
+    fails("a Python file is run only if the command names it", path, tmp_path / "own")
+    fails("the cell of the run is GRU", path, "--cell", OWN_CELL)
 
 
 def test_words(tmp_path):
