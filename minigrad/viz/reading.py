@@ -376,7 +376,7 @@ class _Reader:
                     entry.saved.append(Saved(name, value, 0, 0))
                 continue
             source = self._source(entry, name, value)
-            entry.saved.append(Saved(name, array, int(array.nbytes), _memory(array), source))
+            entry.saved.append(Saved(name, array, int(array.nbytes), id(whole(array)), source))
 
     def _source(self, entry: Entry, name: str, value: Any) -> Entry | None:
         if name == "out":
@@ -424,11 +424,11 @@ def _flat(name: str, kept: Any) -> Iterator[tuple[str, Any]]:
         yield name, kept
 
 
-def _memory(array: Any) -> int:
-    """The same number for arrays that share their memory."""
+def whole(array: Any) -> Any:
+    """The array that `array` is a view of; itself, if it is none."""
     while getattr(array, "base", None) is not None and is_array(array.base):
         array = array.base
-    return id(array)
+    return array
 
 
 # ------------------------------------------------------------------------------------ the way back

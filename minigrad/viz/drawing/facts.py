@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from minigrad.files import printable
 from minigrad.viz.drawing.graph import Graph
 from minigrad.viz.drawing.recurrence import Recurrence, RecurrentLayer
-from minigrad.viz.reading import Entry, Numbers, Saved
+from minigrad.viz.reading import Entry, Numbers, Saved, whole
 
 LETTERS = {
     "weight_ih": "W_xh",
@@ -237,13 +238,25 @@ def _of(saved: Saved, entry: Entry) -> str:
 
 
 def kept_bytes(entries: Iterable[Entry]) -> int:
-    """What they keep together, each memory once, and without that of the parameters."""
-    memories: dict[int, int] = {}
+    """What they keep together, without the parameters: of one memory the parts that they keep."""
+    parts: dict[int, dict[int, int]] = defaultdict(dict)
+    sizes: dict[int, int] = {}
+    for saved in _arrays_kept(entries):
+        parts[saved.memory][id(saved.value)] = saved.nbytes
+        sizes[saved.memory] = int(whole(saved.value).nbytes)
+    return sum(min(sizes[memory], sum(each.values())) for memory, each in parts.items())
+
+
+def held_bytes(entries: Iterable[Entry]) -> int:
+    """What cannot be freed as they keep it: each memory as a whole, but for the parameters."""
+    return sum({s.memory: int(whole(s.value).nbytes) for s in _arrays_kept(entries)}.values())
+
+
+def _arrays_kept(entries: Iterable[Entry]) -> Iterator[Saved]:
     for entry in entries:
         for saved in entry.saved:
             if saved.memory and (saved.source is None or saved.source.kind != "parameter"):
-                memories[saved.memory] = max(memories.get(saved.memory, 0), saved.nbytes)
-    return sum(memories.values())
+                yield saved
 
 
 def norms(entries: Sequence[Entry]) -> list[float]:

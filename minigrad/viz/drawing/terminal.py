@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from minigrad.files import printable
 from minigrad.viz.drawing.facts import (
     gradient_norm,
+    held_bytes,
     kept_bytes,
     number,
     shape,
@@ -57,7 +58,7 @@ def table(graph: Graph, recurrence: Recurrence, width: int | None = None) -> str
         lines += ["", *_aligned(LEAVES, leaves, width, right=("gradient",))]
     tape = graph.tape
     ops = sum(entry.kind in ("op", "freed") for entry in tape)
-    keeps = size(kept_bytes(tape.entries))
+    keeps = size(held_bytes(tape.entries))
     lines += ["", f"{ops} op{'s' * (ops != 1)}; {keeps} kept for the way back besides parameters"]
     if tape.trouble:
         lines.append(f"no gradients: {printable(tape.trouble)}")

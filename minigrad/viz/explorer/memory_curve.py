@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.arrays.library import is_array
 from minigrad.autograd.node import Leaf
 from minigrad.viz.explorer.step_order import Key, Step, Summand
-from minigrad.viz.reading import Edge, Entry, Numbers, Result, Tape
+from minigrad.viz.reading import Edge, Entry, Numbers, Result, Tape, whole
 
 
 class MemoryCurve(NamedTuple):
@@ -70,19 +69,13 @@ def memory_curve(
 
 def _memories(entry: Entry) -> dict[int, int]:
     """The pieces of memory that a node keeps: by their place, their bytes."""
-    bases = [_base(saved.value) for saved in entry.saved if saved.memory]
+    bases = [whole(saved.value) for saved in entry.saved if saved.memory]
     return {id(base): int(base.nbytes) for base in bases}
 
 
 def _of_leaf(entry: Entry) -> list[Any]:
     tensor = entry.node.tensor() if isinstance(entry.node, Leaf) else None
-    return [] if tensor is None else [_base(tensor._array)]
-
-
-def _base(array: Any) -> Any:
-    while getattr(array, "base", None) is not None and is_array(array.base):
-        array = array.base
-    return array
+    return [] if tensor is None else [whole(tensor._array)]
 
 
 class _Waiting:
@@ -130,7 +123,7 @@ class _Waiting:
             self.made -= 1
             place, size = self.made, nbytes
         else:
-            base = _base(array)
+            base = whole(array)
             place, size = id(base), int(base.nbytes)
         self.at[key], self.sizes[place] = place, size
         self.nbytes += size if self.users[place] == 0 else 0

@@ -15,6 +15,7 @@ import nets
 
 import minigrad as mg
 from minigrad import nn, viz
+from minigrad.viz.drawing.facts import held_bytes, kept_bytes
 from minigrad.viz.drawing.recurrence import steps_of
 from minigrad.viz.drawing.terminal import columns_of, table
 from minigrad.viz.reading import read
@@ -393,3 +394,14 @@ def test_no_text_is_cut_off_or_over_another(name, fold):
             across = min(one.x1, other.x1) - max(one.x0, other.x0)
             up = min(one.y1, other.y1) - max(one.y0, other.y0)
             assert across <= 1 or up <= 4, f"{a} and {b} overlap"
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("unroll", [True, False])
+def test_what_a_tape_holds_is_what_the_explorer_counts(kind, unroll):
+    """Parts of one array, such as the gates of a GRU, are all kept."""
+    layer = getattr(nn, kind)(3, 4, unroll=unroll, rng=np.random.default_rng(0))
+    walk = viz.explore(layer(mg.ones((5, 2, 3)))[0].sum())
+    counted = walk.memory.saved[[step.forward for step in walk.steps]][-1]
+    assert held_bytes(walk.tape.entries) == counted
+    assert 0.7 * counted < kept_bytes(walk.tape.entries) <= counted
