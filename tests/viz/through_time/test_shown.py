@@ -249,3 +249,9 @@ def test_names_stay_text(open_page, tmp_path):
     seen.save(tmp_path / "a.html")
     page = open_page(tmp_path / "a.html")
     assert page.locator(".map h3").text_content().startswith(script)
+
+
+def test_a_very_long_token_is_cut_off(open_page, tmp_path):
+    labels = ["x" * 100_000, *"bcdefgh"]
+    viz.gradient_through_time(LM("RNN"), IDS, labels=labels).save(tmp_path / "a.html")
+    open_page(tmp_path / "a.html")  # not after minutes

@@ -361,8 +361,9 @@ minigrad.views.through_time = (root, data) => {
 
   /** As much of a token as there is room for, at least its first letter. */
   function short(context, token, room) {
-    const letters = [...token];
-    const whole = () => (letters.length < [...token].length ? `${letters.join("")}…` : token);
+    const all = [...token];
+    const letters = all.slice(0, 60); // there is never room for more
+    const whole = () => (letters.length < all.length ? `${letters.join("")}…` : token);
     while (letters.length > 1 && context.measureText(whole()).width > room) letters.pop();
     return letters.length === 1 ? letters[0] : whole();
   }
