@@ -12,6 +12,7 @@ Next: `measuring.py`.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -99,6 +100,13 @@ class Stepped:
         if not isinstance(model, Module):
             raise TypeError(f"{CALLER}: model must be an nn.Module, not {told(model)}")
         self.name = type(model).__name__
+        try:
+            inspect.signature(model.forward).bind("ids", "state")
+        except TypeError as error:
+            raise TypeError(
+                f"{CALLER}: {self.name} is called as logits, state = model(ids, state), and its "
+                f"forward does not take these two: {error}"
+            ) from None
         self.learnt = [name for name, p in model.named_parameters() if p.requires_grad]
         self.model = copy.deepcopy(model).requires_grad_().to(dtype=np.float64).eval()
         self.parameters = dict(self.model.named_parameters())

@@ -404,6 +404,11 @@ class Counts(LM):
         return logits, (state, mg.tensor(np.zeros((ids.shape[1], 1), np.int64)))
 
 
+class TakesIds(LM):
+    def forward(self, ids):
+        return super().forward(ids)
+
+
 class Bag(nn.Module):
     """No recurrent layer: the state is handed through."""
 
@@ -433,6 +438,7 @@ WRONG = {
     "too large": (lm, [0, 1, V], IndexError, r"in \[0, 5\), got 5 at position 2"),
     "negative": (lm, [0, -1, 1], IndexError, "got -1 at position 1"),
     "no state": (lambda: lm(NoState), IDS, TypeError, r"must give a pair \(logits, state\)"),
+    "ids alone": (lambda: lm(TakesIds), IDS, TypeError, r"model\(ids, state\).*too many"),
     "None as state": (lambda: lm(NoneAsState), IDS, TypeError, "as its state"),
     "last logits": (lambda: lm(LastLogits), IDS, TypeError, "as the logits"),
     "forgets": (lambda: lm(Forgets), IDS, ValueError, "does not go on where it stopped"),
