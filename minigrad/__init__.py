@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from minigrad.replay import capture
     from minigrad.training import load_checkpoint as load
     from minigrad.training import save_checkpoint as save
-    from minigrad.viz.explaining import explain
+    from minigrad.viz.explaining.explanation import explain
 
 __version__ = "0.1.0"
 
@@ -143,7 +143,7 @@ if not TYPE_CHECKING:  # else type checkers would accept every misspelt name
         if name == "capture":
             return import_module("minigrad.replay").capture
         if name == "explain":
-            return import_module("minigrad.viz.explaining").explain
+            return import_module("minigrad.viz.explaining.explanation").explain
         if name in ("load", "save"):
             return getattr(import_module("minigrad.training"), f"{name}_checkpoint")
         raise unknown("module 'minigrad'", name, FUNCTIONS, __all__)

@@ -287,6 +287,15 @@ def test_zeros_of_a_gated_layer_lead_to_its_gates():
     assert "lstm: a layer with unroll=True would show its gates" in text
 
 
+def test_a_tensor_of_after_the_watch_is_not_looked_for_in_it():
+    x = leaf(1.0)
+    with watch():
+        (x * 2.0).backward()
+    text = str(mg.explain(x * 3.0))
+    assert "not used" not in text
+    assert "run the step within viz.watch()" in text
+
+
 def test_wrong_arguments():
     with pytest.raises(TypeError, match="tensor must be a Tensor"):
         mg.explain(np.ones(2))

@@ -1,0 +1,1 @@
+"""`minigrad.explain`: why a gradient is None, zero, small, huge or NaN, from tape and watch."""
