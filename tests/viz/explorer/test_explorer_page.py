@@ -159,13 +159,16 @@ def test_parameters_are_found_by_their_letters(open_page, tmp_path):
 def test_a_link_leads_to_a_step_or_a_node(walk, open_page, tmp_path):
     found, path = walk
     page = open_page(path)
+
+    def follow(link):  # as from another page
+        page.goto("about:blank")
+        page.goto(f"{path.as_uri()}#{link}")
+
     for step in (5, len(found.steps) - 2):
-        page.goto(f"{path.as_uri()}#step={step}")
-        page.reload()
+        follow(f"step={step}")
         assert position(page) == step
     leaf = next(e for e in found.tape if e.kind == "input")
-    page.goto(f"{path.as_uri()}#node={leaf.index}")
-    page.reload()
+    follow(f"node={leaf.index}")
     assert shown(page) == f"{leaf.name} #{leaf.index} input"
     assert found.steps[position(page) - 1].entry is leaf
 
