@@ -20,7 +20,7 @@ if missing:
 
 from minigrad import cpu  # noqa: E402
 
-if sys.argv[1:2] != ["train"]:  # which knows only later what it is going to compute
+if "train" not in sys.argv[1:3]:  # which knows only later what it is going to compute
     cpu.restart_with_better_kernel()
 
 from models.commands.cli import main  # noqa: E402

@@ -7,7 +7,7 @@ that it had. If this process has others, it is started again with them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ from minigrad.training import linear_products, recurrent_products
 from models.corpus import BPE_VOCABULARY
 from models.rnnlm import layer_sizes
 from models.runs.settings import Settings
+from models.runs.shared_settings import RunSettings
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 
@@ -24,19 +25,19 @@ VOCABULARY = {"char": 100, "byte": 256, "word": 10_000, "bpe": BPE_VOCABULARY}
 been read; but which kernels are faster hardly depends on it."""
 
 
-def restart_for(s: Settings) -> None:
-    """Start the command again if other kernels are better for a run with these settings."""
+def restart_for(s: RunSettings, products: Sequence[cpu.Product]) -> None:
+    """Start the command again if other kernels are better for the products of a run's steps."""
     if _may_restart(s):
-        cpu.restart_with_better_kernel(products(s))
+        cpu.restart_with_better_kernel(products)
 
 
-def restart_as_on(machine: Mapping[str, Any], s: Settings) -> None:
+def restart_as_on(machine: Mapping[str, Any], s: RunSettings) -> None:
     """Start the command again if the run had other kernels on `machine` (`models.runs.machine`)."""
     if _may_restart(s):
         cpu.restart_with_kernel(str(machine.get("blas")).rpartition(" ")[2])
 
 
-def _may_restart(s: Settings) -> bool:
+def _may_restart(s: RunSettings) -> bool:
     """Whether it is ``python -m models`` that runs, not another program that calls it."""
     main = getattr(sys.modules["__main__"], "__spec__", None)
     return s.device == "cpu" and main is not None and main.name == "models.__main__"

@@ -23,7 +23,7 @@ from minigrad.training import evaluating
 from models.devices import device_of, moved, using
 from models.rnnlm import RNNLM
 from models.runs.new_model import model_arguments
-from models.runs.settings import Settings, kept
+from models.runs.settings import Settings
 from models.showing.output import warn
 
 MODULE = "minigrad_cell"
@@ -60,7 +60,7 @@ def cell_of(s: Settings, given: str | None, command: str, sha256: str = "") -> O
         if `given` is not the cell of the run, or is missing, or cannot be loaded. The message has
         the command to write.
     """
-    if given is not None and kept("cell", given) != kept("cell", s.cell):
+    if given is not None and Settings.kept("cell", given) != Settings.kept("cell", s.cell):
         right = "leave out --cell" if s.own_cell is None else f"write --cell FILE.py:{s.cell_name}"
         raise ValueError(f"--cell {given}: the cell of the run is {s.cell_name}; {right}")
     if s.own_cell is None:

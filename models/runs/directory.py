@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tomli_w
 from filelock import FileLock, Timeout
@@ -25,10 +25,14 @@ from models.runs.forms import check_form, count, not_finite
 from models.runs.new_model import Model
 from models.runs.saved_model import restore
 from models.runs.settings import Settings
+from models.runs.shared_settings import RunSettings
 from models.runs.trouble import Diverged
 
-RUN_ID, CELL_SHA256 = "run_id", "cell_sha256"
-"""What the id of a run, and the hash of its cell's file, are called in its settings' file."""
+RUN_ID, CELL_SHA256, TASK = "run_id", "cell_sha256", "task"
+"""What the id of a run, the hash of its cell's file, and its task are called in its settings'
+file."""
+
+S = TypeVar("S", bound=RunSettings)
 
 RUN_VERSION = 1
 """The version of what a checkpoint holds."""
@@ -65,6 +69,7 @@ class RunDirectory:
                                  "test"), loss in nats per token, and more
         curves.png               the metrics as curves
         look.html                the page of `look`
+        confusion.png            of a classifier: which classes it takes for which
         tensorboard/             the metrics as event files, with --tensorboard
         .lock                    held by the run while it goes on
 
@@ -92,6 +97,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.curves = self.path / "curves.png"
         self.look = self.path / "look.html"
+        self.confusion = self.path / "confusion.png"
         self.events = self.path / "tensorboard"
         self.lock = self.path / ".lock"
         self.run_id = self.cell_sha256 = ""
@@ -101,7 +107,7 @@ class RunDirectory:
         """All files of a run. The settings come last: without them, there is no run."""
         return (
             *(self.checkpoint, self.previous, self.unusable, self.model, self.metrics),
-            *(self.curves, self.look, self.tokenizer, self.config),
+            *(self.curves, self.look, self.confusion, self.tokenizer, self.config),
         )
 
     def check_files(self) -> None:
@@ -126,7 +132,7 @@ class RunDirectory:
 
     def check_free(self) -> None:
         """Raise a FileExistsError if there is a run here already, or a file in the way."""
-        others = (self.tokenizer, self.curves, self.look)
+        others = (self.tokenizer, self.curves, self.look, self.confusion)
         if any(file.exists() for file in self.files if file not in others):
             raise FileExistsError(
                 f"{str(self.path)!r} already holds a run; go on with it by --resume, give another "
@@ -160,7 +166,7 @@ class RunDirectory:
             lock.release()
 
     def begin(
-        self, settings: Settings, tokenizer: Tokenizer, run_id: str = "", cell_sha256: str = ""
+        self, settings: RunSettings, tokenizer: Tokenizer, run_id: str = "", cell_sha256: str = ""
     ) -> None:
         """Write what does not change while a run goes on; an earlier run here is deleted.
 
@@ -177,9 +183,9 @@ class RunDirectory:
         tokenizer.save(self.tokenizer)
         self.save_settings(settings)
 
-    def save_settings(self, settings: Settings) -> None:
+    def save_settings(self, settings: RunSettings) -> None:
         """Write the settings of the run."""
-        own = {RUN_ID: self.run_id, CELL_SHA256: self.cell_sha256}
+        own = {RUN_ID: self.run_id, CELL_SHA256: self.cell_sha256, TASK: settings.task}
         given = {name: value for name, value in own.items() if value}
         text = tomli_w.dumps({**given, **settings.to_dict()})
         write_atomically(self.config, text.encode("utf-8", "surrogateescape"))
@@ -234,6 +240,10 @@ class RunDirectory:
         """Write the curves, a PNG."""
         write_atomically(self.curves, picture)
 
+    def save_confusion(self, picture: bytes) -> None:
+        """Write which classes are taken for which, a PNG."""
+        write_atomically(self.confusion, picture)
+
     def log(self) -> MetricsLog:
         """The metrics of the run."""
         return MetricsLog(self.metrics)
@@ -241,14 +251,23 @@ class RunDirectory:
     # ------------------------------------------------------------------ reading
 
     def read_settings(self) -> Settings:
+        """The settings of the run of a language model that is here; see `read_settings_of`."""
+        return self.read_settings_of(Settings)
+
+    def read_settings_of(self, kind: type[S]) -> S:
         """The settings of the run that is here.
+
+        Parameters
+        ----------
+        kind
+            those of its task.
 
         Raises
         ------
         FileNotFoundError
             if there is none.
         ValueError
-            if they are damaged.
+            if they are damaged, or of another task.
         """
         if not self.path.is_dir():
             raise FileNotFoundError(f"there is no directory {str(self.path)!r}")
@@ -256,10 +275,15 @@ class RunDirectory:
         if not self.config.is_file():
             raise FileNotFoundError(f"{str(self.path)!r} holds no run: it has no config.toml")
         content = _parsed(self.config)
-        own = {name: content.pop(name, "") for name in (RUN_ID, CELL_SHA256)}
+        own = {name: content.pop(name, "") for name in (RUN_ID, CELL_SHA256, TASK)}
         check_form(own, {...: str}, repr(str(self.config)))
         self.run_id, self.cell_sha256 = own[RUN_ID], own[CELL_SHA256]
-        return Settings.saved(content)
+        if own[TASK] != kind.task:
+            here, wanted = (
+                f"`{name}`" if name else "a language model" for name in (own[TASK], kind.task)
+            )
+            raise ValueError(f"{str(self.path)!r} holds a run of {here}, not of {wanted}")
+        return kind.saved(content)
 
     def load_checkpoint(self, path: Path | None = None) -> dict[str, Any]:
         """The state of the run, from which it can go on.
@@ -343,7 +367,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         if it can't be read.
     """
     options = _parsed(path).items()
-    return {name: value for name, value in options if name not in (RUN_ID, CELL_SHA256)}
+    return {name: value for name, value in options if name not in (RUN_ID, CELL_SHA256, TASK)}
 
 
 def _parsed(path: str | os.PathLike[str]) -> dict[str, Any]:

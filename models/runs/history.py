@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigrad.training import MetricsLog, write_atomically
-from models.runs.trainer import Step
+from models.runs.stepping import Step
 
 
 class History:
@@ -17,6 +17,8 @@ class History:
     ----------
     log
         the file.
+    figure, larger
+        which figure of a validation says how good it is, and whether a larger one is better.
 
     Attributes
     ----------
@@ -24,8 +26,8 @@ class History:
         all that are in the file.
     """
 
-    def __init__(self, log: MetricsLog) -> None:
-        self.log = log
+    def __init__(self, log: MetricsLog, figure: str = "loss", larger: bool = False) -> None:
+        self.log, self.figure, self.larger = log, figure, larger
         self.records: list[dict[str, Any]] = []
         self._sums, self._count = [0.0, 0.0, 0.0], 0
 
@@ -50,22 +52,25 @@ class History:
         self.records.append(dict(record))
 
     def losses(self, split: str) -> list[float]:
-        """The losses on a part of the text, in nats per token, from the first to the last."""
+        """The losses on a part of the data, in nats, from the first to the last."""
         return [record["loss"] for record in self.records if record["split"] == split]
 
     def last(self, split: str) -> dict[str, Any] | None:
-        """The last record of a part of the text; None if there is none."""
+        """The last record of a part of the data; None if there is none."""
         return next((r for r in reversed(self.records) if r["split"] == split), None)
 
     def best(self, split: str) -> dict[str, Any] | None:
-        """The first record with the lowest loss on a part of the text; None if there is none."""
+        """The first of the best records of a part of the data; None if there is none."""
         records = (record for record in self.records if record["split"] == split)
-        return min(records, key=lambda record: float(record["loss"]), default=None)
+        return min(records, key=self._cost, default=None)
 
-    @property
-    def best_loss(self) -> float | None:
-        """The lowest loss in validation; None before the first one."""
-        return min(self.losses("valid"), default=None)
+    def is_best(self, figures: Mapping[str, Any]) -> bool:
+        """Whether these figures are better than those of all validations so far."""
+        best = self.best("valid")
+        return best is None or self._cost(figures) < self._cost(best)
+
+    def _cost(self, figures: Mapping[str, Any]) -> float:
+        return -float(figures[self.figure]) if self.larger else float(figures[self.figure])
 
     # ------------------------------------------------------------------ saving and loading
 

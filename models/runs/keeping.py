@@ -7,13 +7,10 @@ from typing import Any
 
 import minigrad
 from minigrad.training import load_checkpoint
-from models.corpus import Corpus
-from models.runs import messages
 from models.runs.directory import RUN_VERSION, RunDirectory
 from models.runs.history import History
 from models.runs.machine import machine
-from models.runs.saved_model import describe
-from models.runs.trainer import Trainer
+from models.runs.task import Task
 from models.showing.reporter import Reporter
 
 DRAW_EVERY = 60.0
@@ -25,8 +22,8 @@ class Keeper:
 
     Parameters
     ----------
-    trainer, history, corpus
-        the run as it stands, its records and its text.
+    task, history
+        what is trained, as it stands, and the records.
     directory
         where to.
 
@@ -36,13 +33,9 @@ class Keeper:
         the step of the last checkpoint.
     """
 
-    def __init__(
-        self, trainer: Trainer, history: History, corpus: Corpus, directory: RunDirectory
-    ) -> None:
-        self.trainer, self.history = trainer, history
-        self.corpus, self.directory = corpus, directory
-        self.settings = trainer.settings
-        self._saw_unknown = corpus.unknown(corpus.train) > 0
+    def __init__(self, task: Task, history: History, directory: RunDirectory) -> None:
+        self.task, self.history, self.directory = task, history, directory
+        self.trainer, self.settings = task.trainer, task.settings
         self.begins()
 
     def begins(self) -> None:
@@ -73,11 +66,11 @@ class Keeper:
                 "run_version": RUN_VERSION,
                 "minigrad": minigrad.__version__,
                 "settings": self.settings.to_dict(),
-                "model": self._described(None),
+                "model": self.task.described(None, self.directory.run_id),
                 "trainer": self.trainer.state_dict(),
                 "history": self.history.state_dict(),
                 **others,
-                "corpus": self.corpus.fingerprint,
+                "corpus": self.task.fingerprint,
                 "machine": machine(self.settings.device),
             },
             keep=self.trainer.step > self.saved_step,
@@ -98,12 +91,7 @@ class Keeper:
             if (described["step"], described["loss"]) == (best["step"], best["loss"]):
                 return
         with self.trainer.averaged():
-            self.directory.save_model(self._described(best["loss"]))
-
-    def _described(self, loss: float | None) -> dict[str, Any]:
-        tokenizer, step = self.corpus.tokenizer, self.trainer.step
-        about = (self._saw_unknown, self.corpus.fingerprint, self.directory.run_id)
-        return describe(self.trainer.model, tokenizer, step, loss, *about)
+            self.directory.save_model(self.task.described(best["loss"], self.directory.run_id))
 
     def draw_if_due(self, reporter: Reporter) -> None:
         """Draw the curves, unless that was done a short time ago."""
@@ -115,8 +103,8 @@ class Keeper:
         try:
             from models.showing.curves import curves  # which takes a while
 
-            title = messages.title(self.settings)
-            self.directory.save_curves(curves(self.history.records, reporter.unit, title))
+            drawn = curves(self.history.records, reporter.unit, self.task.title())
+            self.directory.save_curves(drawn)
         except Exception as error:
             reporter.warn(f"the curves could not be drawn: {type(error).__name__}: {error}")
         self._drawn = time.monotonic()

@@ -18,11 +18,13 @@ from models.runs.new_model import Model
 from models.runs.recipes import RECIPES
 from models.runs.schedule import expected_steps
 from models.runs.settings import Settings
+from models.runs.shared_settings import RunSettings
+from models.runs.stepping import Stepper
 from models.runs.trainer import Trainer
 from models.showing.output import in_one_line
 
 
-def introduction(s: Settings, corpus: Corpus, model: Model, trainer: Trainer) -> str:
+def introduction(s: Settings, corpus: Corpus, model: Model, trainer: Trainer) -> list[str]:
     """What is about to be trained, on what, how, and for how long."""
     parts = [f"{len(corpus.train):,} to train on", f"{len(corpus.valid):,} to validate"]
     parts += [] if corpus.test is None else [f"{len(corpus.test):,} to test"]
@@ -36,7 +38,7 @@ def introduction(s: Settings, corpus: Corpus, model: Model, trainer: Trainer) ->
         f"vocabulary  {len(corpus.tokenizer):,} {s.unit}{also}",
         f"model       {printable(s.cell_name)}, {layers} of {s.hidden_size} units, "
         f"{model.num_parameters():,} parameters",
-        f"training    {_length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}",
+        f"training    {length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}",
         f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
     ]
     if s.device != "cpu":
@@ -48,9 +50,14 @@ def introduction(s: Settings, corpus: Corpus, model: Model, trainer: Trainer) ->
             f"            {recipe.expected}",
             f"            {recipe.conversion}",
         ]
-    if trainer.step:
-        lines.append(f"goes on     after step {trainer.step:,}, epoch {trainer.epochs:.2f}")
-    return "\n".join(lines)
+    return lines
+
+
+def goes_on(trainer: Stepper) -> list[str]:
+    """A line that says where a run goes on; none for one that begins."""
+    if not trainer.step:
+        return []
+    return [f"goes on     after step {trainer.step:,}, epoch {trainer.epochs:.2f}"]
 
 
 def letters_in_parts(word: str) -> str:
@@ -70,7 +77,8 @@ def not_captured(error: Exception) -> str:
     )
 
 
-def _length(s: Settings, trainer: Trainer) -> str:
+def length(s: RunSettings, trainer: Stepper) -> str:
+    """How long a run is."""
     total = expected_steps(s, trainer.steps_per_epoch)
     minutes = f"{s.minutes:g} minutes" if s.minutes is not None else ""
     if total is None:
@@ -133,20 +141,21 @@ def resume_command(directory: RunDirectory, s: Settings) -> str:
     return command("train", "--resume", directory.path) + s.cell_option
 
 
-def after_interruption(directory: RunDirectory, s: Settings) -> str:
-    """What to do with a run that was stopped."""
+def after_interruption(resume: str, s: RunSettings) -> str:
+    """What to do with a run that was stopped, and that the command `resume` goes on with."""
+    others = "Predict" if s.task else "Sample"
     return (
-        f"Go on with:\n  {resume_command(directory, s)}\n"
-        "Sample and evaluate take the best weights so far; the last ones with\n--weights last."
+        f"Go on with:\n  {resume}\n"
+        f"{others} and evaluate take the best weights so far; the last ones with\n--weights last."
     )
 
 
-def after_divergence(directory: RunDirectory, s: Settings, step: int) -> str:
+def after_divergence(directory: RunDirectory, resume: str, step: int) -> str:
     """What to do with a run that diverged, whose last checkpoint is of `step`."""
     if not directory.checkpoint.is_file():
         return "There is nothing to go on from: begin anew, with other settings and --overwrite."
     told = f"The last checkpoint is of step {step:,}. To go on from there:\n"
-    told += f"  {resume_command(directory, s)} --lr LOWER"
+    told += f"  {resume} --lr LOWER"
     if directory.previous.is_file():
         told += (
             f"\nTo go on from the one before that, remove {directory.checkpoint.name} first. If "

@@ -6,12 +6,13 @@ from typing import Any
 
 from minigrad import optim
 from models.runs.settings import Settings
+from models.runs.shared_settings import RunSettings
 
 SPARSE_FROM = 1000
 """From so many tokens on, a sparse gradient of the embedding is faster than a dense one."""
 
 
-def make_optimizer(s: Settings, parameters: list[Any]) -> optim.Optimizer:
+def make_optimizer(s: RunSettings, parameters: list[Any]) -> optim.Optimizer:
     """The optimiser of `parameters` that the settings ask for."""
     more: dict[str, Any] = {} if s.eps is None else {"eps": s.eps}
     lr, decay = s.learning_rate, s.weight_decay
@@ -30,7 +31,7 @@ def make_optimizer(s: Settings, parameters: list[Any]) -> optim.Optimizer:
     return kind(parameters, lr=lr, weight_decay=decay, **more)
 
 
-def make_averaging(s: Settings, parameters: list[Any]) -> optim.ASGD:
+def make_averaging(s: RunSettings, parameters: list[Any]) -> optim.ASGD:
     """Averaged SGD that averages from its first step on."""
     return optim.ASGD(
         parameters, lr=s.learning_rate, lambd=0.0, t0=0.0, weight_decay=s.weight_decay

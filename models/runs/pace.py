@@ -8,9 +8,8 @@ import time
 import psutil
 
 from minigrad import cuda
-from models.corpus import Corpus
 from models.runs.schedule import fraction_done, validations_left
-from models.runs.trainer import Trainer
+from models.runs.task import Task
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at how much memory the process has."""
@@ -61,15 +60,13 @@ class Pace:
         """Note how many tokens of an evaluation are done, after so many seconds."""
         self.seconds_per_evaluated = seconds / tokens
 
-    def seconds_left(
-        self, trainer: Trainer, total: int | None, seconds: float, corpus: Corpus, rest: int = 0
-    ) -> float:
+    def seconds_left(self, task: Task, total: int | None, seconds: float, rest: int = 0) -> float:
         """How long the rest of a run will take, validations and test included.
 
         Parameters
         ----------
-        trainer, corpus
-            the run as it stands, and its text.
+        task
+            what is trained, as it stands.
         total
             how many steps it has in all; None: only the clock knows.
         seconds
@@ -82,16 +79,17 @@ class Pace:
         float
             infinity if it is not known yet.
         """
-        s, step, evaluated = trainer.settings, trainer.step, self.seconds_per_evaluated
+        s, trainer, evaluated = task.settings, task.trainer, self.seconds_per_evaluated
+        step, sizes = trainer.step, task.sizes
         left = math.inf
         if total is not None and self.seconds_per_step:
             fraction = fraction_done(s, step, trainer.epochs, seconds)
             validations = validations_left(s, step, fraction, total, trainer.steps_per_epoch)
             left = (total - step) * self.seconds_per_step
-            left += validations * len(corpus.valid) * evaluated
+            left += validations * sizes["valid"] * evaluated
         if s.minutes is not None:  # when they are over, one validation is still to come
-            left = min(left, max(0.0, 60 * s.minutes - seconds) + len(corpus.valid) * evaluated)
-        return left + (rest + (0 if corpus.test is None else len(corpus.test))) * evaluated
+            left = min(left, max(0.0, 60 * s.minutes - seconds) + sizes["valid"] * evaluated)
+        return left + (rest + sizes.get("test", 0)) * evaluated
 
     @property
     def memory(self) -> int:

@@ -1,4 +1,4 @@
-"""One training run, from the text to the run directory; begun, or gone on with."""
+"""One training run, of any task, from its beginning to the run directory."""
 
 from __future__ import annotations
 
@@ -9,24 +9,15 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-
-from minigrad.data import batchify
+from minigrad import nn
 from minigrad.training import Interrupts, deferred_interrupts, load_checkpoint
-from models.corpus import Corpus, Ids
-from models.devices import check_available, using
-from models.measuring.evaluation import Evaluation, evaluate
+from models.devices import using
 from models.runs import messages
-from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
 from models.runs.history import History
 from models.runs.keeping import Keeper
 from models.runs.machine import machine_differences
-from models.runs.new_model import Model, make_model
-from models.runs.own_text import corpus_of
 from models.runs.pace import Pace
-from models.runs.replaying import replays
-from models.runs.saved_model import restore
 from models.runs.schedule import (
     expected_steps,
     fraction_done,
@@ -35,16 +26,13 @@ from models.runs.schedule import (
     steps_between_records,
     validation_is_due,
 )
-from models.runs.settings import LENGTH, Settings
+from models.runs.shared_settings import LENGTH
 from models.runs.standing import Standing
-from models.runs.trainer import Step, Trainer
+from models.runs.stepping import Step
+from models.runs.task import Task
 from models.runs.trouble import Diverged, Watcher, eps_is_lost, likely_cause
 from models.showing.reporter import Now, Reporter
 from models.showing.tensorboard import TensorBoardLog, library
-from models.writing.sampling import UnusableWeightsError, generate
-
-SAMPLE = {"char": 300, "byte": 300, "word": 60, "bpe": 90}
-"""How many tokens a sample has."""
 
 TELL_EVERY = 1.0
 """Seconds after which steps on a GPU are fetched and shown, at the latest."""
@@ -56,9 +44,15 @@ GIVE_UP_AFTER = 50
 class Run:
     """A training run.
 
-    `new` makes one, and finds what is wrong with its settings; then `begin` it.
-    `models.runs.resuming.resume` makes one that goes on. `train` does the rest. All but `new` have
-    to be called within ``directory.locked()``.
+    A new one has to `begin`; `models.runs.resuming.resume` makes one that goes on. `train` does the
+    rest. All of these have to be called within ``directory.locked()``.
+
+    Parameters
+    ----------
+    task
+        what is trained.
+    directory, reporter
+        where to, and whom to tell.
 
     Attributes
     ----------
@@ -68,69 +62,25 @@ class Run:
         how the loss became useless, if it did; else empty.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        corpus: Corpus,
-        directory: RunDirectory,
-        reporter: Reporter,
-        model: Model,
-        rng: np.random.Generator,
-        cell_sha256: str = "",
-    ) -> None:
-        s = settings
-        self.settings, self.corpus, self.directory, self.reporter = s, corpus, directory, reporter
-        corpus.check_length(s.batch_size)
-        if s.tensorboard:
+    def __init__(self, task: Task, directory: RunDirectory, reporter: Reporter) -> None:
+        self.task, self.directory, self.reporter = task, directory, reporter
+        self.settings, self.trainer = task.settings, task.trainer
+        if self.settings.tensorboard:
             library()  # raises now, before anything is written
-        streams = batchify(corpus.train, s.batch_size, vocab_size=len(corpus.tokenizer))
-        self.cell_sha256 = cell_sha256
-        self.model, self.trainer = model, Trainer(model, s, streams, rng)
-        if replays(s):
-            self.trainer.replay(lambda error: reporter.warn(messages.not_captured(error)))
-        self.total = expected_steps(s, self.trainer.steps_per_epoch)
-        self.history, self.watcher = History(directory.log()), Watcher()
-        self.keeper = Keeper(self.trainer, self.history, corpus, directory)
-        self.standing, self.pace = Standing(), Pace(s.device)
+        self.total = expected_steps(self.settings, self.trainer.steps_per_epoch)
+        self.history = History(directory.log(), task.figure, task.larger)
+        self.watcher = Watcher()
+        self.keeper = Keeper(task, self.history, directory)
+        self.standing, self.pace = Standing(), Pace(self.settings.device)
         self.interrupts, self.diverged = Interrupts(), ""
         self._events: TensorBoardLog | None = None
         self._began = time.monotonic()
 
     # ------------------------------------------------------------------ beginning
 
-    @classmethod
-    def new(
-        cls,
-        settings: Settings,
-        directory: RunDirectory,
-        reporter: Reporter,
-        cell: OwnCell | None = None,
-    ) -> Run:
-        """A run that is ready to begin; nothing is written yet.
-
-        `cell` is the one that the settings name, if it is one of one's own.
-
-        Raises
-        ------
-        OSError, ValueError, ModuleNotFoundError
-            if the text, or a setting, is not usable.
-        """
-        check_available(settings.device)
-        corpus, rng = corpus_of(settings), np.random.default_rng(settings.seed)
-        make, sha256 = (None, "") if cell is None else cell
-        if cell is not None:
-            try_cell(cell, settings)
-        model = make_model(settings, len(corpus.tokenizer), rng, make)
-        return cls(settings, corpus, directory, reporter, model, rng, sha256)
-
-    @property
-    def id(self) -> str:
-        """The id of a run that begins like this."""
-        return self.settings.run_id(self.corpus.fingerprint, self.cell_sha256)
-
     def begin(self) -> None:
         """Write the files that will not change; the files of another run are deleted."""
-        self.directory.begin(self.settings, self.corpus.tokenizer, self.id, self.cell_sha256)
+        self.task.begin(self.directory)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what `Keeper.save` has written; the weights are there already."""
@@ -140,7 +90,8 @@ class Run:
         self.history.load_state_dict(saved["history"])
         before = {name: saved["settings"].get(name) for name in LENGTH}
         self.standing.adapt(self.settings, before, self._fraction(), self.history.last("valid"))
-        self.reporter.best = self.history.best_loss
+        if (best := self.history.best("valid")) is not None:
+            self.reporter.best = best["loss"]
         if differences := machine_differences(saved["machine"], self.settings.device):
             self.reporter.warn(
                 f"the run was elsewhere before ({differences}): it goes on, but not bit for bit as "
@@ -151,7 +102,7 @@ class Run:
     def ended(self) -> bool:
         """Whether there is nothing left to do: training is over, and the test too."""
         last = self.history.records[-1]["split"] if self.history.records else ""
-        return self.standing.finished and (self.corpus.test is None or last == "test")
+        return self.standing.finished and ("test" not in self.task.sizes or last == "test")
 
     # ------------------------------------------------------------------ the run
 
@@ -164,9 +115,10 @@ class Run:
             if the run directory can't be written to. The last checkpoint is still there then.
         """
         tell = self.reporter.line
-        if self.corpus.in_parts:
-            self.reporter.warn(messages.letters_in_parts(self.corpus.in_parts))
-        tell(messages.introduction(self.settings, self.corpus, self.model, self.trainer) + "\n")
+        for warning in self.task.warnings():
+            self.reporter.warn(warning)
+        about = [*self.task.introduction(), *messages.goes_on(self.trainer)]
+        tell("\n".join(about) + "\n")
         self._began, test = time.monotonic(), None
         self.keeper.begins()
         with ExitStack() as stack:
@@ -183,27 +135,31 @@ class Run:
                     self._loop()
                     test = self._test()
                 self._save()
+                if self.standing.finished and not self.interrupts.requested:
+                    self.task.ended(self.directory, self._best())
             except Diverged as error:
                 self.diverged = f"{error}. {likely_cause(self.settings, list(self.trainer.norms))}"
             self.keeper.draw(self.reporter)
         tell()
         self._conclude(test)
 
-    def _conclude(self, test: float | None) -> None:
-        tell, signal, unit = self.reporter.line, self.interrupts.signal, self.reporter.unit
+    def _conclude(self, test: Mapping[str, Any] | None) -> None:
+        tell, signal = self.reporter.line, self.interrupts.signal
         if self.diverged:
+            again = self.task.resume_command(self.directory)
             tell(f"Stopped: {self.diverged}", "bold red")
             if not eps_is_lost(self.settings):  # or to go on would end in the same way
                 step = self.keeper.saved_step
-                tell(messages.after_divergence(self.directory, self.settings, step))
+                tell(messages.after_divergence(self.directory, again, step))
         elif signal is not None:
             tell(f"Stopped by {signal.name} after step {self.trainer.step:,}.", "bold")
-            tell(messages.after_interruption(self.directory, self.settings))
+            tell(
+                messages.after_interruption(self.task.resume_command(self.directory), self.settings)
+            )
         else:
             worse = self.standing.worse if self._fraction() < 1 else 0
-            records, seconds = self.history.records, self._seconds()
-            tell(messages.results(records, unit, seconds, test, worse), "bold")
-            tell("\n" + messages.whats_next(self.directory, self.settings, self.corpus))
+            tell(self.task.results(self.history, self._seconds(), test, worse), "bold")
+            tell("\n" + self.task.whats_next(self.directory))
 
     def _loop(self) -> None:
         s, trainer, standing, pace = self.settings, self.trainer, self.standing, self.pace
@@ -281,7 +237,7 @@ class Run:
                 lr=lr,
                 tokens_per_second=pace.tokens_per_second,
                 memory=pace.memory,
-                seconds_left=pace.seconds_left(trainer, self.total, self._seconds(), self.corpus),
+                seconds_left=pace.seconds_left(self.task, self.total, self._seconds()),
             )
         )
 
@@ -311,16 +267,18 @@ class Run:
         s, trainer, standing = self.settings, self.trainer, self.standing
         began = time.monotonic()
         with trainer.averaged():
-            loss = self._measured(self.model, self.corpus.valid)
-            if loss is None:
+            figures = self._measured(trainer.model, "valid")
+            if figures is None:
                 return False
-            is_best = self.history.best_loss is None or loss < self.history.best_loss
-            fraction = self._fraction()
-            self.reporter.evaluated(
-                trainer.step, trainer.epochs, loss, time.monotonic() - began, is_best
+            loss, is_best, fraction = (
+                figures["loss"],
+                self.history.is_best(figures),
+                self._fraction(),
             )
+            seconds, more = time.monotonic() - began, self.task.told(figures)
+            self.reporter.evaluated(trainer.step, trainer.epochs, loss, seconds, is_best, more)
             earlier = self.history.losses("valid")
-            self._write("valid", {"loss": loss, "unk": self.corpus.unknown(self.corpus.valid)})
+            self._write("valid", figures)
             standing.worse = 0 if is_best else standing.worse + 1
             tired = s.patience is not None and standing.worse >= s.patience
             standing.due, standing.validated = False, fraction
@@ -337,64 +295,59 @@ class Run:
         self.keeper.keep_best()
         return True
 
-    def _measured(self, model: Model, part: Ids) -> float | None:
-        """The loss on a part of the text, in nats per token; None if it was interrupted."""
+    def _measured(self, model: nn.Module, part: str) -> dict[str, Any] | None:
+        """The figures of a model on a part of the data; None if it was interrupted."""
         self.reporter.doing("evaluating")
-        began, predicted = time.monotonic(), len(part) - 1
+        began, size = time.monotonic(), self.task.sizes[part]
 
-        def progress(so_far: Evaluation) -> None:
-            self.pace.evaluated(time.monotonic() - began, so_far.tokens)
-            rest = predicted - so_far.tokens
-            about = (self.trainer, self.total, self._seconds(), self.corpus, rest)
-            self.reporter.doing("evaluating", 1 - rest / predicted, self.pace.seconds_left(*about))
+        def progress(done: int) -> None:
+            self.pace.evaluated(time.monotonic() - began, done)
+            left = self.pace.seconds_left(self.task, self.total, self._seconds(), size - done)
+            self.reporter.doing("evaluating", done / size, left)
 
-        result = evaluate(
-            model,
-            part,
-            streams=self.settings.eval_streams,
-            stop=lambda: self.interrupts.requested,
-            progress=progress,
-        )
-        if result is not None and not math.isfinite(result.nats):
+        figures = self.task.measured(model, part, lambda: self.interrupts.requested, progress)
+        if figures is not None and not math.isfinite(figures["loss"]):
             raise Diverged(
-                f"the loss on text kept aside became {result.nats} after step {self.trainer.step:,}"
+                f"the loss on text kept aside became {figures['loss']} after step "
+                f"{self.trainer.step:,}"
             )
-        return None if result is None else result.nats
+        return figures
 
-    def _test(self) -> float | None:
-        """The loss of the best weights on the text to test on; None if it is not time for it."""
-        if self.corpus.test is None or not self.standing.finished:
+    def _test(self) -> Mapping[str, Any] | None:
+        """The figures of the best weights on the data to test on; None if it is not time for it."""
+        if "test" not in self.task.sizes or not self.standing.finished:
             return None
         if not self.directory.model.is_file():  # somebody has removed them
             return None
-        described = load_checkpoint(self.directory.model)
-        known = [r for r in self.history.records if r["split"] == "test"]
-        if known and known[-1]["best_step"] == described["step"]:
-            return float(known[-1]["loss"])
-        of_run = (self.corpus.tokenizer, self.directory.model, self.directory.run_id)
-        best = restore(described, *of_run, cell=self.model.own_cell)
-        loss = self._measured(best.to(self.settings.device), self.corpus.test)
-        if loss is not None:
-            unknown = self.corpus.unknown(self.corpus.test)
-            self._write("test", {"loss": loss, "unk": unknown, "best_step": described["step"]})
-        return loss
+        step = load_checkpoint(self.directory.model)["step"]
+        known = self.history.last("test")
+        if known is not None and known["best_step"] == step:
+            return known
+        best = self._best()
+        figures = None if best is None else self._measured(best, "test")
+        if figures is not None:
+            self._write("test", {**figures, "best_step": step})
+        return figures
+
+    def _best(self) -> nn.Module | None:
+        """The model with the best weights so far, where the run computes; None: there is none."""
+        path = self.directory.model
+        if not path.is_file():
+            return None
+        best = self.task.restored(load_checkpoint(path), path, self.directory.run_id)
+        return best.to(self.settings.device)
 
     def _sample(self, fraction: float) -> None:
-        """Show what the model writes, if a sample is due."""
-        s, step, standing = self.settings, self.trainer.step, self.standing
-        due = samples_due(s, fraction)
+        """Show what the model does, if a sample is due."""
+        step, standing = self.trainer.step, self.standing
+        due = samples_due(self.settings, fraction)
         if due <= standing.samples or self.interrupts.requested:
             return
         standing.samples = due
         self.reporter.doing("writing")
         when = "after training" if standing.finished else f"at step {step:,}"
-        tokenizer, rng = self.corpus.tokenizer, np.random.default_rng(s.seed)
-        try:
-            pieces = generate(self.model, tokenizer, "", SAMPLE[s.level], temperature=0.7, rng=rng)
-            sample = "".join(pieces)
-        except UnusableWeightsError:
-            raise Diverged(f"the model's logits became nan or inf in step {step:,}") from None
-        self.reporter.sample(f"a sample {when if step else 'before training'}", sample.strip("\n"))
+        sample = self.task.sample()
+        self.reporter.sample(f"a sample {when if step else 'before training'}", sample)
 
     def _save(self) -> None:
         """Write a checkpoint."""

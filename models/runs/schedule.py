@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minigrad.optim import half_cosine
-from models.runs.settings import Settings
+from models.runs.shared_settings import RunSettings
 
 RECORDS = 200
 """About how many records of the training loss a run of known length makes."""
@@ -14,7 +14,7 @@ RECORD_EVERY = 50
 """Steps between two records in a run of unknown length."""
 
 
-def fraction_done(s: Settings, step: int, epochs: float, seconds: float) -> float:
+def fraction_done(s: RunSettings, step: int, epochs: float, seconds: float) -> float:
     """How much of the run is done, from 0 to 1, after so many steps, epochs and seconds.
 
     If the settings limit several of them, the one nearest to its end counts.
@@ -27,7 +27,7 @@ def fraction_done(s: Settings, step: int, epochs: float, seconds: float) -> floa
     return min(1.0, max(parts))
 
 
-def expected_steps(s: Settings, steps_per_epoch: int) -> int | None:
+def expected_steps(s: RunSettings, steps_per_epoch: int) -> int | None:
     """How many steps the run has; None if only the clock knows."""
     totals = [s.steps] if s.steps is not None else []
     totals += [s.epochs * steps_per_epoch] if s.epochs is not None else []
@@ -39,7 +39,7 @@ def steps_between_records(total: int | None) -> int:
     return RECORD_EVERY if total is None else max(1, total // RECORDS)
 
 
-def warmup_steps(s: Settings, total: int | None) -> int:
+def warmup_steps(s: RunSettings, total: int | None) -> int:
     """How many steps the learning rate rises for."""
     if s.warmup is not None:
         return s.warmup
@@ -48,7 +48,7 @@ def warmup_steps(s: Settings, total: int | None) -> int:
     return 50 if total is None else min(50, total // 10)
 
 
-def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None) -> float:
+def rate(s: RunSettings, step: int, epoch: int, fraction: float, total: int | None) -> float:
     """The learning rate of the step after `step` steps, in epoch number `epoch`, from 0.
 
     In the first steps it rises from 0; then comes the schedule.
@@ -70,7 +70,7 @@ def rate(s: Settings, step: int, epoch: int, fraction: float, total: int | None)
 
 
 def validation_is_due(
-    s: Settings, step: int, epoch_ended: bool, fraction: float, before: float, several: bool
+    s: RunSettings, step: int, epoch_ended: bool, fraction: float, before: float, several: bool
 ) -> bool:
     """Whether it is time for a validation.
 
@@ -101,7 +101,7 @@ def validation_is_due(
 
 
 def validations_left(
-    s: Settings, step: int, fraction: float, total: int | None, steps_per_epoch: int
+    s: RunSettings, step: int, fraction: float, total: int | None, steps_per_epoch: int
 ) -> int:
     """About how many validations come after `step` steps: see `validation_is_due`.
 
@@ -122,7 +122,7 @@ def validations_left(
     return math.ceil((total - step) / every)
 
 
-def samples_due(s: Settings, fraction: float) -> int:
+def samples_due(s: RunSettings, fraction: float) -> int:
     """How many samples should have been shown when so much of the run is done."""
     if s.samples == 1:
         return int(fraction >= 1)

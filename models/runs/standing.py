@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.runs.schedule import fraction_done, samples_due
-from models.runs.settings import Settings
+from models.runs.shared_settings import RunSettings
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Standing:
 
     def adapt(
         self,
-        s: Settings,
+        s: RunSettings,
         before: Mapping[str, Any],
         fraction: float,
         validation: Mapping[str, Any] | None,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.runs.settings import Settings
+from models.runs.shared_settings import RunSettings
 
 OVER = 100
 """Steps that the loss is averaged over, to tell a trend from chance."""
@@ -58,12 +58,12 @@ class Watcher:
         vars(self).update(saved)
 
 
-def eps_is_lost(s: Settings) -> bool:
+def eps_is_lost(s: RunSettings) -> bool:
     """Whether the optimiser's eps is 0 in float32, so that no other option helps."""
     return s.eps is not None and not np.float32(s.eps)
 
 
-def likely_cause(s: Settings, norms: Sequence[float]) -> str:
+def likely_cause(s: RunSettings, norms: Sequence[float]) -> str:
     """Why the loss or the gradient may not be finite, and what to try: a sentence or two.
 
     Parameters
@@ -77,7 +77,8 @@ def likely_cause(s: Settings, norms: Sequence[float]) -> str:
         return f"--eps {s.eps:g} is 0 in float32: begin anew with a larger one, such as 1e-8."
     rate = f"--lr (it is {s.learning_rate:g})"
     if not norms:
-        return f"It was so from the beginning: smaller initial weights (--init) or a lower {rate}."
+        initial = "" if s.task else "smaller initial weights (--init) or "
+        return f"It was so from the beginning: {initial}a lower {rate}."
     usual, last = sorted(norms)[len(norms) // 2], norms[-1]
     if last > 10 * usual or last > 1e4:
         grew = f"The gradient's norm had grown from {usual:.3g} to {last:.3g}: it explodes."

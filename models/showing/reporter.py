@@ -159,8 +159,10 @@ class Reporter:
         """Print a warning."""
         self.line(f"Warning: {printable(text)}", "yellow")
 
-    def evaluated(self, step: int, epoch: float, loss: float, seconds: float, best: bool) -> None:
-        """Print a loss in validation, in nats per token.
+    def evaluated(
+        self, step: int, epoch: float, loss: float, seconds: float, best: bool, more: str = ""
+    ) -> None:
+        """Print a loss in validation, in nats.
 
         Parameters
         ----------
@@ -169,12 +171,15 @@ class Reporter:
         seconds
             how long that took.
         best
-            whether it is the lowest so far.
+            whether the validation is the best so far.
+        more
+            what else there is to tell of it.
         """
         if best:
             self.best = loss
         told = f"step {step:>7,}  epoch {epoch:5.2f}  validation loss {_loss(loss)}"
-        told += f"  {self.unit.told(loss)}" + (f"  {seconds:.0f} s" if seconds >= 1 else "")
+        told += f"  {self.unit.told(loss)}" + (f"  {more}" if more else "")
+        told += f"  {seconds:.0f} s" if seconds >= 1 else ""
         self.line(told + ("  best" if best else ""), "bold" if best else "")
 
     def sample(self, title: str, text: str) -> None:

@@ -34,8 +34,8 @@ from kills import TEXT, final, same
 from minigrad.training import load_checkpoint
 from models.measuring.units import UNITS
 from models.runs.directory import RunDirectory
+from models.runs.language_modelling import new_run
 from models.runs.resuming import resume
-from models.runs.run import Run
 from models.runs.settings import Settings
 from models.showing.reporter import Reporter
 
@@ -158,7 +158,7 @@ def trained(settings: Settings, out: Path) -> None:
         if begun:
             run = resume(settings, directory, reporter)
         else:
-            run = Run.new(settings, directory, reporter)
+            run = new_run(settings, directory, reporter)
             run.begin()
         if not run.ended:
             run.train()
