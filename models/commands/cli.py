@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from minigrad.files import printable, program
 from models.commands.baselines import baselines
+from models.commands.classify import classify
 from models.commands.compare import compare
 from models.commands.evaluate import evaluate
 from models.commands.look import look
@@ -45,7 +46,7 @@ def _printable_errors() -> Iterator[None]:
 
 app = typer.Typer(
     cls=Commands,
-    help="Train recurrent language models on a text, and let them write.",
+    help="Train recurrent networks: language models on a text, and other tasks.",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     add_completion=False,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 for command in (train, sample, evaluate, baselines, look, compare, recipes):
     app.command()(command)
+app.add_typer(classify, name="classify")
 
 
 def main() -> None:

@@ -96,10 +96,6 @@ def go_on(
         return anew()
     path, state = _last_state(directory, reporter, form)
     restart_as_on(state["machine"], settings)
-    if changed := settings.fixed_differences(state["settings"]):
-        raise ValueError(
-            f"{str(directory.config)!r} has been changed since the run began: {changed}"
-        )
     task = again(path, state)
     _check_best(directory, task)
     run = Run(task, directory, reporter)
@@ -113,6 +109,14 @@ def go_on(
     if not run.ended:
         directory.save_settings(settings)
     return run
+
+
+def check_kept(settings: RunSettings, directory: RunDirectory, state: Mapping[str, Any]) -> None:
+    """Raise a ValueError if settings that can't change differ from those in a checkpoint."""
+    if changed := settings.fixed_differences(state["settings"]):
+        raise ValueError(
+            f"{str(directory.config)!r} has been changed since the run began: {changed}"
+        )
 
 
 def _check_best(directory: RunDirectory, task: Task) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigrad.training import MetricsLog, write_atomically
-from models.runs.stepping import Step
+from models.runs.stepper import Step
 
 
 class History:

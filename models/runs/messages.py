@@ -19,7 +19,7 @@ from models.runs.recipes import RECIPES
 from models.runs.schedule import expected_steps
 from models.runs.settings import Settings
 from models.runs.shared_settings import RunSettings
-from models.runs.stepping import Stepper
+from models.runs.stepper import Stepper
 from models.runs.trainer import Trainer
 from models.showing.output import in_one_line
 

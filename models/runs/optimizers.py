@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from minigrad import optim
+from minigrad import Tensor, optim
 from models.runs.settings import Settings
 from models.runs.shared_settings import RunSettings
 
@@ -36,6 +37,22 @@ def make_averaging(s: RunSettings, parameters: list[Any]) -> optim.ASGD:
     return optim.ASGD(
         parameters, lr=s.learning_rate, lambd=0.0, t0=0.0, weight_decay=s.weight_decay
     )
+
+
+def clipped(s: RunSettings, parameters: list[Any]) -> list[Tensor]:
+    """Clip the gradients of `parameters` as the settings ask for.
+
+    Returns
+    -------
+    list of Tensor
+        the norm of all gradients together, before that; and, if each element is clipped, the norm
+        after it. (Otherwise that follows from the limit.)
+    """
+    numbers = [optim.clip_grad_norm_(parameters, s.clip or math.inf)]
+    if s.clip_value:
+        optim.clip_grad_value_(parameters, s.clip_value)
+        numbers.append(optim.clip_grad_norm_(parameters, math.inf))
+    return numbers
 
 
 def sparse_embedding(s: Settings, vocab_size: int) -> bool:

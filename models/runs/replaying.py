@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import Tensor, capture, optim
+from minigrad import Tensor, capture
 from minigrad.training import full_bptt
 from models.runs.blas_kernels import products
 from models.runs.new_model import Model
+from models.runs.optimizers import clipped
 from models.runs.settings import Settings
 
 LARGEST = 5e9
@@ -37,7 +37,7 @@ Gradients = Callable[[Any, Any, Any], Measured]
 
 def gradients_of(model: Model, s: Settings) -> Gradients:
     """The function that computes the gradients of a window, forward and back."""
-    parameters, clip, clip_value = model.parameters(), s.clip or math.inf, s.clip_value
+    parameters = model.parameters()
 
     def gradients(inputs: Any, targets: Any, state: Any) -> Measured:
         def objective(inputs: Any, state: Any) -> tuple[tuple[Tensor, Tensor], Any]:
@@ -47,11 +47,7 @@ def gradients_of(model: Model, s: Settings) -> Gradients:
         for parameter in parameters:
             parameter.grad = None
         window = full_bptt(objective, lambda losses, _: losses, inputs, targets, state)
-        numbers = [window.loss[1], optim.clip_grad_norm_(parameters, clip)]
-        if clip_value:
-            optim.clip_grad_value_(parameters, clip_value)
-            numbers.append(optim.clip_grad_norm_(parameters, math.inf))
-        return Measured(numbers, window.state)
+        return Measured([window.loss[1], *clipped(s, parameters)], window.state)
 
     return gradients
 

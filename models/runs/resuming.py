@@ -12,7 +12,7 @@ from minigrad.data import load_tokenizer
 from models.runs.blas_kernels import products, restart_for
 from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
-from models.runs.going_on import FORM, go_on
+from models.runs.going_on import FORM, check_kept, go_on
 from models.runs.language_modelling import LanguageModelling, new_run
 from models.runs.new_model import model_arguments
 from models.runs.own_text import check_at_hand, corpus_of, own_sources
@@ -56,6 +56,7 @@ def resume(
     def again(path: Path, state: Mapping[str, Any]) -> Task:
         rng, tokenizer = np.random.default_rng(settings.seed), load_tokenizer(directory.tokenizer)
         model = restore(state["model"], tokenizer, path, directory.run_id, rng, make)
+        check_kept(settings, directory, state)
         if model.settings() != model_arguments(settings, len(tokenizer), make):
             raise ValueError(f"{str(path)!r} holds another model than config.toml asks for")
         if cell is not None:

@@ -28,7 +28,7 @@ from models.runs.schedule import (
 )
 from models.runs.shared_settings import LENGTH
 from models.runs.standing import Standing
-from models.runs.stepping import Step
+from models.runs.stepper import Step
 from models.runs.task import Task
 from models.runs.trouble import Diverged, Watcher, eps_is_lost, likely_cause
 from models.showing.reporter import Now, Reporter

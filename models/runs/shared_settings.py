@@ -47,6 +47,12 @@ class RunSettings:
     task: ClassVar[str] = ""
     """What the commands of the task begin with; empty: those of the language model."""
 
+    rates: ClassVar[Mapping[str, float]] = LEARNING_RATES
+    """The largest learning rate of each optimiser if none is given."""
+
+    usual_length: ClassVar[tuple[str, int]] = ("steps", 1200)
+    """How long a run is if nobody says: the name of an option, and its value."""
+
     # ------------------------------------------------------------------ regularisation
     weight_decay: float = option(0.0, "How much large weights cost.", REGULAR, low=0)
 
@@ -166,16 +172,11 @@ class RunSettings:
             value = checked(each, types[each.name], getattr(self, each.name))
             object.__setattr__(self, each.name, value)
         if self.steps is None and self.epochs is None and self.minutes is None:
-            name, value = self._length()
+            name, value = self.usual_length
             object.__setattr__(self, name, value)
         check_name(self.device)
 
     # ------------------------------------------------------------------ what a task may have else
-
-    @classmethod
-    def _length(cls) -> tuple[str, int]:
-        """How long a run is if nobody says: the name of an option, and its value."""
-        return "steps", 1200
 
     @classmethod
     def _recipe(cls, layers: tuple[Mapping[str, Any], ...]) -> Mapping[str, Any]:
@@ -190,7 +191,7 @@ class RunSettings:
     @property
     def learning_rate(self) -> float:
         """The largest learning rate of the run."""
-        return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+        return self.rates[self.optimizer] if self.lr is None else self.lr
 
     # ------------------------------------------------------------------ plain data
 

@@ -11,7 +11,7 @@ from models.measuring.units import Unit
 from models.runs.directory import RunDirectory
 from models.runs.history import History
 from models.runs.shared_settings import RunSettings
-from models.runs.stepping import Stepper
+from models.runs.stepper import Stepper
 
 Progress = Callable[[int], object]
 """Is told how much of a part of the data has been measured."""

@@ -17,7 +17,7 @@ from models.runs.new_model import Model
 from models.runs.optimizers import sparse_embedding
 from models.runs.replaying import Replayed, gradients_of
 from models.runs.settings import Settings
-from models.runs.stepping import Stepper
+from models.runs.stepper import Stepper
 
 
 class _Window(NamedTuple):

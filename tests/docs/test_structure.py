@@ -37,11 +37,15 @@ FLOORS = {
         {"__main__"},
     ],
     "models": [
-        {"corpus", "devices", "initial_values", "kneser_ney", "nnlm", "regularisation", "rnnlm"},
+        {
+            *("corpus", "devices", "initial_values", "kneser_ney", "labelled_texts"),
+            *("naive_bayes", "nnlm", "regularisation", "rnnlm", "text_classifier"),
+        },
         {"measuring"},
         {"writing"},
         {"showing"},
         {"runs"},
+        {"tasks"},
         {"commands"},
         {"__main__"},
     ],

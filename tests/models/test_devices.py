@@ -16,7 +16,7 @@ from models.measuring.neural_cache import cache_evaluate
 from models.rnnlm import RNNLM
 from models.runs.new_model import make_model
 from models.runs.settings import Settings
-from models.runs.stepping import FETCH_EVERY
+from models.runs.stepper import FETCH_EVERY
 from models.runs.trainer import Trainer
 from models.runs.trouble import Diverged
 from models.writing.beam import beam_search
