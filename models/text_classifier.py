@@ -129,8 +129,8 @@ class TextClassifier(nn.Module):
         if self.attention is not None:
             pooled, _ = self.attention(last, h, lengths=lengths)
         elif self.pooling == "mean":  # after the end of a text, h is 0
-            share = (1 / np.asarray(lengths, np.float32))[:, None]
-            pooled = h.sum(0) * Tensor(share, device=str(h.device))
+            shares = (1 / np.asarray(lengths)[:, None]).astype(h.dtype)
+            pooled = h.sum(0) * Tensor(shares, device=str(h.device))
         else:
             pooled = last
         return self.output(self.dropout(pooled))

@@ -55,7 +55,7 @@ TIMED = ("seconds", "tokens_per_second", "memory")
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "models", "train", *arguments]
+    command = [sys.executable, "-m", "models", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -115,7 +115,7 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
         text, peace = Path(folder) / "text.txt", Path(folder) / "peace"
         text.write_text(TEXT, encoding="utf-8")
         options = ["--text", str(text), *SHARED, *CONFIGURATIONS[name], "--steps", str(steps)]
-        assert finish(start(*options, "--out", str(peace))) == 0
+        assert finish(start("train", *options, "--out", str(peace))) == 0
         expected = final(peace)
         done = runs = 0
         while done < kills:
@@ -123,7 +123,7 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
             while alive:
                 begun = (war / "config.toml").exists()
                 again = ["--resume", str(war), *(CELL if name == "own" else [])]
-                process = start(*(again if begun else [*options, "--out", str(war)]))
+                process = start("train", *(again if begun else [*options, "--out", str(war)]))
                 if done < kills:
                     alive = not ended_within(process, chance.uniform(0, longest))
                 else:
