@@ -1,23 +1,26 @@
-"""Language models on minigrad's public API alone, and a command line to train them.
+"""Recurrent networks for real tasks on minigrad's public API alone, and a command line for them.
 
 ::
 
     python -m models train --out runs/first
     python -m models sample runs/first --prompt "The "
     python -m models evaluate runs/first
+    python -m models classify train --data messages.tsv --out runs/spam
 
 From Python, ``load_run("runs/first")`` gives the trained model, its tokens and its settings.
 
 The files and rooms, in the order in which to read them; each imports from those before it alone:
 
 1. `rnnlm`: the model. `corpus`: from the name of a text to ids. `devices`: the CPU or a GPU.
-   `kneser_ney`, `nnlm`: what came before it, n-grams and the fixed window.
+   `kneser_ney`, `nnlm`: what came before it, n-grams and the fixed window. `text_classifier`: a
+   model that reads a text; `labelled_texts`: its data; `naive_bayes`: what came before it.
 2. `measuring`: how well a model predicts a text, also with dynamic evaluation and a cache.
 3. `writing`: prompts, sampling, beam search.
 4. `showing`: what people see: the terminal, curves, TensorBoard.
 5. `runs`: a training run, its settings and its files. Begin with `runs.trainer`, a step of
    training, and `runs.run`, the loop around it.
-6. `commands`: ``python -m models``, a file for each command.
+6. `tasks`: the tasks beside the language model, on the same runs.
+7. `commands`: ``python -m models``, a file for each command.
 """
 
 from __future__ import annotations

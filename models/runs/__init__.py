@@ -2,10 +2,13 @@
 
 The reading order:
 
-1. `options`, `settings`, `recipes`: all that a run is a function of.
-2. `own_text`, `cell_files`, `new_model`: the text, the cell and the model that settings ask for.
-3. `optimizers`, `replaying`, `trainer`, `schedule`: a step of training, and its learning rate.
-4. `standing`, `pace`, `history`, `trouble`: what a run knows of itself on its way.
-5. `forms`, `saved_model`, `directory`, `keeping`, `machine`: its files, and how they are written.
-6. `messages`, `run`, `resuming`: the run as a whole, begun or gone on with.
+1. `options`, `shared_settings`: what every run is a function of.
+2. `optimizers`, `stepper`, `schedule`: a step of training, and its learning rate.
+3. `standing`, `pace`, `history`, `trouble`: what a run knows of itself on its way.
+4. `forms`, `directory`, `keeping`, `machine`: its files, and how they are written.
+5. `task`, `run`, `going_on`: the run as a whole, of any task, begun or gone on with.
+
+Then what is about language models: `settings`, `recipes`; `own_text`, `cell_files`, `new_model`, `saved_model` (the
+text, the cell and the model that settings ask for); `replaying`, `trainer` (a window); `messages`, `language_modelling`,
+`resuming`. The other tasks are in `models.tasks`.
 """

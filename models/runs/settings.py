@@ -14,7 +14,6 @@ from models.runs.options import flag, option
 from models.runs.recipes import RECIPES
 from models.runs.shared_settings import MODEL, OUTPUT, REGULAR, TEXT, TRAINING, RunSettings
 
-
 NETWORKS = (*CELLS, "nnlm")
 """The values of --cell that are not a file."""
 
