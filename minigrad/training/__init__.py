@@ -1,7 +1,8 @@
 """Training: backpropagation through time, window by window, and what every run needs besides.
 
 To read it, begin with `bptt`; then `inference` (evaluate without changing a model), `metrics`,
-`checkpoint`, `interrupts` (stop between two steps) and `products` (what a step computes).
+`checkpoint` and `whole_models` (files), `interrupts` (stop between two steps) and `products` (what
+a step computes).
 """
 
 from minigrad.files import write_atomically
@@ -11,6 +12,7 @@ from minigrad.training.inference import evaluating
 from minigrad.training.interrupts import Interrupts, deferred_interrupts
 from minigrad.training.metrics import MetricsLog, bits, perplexity
 from minigrad.training.products import linear_products, recurrent_products
+from minigrad.training.whole_models import load_model, save_model
 
 __all__ = [
     "Interrupts",
@@ -23,9 +25,11 @@ __all__ = [
     "full_bptt",
     "linear_products",
     "load_checkpoint",
+    "load_model",
     "perplexity",
     "recurrent_products",
     "save_checkpoint",
+    "save_model",
     "truncated_bptt",
     "write_atomically",
 ]

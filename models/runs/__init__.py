@@ -8,7 +8,7 @@ The reading order:
 4. `forms`, `directory`, `keeping`, `machine`: its files, and how they are written.
 5. `task`, `run`, `going_on`: the run as a whole, of any task, begun or gone on with.
 
-Then what is about language models: `settings`, `recipes`; `own_text`, `cell_files`, `new_model`, `saved_model` (the
-text, the cell and the model that settings ask for); `replaying`, `trainer` (a window); `messages`, `language_modelling`,
-`resuming`. The other tasks are in `models.tasks`.
+Then what is about language models: `settings`, `recipes`; `own_text`, `cell_files`, `new_model`,
+`saved_model` (the text, the cell and the model that settings ask for); `replaying`, `trainer` (a
+window); `messages`, `language_modelling`, `resuming`. The other tasks are in `models.tasks`.
 """
