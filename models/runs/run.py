@@ -134,9 +134,9 @@ class Run:
                         self._save()
                     self._loop()
                     test = self._test()
-                self._save()
                 if self.standing.finished and not self.interrupts.requested:
                     self.task.ended(self.directory, self._best())
+                self._save()
             except Diverged as error:
                 self.diverged = f"{error}. {likely_cause(self.settings, list(self.trainer.norms))}"
             self.keeper.draw(self.reporter)

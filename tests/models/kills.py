@@ -30,7 +30,11 @@ ROOT = Path(__file__).parents[2]
 TEXT = "".join(
     f"{n} bottles of beer on the wall, take one down: {n - 1}.\n" for n in range(900, 0, -1)
 )
-SHARED = ["--batch-size", "4", "--bptt", "8", "--hidden-size", "24", "--embedding-size", "12"]
+EXAMPLES = "".join(
+    f"{n} {'beer' if n % 3 else 'wine'} {'x' * (n % 7)}\t{'yes' if n % 3 else 'no'}\n"
+    for n in range(400)
+)
+SHARED = ["--batch-size", "4", "--hidden-size", "24", "--embedding-size", "12"]
 SHARED += ["--samples", "0", "--eval-every", "40"]
 CELL = ["--cell", f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"]
 CONFIGURATIONS = {
@@ -48,6 +52,7 @@ CONFIGURATIONS = {
         *("--save-every", "0.01", "--patience", "1000"),
     ],
     "own": [*CELL, "--layers", "2", "--dropout", "0.2", "--save-every", "0"],
+    "classify": ["--dropout", "0.2", "--embedding-dropout", "0.1", "--save-every", "0"],
     "nnlm": ["--cell", "nnlm", "--context", "4", "--dropout", "0.2", "--save-every", "0"],
 }
 TIMED = ("seconds", "tokens_per_second", "memory")
@@ -113,9 +118,12 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
     """
     with tempfile.TemporaryDirectory() as folder:
         text, peace = Path(folder) / "text.txt", Path(folder) / "peace"
-        text.write_text(TEXT, encoding="utf-8")
-        options = ["--text", str(text), *SHARED, *CONFIGURATIONS[name], "--steps", str(steps)]
-        assert finish(start("train", *options, "--out", str(peace))) == 0
+        is_text = name != "classify"
+        text.write_text(TEXT if is_text else EXAMPLES, encoding="utf-8")
+        train = ["train"] if is_text else ["classify", "train"]
+        data = ["--text", str(text), "--bptt", "8"] if is_text else ["--data", str(text)]
+        options = [*data, *SHARED, *CONFIGURATIONS[name], "--steps", str(steps)]
+        assert finish(start(*train, *options, "--out", str(peace))) == 0
         expected = final(peace)
         done = runs = 0
         while done < kills:
@@ -123,7 +131,7 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
             while alive:
                 begun = (war / "config.toml").exists()
                 again = ["--resume", str(war), *(CELL if name == "own" else [])]
-                process = start("train", *(again if begun else [*options, "--out", str(war)]))
+                process = start(*train, *(again if begun else [*options, "--out", str(war)]))
                 if done < kills:
                     alive = not ended_within(process, chance.uniform(0, longest))
                 else:
@@ -159,11 +167,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="how many, in all")
     parser.add_argument("--steps", type=int, default=6000, help="steps of each run")
     parser.add_argument("--longest", type=float, default=6.0, help="seconds until a kill, at most")
+    parser.add_argument("--only", choices=CONFIGURATIONS, help="runs of one kind")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chance, began = random.Random(arguments.seed), time.monotonic()
     kills, runs = 0, 0
-    for left, name in zip(range(len(CONFIGURATIONS), 0, -1), CONFIGURATIONS, strict=True):
+    names = [arguments.only] if arguments.only else list(CONFIGURATIONS)
+    for left, name in zip(range(len(names), 0, -1), names, strict=True):
         share = (arguments.kills - kills) // left
         runs += torment(name, share, arguments.steps, arguments.longest, chance)
         kills += share

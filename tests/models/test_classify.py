@@ -4,7 +4,6 @@ import json
 import random
 import re
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from models.tasks.saved_classifier import load_classifier
 from models.text_classifier import TextClassifier
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kills import check_prefix, ended_within, final, finish, same, start
+from kills import same
 
 SMALL = ["--hidden-size", 8, "--embedding-size", 6, "--batch-size", 8, "--min-count", 1]
 SMALL += ["--samples", 1, "--dropout", 0.2]
@@ -174,26 +173,6 @@ class TestTraining:
         result = call("train", "--data", path, "--out", tmp_path / "out", *SMALL, "--steps", 1)
         assert "1 line is left out: line 61 of a.tsv: no label" in result.output
         assert re.search(r"of the \d+ texts to test are also among those", result.output)
-
-    def test_kills_at_random_moments(self, data, tmp_path):
-        options = ["classify", "train", "--data", data, *SMALL, "--save-every", 0, "--steps", 120]
-        options = [*map(str, options), "--eval-every", "40"]
-        chance, war, before = random.Random(3), tmp_path / "war", -1
-        assert finish(start(*options, "--out", str(tmp_path / "peace"))) == 0
-        expected = final(tmp_path / "peace")
-        for signal_ in (signal.SIGKILL, signal.SIGTERM, None):
-            begun = (war / "config.toml").exists()
-            again = ["classify", "train", "--resume"] if begun else [*options, "--out"]
-            process = start(*again, str(war))
-            if signal_ is None:
-                assert finish(process) == 0
-            elif not ended_within(process, chance.uniform(0.8, 1.6)):
-                process.send_signal(signal_)
-                finish(process)
-            step = check_prefix(war, expected["records"])
-            assert step >= before
-            before = step
-        assert same(final(war), expected)
 
 
 class TestUse:
