@@ -468,6 +468,10 @@ SHOWN = {
         "LSTM +3",
         "mean       0.87       0.79       0.50       0.95       0.50       0.95",
     ],
+    "many_to_one": [
+        "y        = W h_T + b",
+        "new sentences: LSTM 100% right, Naive Bayes 49%",
+    ],
     "tape": [
         "h_t = tanh(W_xh x_t + W_hh h_{t-1} + b)",
         " #32  4  tanh           #31        (3,)",

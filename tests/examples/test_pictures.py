@@ -55,9 +55,9 @@ def drawn():
 
 class TestPictures:
     def test_every_example_has_one(self):
-        """But the language model, and those that minigrad.viz draws."""
+        """But the models of texts, and those that minigrad.viz draws."""
         names = {path.stem for path in EXAMPLES.glob("[!_]*.py")}
-        assert names == {*DRAWN, "language_model", "cliff", "seeing", "tape"}
+        assert names == {*DRAWN, "language_model", "many_to_one", "cliff", "seeing", "tape"}
 
     @pytest.mark.skipif(not KOREAN, reason="no font here has Korean letters")
     @pytest.mark.parametrize("language", ["en", "ko"])
