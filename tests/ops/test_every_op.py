@@ -181,7 +181,7 @@ def test_every_fused_op_has_a_twin_with_the_same_parameters():
     fused = [op for op in fused_ops() if getattr(op, "twin", None) is not None]
     names = {op.op.name for op in fused}
     losses = {"cross_entropy", "linear_cross_entropy"}
-    assert names == {*losses, "layer_norm", "rnn", "lstm", "gru"}
+    assert names == {*losses, "additive_scores", "layer_norm", "rnn", "lstm", "gru"}
     for op in fused:
         assert list(inspect.signature(op.twin).parameters) == op.op.parameters
 
