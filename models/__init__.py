@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from minigrad import nn
     from models.rnnlm import RNNLM
-    from models.runs.directory import LoadedRun
+    from models.runs.loaded_run import LoadedRun
 
 __all__ = ["RNNLM", "load_run"]
 
@@ -86,5 +86,6 @@ def load_run(
         if a package of the extra `models` is missing.
     """
     from models.runs.directory import RunDirectory  # needs more than a model alone does
+    from models.runs.loaded_run import load_from
 
-    return RunDirectory(path).load(which, device, cell)
+    return load_from(RunDirectory(path), which, device, cell)

@@ -21,7 +21,9 @@ from models.devices import using
 from models.kneser_ney import KneserNey
 from models.measuring.evaluation import Evaluation, check_ids, evaluate
 from models.measuring.units import UNITS, Unit, incomparable
-from models.runs.directory import LoadedRun, RunDirectory
+from models.runs.directory import RunDirectory
+from models.runs.loaded_run import LoadedRun
+from models.runs.settings import Settings
 from models.showing.output import Terminal, say, say_json, warn
 
 
@@ -106,7 +108,7 @@ def _loaded(
     directories: Sequence[Path], weights: Weights, device: str, cell: str | None
 ) -> list[LoadedRun]:
     """The runs; `cell` is for those that have a cell of their own, if there are any."""
-    own = [RunDirectory(each).read_settings().own_cell is not None for each in directories]
+    own = [RunDirectory(each).read_settings(Settings).own_cell is not None for each in directories]
     cells = [cell if is_own or not any(own) else None for is_own in own]
     return [
         loaded("baselines", each, weights, device, given)

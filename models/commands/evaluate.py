@@ -24,7 +24,7 @@ from models.measuring.evaluation import Evaluation
 from models.measuring.evaluation import evaluate as plain_evaluate
 from models.measuring.neural_cache import cache_evaluate
 from models.measuring.units import bits_per, incomparable
-from models.runs.directory import LoadedRun
+from models.runs.loaded_run import LoadedRun
 from models.runs.messages import letters_in_parts
 from models.runs.own_text import check_at_hand, corpus_of, own_sources
 from models.showing.output import Terminal, say, say_json, warn

@@ -16,7 +16,8 @@ from models.commands.shared import CELL, DEVICE, Weights, loaded, option, path
 from models.devices import using
 from models.measuring.units import UNITS
 from models.rnnlm import RNNLM
-from models.runs.directory import LoadedRun, RunDirectory
+from models.runs.directory import RunDirectory
+from models.runs.loaded_run import LoadedRun
 from models.runs.messages import title
 from models.showing.output import Terminal, say
 

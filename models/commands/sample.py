@@ -14,7 +14,7 @@ from minigrad.data import Vocabulary, decomposed
 from models.commands.ending import ended_by_ctrl_c, told_in_one_line
 from models.commands.shared import CELL, DEVICE, Weights, loaded, option, path
 from models.devices import using
-from models.runs.directory import LoadedRun
+from models.runs.loaded_run import LoadedRun
 from models.showing.output import say, say_json
 from models.writing.beam import beam_search
 from models.writing.prompts import as_trained, named, read_prompt, unknown_symbols

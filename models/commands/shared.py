@@ -10,7 +10,9 @@ import typer
 
 from models.runs import messages
 from models.runs.cell_files import cell_of
-from models.runs.directory import LoadedRun, RunDirectory
+from models.runs.directory import RunDirectory
+from models.runs.loaded_run import LoadedRun, load_from
+from models.runs.settings import Settings
 
 Weights = StrEnum("Weights", ["best", "last"])
 """Which weights of a run: those that were best in validation, or the last."""
@@ -29,8 +31,8 @@ def loaded(
     """The run in `directory`, with the cell that `cell` names, if it has one of its own."""
     run = RunDirectory(directory)
     asked = messages.command(command, directory)
-    own = cell_of(run.read_settings(), cell, asked, run.cell_sha256)
-    return run.load(weights.value, device, own and own.make)
+    own = cell_of(run.read_settings(Settings), cell, asked, run.cell_sha256)
+    return load_from(run, weights.value, device, own and own.make)
 
 
 def path(text: str) -> Path:

@@ -103,7 +103,7 @@ def _resumed(
         if own[name]:
             raise ValueError(f"--{name} does not go with --resume, whose run has all it needs")
     directory = RunDirectory(own["resume"])
-    settings = directory.read_settings_of(kind)  # there is a run, or nothing is made here
+    settings = directory.read_settings(kind)  # there is a run, or nothing is made here
     asked = command(*words(kind), "--resume", directory.path)
     settings = settings.changed(given)
     reporter = Reporter(Terminal(), unit(settings))

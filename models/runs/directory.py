@@ -9,12 +9,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import tomli_w
 from filelock import FileLock, Timeout
 
-from minigrad.data import Tokenizer, load_tokenizer
+from minigrad.data import Tokenizer
 from minigrad.training import (
     MetricsLog,
     load_checkpoint,
@@ -22,9 +22,6 @@ from minigrad.training import (
     write_atomically,
 )
 from models.runs.forms import check_form, count, not_finite
-from models.runs.new_model import Model
-from models.runs.saved_model import restore
-from models.runs.settings import Settings
 from models.runs.shared_settings import RunSettings
 from models.runs.trouble import Diverged
 
@@ -36,20 +33,6 @@ S = TypeVar("S", bound=RunSettings)
 
 RUN_VERSION = 1
 """The version of what a checkpoint holds."""
-
-
-class LoadedRun(NamedTuple):
-    """What `RunDirectory.load` finds."""
-
-    model: Model
-    tokenizer: Tokenizer
-    settings: Settings
-    step: int
-    """The step of training that the weights are from."""
-    saw_unknown: bool
-    """Whether the model was trained on a text with unknown tokens in it."""
-    corpus: str
-    """The fingerprint of that text; empty if it is not known."""
 
 
 class RunDirectory:
@@ -250,11 +233,7 @@ class RunDirectory:
 
     # ------------------------------------------------------------------ reading
 
-    def read_settings(self) -> Settings:
-        """The settings of the run of a language model that is here; see `read_settings_of`."""
-        return self.read_settings_of(Settings)
-
-    def read_settings_of(self, kind: type[S]) -> S:
+    def read_settings(self, kind: type[S]) -> S:
         """The settings of the run that is here.
 
         Parameters
@@ -309,51 +288,6 @@ class RunDirectory:
                 f"version {RUN_VERSION}"
             )
         return saved
-
-    def load(self, which: str = "best", device: str | None = None, cell: Any = None) -> LoadedRun:
-        """The model, its tokens and the settings, as they were written here.
-
-        Parameters
-        ----------
-        which
-            ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
-        device
-            where to put the model, wherever it was trained; None: on the default device.
-        cell
-            what makes the cells of a run with a cell of one's own, such as its class.
-
-        Raises
-        ------
-        FileNotFoundError
-            if there is no run here, or a file of it is missing.
-        ValueError
-            if a file is damaged, or is not of this run (the message names it); or if the run has
-            a cell of one's own, and it is not given.
-        """
-        if which not in ("best", "last"):
-            raise ValueError(f"load: which must be 'best' or 'last', not {which!r}")
-        settings = self.read_settings()
-        if settings.own_cell is not None and cell is None:
-            place, name = settings.own_cell
-            raise ValueError(
-                f"load: the cell of the run in {str(self.path)!r} is {name} in {place!r}, and no "
-                f"Python file is run because a run names it. If you trust it, import {name}, and "
-                f"write load_run({str(self.path)!r}, cell={name})"
-            )
-        if settings.own_cell is None and cell is not None:
-            raise ValueError(f"load: cell is given, but that of the run is {settings.cell_name}")
-        path = {"best": self.model, "last": self.checkpoint}[which]
-        for file in (path, self.tokenizer):
-            if not file.is_file():
-                raise FileNotFoundError(
-                    f"{str(self.path)!r} holds no trained model: it has no {file.name}"
-                )
-        tokenizer = load_tokenizer(self.tokenizer)
-        last = which == "last"
-        described: Any = self.load_checkpoint().get("model") if last else load_checkpoint(path)
-        model = restore(described, tokenizer, path, self.run_id, cell=cell).to(device)
-        about = (described[name] for name in ("step", "saw_unknown", "corpus"))
-        return LoadedRun(model, tokenizer, settings, *about)
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:

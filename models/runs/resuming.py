@@ -83,7 +83,7 @@ def _begun_anew(
     """A run that was stopped before its first checkpoint: it begins again."""
     restart_for(settings, products(settings))
     run = new_run(settings, directory, reporter, cell)
-    before, fingerprint = directory.read_settings(), run.task.fingerprint
+    before, fingerprint = directory.read_settings(Settings), run.task.fingerprint
     as_it_was = before.run_id(fingerprint, directory.cell_sha256) == directory.run_id
     if own_sources(settings, given) and not as_it_was:
         raise _another_text(settings, directory)

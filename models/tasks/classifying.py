@@ -343,7 +343,7 @@ def resume(settings: ClassifySettings, directory: RunDirectory, reporter: Report
 
     def anew() -> Run:
         run = new_run(settings, directory, reporter)
-        before = directory.read_settings_of(ClassifySettings)
+        before = directory.read_settings(ClassifySettings)
         if before.run_id(run.task.fingerprint) != directory.run_id:
             raise _other_data(settings, directory)
         run.begin()

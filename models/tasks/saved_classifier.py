@@ -197,7 +197,7 @@ def load_classifier(
     OSError, ValueError
         if there is no such run, or a file of it is missing, damaged or of another run.
     """
-    settings = directory.read_settings_of(ClassifySettings)
+    settings = directory.read_settings(ClassifySettings)
     path = {"best": directory.model, "last": directory.checkpoint}[which]
     for file in (path, directory.tokenizer):
         if not file.is_file():

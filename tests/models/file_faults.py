@@ -153,7 +153,7 @@ def trained(settings: Settings, out: Path) -> None:
     reporter = Reporter(Console(file=io.StringIO()), UNITS[settings.level])
     begun = directory.config.exists()
     if begun:
-        settings = directory.read_settings()
+        settings = directory.read_settings(Settings)
     with directory.locked():
         if begun:
             run = resume(settings, directory, reporter)

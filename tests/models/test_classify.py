@@ -175,6 +175,18 @@ class TestTraining:
         assert re.search(r"of the \d+ texts to test are also among those", result.output)
 
 
+@pytest.mark.device
+def test_it_learns_on_a_device_as_on_the_cpu(data, tmp_path):
+    ends = []
+    for device in ("cpu", "cuda"):
+        options = ["--data", data, "--out", tmp_path / device, *SMALL, "--dropout", 0]
+        result = call("train", *options, "--steps", 6, "--device", device)
+        assert result.exit_code == 0, result.output
+        ends.append(load_classifier(RunDirectory(tmp_path / device), "last", "cpu").model)
+    for ours, theirs in zip(*(end.state_dict().values() for end in ends), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
 class TestUse:
     def test_evaluate(self, trained):
         result = call("evaluate", trained[0], "--json")

@@ -20,11 +20,13 @@ import pytest
 from typer.testing import CliRunner
 
 from minigrad.data import load_tokenizer
+from models import load_run
 from models.commands.cli import app
 from models.corpus import load_corpus
 from models.measuring.evaluation import evaluate
 from models.runs.directory import RunDirectory
 from models.runs.recipes import RECIPES
+from models.runs.settings import Settings
 
 pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_commands.py")
 
@@ -50,7 +52,7 @@ def records_of(out, split=None):
 
 
 def weights_of(out, which="last"):
-    model = RunDirectory(out).load(which).model
+    model = load_run(out, which).model
     return {name: value.tobytes() for name, value in model.state_dict().items()}
 
 
@@ -110,7 +112,7 @@ class TestTrain:
         assert config["text"] == [str(text_file)]
         assert (config["steps"], config["hidden_size"], config["tied"]) == (12, 8, False)
         assert len(load_tokenizer(out / "tokenizer.json")) == 28
-        assert RunDirectory(out).load("last").step == 12
+        assert load_run(out, "last").step == 12
 
         assert "\x1b" not in output
         assert "\r" not in output
@@ -131,7 +133,7 @@ class TestTrain:
         assert "bpc" not in output
         text = succeeds(call("sample", tmp_path / "out", "--length", 5, "--prompt", "the sun"))
         assert text.startswith("the sun")
-        settings = RunDirectory(tmp_path / "out").load().model.settings()
+        settings = load_run(tmp_path / "out").model.settings()
         assert settings["cell"] == cell
         assert (settings["tied"], settings["num_layers"], settings["dropout"]) == (True, 2, 0.2)
 
@@ -165,7 +167,7 @@ class TestTrain:
         options += ["--embedding-size", 8, "--batch-size", 4, "--bptt", 12, "--nonmono", 1]
         options += ["--samples", 0, "--lr", 1]
         succeeds(call("train", "--text", text_file, "--out", tmp_path / "out", *options))
-        settings = RunDirectory(tmp_path / "out").load().model.settings()
+        settings = load_run(tmp_path / "out").model.settings()
         assert settings["weight_drop"] == 0.5
         assert settings["num_layers"] == 3
         valid = records_of(tmp_path / "out", "valid")
@@ -224,7 +226,7 @@ class TestTrain:
         valid = records_of(tmp_path / "out", "valid")
         losses = [r["loss"] for r in valid]
         assert len(valid) == losses.index(min(losses)) + 4
-        assert RunDirectory(tmp_path / "out").load("best").step == valid[-4]["step"]
+        assert load_run(tmp_path / "out", "best").step == valid[-4]["step"]
 
     def test_the_best_weights_are_kept_beside_the_last(self, tmp_path, text_file):
         options = ["--steps", 12, "--eval-every", 1, "--lr", 0.5, "--schedule", "constant"]
@@ -233,11 +235,11 @@ class TestTrain:
         valid = records_of(tmp_path / "out", "valid")
         best = min(valid, key=lambda r: r["loss"])
         assert best["step"] < 12
-        assert RunDirectory(tmp_path / "out").load("best").step == best["step"]
+        assert load_run(tmp_path / "out", "best").step == best["step"]
         (test,) = records_of(tmp_path / "out", "test")
         assert test["best_step"] == best["step"]
         corpus = load_corpus(str(text_file))
-        model = RunDirectory(tmp_path / "out").load("best").model
+        model = load_run(tmp_path / "out", "best").model
         assert evaluate(model, corpus.valid, streams=16).nats == best["loss"]
         assert evaluate(model, corpus.test, streams=16).nats == test["loss"]
 
@@ -281,7 +283,7 @@ class TestConfig:
         file.write_text(f"text = {str(text_file)!r}\nepochs = 3\nhidden-size = 6\nsamples = 0\n")
         options = ["--steps", 2, "--batch-size", 4]
         succeeds(call("train", "--config", file, "--out", tmp_path / "out", *options))
-        settings = RunDirectory(tmp_path / "out").read_settings()
+        settings = RunDirectory(tmp_path / "out").read_settings(Settings)
         assert (settings.steps, settings.epochs, settings.hidden_size) == (2, None, 6)
 
     @pytest.mark.parametrize(
@@ -318,7 +320,7 @@ class TestConfig:
         file.write_text(f"text = {str(text_file)!r}\nhidden_size = 6\nsteps = 1\nsamples = 0\n")
         options = ["--recipe", "min-char-rnn", "--out", tmp_path / "a"]
         succeeds(call("train", "--config", file, *options))
-        settings = RunDirectory(tmp_path / "a").read_settings()
+        settings = RunDirectory(tmp_path / "a").read_settings(Settings)
         assert (settings.cell, settings.optimizer, settings.hidden_size) == ("rnn", "adagrad", 6)
         succeeds(train(tmp_path / "b", text_file))
         options = ["--recipe", "min-char-rnn", "--out", tmp_path / "c"]
@@ -364,7 +366,7 @@ class TestResume:
         assert output == "The run has ended, after step 12; more --steps make it go on.\n"
         output = succeeds(call("train", "--resume", tmp_path / "a", "--lr", 1, "--steps", 3))
         assert "has ended" in output
-        assert RunDirectory(tmp_path / "a").read_settings().lr is None
+        assert RunDirectory(tmp_path / "a").read_settings(Settings).lr is None
         assert (weights_of(tmp_path / "a"), records_of(tmp_path / "a")) == before
 
     def test_before_the_first_checkpoint(self, tmp_path, text_file):
@@ -397,9 +399,9 @@ class TestResume:
     def test_shorter_than_it_is(self, tmp_path, text_file):
         options = ["--steps", 100, "--eval-every", 5, "--patience", 1, "--lr", 1e-12]
         succeeds(train(tmp_path / "a", text_file, *options, "--optimizer", "sgd"))
-        step = RunDirectory(tmp_path / "a").load("last").step
+        step = load_run(tmp_path / "a", "last").step
         succeeds(call("train", "--resume", tmp_path / "a", "--steps", 3))
-        assert RunDirectory(tmp_path / "a").load("last").step == step
+        assert load_run(tmp_path / "a", "last").step == step
 
     def test_a_lower_learning_rate_after_an_explosion(self, tmp_path, text_file):
         explode = ["--optimizer", "sgd", "--lr", 1e38, "--clip", 0, "--schedule", "constant"]
@@ -414,7 +416,7 @@ class TestResume:
         fails(call("train", "--resume", tmp_path / "a"), "fable.txt")
         succeeds(call("train", "--resume", tmp_path / "a", "--text", moved, "--steps", 14))
         succeeds(call("train", "--resume", tmp_path / "a", "--steps", 16))
-        assert RunDirectory(tmp_path / "a").read_settings().text == (str(moved),)
+        assert RunDirectory(tmp_path / "a").read_settings(Settings).text == (str(moved),)
 
     def test_a_file_of_settings_that_was_changed(self, tmp_path, text_file):
         succeeds(train(tmp_path / "a", text_file))
@@ -435,12 +437,12 @@ class TestResume:
         out, options = tmp_path / "a", ["--steps", 40, "--eval-every", 5]
         assert train(out, text_file, *options).exit_code == 2
         monkeypatch.undo()
-        assert RunDirectory(out).load("best").step == calls[2]
+        assert load_run(out, "best").step == calls[2]
         succeeds(call("train", "--resume", out, "--eval-every", 40))
         valid = records_of(out, "valid")
         assert [r["step"] for r in valid] == [0, 5, 10, 15, 40]
         best = min(valid, key=lambda r: r["loss"])
-        loaded = RunDirectory(out).load("best")
+        loaded = load_run(out, "best")
         assert loaded.step == best["step"]
         assert (
             evaluate(loaded.model, load_corpus(str(text_file)).valid, streams=16).nats
@@ -500,8 +502,8 @@ class TestTrouble:
         assert re.search(r"Stopped: the .* became (nan|inf)", told)
         assert re.search(r"lower --lr \(it is 1e\+38\)", told)
         assert "The last checkpoint is of step" in told
-        assert RunDirectory(out).load("last").step < 12
-        assert RunDirectory(out).load("best").step == 0
+        assert load_run(out, "last").step < 12
+        assert load_run(out, "best").step == 0
         assert {*FILES, PREVIOUS} == {PREVIOUS, *(file.name for file in out.iterdir())}
 
     def test_steps_may_be_skipped_but_not_for_ever(self, tmp_path, text_file):
@@ -540,7 +542,7 @@ class TestTrouble:
         assert result.exit_code == 2, result.output
         assert "Error: No space left on device" in result.stderr
         assert "The last checkpoint is whole. Go on with it by:" in result.stderr
-        assert RunDirectory(out).load("last").step >= 12
+        assert load_run(out, "last").step >= 12
         assert not [file for file in out.iterdir() if file.suffix == ".tmp"]
         succeeds(call("train", "--resume", out, "--steps", 40))
         assert weights_of(out) != good
@@ -725,7 +727,7 @@ def test_stopped_by_a_signal_it_keeps_the_model(tmp_path, text_file, number):
     assert f"Stopped by {number.name} after step" in output
     assert "Traceback" not in output
     assert f"models train --resume {out}" in output
-    step = RunDirectory(out).load("last").step
+    step = load_run(out, "last").step
     assert step > 0
     assert sorted(file.name for file in out.iterdir()) == FILES
     again = call("train", "--resume", out, "--steps", step + 1)

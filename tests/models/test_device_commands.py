@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import minigrad as mg
+from models import load_run
 from models.commands.cli import app
 from models.devices import check_available
 from models.runs.directory import RunDirectory
@@ -46,7 +47,7 @@ def records_of(out, split="train"):
 
 
 def checkpoint_weights(out):
-    loaded = RunDirectory(out).load("last", "cpu").model.state_dict()
+    loaded = load_run(out, "last", "cpu").model.state_dict()
     return {name: value.tobytes() for name, value in loaded.items()}
 
 
@@ -62,7 +63,7 @@ class TestCommands:
             assert [r[name] for r in ours] == pytest.approx([r[name] for r in theirs], rel=1e-3)
         of_process = min(r["memory"] for r in theirs)
         assert all(0 < r["memory"] < of_process for r in ours)  # the GPU's alone
-        assert RunDirectory(tmp_path / "cuda").read_settings().device == "cuda"
+        assert RunDirectory(tmp_path / "cuda").read_settings(Settings).device == "cuda"
         for split in ("valid", "test"):
             ours, theirs = (records_of(tmp_path / d, split) for d in ("cuda", "cpu"))
             assert [r["step"] for r in ours] == [r["step"] for r in theirs]
@@ -123,7 +124,7 @@ class TestCommands:
         names = {"cpu": "cpu", "cuda": name}
         told = f"(device {names[first]}, now {names[second]}): it goes on, but not bit for bit"
         assert told in " ".join(output.split())
-        assert RunDirectory(out).read_settings().device == second
+        assert RunDirectory(out).read_settings(Settings).device == second
         assert records_of(out)[-1]["step"] == 20
 
     def test_divergence(self, tmp_path, text_file):
@@ -134,7 +135,7 @@ class TestCommands:
         told = " ".join(result.stdout.split())
         assert re.search(r"Stopped: the .* became (nan|inf) in step \d+\. .* lower --lr", told)
         assert "The last checkpoint is of step 0" in told
-        assert RunDirectory(out).load("last").step == 0
+        assert load_run(out, "last").step == 0
         succeeds(call("train", "--resume", out, "--lr", 0.1, "--clip", 1))
 
     def test_steps_may_be_skipped_but_not_for_ever(self, tmp_path, text_file):

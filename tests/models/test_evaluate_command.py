@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from minigrad.data import ByteVocabulary, Vocabulary, split
+from models import load_run
 from models.commands.evaluate import evaluate as command
 from models.corpus import load_corpus
 from models.measuring.dynamic_evaluation import dynamic_evaluate, gradient_mean_squares
@@ -78,7 +79,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(run):
-    return RunDirectory(run).load().model
+    return load_run(run).model
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from models.commands.ending import BAD_INPUT
 from models.measuring.units import UNITS
 from models.runs.directory import RunDirectory
 from models.runs.resuming import resume
+from models.runs.settings import Settings
 from models.runs.trainer import Trainer
 from models.showing.output import in_one_line
 from models.showing.reporter import Reporter
@@ -225,11 +226,11 @@ class TestOtherRuns:
         refused(call("sample", run), "not of the same run")
 
     def test_the_same_run_has_the_same_id(self, peace, tmp_path):
-        settings = RunDirectory(peace).read_settings()
+        settings = RunDirectory(peace).read_settings(Settings)
         again = tmp_path / "again"
         config = str(peace / "config.toml")
         succeeds(call("train", "--config", config, "--out", again))
-        assert RunDirectory(again).read_settings() == settings
+        assert RunDirectory(again).read_settings(Settings) == settings
         assert same(final(again), final(peace))
 
     def test_runs_from_before_there_were_ids(self, run, peace):
@@ -361,7 +362,7 @@ def test_trees_of_wrong_types(run):
     told = []
     for at, wrong in made_up(run, 0, 150):
         directory = RunDirectory(run)
-        settings = directory.read_settings().changed({"steps": 13})
+        settings = directory.read_settings(Settings).changed({"steps": 13})
         try:
             with directory.locked():
                 resume(settings, directory, Reporter(Console(quiet=True), UNITS["char"]))

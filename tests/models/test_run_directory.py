@@ -11,6 +11,7 @@ from minigrad.data import Vocabulary
 from minigrad.training import save_checkpoint
 from models import RNNLM, load_run
 from models.runs.directory import RUN_VERSION, RunDirectory, read_toml
+from models.runs.loaded_run import load_from
 from models.runs.saved_model import describe
 from models.runs.settings import Settings
 
@@ -46,7 +47,7 @@ def run(tmp_path):
     ],
 )
 def test_comes_back(tmp_path, model):
-    loaded = begun(tmp_path, model).load()
+    loaded = load_from(begun(tmp_path, model))
     assert loaded.tokenizer == VOCABULARY
     assert (loaded.step, loaded.saw_unknown) == (7, True)
     assert loaded.settings == Settings(lr=0.1)
@@ -60,7 +61,7 @@ def test_comes_back(tmp_path, model):
 def test_loading_draws_nothing_and_leaves_a_model_to_train(run):
     mg.manual_seed(3)
     model = load_run(run.path).model
-    assert model.settings() == run.load().model.settings()
+    assert model.settings() == load_from(run).model.settings()
     ids = np.zeros((4, 2), int)
     model.loss(ids, ids)[0].backward()
     mg.optim.SGD(model.parameters(), lr=1.0).step()
@@ -76,7 +77,7 @@ def test_the_last_weights_are_in_the_checkpoint(run):
     last = RNNLM(4, 3, 5, "lstm", rng=np.random.default_rng(2))
     described = describe(last, VOCABULARY, 9, None, False)
     run.save_checkpoint({"run_version": RUN_VERSION, "model": described})
-    loaded = run.load("last")
+    loaded = load_from(run, "last")
     assert loaded.step == 9
     assert np.array_equal(loaded.model.output.bias.numpy(), last.output.bias.numpy())
 
@@ -126,7 +127,7 @@ def test_a_lock_goes_with_its_process(run):
 class TestDamage:
     def fails(self, run, kind, message):
         with pytest.raises(kind, match=message):
-            run.load()
+            load_from(run)
 
     def test_no_directory(self, tmp_path):
         self.fails(RunDirectory(tmp_path / "no"), FileNotFoundError, "no directory")

@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from minigrad.data import ByteVocabulary, Vocabulary
+from models import load_run
 from models.commands.sample import sample
 from models.rnnlm import RNNLM
 from models.runs.directory import RunDirectory
@@ -74,7 +75,7 @@ def fails(message, *arguments):
 
 
 def of_library(path, prompt, length, number, seed, **options):
-    model, tokenizer, *_ = RunDirectory(path).load()
+    model, tokenizer, *_ = load_run(path)
     texts = [""] * (number + 1)
     rngs = [np.random.default_rng([seed, i]) for i in range(number + 1)]
     for n, piece in generate_many(model, tokenizer, prompt, length, rngs=rngs, **options):
@@ -141,7 +142,7 @@ class TestDrawing:
 
 class TestBeam:
     def test_the_best(self, run):
-        model, tokenizer, *_ = RunDirectory(run).load()
+        model, tokenizer, *_ = load_run(run)
         found = beam_search(model, tokenizer, "ab", 9, width=4, alpha=0.6, stop=["c"])
         options = ["--prompt", "ab", "--length", 9, "--beam", 4, "--length-penalty", 0.6]
         options += ["--stop", "c"]
