@@ -200,7 +200,8 @@ def predict(
             raise ValueError("the text is empty")
         run = load_classifier(RunDirectory(directory), weights.value, device)
         lines = _lines(file) if text is None else iter([(1, text)])
-        while some := list(islice(lines, TOGETHER)):
+        together = 1 if file is None else TOGETHER  # who writes a line waits for the answer
+        while some := list(islice(lines, together)):
             chances = run.probabilities([each for _, each in some])
             for (number, each), row in zip(some, chances.tolist(), strict=True):
                 best = int(np.argmax(row))
