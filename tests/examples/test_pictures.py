@@ -17,6 +17,8 @@ from PIL import Image  # noqa: E402
 
 from minigrad.viz import figures  # noqa: E402
 
+pytestmark = pytest.mark.host(reason="pictures are drawn on the CPU")
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 DRAWN = [
