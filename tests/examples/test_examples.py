@@ -515,6 +515,7 @@ def test_a_terminal_without_korean_letters(tmp_path):
     assert "right   his word is law" in run.stdout
 
 
+@pytest.mark.host(reason="the scripts compute on the CPU")
 @pytest.mark.parametrize("name", SHOWN)
 def test_runs_as_a_script(name, tmp_path):
     run = script(name, tmp_path)

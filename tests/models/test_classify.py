@@ -22,6 +22,8 @@ from models.text_classifier import TextClassifier
 sys.path.insert(0, str(Path(__file__).parent))
 from kills import same
 
+pytestmark = pytest.mark.host(reason="the commands compute on the CPU")
+
 SMALL = ["--hidden-size", 8, "--embedding-size", 6, "--batch-size", 8, "--min-count", 1]
 SMALL += ["--samples", 1, "--dropout", 0.2]
 

@@ -16,6 +16,8 @@ from models.showing import curves as plotting
 from models.showing.curves import comparison, curves
 from models.showing.drawing import POINTS, Points, draw_line, log_ticks, loss_axis, number, spread
 
+pytestmark = pytest.mark.host(reason="pictures are drawn on the CPU")
+
 CHAR, WORD = UNITS["char"], UNITS["word"]
 
 

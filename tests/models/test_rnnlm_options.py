@@ -57,6 +57,7 @@ class Part(nn.Module):
         return getattr(self.net, self.method)(*inputs)
 
 
+@pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "options",

@@ -29,7 +29,7 @@ def call(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-@pytest.fixture(scope="module", params=["rnn", "lstm", "gru"])
+@pytest.fixture(scope="module", params=["rnn", "lstm"])
 def run(request, tmp_path_factory):
     """The directory of a run that was not trained."""
     path = tmp_path_factory.mktemp("runs") / "run"
