@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import tomli_w
 from filelock import FileLock, Timeout
 
-from minigrad.data import Tokenizer
+from minigrad.data import Tokenizer, load_tokenizer
 from minigrad.training import (
     MetricsLog,
     load_checkpoint,
@@ -263,6 +263,30 @@ class RunDirectory:
             )
             raise ValueError(f"{str(self.path)!r} holds a run of {here}, not of {wanted}")
         return kind.saved(content)
+
+    def load_model(self, which: str) -> tuple[Any, Path, Tokenizer]:
+        """What is saved of the model, the file that it is in, and the tokens.
+
+        Parameters
+        ----------
+        which
+            ``"best"``: the weights that were best in validation; ``"last"``: those at the end.
+
+        Raises
+        ------
+        OSError, ValueError
+            if a file is missing or damaged. The message names it.
+        """
+        path = {"best": self.model, "last": self.checkpoint}[which]
+        for file in (path, self.tokenizer):
+            if not file.is_file():
+                raise FileNotFoundError(
+                    f"{str(self.path)!r} holds no trained model: it has no {file.name}"
+                )
+        tokenizer = load_tokenizer(self.tokenizer)
+        last = which == "last"
+        described: Any = self.load_checkpoint().get("model") if last else load_checkpoint(path)
+        return described, path, tokenizer
 
     def load_checkpoint(self, path: Path | None = None) -> dict[str, Any]:
         """The state of the run, from which it can go on.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -89,3 +90,56 @@ def _check(right: bool, value: Any, wanted: str | None, where: str, inside: str)
 
 def _place(inside: str) -> str:
     return inside or "the whole"
+
+
+def check_described(
+    described: Any,
+    what: str,
+    formats: Collection[str],
+    version: int,
+    form: Mapping[str, Any],
+    name: str,
+    fingerprint: str,
+    run_id: str,
+) -> None:
+    """Raise a ValueError unless a file describes a model of this run.
+
+    Parameters
+    ----------
+    described
+        what is in the file.
+    what
+        what it should hold, in words: ``"language model"``.
+    formats, version, form
+        what its ``format`` may be, its version, and the form of all else.
+    name
+        the file, for the message.
+    fingerprint, run_id
+        those of the run's tokens, and of the run.
+    """
+    format = described.get("format") if isinstance(described, Mapping) else None
+    if not isinstance(format, str) or format not in formats:
+        raise ValueError(f"{name} holds no {what} of minigrad")
+    check_form(described.get("version"), count, name, "version")
+    if described["version"] != version:
+        raise ValueError(
+            f"{name} has version {described['version']!r}; this minigrad reads version {version}"
+        )
+    check_form(described, form, name)
+    if described["tokenizer"] != fingerprint:
+        raise ValueError(f"{name} and tokenizer.json are not of the same run")
+    check_form(described.get("run_id", ""), str, name, "run_id")
+    if described.get("run_id", "") != run_id:
+        raise ValueError(f"{name} and config.toml are not of the same run")
+
+
+@contextmanager
+def made_of(weights: Mapping[str, Any], name: str) -> Iterator[None]:
+    """Within it a model is made of what is in a file: a ValueError where this is wrong."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, MemoryError) as error:
+        faults = "; ".join(line.strip() for line in str(error).splitlines())
+        raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
+    if place := not_finite(weights):
+        raise ValueError(f"{name} holds NaN or infinite weights, in {place}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from minigrad.data import Tokenizer, load_tokenizer
-from minigrad.training import load_checkpoint
+from minigrad.data import Tokenizer
 from models.runs.directory import RunDirectory
 from models.runs.new_model import Model
 from models.runs.saved_model import restore
@@ -62,15 +61,7 @@ def load_from(
         )
     if settings.own_cell is None and cell is not None:
         raise ValueError(f"load: cell is given, but that of the run is {settings.cell_name}")
-    path = {"best": directory.model, "last": directory.checkpoint}[which]
-    for file in (path, directory.tokenizer):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{str(directory.path)!r} holds no trained model: it has no {file.name}"
-            )
-    tokenizer = load_tokenizer(directory.tokenizer)
-    last = which == "last"
-    described: Any = directory.load_checkpoint().get("model") if last else load_checkpoint(path)
+    described, path, tokenizer = directory.load_model(which)
     model = restore(described, tokenizer, path, directory.run_id, cell=cell).to(device)
     about = (described[name] for name in ("step", "saw_unknown", "corpus"))
     return LoadedRun(model, tokenizer, settings, *about)

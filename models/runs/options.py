@@ -11,11 +11,9 @@ from contextlib import suppress
 from dataclasses import Field, field
 from typing import Any, Literal, get_args, get_origin
 
-Limits = tuple[float | None, float | None]
-
 
 def option(default: Any, help: str, panel: str, **about: Any) -> Any:
-    """A field of `models.runs.settings.Settings`.
+    """A field of `models.runs.shared_settings.RunSettings`.
 
     Parameters
     ----------

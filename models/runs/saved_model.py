@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minigrad.data import Tokenizer
 from models.nnlm import NNLM
 from models.rnnlm import RNNLM, layer_sizes
-from models.runs.forms import check_form, count, not_finite, number
+from models.runs.forms import check_described, count, made_of, number
 from models.runs.new_model import Model
 
 FORMATS: dict[str, type[Model]] = {"minigrad-rnnlm": RNNLM, "minigrad-nnlm": NNLM}
@@ -86,34 +86,17 @@ def restore(
         cannot be used. The message names `path`.
     """
     name = repr(str(path))
-    format = described.get("format") if isinstance(described, Mapping) else None
-    if not isinstance(format, str) or format not in FORMATS:
-        raise ValueError(f"{name} holds no language model of minigrad")
-    check_form(described.get("version"), count, name, "version")
-    if described["version"] != VERSION:
-        raise ValueError(
-            f"{name} has version {described['version']!r}; this minigrad reads version {VERSION}"
-        )
-    check_form(described, FORM, name)
-    if described["tokenizer"] != tokenizer.fingerprint:
-        raise ValueError(f"{name} and tokenizer.json are not of the same run")
-    check_form(described.get("run_id", ""), str, name, "run_id")
-    if described.get("run_id", "") != run_id:
-        raise ValueError(f"{name} and config.toml are not of the same run")
+    check_described(
+        described, "language model", FORMATS, VERSION, FORM, name, tokenizer.fingerprint, run_id
+    )
     settings, weights = described["settings"], described["weights"]
-    try:
+    with made_of(weights, name):
         if settings["vocab_size"] != len(tokenizer):
             raise ValueError(
                 f"it is for {settings['vocab_size']!r:.20} tokens, of which tokenizer.json has "
                 f"{len(tokenizer)}"
             )
-        model = with_weights(FORMATS[format], settings, weights, rng, cell)
-    except (KeyError, TypeError, ValueError, MemoryError) as error:
-        faults = "; ".join(line.strip() for line in str(error).splitlines())
-        raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
-    if place := not_finite(weights):
-        raise ValueError(f"{name} holds NaN or infinite weights, in {place}")
-    return model
+        return with_weights(FORMATS[described["format"]], settings, weights, rng, cell)
 
 
 def with_weights(

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import softmax
-from minigrad.data import Tokenizer, Vocabulary, load_tokenizer, pad_sequences
-from minigrad.training import evaluating, load_checkpoint
+from minigrad.data import Tokenizer, Vocabulary, pad_sequences
+from minigrad.training import evaluating
 from models.devices import device_of, moved
 from models.naive_bayes import words
 from models.runs.directory import RunDirectory
-from models.runs.forms import check_form, count, not_finite, number
+from models.runs.forms import check_described, count, made_of, number
 from models.runs.saved_model import GATES
 from models.tasks.classify_settings import ClassifySettings
 from models.text_classifier import TextClassifier
@@ -119,17 +119,11 @@ def restore(
         if it describes none, or one of another run, or it can't be used. The message names `path`.
     """
     name = repr(str(path))
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise ValueError(f"{name} holds no text classifier of minigrad")
-    if described.get("version") != VERSION:
-        raise ValueError(f"{name} has version {described.get('version')!r:.20}, not {VERSION}")
-    check_form(described, FORM, name)
-    if described["tokenizer"] != tokenizer.fingerprint:
-        raise ValueError(f"{name} and tokenizer.json are not of the same run")
-    if described["run_id"] != run_id:
-        raise ValueError(f"{name} and config.toml are not of the same run")
+    check_described(
+        described, "text classifier", [FORMAT], VERSION, FORM, name, tokenizer.fingerprint, run_id
+    )
     settings, weights = described["settings"], described["weights"]
-    try:
+    with made_of(weights, name):
         shapes = {name: weight.shape for name, weight in weights.items()}
         rows = GATES[settings["cell"]] * settings["hidden_size"]
         for part, shape in {
@@ -148,11 +142,6 @@ def restore(
             raise ValueError("its tokens or classes are not as many as its settings ask for")
         model = TextClassifier(**settings, rng=rng)
         model.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, MemoryError) as error:
-        faults = "; ".join(line.strip() for line in str(error).splitlines())
-        raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
-    if place := not_finite(weights):
-        raise ValueError(f"{name} holds NaN or infinite weights, in {place}")
     return model
 
 
@@ -198,15 +187,7 @@ def load_classifier(
         if there is no such run, or a file of it is missing, damaged or of another run.
     """
     settings = directory.read_settings(ClassifySettings)
-    path = {"best": directory.model, "last": directory.checkpoint}[which]
-    for file in (path, directory.tokenizer):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{str(directory.path)!r} holds no trained model: it has no {file.name}"
-            )
-    tokenizer = load_tokenizer(directory.tokenizer)
-    last = which == "last"
-    described: Any = directory.load_checkpoint().get("model") if last else load_checkpoint(path)
+    described, path, tokenizer = directory.load_model(which)
     model = restore(described, tokenizer, path, directory.run_id).to(device)
     about = (described[name] for name in ("classes", "step", "corpus"))
     classes, step, corpus = about
