@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import signal
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
@@ -62,31 +62,56 @@ def text_and_vocabulary() -> tuple[str, str, data.Vocabulary]:
     return whole[:100_000], whole[100_000:], data.Vocabulary.from_text(whole)
 
 
+def take_step(
+    model: CharacterModel,
+    optimizer: optim.Adam,
+    window: tuple[np.ndarray, np.ndarray],
+    state: object,
+) -> object:
+    """A step of truncated BPTT on a window of the text; returns the state to go on from."""
+    ids, targets = window
+    logits, state = model(ids, training.detach_state(state))
+    loss = mg.cross_entropy(logits, targets)
+    optimizer.zero_grad()
+    loss.backward()
+    optim.clip_grad_norm_(model.parameters(), max_norm=1.0)
+    optimizer.step()
+    return state
+
+
+class Training(NamedTuple):
+    """A model, and what was seen while it learnt."""
+
+    model: CharacterModel
+    histograms: viz.Histograms
+    radii: viz.SpectralRadii
+    timeline: viz.Shown
+    """Of the last step."""
+
+
 @cache
-def trained(kind: str, steps: int = 200) -> CharacterModel:
-    """A model after some steps of truncated BPTT."""
+def trained(kind: str) -> Training:
+    """A model that has read the text once, in windows."""
     text, _, vocabulary = text_and_vocabulary()
     model = CharacterModel(kind, len(vocabulary), 48)
     optimizer = optim.Adam(model.parameters(), lr=0.01)
+    histograms, radii = viz.Histograms(model, every=20), viz.SpectralRadii()
     streams = data.batchify(vocabulary.encode(text), batch_size=16)
-    state = None
-    for step, (ids, targets) in enumerate(data.windows(streams, bptt=STEPS_BACK)):
-        logits, state = model(ids, training.detach_state(state))
-        loss = mg.cross_entropy(logits, targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optim.clip_grad_norm_(model.parameters(), max_norm=1.0)
-        optimizer.step()
-        if step + 1 == steps:
-            break
-    return model
+    windows, state = list(data.windows(streams, bptt=STEPS_BACK)), None
+    for step, window in enumerate(windows):
+        with histograms.step():
+            state = take_step(model, optimizer, window, state)
+        radii.note(model, step)
+    with viz.timeline() as timeline:
+        take_step(model, optimizer, windows[-1], state)
+    return Training(model, histograms, radii, timeline)
 
 
 def through_time() -> GradientThroughTime:
     """The gradient of each loss at each state, of the three models on one piece of text."""
     _, other, vocabulary = text_and_vocabulary()
     piece = other[: 2 * STEPS_BACK + 1]
-    models = {kind: trained(kind) for kind in LAYERS}
+    models = {kind: trained(kind).model for kind in LAYERS}
     return viz.gradient_through_time(
         models, vocabulary.encode(piece), labels=piece, window=STEPS_BACK // 2
     )
@@ -95,10 +120,16 @@ def through_time() -> GradientThroughTime:
 def neurons() -> viz.Neurons:
     """What the units of the LSTM follow in a text that it has not read."""
     _, other, vocabulary = text_and_vocabulary()
-    return viz.watch_neurons(trained("LSTM"), other[:3000], vocabulary)
+    return viz.watch_neurons(trained("LSTM").model, other[:3000], vocabulary)
 
 
-SHOWN = {"time": through_time, "neurons": neurons}
+SHOWN = {
+    "time": through_time,
+    "neurons": neurons,
+    "histograms": lambda: trained("LSTM").histograms,
+    "radii": lambda: trained("LSTM").radii,
+    "timeline": lambda: trained("LSTM").timeline,
+}
 """What can be drawn."""
 
 

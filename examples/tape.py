@@ -69,14 +69,14 @@ def by_layers(net: str, word: str) -> tuple[Tensor, dict[str, object]]:
     return mg.cross_entropy(model(ids[:-1]), ids[1:]), {"model": model}
 
 
-def drawing(net: str) -> viz.Drawing:
-    """The tape of one of `NETS`."""
+def seen(net: str, show: str) -> viz.Shown:
+    """The tape of one of `NETS`, drawn; or the walk along it, whose picture is its memory."""
     with viz.watch():
         if net == "by-hand":
             loss, names = by_hand()
         else:
             loss, names = by_layers(net, WORD * 20 if net == "two-layers" else WORD)
-    return viz.draw(loss, names=names)
+    return (viz.explore if show == "walk" else viz.draw)(loss, names=names)
 
 
 NETS = ("by-hand", "lstm", "bidirectional", "two-layers")
@@ -96,6 +96,12 @@ if __name__ == "__main__":
             "draw it: .png, .svg, .pdf, .dot, .mmd (Mermaid), or .html, a page to search and zoom"
         )
         parser.add_argument("--save", metavar="FILE", help=told)
+        parser.add_argument(
+            "--show",
+            choices=("tape", "walk"),
+            default="tape",
+            help="the tape, or the walk back: .html to follow it, .png for the memory it holds",
+        )
         parser.add_argument("--net", choices=NETS, default="by-hand", help="what to draw")
         options = parser.parse_args()
-        main() if options.save is None else drawing(options.net).save(options.save)
+        main() if options.save is None else seen(options.net, options.show).save(options.save)

@@ -388,7 +388,7 @@ class TestZeroCentred:
 class TestTape:
     @pytest.mark.parametrize("net", ["by-hand", "lstm", "bidirectional", "two-layers"])
     def test_it_is_drawn(self, net, tmp_path):
-        drawing = example("tape").drawing(net)
+        drawing = example("tape").seen(net, "tape")
         assert drawing.time_steps == (99 if net == "two-layers" else 4)
         assert len(drawing.layers) == (1 if net in ("by-hand", "lstm") else 2)
         assert drawing.tape.watched
