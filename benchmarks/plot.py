@@ -15,7 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-TEXT, LINES = "#333333", "#e6e6e6"
+from minigrad.viz.colours import TEXT
+from minigrad.viz.figures import dress
+
 COLOURS = {
     "minigrad:captured": "#7a2a08",
     "minigrad:fused": "#c1440e",
@@ -31,15 +33,6 @@ COLOURS = {
 WIDTH = 0.09  # of a bar, where two configurations are 1 apart
 NUMBER = FuncFormatter(lambda value, _: f"{value:,g}")
 SIZES = {"T": "time steps T", "N": "batch N", "H": "hidden units H", "V": "vocabulary V"}
-
-
-def plain(axes: Axes) -> None:
-    """Nothing but what is to be read."""
-    axes.grid(color=LINES, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(LINES)
-    axes.tick_params(colors=TEXT, length=0, labelsize=9)
 
 
 def legend(figure: Figure, axes: Axes) -> None:
@@ -61,7 +54,7 @@ def speeds(results: dict) -> Figure:
             bars[peer].append((position, *result["peers"][peer]["ratio"]))
     figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    plain(axes)
+    dress(axes)
     axes.grid(visible=False, axis="x")
     for peer, values in bars.items():
         if values:
@@ -85,7 +78,7 @@ def growth(results: dict) -> Figure:
     figure = Figure(figsize=(10, 6.5), dpi=120, layout="constrained")
     panels = figure.subplots(2, 2, sharey=True)
     for axes, (size, of) in zip(panels.flat, results["sizes"].items(), strict=True):
-        plain(axes)
+        dress(axes)
         for peer, points in of.items():
             if points:
                 values, times = np.transpose(points)
