@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.data import ByteVocabulary, Vocabulary
 from models.rnnlm import RNNLM
-from models.writing.beam import beam_search, length_penalty, search
-from models.writing.sampling import generate
+from models.writing.beam import beam_search
+from models.writing.sampling import Reader, generate
+from models.writing.search import length_penalty, search
 
 LETTERS = Vocabulary("abc.", unk=None)
 
@@ -19,6 +20,12 @@ def model(seed=0, size=4, cell="lstm", num_layers=2):
     for p in lm.parameters():  # or all would be equally likely
         p.data = p.data * 3
     return lm
+
+
+def searched(lm, start, *options, **more):
+    """What `search` finds after some ids of a language model."""
+    ask = Reader(lm)
+    return search(ask, *ask.read(start), *options, **more)
 
 
 def log_probability(lm, start, path):
@@ -51,7 +58,7 @@ class TestSearch:
         for seed in range(3):
             lm = model(seed)
             expected = exhaustive(lm, [0, 1], 3, alpha, end)
-            paths = search(lm, [0, 1], 3, 4**3, alpha, ends=lambda path: path[-1] == end)
+            paths = searched(lm, [0, 1], 3, 4**3, alpha, ends=lambda path: path[-1] == end)
             assert [path.ids for path in paths] == [path for path, _, _ in expected]
             for found, (_, p, score) in zip(paths, expected, strict=True):
                 assert found.log_probability == pytest.approx(p, abs=1e-5)
@@ -65,14 +72,14 @@ class TestSearch:
             longer = [(*path, i) for path, _ in beam for i in range(4)]
             scored = [(path, log_probability(lm, [2], path)) for path in longer]
             beam = sorted(scored, key=lambda each: -each[1])[:width]
-        found = search(lm, [2], length, width)
+        found = searched(lm, [2], length, width)
         assert [path.ids for path in found] == [path for path, _ in beam]
 
     def test_an_ended_path_keeps_its_place(self):
         lm = model()
         ends = lambda path: path[-1] == 3  # noqa: E731
         for width in (1, 2, 3):
-            found = search(lm, [0], 6, width, ends=ends)
+            found = searched(lm, [0], 6, width, ends=ends)
             assert len(found) == width
             assert all(path.ended == (path.ids[-1] == 3) for path in found)
             assert all(len(path.ids) == 6 for path in found if not path.ended)
@@ -80,18 +87,18 @@ class TestSearch:
     def test_banned(self):
         lm = model()
         expected = exhaustive(lm, [0], 3, 0.0, None, banned=[1, 3])
-        found = search(lm, [0], 3, 99, banned=[1, 3])
+        found = searched(lm, [0], 3, 99, banned=[1, 3])
         assert [path.ids for path in found] == [path for path, _, _ in expected]
 
     def test_of_equals_the_first(self):
         lm = model()
         for p in lm.parameters():
             p.data = p.data * 0
-        found = search(lm, [0], 2, 5)
+        found = searched(lm, [0], 2, 5)
         assert [path.ids for path in found] == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
 
     def test_nothing_to_write(self):
-        (path,) = search(model(), [0], 0, 5)
+        (path,) = searched(model(), [0], 0, 5)
         assert path == ((), 0.0, 0.0, False)
 
 
