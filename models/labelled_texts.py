@@ -87,7 +87,7 @@ def read_labelled(
     path = Path(path)
     if path.is_dir():
         return _from_directory(path)
-    rows = list(_rows(path))
+    rows = list(tabbed(path))
     if not rows:
         raise ValueError(f"{str(path)!r} is empty")
     head, name = rows[0][1], repr(str(path))
@@ -135,7 +135,7 @@ def told_bad(bad: Sequence[BadLine]) -> str:
     return "; ".join(told[:MOST_TOLD]) + (f"; and {more:,} more" if more > 0 else "")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def tabbed(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The lines of a file that are not blank, by their numbers from 1, in columns."""
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     for number, line in enumerate(content.split(b"\n"), 1):
@@ -165,7 +165,7 @@ def _from_directory(path: Path) -> tuple[Labelled, list[BadLine]]:
         raise ValueError(f"{str(path)!r} has no file NAME.txt for each of several classes")
     examples = Labelled([], [])
     for file in files:
-        for _, row in _rows(file):
+        for _, row in tabbed(file):
             examples.texts.append(" ".join(row).strip())
             examples.labels.append(unicodedata.normalize("NFC", file.stem))
     return examples, []
