@@ -468,6 +468,11 @@ SHOWN = {
         "LSTM +3",
         "mean       0.87       0.79       0.50       0.95       0.50       0.95",
     ],
+    "one_to_one": [
+        "H(next | current) = - sum over pairs a, b of P(a, b) log2 P(b | a)",
+        "1 characters  1.3320 bits",
+        "k   0.375    0.375",
+    ],
     "many_to_one": [
         "y        = W h_T + b",
         "new sentences: LSTM 100% right, Naive Bayes 49%",
@@ -493,6 +498,41 @@ def test_every_example_is_run_and_listed():
     assert names == {"language_model", *SHOWN}
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"`python examples/{name}.py`" in readme for name in names)
+
+
+@pytest.mark.host(reason="it computes on the CPU")
+class TestOneToOne:
+    @pytest.fixture
+    def one(self):
+        return example("one_to_one")
+
+    def test_the_loss_comes_down_to_the_conditional_entropy(self, one):
+        """Of the counts in a table: H(pair) - H(current)."""
+        w = one.vocabulary.encode(one.TEXT)
+        counts = np.zeros((len(one.vocabulary),) * 2)
+        np.add.at(counts, (w[:-1], w[1:]), 1)
+
+        def entropy(p):
+            return -(p[p > 0] * np.log2(p[p > 0])).sum()
+
+        joint = counts / counts.sum()
+        expected = entropy(joint) - entropy(joint.sum(1))
+        assert one.floor(one.TEXT, 1) == pytest.approx(expected, rel=1e-12)
+        mg.manual_seed(1)
+        model = mg.nn.Linear(len(one.vocabulary), len(one.vocabulary))
+        losses = one.train(model)
+        assert min(losses) > expected
+        assert losses[-1] == pytest.approx(expected, abs=1e-3)
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        for character in one.vocabulary.decode(w[:-1]):
+            (current,) = one.vocabulary.encode(character)
+            found = one.next_after(model, character)
+            np.testing.assert_allclose(found, shares[current], atol=0.01)
+
+    def test_more_context_has_a_lower_floor(self, one):
+        floors = [one.floor(one.TEXT, context) for context in range(4)]
+        assert floors == sorted(floors, reverse=True)
+        assert one.floor("abcabcabc", 1) == 0
 
 
 def script(name, tmp_path, *arguments, encoding="utf-8"):

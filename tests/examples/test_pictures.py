@@ -59,7 +59,8 @@ class TestPictures:
     def test_every_example_has_one(self):
         """But the models of texts, and those that minigrad.viz draws."""
         names = {path.stem for path in EXAMPLES.glob("[!_]*.py")}
-        assert names == {*DRAWN, "language_model", "many_to_one", "cliff", "seeing", "tape"}
+        texts = {"language_model", "many_to_one", "one_to_one"}
+        assert names == {*DRAWN, *texts, "cliff", "seeing", "tape"}
 
     @pytest.mark.skipif(not KOREAN, reason="no font here has Korean letters")
     @pytest.mark.parametrize("language", ["en", "ko"])
