@@ -252,8 +252,7 @@ def load_parts(
     )
 
 
-def known_before(parts: Parts, name: str) -> int:
-    """How many texts of the part `name` are also among those to train on."""
-    part: Labelled | None = getattr(parts, name)
-    known = set(parts.train.texts)
-    return 0 if part is None else sum(text in known for text in part.texts)
+def known_before(train: Labelled, part: Labelled) -> int:
+    """How many texts of a part are also among those to train on."""
+    known = set(train.texts)
+    return sum(text in known for text in part.texts)

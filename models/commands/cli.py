@@ -11,13 +11,17 @@ from typer.core import TyperGroup
 
 from minigrad.files import printable, program
 from models.commands.baselines import baselines
-from models.commands.classify import classify
 from models.commands.compare import compare
 from models.commands.evaluate import evaluate
 from models.commands.look import look
+from models.commands.problem_commands import commands_of
 from models.commands.recipes import recipes
 from models.commands.sample import sample
 from models.commands.train import train
+from models.tasks.classifying import Classifying
+
+PROBLEMS = (Classifying,)
+"""The tasks beside the language model."""
 
 
 class Commands(TyperGroup):
@@ -55,7 +59,8 @@ app = typer.Typer(
 )
 for command in (train, sample, evaluate, baselines, look, compare, recipes):
     app.command()(command)
-app.add_typer(classify, name="classify")
+for problem in PROBLEMS:
+    app.add_typer(commands_of(problem), name=problem.kind.task)
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ class RunDirectory:
                                  "test"), loss in nats per token, and more
         curves.png               the metrics as curves
         look.html                the page of `look`
-        confusion.png            of a classifier: which classes it takes for which
+        result.png               of another task: what its best weights do, as a picture
         tensorboard/             the metrics as event files, with --tensorboard
         .lock                    held by the run while it goes on
 
@@ -80,7 +80,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.curves = self.path / "curves.png"
         self.look = self.path / "look.html"
-        self.confusion = self.path / "confusion.png"
+        self.result = self.path / "result.png"
         self.events = self.path / "tensorboard"
         self.lock = self.path / ".lock"
         self.run_id = self.cell_sha256 = ""
@@ -90,7 +90,7 @@ class RunDirectory:
         """All files of a run. The settings come last: without them, there is no run."""
         return (
             *(self.checkpoint, self.previous, self.unusable, self.model, self.metrics),
-            *(self.curves, self.look, self.confusion, self.tokenizer, self.config),
+            *(self.curves, self.look, self.result, self.tokenizer, self.config),
         )
 
     def check_files(self) -> None:
@@ -115,7 +115,7 @@ class RunDirectory:
 
     def check_free(self) -> None:
         """Raise a FileExistsError if there is a run here already, or a file in the way."""
-        others = (self.tokenizer, self.curves, self.look, self.confusion)
+        others = (self.tokenizer, self.curves, self.look, self.result)
         if any(file.exists() for file in self.files if file not in others):
             raise FileExistsError(
                 f"{str(self.path)!r} already holds a run; go on with it by --resume, give another "
@@ -149,9 +149,15 @@ class RunDirectory:
             lock.release()
 
     def begin(
-        self, settings: RunSettings, tokenizer: Tokenizer, run_id: str = "", cell_sha256: str = ""
+        self,
+        settings: RunSettings,
+        tokenizer: Tokenizer | None,
+        run_id: str = "",
+        cell_sha256: str = "",
     ) -> None:
         """Write what does not change while a run goes on; an earlier run here is deleted.
+
+        `tokenizer`: None for a task that keeps its tokens with the weights.
 
         Raises
         ------
@@ -163,7 +169,8 @@ class RunDirectory:
         for file in self.events.glob("events.out.tfevents.*"):
             file.unlink()
         self.run_id, self.cell_sha256 = run_id, cell_sha256
-        tokenizer.save(self.tokenizer)
+        if tokenizer is not None:
+            tokenizer.save(self.tokenizer)
         self.save_settings(settings)
 
     def save_settings(self, settings: RunSettings) -> None:
@@ -223,9 +230,9 @@ class RunDirectory:
         """Write the curves, a PNG."""
         write_atomically(self.curves, picture)
 
-    def save_confusion(self, picture: bytes) -> None:
-        """Write which classes are taken for which, a PNG."""
-        write_atomically(self.confusion, picture)
+    def save_result(self, picture: bytes) -> None:
+        """Write what the best weights do, a PNG."""
+        write_atomically(self.result, picture)
 
     def log(self) -> MetricsLog:
         """The metrics of the run."""
@@ -264,8 +271,8 @@ class RunDirectory:
             raise ValueError(f"{str(self.path)!r} holds a run of {here}, not of {wanted}")
         return kind.saved(content)
 
-    def load_model(self, which: str) -> tuple[Any, Path, Tokenizer]:
-        """What is saved of the model, the file that it is in, and the tokens.
+    def load_model(self, which: str) -> tuple[Any, Path]:
+        """What is saved of the model, and the file that it is in.
 
         Parameters
         ----------
@@ -275,18 +282,31 @@ class RunDirectory:
         Raises
         ------
         OSError, ValueError
-            if a file is missing or damaged. The message names it.
+            if the file is missing or damaged. The message names it.
         """
         path = {"best": self.model, "last": self.checkpoint}[which]
-        for file in (path, self.tokenizer):
-            if not file.is_file():
-                raise FileNotFoundError(
-                    f"{str(self.path)!r} holds no trained model: it has no {file.name}"
-                )
-        tokenizer = load_tokenizer(self.tokenizer)
+        if not path.is_file():
+            raise self._no_model(path)
         last = which == "last"
         described: Any = self.load_checkpoint().get("model") if last else load_checkpoint(path)
-        return described, path, tokenizer
+        return described, path
+
+    def load_tokenizer(self) -> Tokenizer:
+        """The tokens of a language model.
+
+        Raises
+        ------
+        OSError, ValueError
+            if the file is missing or damaged. The message names it.
+        """
+        if not self.tokenizer.is_file():
+            raise self._no_model(self.tokenizer)
+        return load_tokenizer(self.tokenizer)
+
+    def _no_model(self, file: Path) -> FileNotFoundError:
+        return FileNotFoundError(
+            f"{str(self.path)!r} holds no trained model: it has no {file.name}"
+        )
 
     def load_checkpoint(self, path: Path | None = None) -> dict[str, Any]:
         """The state of the run, from which it can go on.

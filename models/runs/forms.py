@@ -99,7 +99,6 @@ def check_described(
     version: int,
     form: Mapping[str, Any],
     name: str,
-    fingerprint: str,
     run_id: str,
 ) -> None:
     """Raise a ValueError unless a file describes a model of this run.
@@ -114,8 +113,8 @@ def check_described(
         what its ``format`` may be, its version, and the form of all else.
     name
         the file, for the message.
-    fingerprint, run_id
-        those of the run's tokens, and of the run.
+    run_id
+        that of the run.
     """
     format = described.get("format") if isinstance(described, Mapping) else None
     if not isinstance(format, str) or format not in formats:
@@ -126,8 +125,6 @@ def check_described(
             f"{name} has version {described['version']!r}; this minigrad reads version {version}"
         )
     check_form(described, form, name)
-    if described["tokenizer"] != fingerprint:
-        raise ValueError(f"{name} and tokenizer.json are not of the same run")
     check_form(described.get("run_id", ""), str, name, "run_id")
     if described.get("run_id", "") != run_id:
         raise ValueError(f"{name} and config.toml are not of the same run")

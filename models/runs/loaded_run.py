@@ -61,7 +61,8 @@ def load_from(
         )
     if settings.own_cell is None and cell is not None:
         raise ValueError(f"load: cell is given, but that of the run is {settings.cell_name}")
-    described, path, tokenizer = directory.load_model(which)
+    described, path = directory.load_model(which)
+    tokenizer = directory.load_tokenizer()
     model = restore(described, tokenizer, path, directory.run_id, cell=cell).to(device)
     about = (described[name] for name in ("step", "saw_unknown", "corpus"))
     return LoadedRun(model, tokenizer, settings, *about)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.data import load_tokenizer
 from models.runs.blas_kernels import products, restart_for
 from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
@@ -54,7 +53,7 @@ def resume(
     make, sha256 = (None, "") if cell is None else cell
 
     def again(path: Path, state: Mapping[str, Any]) -> Task:
-        rng, tokenizer = np.random.default_rng(settings.seed), load_tokenizer(directory.tokenizer)
+        rng, tokenizer = np.random.default_rng(settings.seed), directory.load_tokenizer()
         model = restore(state["model"], tokenizer, path, directory.run_id, rng, make)
         check_kept(settings, directory, state)
         if model.settings() != model_arguments(settings, len(tokenizer), make):

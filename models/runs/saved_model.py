@@ -86,9 +86,9 @@ def restore(
         cannot be used. The message names `path`.
     """
     name = repr(str(path))
-    check_described(
-        described, "language model", FORMATS, VERSION, FORM, name, tokenizer.fingerprint, run_id
-    )
+    check_described(described, "language model", FORMATS, VERSION, FORM, name, run_id)
+    if described["tokenizer"] != tokenizer.fingerprint:
+        raise ValueError(f"{name} and tokenizer.json are not of the same run")
     settings, weights = described["settings"], described["weights"]
     with made_of(weights, name):
         if settings["vocab_size"] != len(tokenizer):

@@ -1,41 +1,32 @@
-"""Classifying texts: what is about it in a training run; the rest is in `models.runs.run`."""
+"""Classifying texts: sentiment, spam, the language of a name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import cross_entropy, cuda, nn, softmax
-from minigrad.data import Tokenizer, load_tokenizer, pad_sequences
+from minigrad import Tensor, cpu, cross_entropy, softmax
+from minigrad.data import Vocabulary, pad_sequences
 from minigrad.files import printable
 from minigrad.training import bits, evaluating, recurrent_products
-from models.devices import check_available, device_of, moved
-from models.labelled_texts import Labelled, Parts, known_before, load_parts, told_bad
-from models.measuring.confusion import Counts, Scores, confusion, scores
+from models.devices import device_of, moved
+from models.labelled_texts import BadLine, Labelled, known_before, load_parts, read_labelled
+from models.measuring.confusion import confusion, scores
 from models.measuring.evaluation import quiet
 from models.measuring.units import Unit
 from models.naive_bayes import best_of, character_ngrams, words
-from models.runs import messages
-from models.runs.blas_kernels import restart_for
-from models.runs.directory import RunDirectory
-from models.runs.going_on import check_kept, go_on
-from models.runs.history import History
-from models.runs.run import Run
 from models.runs.saved_model import GATES
-from models.runs.task import Progress, Task
+from models.runs.task import Progress
 from models.runs.trouble import Diverged
-from models.showing.reporter import Reporter
 from models.tasks.classify_settings import ClassifySettings
-from models.tasks.example_trainer import ExampleTrainer, Indices
-from models.tasks.saved_classifier import TOGETHER, Reader, describe, restore
+from models.tasks.problem import TOGETHER, Answer, Data, Indices, Problem, Stop, in_batches
 from models.text_classifier import TextClassifier
-
-UNIT = Unit("bits per text", "bits", bits)
 
 SAMPLES = 3
 """How many texts a sample shows."""
@@ -43,11 +34,9 @@ SAMPLES = 3
 MOST_CLASSES = 8
 """So many classes are told by name."""
 
-FIGURES = {"accuracy": "accuracy", "macro-f1": "macro_f1", "loss": "loss"}
-"""The figure of a validation for each choice of --best-by."""
 
-
-class _Batch(NamedTuple):
+@dataclass(frozen=True)
+class _Batch:
     """Texts side by side."""
 
     ids: NDArray[np.int64]
@@ -55,106 +44,249 @@ class _Batch(NamedTuple):
     labels: NDArray[np.int64]
 
 
-class _Part(NamedTuple):
-    """A part of the data as a model reads it."""
+@dataclass(frozen=True)
+class _Examples:
+    """Texts and their labels as the network reads them."""
 
     texts: list[str]
     ids: list[NDArray[np.int64]]
     labels: NDArray[np.int64]
 
-    def batch(self, which: Indices) -> _Batch:
-        """The examples with these numbers."""
-        ids, lengths = pad_sequences([self.ids[i] for i in which.tolist()])
-        return _Batch(ids, lengths, self.labels[which])
+    def __len__(self) -> int:
+        return len(self.texts)
 
 
-class Classifying:
-    """A classifier that learns from texts with labels: see `models.runs.task.Task`."""
+class Classifying(Problem):
+    """Which class a text is of. The facts: the tokens, and the names of the classes."""
 
-    def __init__(
-        self,
-        settings: ClassifySettings,
-        parts: Parts,
-        reader: Reader,
-        model: TextClassifier,
-        rng: np.random.Generator,
-    ) -> None:
-        self.settings, self.parts, self.reader = settings, parts, reader
-        self.classes, self.fingerprint, self.unit = parts.classes, parts.fingerprint, UNIT
-        self.figure, self.larger = FIGURES[settings.best_by], settings.best_by != "loss"
+    kind = ClassifySettings
+    model_kind = TextClassifier
+    facts_form: ClassVar[Mapping[str, Any]] = {"tokens": str, "classes": [str]}
+    unit = Unit("bits per text", "bits", bits)
+    figures: ClassVar[Mapping[str, tuple[str, bool]]] = {
+        "accuracy": ("accuracy", True),
+        "macro-f1": ("macro_f1", True),
+        "loss": ("loss", False),
+    }
+    what = "texts"
+    about = "Tell which class a text is of: sentiment, spam, the language of a name."
+    help = """Train a recurrent network to tell which class a text is of.
+
+    Ctrl-C stops the training; `--resume DIR` goes on with it, as if it had never been stopped.
+
+    In the end its figures are printed beside those of simpler methods on the same texts: the most
+    frequent class, and Naive Bayes on words and on pieces of 1 to 4 characters.
+    """
+
+    def __init__(self, settings: ClassifySettings, facts: Mapping[str, Any]) -> None:
+        super().__init__(settings, facts)
+        self.tokens = Vocabulary.from_json(facts["tokens"])
+        self.classes: list[str] = facts["classes"]
+        self._id_of = {label: id for id, label in enumerate(self.classes)}
+
+    # ------------------------------------------------------------------ data
+
+    @classmethod
+    def load(cls, s: ClassifySettings) -> Data:
+        """The texts and labels that the settings name."""
+        columns = (s.text_column, s.label_column)
+        parts = load_parts(s.data, s.valid, s.test, s.split, s.split_seed, *columns)
         of = {"train": parts.train, "valid": parts.valid, "test": parts.test}
-        self._parts = {n: self._read(part) for n, part in of.items() if part is not None}
-        self.sizes: Mapping[str, int] = {
-            name: len(part.texts) for name, part in self._parts.items() if name != "train"
+        found = {name: part for name, part in of.items() if part is not None}
+        return Data(found, parts.fingerprint, parts.bad)
+
+    @classmethod
+    def load_part(cls, s: ClassifySettings, path: Path) -> tuple[Labelled, Sequence[BadLine]]:
+        """The texts and labels of a file."""
+        return read_labelled(path, s.text_column, s.label_column)
+
+    @classmethod
+    def learnt(cls, s: ClassifySettings, train: Labelled) -> dict[str, Any]:
+        """The tokens and classes of the texts to train on."""
+        read = (f"{_as_read(s, text)}\n" for text in train.texts)
+        least = 2 if s.min_count is None else s.min_count
+        options: Any = {"level": s.level, "min_count": least, "max_size": s.max_vocab, "eos": None}
+        if s.level == "word":
+            options["eos"] = "<eos>"  # what a line end is; no text holds one
+        tokens = Vocabulary.from_chunks(read, **options)
+        return {"tokens": tokens.to_json(), "classes": sorted(set(train.labels))}
+
+    def ids(self, text: str) -> NDArray[np.int64]:
+        """The tokens of a text, at least one."""
+        found = self.tokens.encode(_as_read(self.settings, text))[: self.settings.max_length]
+        unknown = self.tokens.unk_id
+        assert unknown is not None  # `learnt` asks for it
+        return found if len(found) else np.array([unknown])
+
+    def prepared(self, part: Labelled) -> _Examples:
+        """Texts as tokens, labels as numbers."""
+        if unseen := sorted(set(part.labels) - set(self.classes)):
+            raise ValueError(f"the label {unseen[0]!r:.60} is not among those to train on")
+        labels = np.array([self._id_of[label] for label in part.labels], np.int64)
+        return _Examples(part.texts, [self.ids(text) for text in part.texts], labels)
+
+    def lengths(self, examples: _Examples) -> Sequence[int]:
+        """How many tokens each text has."""
+        return [len(ids) for ids in examples.ids]
+
+    def batch(self, examples: _Examples, which: Indices) -> _Batch:
+        """Texts side by side."""
+        ids, lengths = pad_sequences([examples.ids[i] for i in which.tolist()])
+        return _Batch(ids, lengths, examples.labels[which])
+
+    # ------------------------------------------------------------------ the network
+
+    def model_arguments(self) -> dict[str, Any]:
+        """As `TextClassifier` takes them."""
+        s = self.settings
+        return {
+            "vocab_size": len(self.tokens),
+            "num_classes": len(self.classes),
+            "embedding_size": s.embedding_size,
+            "hidden_size": s.hidden_size,
+            "num_layers": s.layers,
+            "cell": s.cell,
+            "bidirectional": not s.one_way,
+            "pooling": s.pooling,
+            "dropout": s.dropout,
+            "embedding_dropout": s.embedding_dropout,
         }
-        self.confusions: dict[str, Counts] = {}
-        train, device = self._parts["train"], device_of(model)
 
-        def objective(batch: _Batch) -> tuple[Any, int]:
-            logits = model(moved(batch.ids, device), batch.lengths)
-            labels = moved(batch.labels, device)
-            return cross_entropy(logits, labels), int(batch.lengths.sum())
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """From these the size of all weights follows."""
+        s = self.settings
+        rows = GATES[s.cell] * s.hidden_size
+        return {
+            "embedding.weight": (len(self.tokens), s.embedding_size),
+            f"recurrent.weight_hh_l{s.layers - 1}": (rows, s.hidden_size),
+            "output.bias": (len(self.classes),),
+        }
 
-        lengths = [len(ids) for ids in train.ids]
-        self.model = model
-        self.trainer = ExampleTrainer(model, settings, rng, lengths, train.batch, objective)
+    @classmethod
+    def products(cls, s: ClassifySettings) -> Sequence[cpu.Product]:
+        """Those of the recurrent layer."""
+        sizes = (s.embedding_size, s.hidden_size, GATES[s.cell])
+        return recurrent_products([s.batch_size] * 50, *sizes)
 
-    def _read(self, part: Labelled) -> _Part:
-        ids_of = {label: id for id, label in enumerate(self.classes)}
-        labels = np.array([ids_of[label] for label in part.labels], np.int64)
-        return _Part(part.texts, [self.reader.ids(text) for text in part.texts], labels)
+    def logits(self, model: Any, batch: _Batch) -> Tensor:
+        """The logits of the classes, of shape (N, C)."""
+        found: Tensor = model(moved(batch.ids, device_of(model)), batch.lengths)
+        return found
 
-    @property
-    def run_id(self) -> str:
-        """The id of a run that begins like this."""
-        return self.settings.run_id(self.fingerprint)
+    def loss(
+        self, model: Any, batch: _Batch, step: int, rng: np.random.Generator
+    ) -> tuple[Tensor, int]:
+        """The cross-entropy of the classes."""
+        labels = moved(batch.labels, device_of(model))
+        return cross_entropy(self.logits(model, batch), labels), int(batch.lengths.sum())
 
-    def begin(self, directory: RunDirectory) -> None:
-        """Write the settings and the tokens."""
-        directory.begin(self.settings, self.reader.tokenizer, self.run_id)
-
-    def described(self, loss: float | None, run_id: str) -> dict[str, Any]:
-        """As `describe` gives it."""
-        about = (self.reader.tokenizer, self.classes, self.trainer.step, loss, self.fingerprint)
-        return describe(self.model, *about, run_id)
-
-    def restored(self, described: Any, path: Path, run_id: str) -> TextClassifier:
-        """As `restore` does."""
-        return restore(described, self.reader.tokenizer, path, run_id)
+    # ------------------------------------------------------------------ how good it is
 
     def measured(
-        self, model: nn.Module, part: str, stop: Callable[[], bool], progress: Progress
+        self,
+        model: Any,
+        examples: _Examples,
+        stop: Stop,
+        progress: Progress,
+        thorough: bool,
+        **options: Any,
     ) -> dict[str, Any] | None:
-        """The loss in nats per text, the accuracy, and the macro-F1."""
-        found = measure(model, self._parts[part], len(self.classes), stop, progress)
-        if found is None:
+        """The loss in nats per text, accuracy and macro-F1; the F1 of each class; "confusion"."""
+        total, predicted = 0.0, np.full(len(examples), -1)
+        with evaluating(model), quiet():
+            for which, batch in in_batches(self, examples, stop, progress):
+                logits = self.logits(model, batch)
+                labels = moved(batch.labels, device_of(model))
+                total += cross_entropy(logits, labels).item() * len(which)
+                predicted[which] = logits.numpy().argmax(-1)
+        if (predicted < 0).any():
             return None
-        loss, self.confusions[part] = found
-        accuracy, macro_f1, _ = scores(self.confusions[part])
-        return {"loss": loss, "accuracy": accuracy, "macro_f1": macro_f1}
+        return {"loss": total / len(examples), **self._figures(examples, predicted)}
+
+    def _figures(self, examples: _Examples, predicted: NDArray[np.int64]) -> dict[str, Any]:
+        counts = confusion(examples.labels, predicted, len(self.classes))
+        accuracy, macro_f1, f1 = scores(counts)
+        of_class = dict(zip(self.classes, f1, strict=True))
+        return {
+            "accuracy": accuracy,
+            "macro_f1": macro_f1,
+            "f1": of_class,
+            "confusion": counts.tolist(),
+        }
+
+    def simpler(
+        self, train: _Examples, valid: _Examples, on: _Examples
+    ) -> dict[str, dict[str, Any]]:
+        """The most frequent class, and Naive Bayes."""
+        C = len(self.classes)
+        most = np.bincount(train.labels, minlength=C).argmax()
+        predicted = {"the most frequent class": np.full(len(on), most)}
+        first, second = ((part.texts, part.labels) for part in (train, valid))
+        for name, features in (("words", words), ("characters", character_ngrams)):
+            bayes = best_of(first, second, C, features)
+            predicted[f"Naive Bayes, {name}"] = bayes.predict(on.texts)
+        return {name: self._figures(on, each) for name, each in predicted.items()}
+
+    def columns(self, figures: Mapping[str, Any]) -> dict[str, str]:
+        """Accuracy, macro-F1, and the F1 of each class if they are few."""
+        found = {
+            "accuracy": f"{figures['accuracy']:.2%}",
+            "macro-F1": f"{figures['macro_f1']:.4f}",
+        }
+        if len(self.classes) <= MOST_CLASSES:
+            of_class = figures["f1"].items()
+            found |= {f"F1 {printable(name)}"[:24]: f"{f1:.4f}" for name, f1 in of_class}
+        return found
 
     def told(self, figures: Mapping[str, Any]) -> str:
         """Accuracy and macro-F1."""
         return f"accuracy {figures['accuracy']:.2%}  macro-F1 {figures['macro_f1']:.4f}"
 
-    def sample(self) -> str:
-        """What the model says about some texts that it does not learn from."""
-        rng, valid = np.random.default_rng(self.settings.seed), self._parts["valid"]
-        which = rng.permutation(len(valid.texts))[:SAMPLES]
-        batch = valid.batch(which)
-        with evaluating(self.model), quiet():
-            ids = moved(batch.ids, device_of(self.model))
-            chances = softmax(self.model(ids, batch.lengths), -1).numpy()
+    # ------------------------------------------------------------------ what it does
+
+    def probabilities(self, model: Any, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The probability of each class for each of the texts, of shape (texts, classes)."""
+        unlabelled = Labelled(list(texts), [self.classes[0]] * len(texts))
+        examples, found = self.prepared(unlabelled), []
+        with evaluating(model):
+            for start in range(0, len(texts), TOGETHER):
+                which = np.arange(start, min(start + TOGETHER, len(texts)))
+                logits = self.logits(model, self.batch(examples, which))
+                found.append(softmax(logits, -1).numpy().astype(float))
+        return np.concatenate(found) if found else np.zeros((0, len(self.classes)))
+
+    def answers(self, model: Any, inputs: Sequence[str], **options: Any) -> list[Answer]:
+        """The class of each text, and how probable that is."""
+        found = []
+        for text, row in zip(inputs, self.probabilities(model, inputs).tolist(), strict=True):
+            best = int(np.argmax(row))
+            told = f"{printable(self.classes[best])}\t{row[best]:.3f}\t{printable(text)}"
+            of_class = {c: round(p, 6) for c, p in zip(self.classes, row, strict=True)}
+            about = {"label": self.classes[best], "probability": round(row[best], 6)}
+            found.append(Answer(told, {"text": text, **about, "probabilities": of_class}))
+        return found
+
+    def sample(self, model: Any, examples: _Examples, rng: np.random.Generator) -> str:
+        """What the model says about some texts."""
+        which = rng.permutation(len(examples))[:SAMPLES]
+        chances = self.probabilities(model, [examples.texts[i] for i in which])
         if not np.isfinite(chances).all():
-            raise Diverged(f"the model's logits became nan or inf in step {self.trainer.step:,}")
+            raise Diverged("the model's logits became nan or inf")
         lines = []
-        for i, row, label in zip(which.tolist(), chances, batch.labels.tolist(), strict=True):
-            best = int(row.argmax())
+        for i, row in zip(which.tolist(), chances, strict=True):
+            best, label = int(row.argmax()), int(examples.labels[i])
             verdict = "right" if best == label else f"it is {self.classes[label]}"
-            text = printable(valid.texts[i])
+            text = printable(examples.texts[i])
             short = text if len(text) <= 60 else text[:59] + "…"
             lines.append(f"{self.classes[best]} {row[best]:.0%} ({verdict}): {short}")
         return "\n".join(lines)
+
+    def picture(self, model: Any, examples: Any, title: str, figures: Mapping[str, Any]) -> bytes:
+        """Which classes are taken for which."""
+        from models.showing.confusion_picture import confusion_picture  # which takes a while
+
+        title = f"{title.replace(', ', chr(10))}\naccuracy {figures['accuracy']:.1%}"
+        return confusion_picture(np.array(figures["confusion"]), self.classes, title)
 
     # ------------------------------------------------------------------ what is said
 
@@ -164,210 +296,42 @@ class Classifying:
         ways = "" if s.one_way else "bidirectional "
         return f"{ways}{s.cell.upper()} of {s.hidden_size} units, on {Path(s.data[0]).name}"
 
-    def introduction(self) -> list[str]:
-        """Data, classes, model, training and optimiser."""
-        s, sizes = self.settings, {name: len(part.texts) for name, part in self._parts.items()}
-        words_ = {"train": "to train on", "valid": "to validate", "test": "to test"}
+    def introduction(self, data: Data, model: Any) -> list[str]:
+        """Classes, vocabulary and model."""
+        s = self.settings
         tokens = "characters" if s.level == "char" else "words"
         layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
         ways = "" if s.one_way else " in each direction"
-        lines = [
-            f"data        {', '.join(map(printable, s.data))}",
-            "texts       " + ", ".join(f"{sizes[n]:,} {words_[n]}" for n in sizes),
-            f"classes     {self._balance()}",
-            f"vocabulary  {len(self.reader.tokenizer):,} {tokens}",
+        return [
+            f"classes     {_balance(data.parts['train'].labels)}",
+            f"vocabulary  {len(self.tokens):,} {tokens}",
             f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units{ways}, {s.pooling} "
-            f"over time, {self.model.num_parameters():,} parameters",
-            f"training    {messages.length(s, self.trainer)} of {s.batch_size} texts",
-            f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
+            f"over time, {model.num_parameters():,} parameters",
         ]
-        if s.device != "cpu":
-            lines.append(f"device      {s.device}: {cuda.device_name(s.device)}")
-        return lines
 
-    def _balance(self) -> str:
-        """The share of each class in the part to train on."""
-        counts = Counter(self.parts.train.labels).most_common()
-        total, more = len(self.parts.train.labels), len(counts) - MOST_CLASSES
-        told = [f"{printable(name)} {count / total:.1%}" for name, count in counts[:MOST_CLASSES]]
-        return ", ".join(told) + (f", and {more} more" if more > 0 else "")
-
-    def warnings(self) -> list[str]:
+    def warnings(self, data: Data) -> list[str]:
         """Lines that were left out, and texts that are in several parts."""
-        bad, found = self.parts.bad, []
-        if bad:
-            lines = "1 line is" if len(bad) == 1 else f"{len(bad):,} lines are"
-            found.append(f"{lines} left out: {told_bad(bad)}")
-        for name in self.sizes:
-            if known := known_before(self.parts, name):
-                what = {"valid": "validate", "test": "test"}[name]
+        found = super().warnings(data)
+        for name, words_ in (("valid", "validate"), ("test", "test")):
+            part = data.parts.get(name)
+            if part and (known := known_before(data.parts["train"], part)):
                 found.append(
-                    f"{known:,} of the {self.sizes[name]:,} texts to {what} are also among those "
+                    f"{known:,} of the {len(part.texts):,} texts to {words_} are also among those "
                     "to train on"
                 )
         return found
 
-    def results(
-        self, history: History, seconds: float, test: Mapping[str, Any] | None, worse: int
-    ) -> str:
-        """The figures of the best weights, and of simpler methods on the same texts."""
-        best = history.best("valid")
-        assert best is not None  # a run ends with a validation
-        minutes, rest = divmod(round(seconds), 60)
-        part = "valid" if test is None else "test"
-        lines = [
-            f"Trained in {minutes} min {rest} s.",
-            f"best validation {self.told(best)}, after step {best['step']:,}; its weights are kept",
-        ]
-        if worse:
-            lines.insert(0, f"Stopped early: {worse} validations without a better one.")
-        where = {"valid": "validate on", "test": "test on, never looked at before"}[part]
-        lines.append(f"\non the {self.sizes[part]:,} texts to {where}:")
-        mine = scores(self.confusions[part])
-        table = [("the network", mine), *self.simpler(part).items()]
-        return "\n".join([*lines, *told_scores(table, self.classes)])
 
-    def simpler(self, part: str) -> dict[str, Scores]:
-        """The figures of simpler methods on a part of the data, learnt from the same texts."""
-        train, valid, on = (self._parts[name] for name in ("train", "valid", part))
-        return simpler_methods(train[::2], valid[::2], on[::2], len(self.classes))
-
-    def ended(self, directory: RunDirectory, best: nn.Module | None) -> None:
-        """Draw which classes the best model takes for which."""
-        part = "test" if "test" in self.sizes else "valid"
-        model = self.model if best is None else best
-        if part == "valid" or part not in self.confusions:
-            self.measured(model, part, lambda: False, lambda _: None)
-        from models.showing.confusion_picture import confusion_picture  # which takes a while
-
-        figures = scores(self.confusions[part])
-        title = f"{self.title().replace(', ', chr(10))}\naccuracy {figures.accuracy:.1%}"
-        directory.save_confusion(confusion_picture(self.confusions[part], self.classes, title))
-
-    def whats_next(self, directory: RunDirectory) -> str:
-        """Where the results lie, and the commands that use the model."""
-        of_task = ClassifySettings.task
-        return "\n".join(
-            [
-                f"weights     {directory.model}",
-                f"curves      {directory.curves}",
-                f"confusion   {directory.confusion}",
-                "",
-                "Try next:",
-                f"  {messages.command(of_task, 'predict', directory.path, 'A text of your own')}",
-                f"  {messages.command(of_task, 'evaluate', directory.path)}",
-            ]
-        )
-
-    def resume_command(self, directory: RunDirectory) -> str:
-        """How to go on."""
-        return messages.command(ClassifySettings.task, "train", "--resume", directory.path)
+def _as_read(s: ClassifySettings, text: str) -> str:
+    text = " ".join(text.split())
+    if s.level == "word":
+        return " ".join(words(text))
+    return text.lower() if s.lowercase else text
 
 
-# ---------------------------------------------------------------------- measuring
-
-
-def measure(
-    model: nn.Module, part: _Part, num_classes: int, stop: Callable[[], bool], progress: Progress
-) -> tuple[float, Counts] | None:
-    """The mean loss in nats, and the confusion matrix; None: it was stopped."""
-    order = np.argsort([len(ids) for ids in part.ids], kind="stable")
-    device, total, predicted = device_of(model), 0.0, np.zeros(len(order), np.int64)
-    with evaluating(model), quiet():
-        for start in range(0, len(order), TOGETHER):
-            if stop():
-                return None
-            which = order[start : start + TOGETHER]
-            batch = part.batch(which)
-            logits = model(moved(batch.ids, device), batch.lengths)
-            loss = cross_entropy(logits, moved(batch.labels, device))
-            total += loss.item() * len(which)
-            predicted[which] = logits.numpy().argmax(-1)
-            progress(start + len(which))
-    return total / len(order), confusion(part.labels, predicted, num_classes)
-
-
-def simpler_methods(
-    train: tuple[Any, Any], valid: tuple[Any, Any], on: tuple[Any, Any], num_classes: int
-) -> dict[str, Scores]:
-    """The figures on `on` of the most frequent class, and of Naive Bayes; texts and labels."""
-    most = np.bincount(train[1], minlength=num_classes).argmax()
-    predicted = {"the most frequent class": np.full(len(on[0]), most)}
-    for name, features in (("words", words), ("characters", character_ngrams)):
-        bayes = best_of(train, valid, num_classes, features)
-        predicted[f"Naive Bayes, {name}"] = bayes.predict(on[0])
-    return {n: scores(confusion(on[1], each, num_classes)) for n, each in predicted.items()}
-
-
-def told_scores(table: Sequence[tuple[str, Scores]], classes: Sequence[str]) -> list[str]:
-    """The figures of several methods, a line for each; the F1 of each class if they are few."""
-    shown = list(range(len(classes))) if len(classes) <= MOST_CLASSES else []
-    heads = ["accuracy", "macro-F1", *(f"F1 {printable(classes[i])}"[:24] for i in shown)]
-    lines = ["  ".join([" " * 24, *(f"{head:>9}" for head in heads)])]
-    for name, (accuracy, macro_f1, f1) in table:
-        numbers = [f"{accuracy:.2%}", f"{macro_f1:.4f}", *(f"{f1[i]:.4f}" for i in shown)]
-        cells = (f"{n:>{max(9, len(head))}}" for n, head in zip(numbers, heads, strict=True))
-        lines.append("  ".join([f"{name:24}", *cells]))
-    return lines
-
-
-# ---------------------------------------------------------------------- beginning, going on
-
-
-def parts_of(s: ClassifySettings) -> Parts:
-    """The data that the settings name."""
-    columns = (s.text_column, s.label_column)
-    return load_parts(s.data, s.valid, s.test, s.split, s.split_seed, *columns)
-
-
-def new_run(settings: ClassifySettings, directory: RunDirectory, reporter: Reporter) -> Run:
-    """A run that is ready to begin; nothing is written yet.
-
-    Raises
-    ------
-    OSError, ValueError, ModuleNotFoundError
-        if the data, or a setting, is not usable.
-    """
-    check_available(settings.device)
-    sizes = (settings.embedding_size, settings.hidden_size, GATES[settings.cell])
-    restart_for(settings, recurrent_products([settings.batch_size] * 50, *sizes))
-    parts, rng = parts_of(settings), np.random.default_rng(settings.seed)
-    reader = Reader.learnt(settings, parts.train.texts)
-    arguments = settings.model_arguments(len(reader.tokenizer), len(parts.classes))
-    model = TextClassifier(**arguments, rng=rng).to(settings.device)
-    return Run(Classifying(settings, parts, reader, model, rng), directory, reporter)
-
-
-def resume(settings: ClassifySettings, directory: RunDirectory, reporter: Reporter) -> Run:
-    """The run in `directory`, as it was when its last checkpoint was written: see `go_on`."""
-
-    def anew() -> Run:
-        run = new_run(settings, directory, reporter)
-        before = directory.read_settings(ClassifySettings)
-        if before.run_id(run.task.fingerprint) != directory.run_id:
-            raise _other_data(settings, directory)
-        run.begin()
-        return run
-
-    def again(path: Path, state: Mapping[str, Any]) -> Task:
-        tokenizer: Tokenizer = load_tokenizer(directory.tokenizer)
-        rng = np.random.default_rng(settings.seed)
-        model = restore(state["model"], tokenizer, path, directory.run_id, rng)
-        check_kept(settings, directory, state)
-        parts = parts_of(settings)
-        if parts.fingerprint != state["corpus"]:
-            raise _other_data(settings, directory)
-        fits = settings.model_arguments(len(tokenizer), len(parts.classes)) == model.settings()
-        if not fits or state["model"]["classes"] != parts.classes:
-            raise ValueError(f"{str(path)!r} holds another model than config.toml asks for")
-        model = model.to(settings.device)
-        return Classifying(settings, parts, Reader(settings, tokenizer), model, rng)
-
-    return go_on(settings, directory, reporter, anew, again)
-
-
-def _other_data(settings: ClassifySettings, directory: RunDirectory) -> ValueError:
-    return ValueError(
-        f"{', '.join(settings.data)} is not the data that the run in {str(directory.path)!r} began "
-        "with, so it can't go on; --data (--valid, --test) says where that is"
-    )
+def _balance(labels: Sequence[str]) -> str:
+    """The share of each class."""
+    counts = Counter(labels).most_common()
+    more = len(counts) - MOST_CLASSES
+    told = [f"{printable(name)} {n / len(labels):.1%}" for name, n in counts[:MOST_CLASSES]]
+    return ", ".join(told) + (f", and {more} more" if more > 0 else "")

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minigrad import Tensor, nn
 from models.runs.optimizers import clipped
-from models.runs.shared_settings import RunSettings
 from models.runs.stepper import Stepper
-
-Indices = NDArray[np.int64]
+from models.tasks.problem import Indices, Problem
 
 POOL = 50
 """So many batches are sorted by length together: enough that little is padded, and few enough that
 each epoch has other batches."""
-
-Gather = Callable[[Indices], Any]
-"""Makes a batch of the examples with these numbers."""
-
-Objective = Callable[[Any], tuple[Tensor, int]]
-"""The loss of a batch, which training minimises, and how many tokens are in it."""
 
 
 def batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[Indices]:
@@ -43,16 +34,14 @@ def batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> l
 
 
 class ExampleTrainer(Stepper):
-    """Takes the steps of a model that learns from examples.
+    """Takes the steps of a network that learns from examples.
 
     Parameters
     ----------
-    model, settings, rng
-        as in `Stepper`.
-    lengths
-        how long each example is.
-    gather, objective
-        make a batch, and compute its loss.
+    problem, model, rng
+        what it learns; the network, and what draws its dropout: see `Stepper`.
+    examples
+        those to train on, as the problem has prepared them.
 
     Attributes
     ----------
@@ -61,16 +50,11 @@ class ExampleTrainer(Stepper):
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        settings: RunSettings,
-        rng: np.random.Generator,
-        lengths: Sequence[int],
-        gather: Gather,
-        objective: Objective,
+        self, problem: Problem, model: nn.Module, examples: Any, rng: np.random.Generator
     ) -> None:
-        super().__init__(model, settings, rng)
-        self.lengths, self._gather, self._objective = lengths, gather, objective
+        super().__init__(model, problem.settings, rng)
+        self.problem, self.examples = problem, examples
+        self.lengths = problem.lengths(examples)
         self._order: list[Indices] = []  # of the epoch `_ordered`
         self._ordered = -1
         self._read = 0  # tokens in the batch that is being trained on
@@ -90,12 +74,12 @@ class ExampleTrainer(Stepper):
             s = self.settings
             self._order = batches(self.lengths, s.batch_size, s.seed, self.epoch)
             self._ordered = self.epoch
-        return self._gather(self._order[self.at])
+        return self.problem.batch(self.examples, self._order[self.at])
 
     def _gradients(self, batch: Any) -> list[Tensor]:
         for parameter in self.parameters:
             parameter.grad = None
-        loss, self._read = self._objective(batch)
+        loss, self._read = self.problem.loss(self.model, batch, self.step, self.rng)
         loss.backward()
         return [loss.detach(), *clipped(self.settings, self.parameters)]
 

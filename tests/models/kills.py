@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,23 +38,54 @@ EXAMPLES = "".join(
 SHARED = ["--batch-size", "4", "--hidden-size", "24", "--embedding-size", "12"]
 SHARED += ["--samples", "0", "--eval-every", "40"]
 CELL = ["--cell", f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"]
+
+
+class Kind(NamedTuple):
+    """Runs of one kind."""
+
+    options: list[str]
+    command: tuple[str, ...] = ("train",)
+    data: str = TEXT
+    """What is in the file to learn from."""
+    file: tuple[str, ...] = ("--bptt", "8", "--text")
+    """What stands before the name of this file; empty: there is none."""
+    again: tuple[str, ...] = ()
+    """What a run that goes on is to be told again."""
+
+
 CONFIGURATIONS = {
-    "adam": ["--cell", "gru", "--dropout", "0.2", "--optimizer", "adam", "--save-every", "0"],
-    "awd": [
-        *("--cell", "lstm", "--layers", "2", "--tied", "--variational", "--dropout", "0.2"),
-        *("--weight-drop", "0.2", "--embedding-dropout", "0.1", "--activation-penalty", "1"),
-        *("--temporal-penalty", "1", "--vary-bptt", "--optimizer", "nt-asgd", "--nonmono", "1"),
-        *("--lr", "5", "--schedule", "constant", "--clip", "0.25"),
-        *("--save-every", "0.002", "--tensorboard"),
-    ],
-    "words": [
-        *("--level", "word", "--min-count", "1", "--cell", "rnn", "--optimizer", "sgd"),
-        *("--schedule", "plateau", "--lr", "2", "--max-vocab", "1500"),
-        *("--save-every", "0.01", "--patience", "1000"),
-    ],
-    "own": [*CELL, "--layers", "2", "--dropout", "0.2", "--save-every", "0"],
-    "classify": ["--dropout", "0.2", "--embedding-dropout", "0.1", "--save-every", "0"],
-    "nnlm": ["--cell", "nnlm", "--context", "4", "--dropout", "0.2", "--save-every", "0"],
+    "adam": Kind([*SHARED, "--cell", "gru", "--dropout", "0.2", "--save-every", "0"]),
+    "awd": Kind(
+        [
+            *SHARED,
+            *("--cell", "lstm", "--layers", "2", "--tied", "--variational", "--dropout", "0.2"),
+            *("--weight-drop", "0.2", "--embedding-dropout", "0.1", "--activation-penalty", "1"),
+            *("--temporal-penalty", "1", "--vary-bptt", "--optimizer", "nt-asgd", "--nonmono", "1"),
+            *("--lr", "5", "--schedule", "constant", "--clip", "0.25"),
+            *("--save-every", "0.002", "--tensorboard"),
+        ]
+    ),
+    "words": Kind(
+        [
+            *SHARED,
+            *("--level", "word", "--min-count", "1", "--cell", "rnn", "--optimizer", "sgd"),
+            *("--schedule", "plateau", "--lr", "2", "--max-vocab", "1500"),
+            *("--save-every", "0.01", "--patience", "1000"),
+        ]
+    ),
+    "own": Kind(
+        [*SHARED, *CELL, "--layers", "2", "--dropout", "0.2", "--save-every", "0"],
+        again=tuple(CELL),
+    ),
+    "nnlm": Kind(
+        [*SHARED, "--cell", "nnlm", "--context", "4", "--dropout", "0.2", "--save-every", "0"]
+    ),
+    "classify": Kind(
+        [*SHARED, "--dropout", "0.2", "--embedding-dropout", "0.1", "--save-every", "0"],
+        ("classify", "train"),
+        EXAMPLES,
+        ("--data",),
+    ),
 }
 TIMED = ("seconds", "tokens_per_second", "memory")
 """What in a record is another time each time."""
@@ -117,12 +149,10 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
     A run that ends before there were enough is compared, and another one is begun.
     """
     with tempfile.TemporaryDirectory() as folder:
-        text, peace = Path(folder) / "text.txt", Path(folder) / "peace"
-        is_text = name != "classify"
-        text.write_text(TEXT if is_text else EXAMPLES, encoding="utf-8")
-        train = ["train"] if is_text else ["classify", "train"]
-        data = ["--text", str(text), "--bptt", "8"] if is_text else ["--data", str(text)]
-        options = [*data, *SHARED, *CONFIGURATIONS[name], "--steps", str(steps)]
+        file, peace, kind = Path(folder) / "data.txt", Path(folder) / "peace", CONFIGURATIONS[name]
+        file.write_text(kind.data, encoding="utf-8")
+        train, data = kind.command, [*kind.file, str(file)] if kind.file else []
+        options = [*data, *kind.options, "--steps", str(steps)]
         assert finish(start(*train, *options, "--out", str(peace))) == 0
         expected = final(peace)
         done = runs = 0
@@ -130,7 +160,7 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
             runs, war, before, alive = runs + 1, Path(folder) / f"war{runs}", -1, True
             while alive:
                 begun = (war / "config.toml").exists()
-                again = ["--resume", str(war), *(CELL if name == "own" else [])]
+                again = ["--resume", str(war), *kind.again]
                 process = start(*train, *(again if begun else [*options, "--out", str(war)]))
                 if done < kills:
                     alive = not ended_within(process, chance.uniform(0, longest))

@@ -15,8 +15,9 @@ import minigrad as mg
 from minigrad.testing import check_layer
 from models.commands.cli import app
 from models.runs.directory import RunDirectory
+from models.tasks.classifying import Classifying
 from models.tasks.example_trainer import batches
-from models.tasks.saved_classifier import load_classifier
+from models.tasks.saved_problem import load_problem
 from models.text_classifier import TextClassifier
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -96,7 +97,7 @@ class TestTraining:
         assert re.search(r"the network +\d+\.\d+%", output)
         assert re.search(r"the most frequent class +\d+\.\d+%", output)
         assert re.search(r"Naive Bayes, characters +\d+\.\d+%", output)
-        assert (out / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+        assert (out / "result.png").read_bytes()[:4] == b"\x89PNG"
         assert (out / "curves.png").read_bytes()[:4] == b"\x89PNG"
         records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
         assert [r["split"] for r in records][-1] == "test"
@@ -149,7 +150,7 @@ class TestTraining:
         assert result.exit_code == 2
         assert "holds a run of `classify`, not of a language model" in result.stderr
 
-    @pytest.mark.parametrize("name", ["checkpoint", "model", "tokenizer", "config"])
+    @pytest.mark.parametrize("name", ["checkpoint", "model", "config"])
     def test_damaged_files_are_refused(self, trained, tmp_path, name):
         out = shutil.copytree(trained[0], tmp_path / "out")
         (file,) = out.glob(f"{name}.[tjs]*")
@@ -184,7 +185,8 @@ def test_it_learns_on_a_device_as_on_the_cpu(data, tmp_path):
         options = ["--data", data, "--out", tmp_path / device, *SMALL, "--dropout", 0]
         result = call("train", *options, "--steps", 6, "--device", device)
         assert result.exit_code == 0, result.output
-        ends.append(load_classifier(RunDirectory(tmp_path / device), "last", "cpu").model)
+        run = load_problem(Classifying, RunDirectory(tmp_path / device), "last", "cpu")
+        ends.append(run.model)
     for ours, theirs in zip(*(end.state_dict().values() for end in ends), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
@@ -213,9 +215,9 @@ class TestUse:
     def test_predict_from_a_line_a_file_and_the_standard_input(self, trained, tmp_path):
         texts = ["abc", "cba", "never seen \x1b[2J"]
         (tmp_path / "texts.txt").write_text("\n\n".join(texts), encoding="utf-8")
-        run = load_classifier(RunDirectory(trained[0]))
-        chances = run.probabilities(texts)
-        expected = [run.classes[int(row.argmax())] for row in chances]
+        run = load_problem(Classifying, RunDirectory(trained[0]))
+        chances = run.problem.probabilities(run.model, texts)
+        expected = [run.problem.classes[int(row.argmax())] for row in chances]
         one = call("predict", trained[0], "abc").stdout
         assert one == f"{expected[0]}\t{chances[0].max():.3f}\tabc\n"
         of_file = call("predict", trained[0], "--file", tmp_path / "texts.txt", "--json").stdout
@@ -230,7 +232,7 @@ class TestUse:
         assert "\x1b" not in piped
 
     def test_what_predict_refuses(self, trained, tmp_path):
-        assert "the text is empty" in call("predict", trained[0], " ").stderr
+        assert "the input is empty" in call("predict", trained[0], " ").stderr
         assert "no run" in call("predict", tmp_path, "abc").stderr
         both = call("predict", trained[0], "abc", "--file", tmp_path)
         assert "give one of them" in both.stderr

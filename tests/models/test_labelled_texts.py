@@ -91,8 +91,8 @@ class TestSplitting:
         assert len(parts.train.texts) + len(parts.valid.texts) == 20
         assert parts.test == (["text 3", "other"], ["1", "0"])
         expected = int("text 3" in parts.train.texts)
-        assert known_before(parts, "test") == expected
-        assert known_before(parts, "valid") == 0
+        assert known_before(parts.train, parts.test) == expected
+        assert known_before(parts.train, parts.valid) == 0
         assert load_parts([str(train)]).fingerprint != parts.fingerprint
 
     def test_labels_that_can_not_be_learnt(self, tmp_path):
