@@ -171,22 +171,28 @@ def _from_directory(path: Path) -> tuple[Labelled, list[BadLine]]:
     return examples, []
 
 
-def split_by_seed(examples: Labelled, shares: Sequence[float], seed: int) -> list[Labelled]:
-    """`examples` in parts of these shares of each class, drawn at random; none is lost.
+def drawn_parts(labels: Sequence[str], shares: Sequence[float], seed: int) -> list[list[int]]:
+    """The numbers of the examples with these labels, in parts of these shares of each class.
 
-    A class of one example is in the first part, so that it can be learnt.
+    They are drawn at random; none is lost. A class of one example is in the first part, so that it
+    can be learnt.
     """
-    order = np.random.default_rng([seed, 2]).permutation(len(examples.texts))
-    ends, seen, sizes = np.cumsum(shares), Counter[str](), Counter(examples.labels)
-    parts = [Labelled([], []) for _ in shares]
+    order = np.random.default_rng([seed, 2]).permutation(len(labels))
+    ends, seen, sizes = np.cumsum(shares), Counter[str](), Counter(labels)
+    parts: list[list[int]] = [[] for _ in shares]
     for i in order.tolist():
-        label = examples.labels[i]
-        place = (seen[label] + 0.5) / sizes[label]
-        seen[label] += 1
-        part = parts[min(int(np.searchsorted(ends, place)), len(parts) - 1)]
-        part.texts.append(examples.texts[i])
-        part.labels.append(label)
+        place = (seen[labels[i]] + 0.5) / sizes[labels[i]]
+        seen[labels[i]] += 1
+        parts[min(int(np.searchsorted(ends, place)), len(parts) - 1)].append(i)
     return parts
+
+
+def split_by_seed(examples: Labelled, shares: Sequence[float], seed: int) -> list[Labelled]:
+    """`examples` in parts, as `drawn_parts` draws them."""
+    return [
+        Labelled([examples.texts[i] for i in which], [examples.labels[i] for i in which])
+        for which in drawn_parts(examples.labels, shares, seed)
+    ]
 
 
 def load_parts(

@@ -38,8 +38,9 @@ FLOORS = {
     ],
     "models": [
         {
-            *("corpus", "devices", "initial_values", "kneser_ney", "labelled_texts"),
-            *("naive_bayes", "nnlm", "regularisation", "rnnlm", "text_classifier"),
+            *("corpus", "devices", "image_classifier", "initial_values", "kneser_ney"),
+            *("labelled_images", "labelled_texts", "naive_bayes", "nearest", "nnlm"),
+            *("regularisation", "rnnlm", "text_classifier"),
         },
         {"measuring"},
         {"writing"},
