@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +10,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import Tensor, cpu, cross_entropy, softmax
+from minigrad import Tensor, cpu
 from minigrad.data import Vocabulary, pad_sequences
 from minigrad.files import printable
-from minigrad.training import bits, evaluating, recurrent_products
+from minigrad.training import bits, recurrent_products
 from models.devices import device_of, moved
 from models.labelled_texts import BadLine, Labelled, known_before, load_parts, read_labelled
-from models.measuring.confusion import confusion, scores
-from models.measuring.evaluation import quiet
 from models.measuring.units import Unit
 from models.naive_bayes import best_of, character_ngrams, words
 from models.runs.saved_model import GATES
-from models.runs.task import Progress
-from models.runs.trouble import Diverged
+from models.tasks.class_problem import ClassProblem, balance
 from models.tasks.classify_settings import ClassifySettings
-from models.tasks.problem import TOGETHER, Answer, Data, Indices, Problem, Stop, in_batches
+from models.tasks.problem import Answer, Data, Indices
 from models.text_classifier import TextClassifier
-
-SAMPLES = 3
-"""How many texts a sample shows."""
-
-MOST_CLASSES = 8
-"""So many classes are told by name."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +46,13 @@ class _Examples:
         return len(self.texts)
 
 
-class Classifying(Problem):
+class Classifying(ClassProblem):
     """Which class a text is of. The facts: the tokens, and the names of the classes."""
 
     kind = ClassifySettings
     model_kind = TextClassifier
     facts_form: ClassVar[Mapping[str, Any]] = {"tokens": str, "classes": [str]}
     unit = Unit("bits per text", "bits", bits)
-    figures: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        "accuracy": ("accuracy", True),
-        "macro-f1": ("macro_f1", True),
-        "loss": ("loss", False),
-    }
     what = "texts"
     about = "Tell which class a text is of: sentiment, spam, the language of a name."
     help = """Train a recurrent network to tell which class a text is of.
@@ -81,8 +66,6 @@ class Classifying(Problem):
     def __init__(self, settings: ClassifySettings, facts: Mapping[str, Any]) -> None:
         super().__init__(settings, facts)
         self.tokens = Vocabulary.from_json(facts["tokens"])
-        self.classes: list[str] = facts["classes"]
-        self._id_of = {label: id for id, label in enumerate(self.classes)}
 
     # ------------------------------------------------------------------ data
 
@@ -120,9 +103,7 @@ class Classifying(Problem):
 
     def prepared(self, part: Labelled) -> _Examples:
         """Texts as tokens, labels as numbers."""
-        if unseen := sorted(set(part.labels) - set(self.classes)):
-            raise ValueError(f"the label {unseen[0]!r:.60} is not among those to train on")
-        labels = np.array([self._id_of[label] for label in part.labels], np.int64)
+        labels = self.numbers(part.labels)
         return _Examples(part.texts, [self.ids(text) for text in part.texts], labels)
 
     def lengths(self, examples: _Examples) -> Sequence[int]:
@@ -177,116 +158,43 @@ class Classifying(Problem):
         self, model: Any, batch: _Batch, step: int, rng: np.random.Generator
     ) -> tuple[Tensor, int]:
         """The cross-entropy of the classes."""
-        labels = moved(batch.labels, device_of(model))
-        return cross_entropy(self.logits(model, batch), labels), int(batch.lengths.sum())
+        return self.class_loss(model, batch), int(batch.lengths.sum())
 
     # ------------------------------------------------------------------ how good it is
-
-    def measured(
-        self,
-        model: Any,
-        examples: _Examples,
-        stop: Stop,
-        progress: Progress,
-        thorough: bool,
-        **options: Any,
-    ) -> dict[str, Any] | None:
-        """The loss in nats per text, accuracy and macro-F1; the F1 of each class; "confusion"."""
-        total, predicted = 0.0, np.full(len(examples), -1)
-        with evaluating(model), quiet():
-            for which, batch in in_batches(self, examples, stop, progress):
-                logits = self.logits(model, batch)
-                labels = moved(batch.labels, device_of(model))
-                total += cross_entropy(logits, labels).item() * len(which)
-                predicted[which] = logits.numpy().argmax(-1)
-        if (predicted < 0).any():
-            return None
-        return {"loss": total / len(examples), **self._figures(examples, predicted)}
-
-    def _figures(self, examples: _Examples, predicted: NDArray[np.int64]) -> dict[str, Any]:
-        counts = confusion(examples.labels, predicted, len(self.classes))
-        accuracy, macro_f1, f1 = scores(counts)
-        of_class = dict(zip(self.classes, f1, strict=True))
-        return {
-            "accuracy": accuracy,
-            "macro_f1": macro_f1,
-            "f1": of_class,
-            "confusion": counts.tolist(),
-        }
 
     def simpler(
         self, train: _Examples, valid: _Examples, on: _Examples
     ) -> dict[str, dict[str, Any]]:
         """The most frequent class, and Naive Bayes."""
-        C = len(self.classes)
-        most = np.bincount(train.labels, minlength=C).argmax()
-        predicted = {"the most frequent class": np.full(len(on), most)}
-        first, second = ((part.texts, part.labels) for part in (train, valid))
+        found = self.most_frequent(train, on)
+        learnt, chosen = ((part.texts, part.labels) for part in (train, valid))
         for name, features in (("words", words), ("characters", character_ngrams)):
-            bayes = best_of(first, second, C, features)
-            predicted[f"Naive Bayes, {name}"] = bayes.predict(on.texts)
-        return {name: self._figures(on, each) for name, each in predicted.items()}
-
-    def columns(self, figures: Mapping[str, Any]) -> dict[str, str]:
-        """Accuracy, macro-F1, and the F1 of each class if they are few."""
-        found = {
-            "accuracy": f"{figures['accuracy']:.2%}",
-            "macro-F1": f"{figures['macro_f1']:.4f}",
-        }
-        if len(self.classes) <= MOST_CLASSES:
-            of_class = figures["f1"].items()
-            found |= {f"F1 {printable(name)}"[:24]: f"{f1:.4f}" for name, f1 in of_class}
+            bayes = best_of(learnt, chosen, len(self.classes), features)
+            found[f"Naive Bayes, {name}"] = self.scored(on, bayes.predict(on.texts))
         return found
-
-    def told(self, figures: Mapping[str, Any]) -> str:
-        """Accuracy and macro-F1."""
-        return f"accuracy {figures['accuracy']:.2%}  macro-F1 {figures['macro_f1']:.4f}"
 
     # ------------------------------------------------------------------ what it does
 
     def probabilities(self, model: Any, texts: Sequence[str]) -> NDArray[np.float64]:
         """The probability of each class for each of the texts, of shape (texts, classes)."""
         unlabelled = Labelled(list(texts), [self.classes[0]] * len(texts))
-        examples, found = self.prepared(unlabelled), []
-        with evaluating(model):
-            for start in range(0, len(texts), TOGETHER):
-                which = np.arange(start, min(start + TOGETHER, len(texts)))
-                logits = self.logits(model, self.batch(examples, which))
-                found.append(softmax(logits, -1).numpy().astype(float))
-        return np.concatenate(found) if found else np.zeros((0, len(self.classes)))
+        return self.chances(model, self.prepared(unlabelled))
 
     def answers(self, model: Any, inputs: Sequence[str], **options: Any) -> list[Answer]:
         """The class of each text, and how probable that is."""
-        found = []
-        for text, row in zip(inputs, self.probabilities(model, inputs).tolist(), strict=True):
-            best = int(np.argmax(row))
-            told = f"{printable(self.classes[best])}\t{row[best]:.3f}\t{printable(text)}"
-            of_class = {c: round(p, 6) for c, p in zip(self.classes, row, strict=True)}
-            about = {"label": self.classes[best], "probability": round(row[best], 6)}
-            found.append(Answer(told, {"text": text, **about, "probabilities": of_class}))
-        return found
+        chances = self.probabilities(model, inputs)
+        return [
+            self.answer(row, text, {"text": text})
+            for text, row in zip(inputs, chances, strict=True)
+        ]
 
     def sample(self, model: Any, examples: _Examples, rng: np.random.Generator) -> str:
         """What the model says about some texts."""
-        which = rng.permutation(len(examples))[:SAMPLES]
-        chances = self.probabilities(model, [examples.texts[i] for i in which])
-        if not np.isfinite(chances).all():
-            raise Diverged("the model's logits became nan or inf")
         lines = []
-        for i, row in zip(which.tolist(), chances, strict=True):
-            best, label = int(row.argmax()), int(examples.labels[i])
-            verdict = "right" if best == label else f"it is {self.classes[label]}"
+        for i, verdict in self.verdicts(model, examples, rng):
             text = printable(examples.texts[i])
-            short = text if len(text) <= 60 else text[:59] + "…"
-            lines.append(f"{self.classes[best]} {row[best]:.0%} ({verdict}): {short}")
+            lines.append(f"{verdict}: {text if len(text) <= 60 else text[:59] + '…'}")
         return "\n".join(lines)
-
-    def picture(self, model: Any, examples: Any, title: str, figures: Mapping[str, Any]) -> bytes:
-        """Which classes are taken for which."""
-        from models.showing.confusion_picture import confusion_picture  # which takes a while
-
-        title = f"{title.replace(', ', chr(10))}\naccuracy {figures['accuracy']:.1%}"
-        return confusion_picture(np.array(figures["confusion"]), self.classes, title)
 
     # ------------------------------------------------------------------ what is said
 
@@ -303,7 +211,7 @@ class Classifying(Problem):
         layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
         ways = "" if s.one_way else " in each direction"
         return [
-            f"classes     {_balance(data.parts['train'].labels)}",
+            f"classes     {balance(data.parts['train'].labels)}",
             f"vocabulary  {len(self.tokens):,} {tokens}",
             f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units{ways}, {s.pooling} "
             f"over time, {model.num_parameters():,} parameters",
@@ -327,11 +235,3 @@ def _as_read(s: ClassifySettings, text: str) -> str:
     if s.level == "word":
         return " ".join(words(text))
     return text.lower() if s.lowercase else text
-
-
-def _balance(labels: Sequence[str]) -> str:
-    """The share of each class."""
-    counts = Counter(labels).most_common()
-    more = len(counts) - MOST_CLASSES
-    told = [f"{printable(name)} {n / len(labels):.1%}" for name, n in counts[:MOST_CLASSES]]
-    return ", ".join(told) + (f", and {more} more" if more > 0 else "")
