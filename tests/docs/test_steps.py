@@ -1,0 +1,120 @@
+"""The steps of the book: each runs by itself, and does what its page says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.host(reason="the steps stand on NumPy alone")
+
+ROOT = Path(__file__).parents[2]
+STEPS = sorted((ROOT / "docs" / "steps").glob("[0-9]*.py"))
+each_step = pytest.mark.parametrize("path", STEPS, ids=lambda path: path.stem)
+
+
+def prose(path):
+    """The text of a page, without the signs of comments."""
+    cells = re.split(r"^# %%", path.read_text("utf-8"), flags=re.M)
+    texts = [cell.split("\n", 1)[1] for cell in cells[1:] if cell.startswith(" [markdown]")]
+    return re.sub(r"^# ?", "", "".join(texts), flags=re.M)
+
+
+@pytest.fixture(autouse=True)
+def _no_window(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr("sys.argv", ["step"])
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.switch_backend("agg")
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
+def run(code, capsys):
+    """The names that the code leaves, and its last line: of what it prints, or of its error."""
+    names = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's, where a change makes numbers overflow
+        try:
+            exec(code, names)
+        except Exception as error:
+            capsys.readouterr()
+            return names, f"{type(error).__name__}: {error}"
+    return names, capsys.readouterr().out.rstrip().rpartition("\n")[2]
+
+
+@each_step
+def test_a_step_ends_in_the_number_of_its_page_and_its_exercise_can_be_solved(path, capsys):
+    names, last = run(path.read_text("utf-8"), capsys)
+    told = re.search(r"^\*\*The number of this step:\*\* `(.*)`$", prose(path), re.M)
+    assert last == told[1]
+    solution = re.search(
+        r"^\*\*Exercise\.\*\*.*:::\{admonition\} Solution\n.*^```python\n(.*?)^```",
+        prose(path),
+        re.S | re.M,
+    )
+    assert "assert" in solution[1]
+    exec(solution[1], names)
+
+
+CHANGES = [
+    (path, *change)
+    for path in STEPS
+    for change in re.findall(
+        r"^- `(.+?)`\s→\s`(.+?)`:.*?It ends in\s`(.+?)`\.$",
+        prose(path).replace("\n  ", " "),
+        re.M,
+    )
+]
+
+
+@each_step
+def test_each_step_has_something_to_change(path):
+    things = prose(path).partition("\n## Change it\n")[2].partition("**Exercise.**")[0]
+    assert things.count("\n- ") == sum(change[0] == path for change in CHANGES) >= 2
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "last"), CHANGES, ids=lambda value: getattr(value, "stem", value)[:30]
+)
+def test_a_change_does_what_the_page_says(path, old, new, last, capsys):
+    cells = re.split(r"^(?=# %%)", path.read_text("utf-8"), flags=re.M)
+    code = [cell for cell in cells if not cell.startswith("# %% [markdown]")]
+    assert sum(old in cell for cell in code) == 1
+    assert run("".join(code).replace(old, new), capsys)[1] == last
+
+
+def carrying():
+    spec = importlib.util.spec_from_file_location("carry_steps", ROOT / "docs" / "carry_steps.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("n", range(1, len(STEPS)))
+def test_a_step_begins_with_what_the_step_before_has_built(n):
+    """Else: python docs/carry_steps.py."""
+    before, page = (path.read_text("utf-8") for path in STEPS[n - 1 : n + 1])
+    tool = carrying()
+    assert '"so-far"' in page or not tool.built(before).strip()
+    assert tool.carried(before, page) == page
+
+
+@each_step
+def test_the_files_of_minigrad_that_a_step_names_are_there(path):
+    files = re.search(r"^\*\*In minigrad:\*\*(.*)", prose(path), re.S | re.M)[1]
+    named = re.findall(r"`(minigrad/\S+\.py)`", files)
+    assert named
+    for file in named:
+        assert (ROOT / file).is_file(), file
+
+
+@each_step
+def test_a_step_needs_numpy_alone_but_for_a_figure(path):
+    imported = set(re.findall(r"^(?:import|from) (\w+)", path.read_text("utf-8"), re.M))
+    assert imported <= {"numpy", "matplotlib"}
