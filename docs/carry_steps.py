@@ -51,8 +51,9 @@ def built(page: str) -> str:
 
 def carried(before: str, page: str) -> str:
     """The step `page` with what the step `before` has built in its cell "so-far"."""
+    code = built(before)
     return "".join(
-        header + (built(before) + "\n" if '"so-far"' in header else body)
+        header + (code + body[len(body.rstrip()) + 1 :] if '"so-far"' in header else body)
         for header, body in cells(page)
     )
 
