@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 import subprocess
 import sys
 import tracemalloc
@@ -21,8 +20,8 @@ def leaf(value, dtype=np.float64):
     return mg.tensor(np.array(value, dtype), requires_grad=True)
 
 
-def test_a_training_step_makes_no_cycles(device):
-    """With the garbage collector off, 1,000 training steps do not grow memory."""
+def test_a_training_step_makes_no_cycles():
+    """With the garbage collector off, 300 training steps do not grow memory."""
     rng = np.random.default_rng(0)
     cell, head = mg.nn.LSTMCell(4, 8, rng=rng), mg.nn.Linear(8, 5, rng=rng)
     weight, bias = leaf(np.ones(8, np.float32)), leaf(np.zeros(8, np.float32))
@@ -54,7 +53,7 @@ def test_a_training_step_makes_no_cycles(device):
         for _ in range(10):
             step()
         arrays, objects = arrays_in_memory(), len(gc.get_objects())
-        for _ in range(1000 if device == "cpu" else 100):
+        for _ in range(300):
             step()
         assert arrays_in_memory() - arrays < 1000
         assert len(gc.get_objects()) - objects < 100
@@ -85,22 +84,21 @@ import sys
 import minigrad as mg
 sys.setrecursionlimit(150)
 x = mg.tensor(1.0, requires_grad=True)
-y = x
-for _ in range(1_000_000):
-    y = y + x
-{end}
-print("done", x.grad)
+for walked in (False, True):
+    y = x
+    for _ in range(100_000):
+        y = y + x
+    if walked:
+        y.backward()
+    del y
+    print(x.grad)
 """
 
 
-@pytest.mark.parametrize("end", ["y.backward()", "del y"])
-def test_a_million_ops_are_built_walked_and_freed_without_recursion(end):
-    run = subprocess.run(
-        [sys.executable, "-c", CHAIN.format(end=end)], capture_output=True, text=True, check=False
-    )
+def test_a_hundred_thousand_ops_are_built_walked_and_freed_without_recursion():
+    run = subprocess.run([sys.executable, "-c", CHAIN], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    expected = r"done Tensor\(1\.000001e\+06, " if end != "del y" else "done None"
-    assert re.search(expected, run.stdout)
+    assert run.stdout == "None\nTensor(100001., dtype=float32)\n"
 
 
 def test_leaves_hold_their_tensor_weakly():
