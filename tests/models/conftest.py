@@ -1,5 +1,7 @@
 import pytest
 
+from models.showing import curves, looking
+
 RHYME = """\
 The north wind and the sun were disputing which was the stronger, when a
 traveller came along wrapped in a warm cloak. They agreed that the one who
@@ -18,3 +20,17 @@ def text_file(tmp_path):
     path = tmp_path / "fable.txt"
     path.write_text(RHYME * 10, encoding="utf-8")
     return path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_pictures():
+    """Runs do not draw their curves, which takes longer than all the rest; see `pictures`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "curves", lambda *arguments: b"a picture")
+        yield
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """Runs draw their curves."""
+    monkeypatch.setattr(curves, "curves", looking.curves)

@@ -28,11 +28,6 @@ OPTIONS += ["--samples", 0, "--schedule", "constant", "--eval-every", 4, "--laye
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
-
-
 def call(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
@@ -68,9 +63,7 @@ def begin(text, out, *more, cell=OWN, steps=9):
 def peace(text, tmp_path_factory):
     """A run, not to be changed."""
     out = tmp_path_factory.mktemp("peace") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
-        succeeds(begin(text, out))
+    succeeds(begin(text, out))
     return out
 
 

@@ -82,6 +82,7 @@ def run(tmp_path_factory):
 
 
 class TestTrain:
+    @pytest.mark.usefixtures("pictures")
     def test_leaves_everything(self, tmp_path, text_file):
         output = succeeds(train(tmp_path / "a" / "out", text_file))
         out = tmp_path / "a" / "out"

@@ -194,10 +194,6 @@ class TestRuns:
         *("--batch-size", 4, "--bptt", 8, "--eval-every", 20, "--samples", 1),
     )
 
-    @pytest.fixture(autouse=True)
-    def no_pictures(self, monkeypatch):
-        monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
-
     @staticmethod
     def call(*arguments):
         result = CliRunner().invoke(app, [str(a) for a in arguments])

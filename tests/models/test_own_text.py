@@ -42,17 +42,14 @@ def peace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("peace")
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
     (folder / "valid.txt").write_text(TEXT[:600], encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
-        texts = ["--text", folder / "text.txt", "--valid", folder / "valid.txt"]
-        succeeds(call("train", *texts, "--out", folder / "out", *OPTIONS))
+    texts = ["--text", folder / "text.txt", "--valid", folder / "valid.txt"]
+    succeeds(call("train", *texts, "--out", folder / "out", *OPTIONS))
     return folder
 
 
 @pytest.fixture
-def run(peace, tmp_path, monkeypatch):
+def run(peace, tmp_path):
     """A copy of it, whose text is where it was."""
-    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
     return shutil.copytree(peace / "out", tmp_path / "out")
 
 
@@ -145,7 +142,6 @@ def test_a_fingerprint_that_is_missing(run):
 
 def test_what_is_called_by_its_name_may_differ(peace, tmp_path, monkeypatch):
     """Another Python has another documentation: that is told, and measured all the same."""
-    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
     out, text = tmp_path / "bytes", peace / "text.txt"
     succeeds(call("train", "--text", text, "--out", out, *OPTIONS, "--level", "byte"))
     name(out, "python-docs")

@@ -237,7 +237,6 @@ def test_where_it_pays():
 
 
 def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
     text, replays, replay = tmp_path / "text.txt", [], Trainer.replay
     text.write_text("the quick brown fox jumps over the lazy dog\n" * 40, encoding="utf-8")
     monkeypatch.setattr(Trainer, "replay", lambda *given: (replays.append(1), replay(*given)))

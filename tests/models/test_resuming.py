@@ -57,19 +57,11 @@ def refused(result, message):
     assert re.search(message, line), line
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """They take longer than all the rest."""
-    monkeypatch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
-
-
 @pytest.fixture(scope="module")
 def peace(tmp_path_factory):
     """A run that nothing went wrong with, not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.showing.curves.curves", lambda *arguments: b"a picture")
-        out = tmp_path_factory.mktemp("peace") / "out"
-        succeeds(train(out))
+    out = tmp_path_factory.mktemp("peace") / "out"
+    succeeds(train(out))
     return out
 
 
