@@ -32,6 +32,7 @@ pytestmark = pytest.mark.host(reason="on a GPU the commands run in test_device_c
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--hidden-size", "8", "--batch-size", "4", "--bptt", "8", "--embedding-size", "4"]
+TINY += ["--samples", "0"]  # which take longer than the steps
 FILES = [
     ".lock", "checkpoint.previous.safetensors", "checkpoint.safetensors", "config.toml",
     "curves.png", "metrics.jsonl", "model.safetensors", "tokenizer.json",
@@ -84,7 +85,7 @@ def run(tmp_path_factory):
 class TestTrain:
     @pytest.mark.usefixtures("pictures")
     def test_leaves_everything(self, tmp_path, text_file):
-        output = succeeds(train(tmp_path / "a" / "out", text_file))
+        output = succeeds(train(tmp_path / "a" / "out", text_file, "--samples", 2))
         out = tmp_path / "a" / "out"
         assert sorted(file.name for file in out.iterdir()) == FILES
 
@@ -153,7 +154,7 @@ class TestTrain:
         text = tmp_path / "text.txt"
         rare = "".join(f"말{n} " for n in range(100))
         text.write_text(unicodedata.normalize("NFD", f"{'같은 말 ' * 300}{rare}"), "utf-8")
-        options = ["--level", "word", "--samples", 0, "--split", "0.6,0.2,0.2"]
+        options = ["--level", "word", "--split", "0.6,0.2,0.2"]
         output = succeeds(train(tmp_path / "out", text, *options))
         assert "Warning: the text has letters in parts" in output
         (note,) = re.findall(r"(\d+)% of the tokens to predict are <unk>", output)
@@ -201,7 +202,7 @@ class TestTrain:
 
     def test_epochs_sgd_and_a_constant_rate(self, tmp_path, text_file):
         options = ["--epochs", 2, "--optimizer", "sgd", "--schedule", "constant", "--clip", 0]
-        options += ["--lr", 0.1, "--samples", 0, "--eval-every", 50]
+        options += ["--lr", 0.1, "--eval-every", 50]
         succeeds(call("train", "--text", text_file, "--out", tmp_path / "out", *TINY, *options))
         length = len(load_corpus(str(text_file)).train)
         assert records_of(tmp_path / "out", "valid")[-1]["step"] == 2 * math.ceil(
@@ -215,14 +216,14 @@ class TestTrain:
         clock = SimpleNamespace(monotonic=lambda: next(ticks) / 1000)
         monkeypatch.setattr("models.runs.run.time", clock)
         options = ["--text", text_file, "--out", tmp_path / "out", *TINY, "--minutes", 0.02]
-        succeeds(call("train", *options, "--samples", 0))
+        succeeds(call("train", *options))
         assert 1200 < next(ticks) < 1500
         rates = [r["lr"] for r in records_of(tmp_path / "out", "train")]
         assert rates[-1] < 0.5 * max(rates)
 
     def test_early_stopping(self, tmp_path, text_file):
         options = ["--steps", 1000, "--eval-every", 2, "--patience", 3, "--optimizer", "sgd"]
-        options += ["--lr", 1e-9, "--samples", 0, "--schedule", "constant"]
+        options += ["--lr", 1e-9, "--schedule", "constant"]
         succeeds(call("train", "--text", text_file, "--out", tmp_path / "out", *TINY, *options))
         valid = records_of(tmp_path / "out", "valid")
         losses = [r["loss"] for r in valid]
@@ -231,7 +232,6 @@ class TestTrain:
 
     def test_the_best_weights_are_kept_beside_the_last(self, tmp_path, text_file):
         options = ["--steps", 12, "--eval-every", 1, "--lr", 0.5, "--schedule", "constant"]
-        options += ["--samples", 0]
         succeeds(call("train", "--text", text_file, "--out", tmp_path / "out", *TINY, *options))
         valid = records_of(tmp_path / "out", "valid")
         best = min(valid, key=lambda r: r["loss"])
@@ -349,8 +349,7 @@ class TestResume:
     @pytest.mark.parametrize("text", [[], ["--valid-tokens", 40, "--normalize", "nfd"]])
     def test_longer(self, tmp_path, text_file, text):
         """With a schedule that doesn't depend on the length, in two parts as in one."""
-        options = ["--schedule", "constant", "--dropout", 0.3, "--eval-every", 4, "--samples", 0]
-        options += text
+        options = ["--schedule", "constant", "--dropout", 0.3, "--eval-every", 4, *text]
         succeeds(train(tmp_path / "a", text_file, *options))
         succeeds(call("train", "--resume", tmp_path / "a", "--steps", 24))
         succeeds(train(tmp_path / "b", text_file, *options, "--steps", 24))
@@ -381,7 +380,7 @@ class TestResume:
         assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
 
     def test_a_longer_run_validates_and_samples_on_the_way(self, tmp_path, text_file):
-        succeeds(train(tmp_path / "a", text_file, "--patience", 50))
+        succeeds(train(tmp_path / "a", text_file, "--patience", 50, "--samples", 4))
         output = succeeds(call("train", "--resume", tmp_path / "a", "--steps", 120))
         valid = [r["step"] for r in records_of(tmp_path / "a", "valid")]
         assert 12 in valid
@@ -522,7 +521,7 @@ class TestTrouble:
 
     def test_a_loss_that_rises_is_told(self, tmp_path, text_file):
         options = ["--steps", 300, "--optimizer", "sgd", "--lr", 30, "--clip", 5, "--warmup", 250]
-        output = succeeds(train(tmp_path / "out", text_file, *options, "--samples", 0))
+        output = succeeds(train(tmp_path / "out", text_file, *options))
         assert "Warning: the training loss rises" in output
 
     def test_a_full_disk(self, tmp_path, text_file, monkeypatch):
@@ -707,7 +706,7 @@ def test_stopped_by_a_signal_it_keeps_the_model(tmp_path, text_file, number):
     out = tmp_path / "out"
     process = start(
         "train", "--text", text_file, "--out", out, *TINY, "--steps", 200_000,
-        "--eval-every", 200_000, "--samples", 0,
+        "--eval-every", 200_000,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
     )  # fmt: skip
     try:
@@ -738,7 +737,7 @@ def test_stopped_by_a_signal_it_keeps_the_model(tmp_path, text_file, number):
 def test_a_terminal_gets_a_bar(tmp_path, text_file):
     ours, theirs = pty.openpty()
     process = start(
-        "train", "--text", text_file, "--out", tmp_path / "out", *TINY, "--steps", 1500,
+        "train", "--text", text_file, "--out", tmp_path / "out", *TINY, "--steps", 400,
         stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
@@ -751,7 +750,7 @@ def test_a_terminal_gets_a_bar(tmp_path, text_file):
     os.close(ours)
     assert process.wait(60) == 0
     text = output.decode()
-    assert "1,500" in text
+    assert "400" in text
     assert "tokens/s" in text
     assert "\x1b[?25h" in text  # the cursor is shown again
 

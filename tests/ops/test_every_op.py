@@ -44,16 +44,19 @@ def test_every_op_has_a_case():
 @every_op
 @thorough
 @given(data=st.data())
-def test_derivatives_to_second_order(name, data):
+def test_what_holds_for_every_op(name, data, device):
+    """All of it on each case, since to draw one takes as long as to compute with it."""
     case = draw_case(data, name)
     check_gradients(case.call, *case.inputs, order=case.order)
+    values_are_numpys(case)
+    float32_stays_float32(case)
+    inputs_are_not_changed_and_need_not_be_contiguous(case)
+    if device == "cpu":  # where NumPy's arrays are; to a device they are copied
+        arrays_in_arrays_out_as_the_rules_need_it(case)
+        arrays_that_are_handed_in_may_be_filled_anew(case)
 
 
-@every_op
-@thorough
-@given(data=st.data())
-def test_values_are_numpys(name, data):
-    case = draw_case(data, name)
+def values_are_numpys(case):
     outputs = as_list(case.call(*[mg.tensor(x) for x in case.inputs]))
     expected = as_list(case.expected(*case.inputs))
     assert len(outputs) == len(expected)
@@ -63,24 +66,49 @@ def test_values_are_numpys(name, data):
         np.testing.assert_allclose(y.numpy(), e, rtol=1e-10, atol=1e-12)
 
 
-def arrays_in(value):
-    """The NumPy arrays in a value, or in lists and tuples of them."""
-    if isinstance(value, list | tuple):
-        return [array for item in value for array in arrays_in(item)]
-    return [value] if isinstance(value, np.ndarray) else []
+def float32_stays_float32(case):
+    inputs = [mg.tensor(x, dtype=np.float32, requires_grad=True) for x in case.inputs]
+    outputs = flatten(case.call(*inputs))
+    assert all(y.dtype == np.float32 for y in outputs)
+    total = sum(y.sum() for y in outputs)
+    if getattr(total, "requires_grad", False):
+        total.backward()
+    for x in inputs:
+        assert x.grad is None or (x.grad.dtype == np.float32 and x.grad.shape == x.shape)
 
 
-def fill_anew(array):
-    array[...] = ~array if array.dtype.kind == "b" else 0
+def inputs_are_not_changed_and_need_not_be_contiguous(case):
+    strided = [np.repeat(x[..., None], 2, -1)[..., 0] if x.ndim else x for x in case.inputs]
+    strided = [np.asfortranarray(x.T).T if x.ndim > 1 else x for x in strided]
+    read_only = [x.copy() for x in case.inputs]
+    for x in (*strided, *read_only):
+        x.flags.writeable = False
+    results = []
+    for xs in (strided, read_only):
+        inputs = [mg.Tensor(x, requires_grad=True) for x in xs]
+        outputs = flatten(case.call(*inputs))
+        used = [y for y in outputs if y.requires_grad]
+        gs = (
+            mg.grad(used, inputs, [mg.ones_like(y) for y in used], allow_unused=True)
+            if used
+            else []
+        )
+        results.append([y.numpy() for y in outputs] + [g.numpy() for g in gs if g is not None])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.host(reason="NumPy's arrays are copied to a device anyway")
-@every_op
-@thorough
-@given(data=st.data())
-def test_arrays_that_are_handed_in_may_be_filled_anew(name, data):
+def arrays_in_arrays_out_as_the_rules_need_it(case):
+    """Off the tape, an op gives the values that it gives on it."""
+    bare = as_list(case.call(*case.inputs))
+    recorded = as_list(case.call(*[mg.tensor(x) for x in case.inputs]))
+    for a, t in zip(bare, recorded, strict=True):
+        assert not isinstance(a, mg.Tensor)
+        np.testing.assert_allclose(a, t.numpy(), rtol=1e-14, atol=1e-15)
+
+
+def arrays_that_are_handed_in_may_be_filled_anew(case):
     """Before the walk back: operands, indices, masks, targets. The tape has its own copies."""
-    case = draw_case(data, name)
     cells = case.call.__closure__ or ()
     options = [array for cell in cells for array in arrays_in(cell.cell_contents)]
     for i, x in enumerate(case.inputs):
@@ -103,58 +131,15 @@ def test_arrays_that_are_handed_in_may_be_filled_anew(name, data):
             np.testing.assert_array_equal(gradients[1].numpy(), gradients[0].numpy())
 
 
-@every_op
-@thorough
-@given(data=st.data())
-def test_float32_stays_float32(name, data):
-    case = draw_case(data, name)
-    inputs = [mg.tensor(x, dtype=np.float32, requires_grad=True) for x in case.inputs]
-    outputs = flatten(case.call(*inputs))
-    assert all(y.dtype == np.float32 for y in outputs)
-    total = sum(y.sum() for y in outputs)
-    if getattr(total, "requires_grad", False):
-        total.backward()
-    for x in inputs:
-        assert x.grad is None or (x.grad.dtype == np.float32 and x.grad.shape == x.shape)
+def arrays_in(value):
+    """The NumPy arrays in a value, or in lists and tuples of them."""
+    if isinstance(value, list | tuple):
+        return [array for item in value for array in arrays_in(item)]
+    return [value] if isinstance(value, np.ndarray) else []
 
 
-@every_op
-@thorough
-@given(data=st.data())
-def test_inputs_are_not_changed_and_need_not_be_contiguous(name, data):
-    case = draw_case(data, name)
-    strided = [np.repeat(x[..., None], 2, -1)[..., 0] if x.ndim else x for x in case.inputs]
-    strided = [np.asfortranarray(x.T).T if x.ndim > 1 else x for x in strided]
-    read_only = [x.copy() for x in case.inputs]
-    for x in (*strided, *read_only):
-        x.flags.writeable = False
-    results = []
-    for xs in (strided, read_only):
-        inputs = [mg.Tensor(x, requires_grad=True) for x in xs]
-        outputs = flatten(case.call(*inputs))
-        used = [y for y in outputs if y.requires_grad]
-        gs = (
-            mg.grad(used, inputs, [mg.ones_like(y) for y in used], allow_unused=True)
-            if used
-            else []
-        )
-        results.append([y.numpy() for y in outputs] + [g.numpy() for g in gs if g is not None])
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
-
-
-@pytest.mark.host(reason="NumPy's arrays are on the CPU")
-@every_op
-@thorough
-@given(data=st.data())
-def test_arrays_in_arrays_out_as_the_rules_need_it(name, data):
-    """Off the tape, an op gives the values that it gives on it."""
-    case = draw_case(data, name)
-    bare = as_list(case.call(*case.inputs))
-    recorded = as_list(case.call(*[mg.tensor(x) for x in case.inputs]))
-    for a, t in zip(bare, recorded, strict=True):
-        assert not isinstance(a, mg.Tensor)
-        np.testing.assert_allclose(a, t.numpy(), rtol=1e-14, atol=1e-15)
+def fill_anew(array):
+    array[...] = ~array if array.dtype.kind == "b" else 0
 
 
 @every_op
