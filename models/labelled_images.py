@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.labelled_texts import drawn_parts
 
-DIGITS = "digits"
+DIGITS = "sklearn-digits"
 """The name of scikit-learn's digits."""
 
 UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
@@ -37,9 +37,9 @@ def read_images(source: str | Path) -> Images:
     Parameters
     ----------
     source
-        ``"digits"``: the 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn. Else
-        a file ``.npz`` with the arrays ``images``, of numbers and the shape (N, height, width), and
-        ``labels``, N whole numbers or texts.
+        ``"sklearn-digits"``: the 1,797 handwritten digits of 8 x 8 pixels that come with
+        scikit-learn. Else a file ``.npz`` with the arrays ``images``, of numbers and the shape (N,
+        height, width), and ``labels``, N whole numbers or texts.
 
     Raises
     ------

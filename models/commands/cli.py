@@ -19,8 +19,9 @@ from models.commands.recipes import recipes
 from models.commands.sample import sample
 from models.commands.train import train
 from models.tasks.classifying import Classifying
+from models.tasks.classifying_images import ClassifyingImages
 
-PROBLEMS = (Classifying,)
+PROBLEMS = (Classifying, ClassifyingImages)
 """The tasks beside the language model."""
 
 

@@ -41,7 +41,8 @@ def confusion_picture(counts: NDArray[np.int64], classes: Sequence[str], title: 
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     names = [n if len(n) <= MOST_LETTERS else f"{n[: MOST_LETTERS - 1]}…" for n in classes]
     small = 9 if C <= MOST_NUMBERS else 6
-    turned = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if C > 4 else {}
+    upright = C <= 4 or max(map(len, names)) <= 2
+    turned = {} if upright else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(C), names, **turned)
     axes.set_yticks(range(C), names)
     axes.tick_params(colors=TEXT, length=0, labelsize=small)

@@ -78,7 +78,7 @@ class TestReading:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "sklearn", None)
         with pytest.raises(ModuleNotFoundError, match=re.escape('pip install ".[digits]"')):
-            read_images("digits")
+            read_images("sklearn-digits")
 
     def test_numbers_come_in_their_order(self):
         assert in_order(["10", "b", "2", "a", "-1", "2"]) == ["-1", "2", "10", "a", "b"]
