@@ -13,6 +13,7 @@ all weights must be the same, bit for bit.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import random
 import signal
@@ -40,12 +41,20 @@ SHARED += ["--samples", "0", "--eval-every", "40"]
 CELL = ["--cell", f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"]
 
 
+def images() -> bytes:
+    """Noise with a bright row, whose number is the label: a file .npz."""
+    labels, file = np.arange(400) % 4, io.BytesIO()
+    pixels = np.random.default_rng(0).random((400, 4, 3)) + np.eye(4)[labels][:, :, None]
+    np.savez(file, images=pixels, labels=labels)
+    return file.getvalue()
+
+
 class Kind(NamedTuple):
     """Runs of one kind."""
 
     options: list[str]
     command: tuple[str, ...] = ("train",)
-    data: str = TEXT
+    data: str | bytes = TEXT
     """What is in the file to learn from."""
     file: tuple[str, ...] = ("--bptt", "8", "--text")
     """What stands before the name of this file; empty: there is none."""
@@ -84,6 +93,15 @@ CONFIGURATIONS = {
         [*SHARED, "--dropout", "0.2", "--embedding-dropout", "0.1", "--save-every", "0"],
         ("classify", "train"),
         EXAMPLES,
+        ("--data",),
+    ),
+    "digits": Kind(
+        [
+            *("--batch-size", "4", "--hidden-size", "24", "--samples", "0", "--eval-every", "40"),
+            *("--read", "rows", "--cell", "gru", "--layers", "2", "--save-every", "0"),
+        ],
+        ("digits", "train"),
+        images(),
         ("--data",),
     ),
 }
@@ -150,7 +168,7 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
     """
     with tempfile.TemporaryDirectory() as folder:
         file, peace, kind = Path(folder) / "data.txt", Path(folder) / "peace", CONFIGURATIONS[name]
-        file.write_text(kind.data, encoding="utf-8")
+        file.write_bytes(kind.data if isinstance(kind.data, bytes) else kind.data.encode())
         train, data = kind.command, [*kind.file, str(file)] if kind.file else []
         options = [*data, *kind.options, "--steps", str(steps)]
         assert finish(start(*train, *options, "--out", str(peace))) == 0
