@@ -135,16 +135,19 @@ def told_bad(bad: Sequence[BadLine]) -> str:
     return "; ".join(told[:MOST_TOLD]) + (f"; and {more:,} more" if more > 0 else "")
 
 
-def tabbed(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a file that are not blank, by their numbers from 1, in columns."""
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file by their numbers from 1; a ValueError that names it if it's not UTF-8."""
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     for number, line in enumerate(content.split(b"\n"), 1):
         try:
-            decoded = line.rstrip(b"\r").decode()
+            yield number, line.rstrip(b"\r").decode()
         except UnicodeDecodeError as error:
             raise ValueError(f"{str(path)!r} is not UTF-8, in line {number}: {error}") from error
-        if decoded.strip():
-            yield number, decoded.split("\t")
+
+
+def tabbed(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a file that are not blank, by their numbers from 1, in columns."""
+    return ((number, line.split("\t")) for number, line in numbered_lines(path) if line.strip())
 
 
 def _guessed(rows: list[tuple[int, list[str]]], name: str) -> tuple[int, int]:
