@@ -62,5 +62,4 @@ class CountedContexts:
 
     def predict(self, features: Features) -> NDArray[np.int64]:
         """The likeliest label of each."""
-        return self.probabilities(features).argmax(1)
-
+        return np.asarray(self.probabilities(features).argmax(1))

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.counted_contexts import Features, best_of
-from models.tagged_texts import Tagged
+from models.counted_contexts import Features
 
 AROUND = (0, 1, -1, 2, -2, 3)
 """Which characters tell whether a space follows, the most telling first."""
 
 ENDING = 4
 """So many letters of a word's end tell of its label."""
-
-Labels = NDArray[np.int64]
-Counted = Callable[[Sequence[Sequence[str]]], Features]
-"""Makes features of sentences; those of all its tokens stand below one another."""
 
 
 class Surroundings:
@@ -41,21 +35,34 @@ class Surroundings:
         for sentence in sentences:
             places.extend(range(len(ids), len(ids) + len(sentence)))
             ids += [*map(ord, sentence), *edge]
-        return np.array(ids)[np.array(places)[:, None] + np.array(self.offsets)]
+        found: Features = np.array(ids)[np.array(places)[:, None] + np.array(self.offsets)]
+        return found
 
 
-class Endings:
-    """Features of a word: its last letters, from one to `ENDING`, whether it begins with a capital
-    letter, and the word itself."""
+class Words:
+    """Features of a word: the word itself."""
 
     def __init__(self) -> None:
         self.ids: dict[str, int] = {}
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> Features:
-        """Of all words, shape (words, ENDING + 2)."""
-        rows = []
-        for word in (word for sentence in sentences for word in sentence):
-            ends = [word[-k:] if k <= len(word) else f"\x02{word}" for k in range(1, ENDING + 1)]
-            told = [ends[0], f"\x03{word[0].isupper()}", *ends[1:], f"\x02{word}\x03"]
-            rows.append([self.ids.setdefault(each, len(self.ids)) for each in told])
-        return np.array(rows, np.int64)
+        """Of all words, shape (words, features)."""
+        words = (self.told(word) for sentence in sentences for word in sentence)
+        ids = self.ids
+        return np.array([[ids.setdefault(each, len(ids)) for each in told] for told in words])
+
+    def told(self, word: str) -> list[str]:
+        """The features of one word, as texts."""
+        return [word]
+
+
+class Endings(Words):
+    """Features of a word: whether it begins with a capital letter, its last letters, the word.
+
+    Of the last letters, from one to `ENDING`.
+    """
+
+    def told(self, word: str) -> list[str]:
+        """The features of one word, as texts."""
+        ends = [word[-k:] if k <= len(word) else f"\x02{word}" for k in range(1, ENDING + 1)]
+        return [f"\x03{word[0].isupper()}", *ends, f"\x02{word}\x03"]

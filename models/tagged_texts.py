@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,8 +39,6 @@ class TaggedParts(NamedTuple):
         the parts; `test` is None where no part is kept for it.
     bad
         the lines that were left out.
-    repeated
-        how many sentences were left out because they came before.
     fingerprint
         a hash of all parts.
     """
@@ -48,13 +47,29 @@ class TaggedParts(NamedTuple):
     valid: Tagged
     test: Tagged | None
     bad: list[BadLine]
-    repeated: int
     fingerprint: str
 
 
-def characters(line: str) -> list[str]:
+def characters_of(line: str) -> list[str]:
     """The characters of a text that are no spaces."""
     return list("".join(unicodedata.normalize("NFC", line).split()))
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a text between spaces; punctuation marks and symbols at their ends are words."""
+    found = []
+    for piece in unicodedata.normalize("NFC", line).split():
+        marks = [unicodedata.category(each)[0] in "PS" for each in piece]
+        first = marks.index(False) if False in marks else len(piece)
+        last = len(piece) - (marks[::-1].index(False) if False in marks else 0)
+        word = [piece[first:last]] if first < last else []
+        found += [*_runs(piece[:first]), *word, *_runs(piece[last:])]
+    return found
+
+
+def _runs(marks: str) -> list[str]:
+    """Equal marks that follow one another are one word, such as "..."."""
+    return ["".join(run) for _, run in itertools.groupby(marks)]
 
 
 def spaced(tokens: Sequence[str], tags: Sequence[str]) -> str:
@@ -86,9 +101,7 @@ def read_spaces(path: str | Path) -> tuple[Tagged, list[BadLine]]:
     return found, []
 
 
-def read_conll(
-    path: str | Path, tag_column: int | None = None
-) -> tuple[Tagged, list[BadLine]]:
+def read_conll(path: str | Path, tag_column: int | None = None) -> tuple[Tagged, list[BadLine]]:
     """The sentences of a file with a word in each line and a blank line after each sentence.
 
     Parameters
@@ -152,6 +165,22 @@ def read_conll(
     return found, bad
 
 
+def read_tagged(
+    path: str | Path, spaces: bool = False, tag_column: int | None = None
+) -> tuple[Tagged, list[BadLine]]:
+    """As `read_spaces`, or as `read_conll`."""
+    return read_spaces(path) if spaces else read_conll(path, tag_column)
+
+
+def in_pieces(sentences: Tagged, longest: int) -> Tagged:
+    """The same tokens, with sentences of more than `longest` cut into pieces."""
+
+    def cut(rows: list[list[str]]) -> list[list[str]]:
+        return [row[i : i + longest] for row in rows for i in range(0, len(row), longest)]
+
+    return Tagged(cut(sentences.tokens), cut(sentences.tags))
+
+
 def without_repeats(sentences: Tagged) -> Tagged:
     """Each sentence once: the first with its tokens."""
     first: dict[tuple[str, ...], list[str]] = {}
@@ -192,26 +221,24 @@ def load_tagged(
     seed
         draws the split.
     spaces
-        True: the files are texts, and the labels are their spaces: `read_spaces`. False: they are
-        read by `read_conll`.
+        True: the files are texts, and the labels are their spaces.
     tag_column
         the column of the label.
 
     Raises
     ------
     ValueError, OSError
-        as `read_spaces` and `read_conll`; if there is one label only, or a part would be empty.
+        as `read_tagged`; if there is one label only, or a part would be empty.
     """
     bad: list[BadLine] = []
 
     def read(path: str) -> Tagged:
-        found, wrong = read_spaces(path) if spaces else read_conll(path, tag_column)
+        found, wrong = read_tagged(path, spaces, tag_column)
         bad.extend(wrong)
         return found
 
     files = [read(path) for path in data]
-    all_ = Tagged(*([each for file in files for each in file[k]] for k in (0, 1)))
-    sentences = without_repeats(all_)
+    sentences = without_repeats(Tagged(*([x for file in files for x in file[k]] for k in (0, 1))))
     given = {n: read(path) for n, path in (("valid", valid), ("test", test)) if path is not None}
     wanted = zip(("train", "valid", "test"), split, strict=False)
     shares = {name: share for name, share in wanted if name not in given}
@@ -232,6 +259,5 @@ def load_tagged(
         parts["valid"],
         parts.get("test"),
         bad,
-        len(all_.tokens) - len(sentences.tokens),
         told.hexdigest()[:32],
     )

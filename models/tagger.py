@@ -100,8 +100,8 @@ class Tagger(nn.Module):
         self.embedding = nn.Embedding(
             vocab_size, embedding_size, dropout=embedding_dropout, rng=rng
         )
-        self.characters = self.speller = None
-        if character_size:
+        self.spelled = character_size > 0
+        if self.spelled:
             half = character_size // 2
             self.characters = nn.Embedding(num_characters, half, rng=rng)
             self.speller = CELLS[cell](half, half, bidirectional=True, rng=rng)
@@ -137,7 +137,7 @@ class Tagger(nn.Module):
             how the words are written, if the model reads that.
         """
         x = self.embedding(ids)
-        if self.speller is not None:
+        if self.spelled:
             if spelling is None:
                 raise ValueError("Tagger: it reads how words are written: spelling must be given")
             _, state = self.speller(self.characters(spelling.ids), lengths=spelling.lengths)

@@ -20,8 +20,9 @@ from models.commands.sample import sample
 from models.commands.train import train
 from models.tasks.classifying import Classifying
 from models.tasks.classifying_images import ClassifyingImages
+from models.tasks.tagging import Tagging
 
-PROBLEMS = (Classifying, ClassifyingImages)
+PROBLEMS = (Classifying, ClassifyingImages, Tagging)
 """The tasks beside the language model."""
 
 

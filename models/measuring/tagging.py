@@ -37,11 +37,14 @@ def space_figures(truth: Labels, predicted: Labels, lengths: Sequence[int]) -> d
 def word_figures(
     truth: Labels, predicted: Labels, lengths: Sequence[int], known: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """The accuracy on all words and on those that are not `known` (NaN: there are none), and the
-    share of the sentences without a mistake."""
+    """The accuracy on all words and on those that are not `known`, if there are any.
+
+    Beside them the share of the sentences without a mistake.
+    """
     right = truth == predicted
+    unknown = {} if known.all() else {"unknown": float(right[~known].mean())}
     return {
         "accuracy": float(right.mean()),
-        "unknown": float(right[~known].mean()) if not known.all() else float("nan"),
+        **unknown,
         "sentences": right_sentences(right, lengths),
     }
