@@ -127,7 +127,7 @@ def read_conll(path: str | Path, tag_column: int | None = None) -> tuple[Tagged,
         if it can't be read.
     """
     path, bad, found = Path(path), [], Tagged([], [])
-    width, tokens, tags, usable = 0, [], [], True
+    width, tabs, tokens, tags, usable = 0, False, [], [], True
     for number, line in [*numbered_lines(path), (0, "")]:
         if not line.strip():
             if tokens and usable:
@@ -135,10 +135,11 @@ def read_conll(path: str | Path, tag_column: int | None = None) -> tuple[Tagged,
                 found.tags.append(tags)
             tokens, tags, usable = [], [], True
             continue
-        if line.startswith(("# ", "#\t", "-DOCSTART-")) and not tokens:
-            continue
-        row = line.rstrip().split("\t") if "\t" in line else line.split()
+        row = line.split("\t") if tabs or "\t" in line else line.split()
+        if line.startswith("-DOCSTART-") or (line.startswith("#") and len(row) != width):
+            continue  # a comment, or where a document begins
         if not width:
+            tabs = "\t" in line
             width = len(row)
             word_at, tag_at = (1, 3) if width == CONLL_U else (0, width - 1)
             tag_at = tag_at if tag_column is None else tag_column - 1
