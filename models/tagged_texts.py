@@ -127,7 +127,9 @@ def read_conll(path: str | Path, tag_column: int | None = None) -> tuple[Tagged,
         if it can't be read.
     """
     path, bad, found = Path(path), [], Tagged([], [])
-    width, tabs, tokens, tags, usable = 0, False, [], [], True
+    tokens: list[str] = []
+    tags: list[str] = []
+    width, tabs, usable = 0, False, True
     for number, line in [*numbered_lines(path), (0, "")]:
         if not line.strip():
             if tokens and usable:

@@ -15,17 +15,24 @@ from minigrad import Tensor, cpu, cross_entropy
 from minigrad.data import pad_sequences
 from minigrad.files import printable
 from minigrad.training import bits, evaluating, recurrent_products
-from models.counted_contexts import CountedContexts, Features
 from models.devices import device_of, moved
 from models.labelled_texts import BadLine
 from models.measuring.confusion import confusion
 from models.measuring.evaluation import quiet
-from models.measuring.tagging import space_figures, word_figures
+from models.measuring.label_figures import space_figures, word_figures
 from models.measuring.units import Unit
 from models.runs.saved_model import GATES
 from models.runs.task import Progress
 from models.runs.trouble import Diverged
-from models.simpler_taggers import AROUND, Endings, Surroundings, Words
+from models.simpler_taggers import (
+    AROUND,
+    CountedContexts,
+    Endings,
+    Features,
+    Sentences,
+    Surroundings,
+    Words,
+)
 from models.tagged_texts import (
     JOINED,
     SPACE,
@@ -38,6 +45,7 @@ from models.tagged_texts import (
     words_of,
 )
 from models.tagger import Spelling, Tagger
+from models.tasks.class_problem import balance
 from models.tasks.problem import TOGETHER, Answer, Data, Indices, Problem, Stop, in_batches
 from models.tasks.tag_settings import TagSettings
 
@@ -47,9 +55,6 @@ answer is right."""
 
 SAMPLES = 3
 """How many sentences a sample shows."""
-
-MOST_TAGS = 8
-"""So many labels are told by name."""
 
 Ids = NDArray[np.int64]
 
@@ -285,7 +290,7 @@ class Tagging(Problem):
         """Labels by counting: in the contexts of `models.simpler_taggers`."""
         labels, C = np.concatenate(train.tags), len(self.tags)
         most = np.bincount(labels, minlength=C).argmax()
-        methods: Mapping[str, Callable[[Sequence[Sequence[str]]], Features]]
+        methods: Mapping[str, Callable[[Sentences], Features]]
         if self.settings.spaces:
             methods = {
                 f"{len(AROUND)} characters around": Surroundings(AROUND),
@@ -325,7 +330,7 @@ class Tagging(Problem):
 
     # ------------------------------------------------------------------ what it does
 
-    def predicted(self, model: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+    def predicted(self, model: Any, sentences: Sentences) -> list[list[str]]:
         """The label of each token of sentences, none of which is empty.
 
         Raises
@@ -405,7 +410,7 @@ class Tagging(Problem):
         return [
             f"{'characters' if s.spaces else 'words':11} {sum(map(len, train.tokens)):,} to train "
             f"on, {len(self._ids):,} different ones and {rare:,} that are rarer than {s.min_count}",
-            f"labels      {_balance(train.tags)}",
+            f"labels      {balance([tag for tags in train.tags for tag in tags])}",
             f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units{ways}{spelling}, "
             f"{model.num_parameters():,} parameters",
         ]
@@ -421,11 +426,3 @@ class Tagging(Problem):
                     "to train on"
                 )
         return found
-
-
-def _balance(sentences: Sequence[Sequence[str]]) -> str:
-    """The share of each label."""
-    counts = Counter(tag for tags in sentences for tag in tags)
-    total, more = counts.total(), len(counts) - MOST_TAGS
-    told = [f"{printable(tag)} {n / total:.1%}" for tag, n in counts.most_common(MOST_TAGS)]
-    return ", ".join(told) + (f", and {more} more" if more > 0 else "")

@@ -41,6 +41,7 @@ FLOORS = {
             *("corpus", "devices", "image_classifier", "initial_values", "kneser_ney"),
             *("labelled_images", "labelled_texts", "naive_bayes", "nearest", "nnlm"),
             *("regularisation", "rnnlm", "text_classifier"),
+            *("simpler_taggers", "tagged_texts", "tagger"),
         },
         {"measuring"},
         {"writing"},

@@ -36,6 +36,10 @@ EXAMPLES = "".join(
     f"{n} {'beer' if n % 3 else 'wine'} {'x' * (n % 7)}\t{'yes' if n % 3 else 'no'}\n"
     for n in range(400)
 )
+WORDS = "".join(
+    f"{n}\tN\n{'beer' if n % 3 else 'wine'}\tX\n{'x' * (n % 7 + 1)}\t{n % 3}\n\n"
+    for n in range(300)
+)
 SHARED = ["--batch-size", "4", "--hidden-size", "24", "--embedding-size", "12"]
 SHARED += ["--samples", "0", "--eval-every", "40"]
 CELL = ["--cell", f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"]
@@ -103,6 +107,17 @@ CONFIGURATIONS = {
         ("digits", "train"),
         images(),
         ("--data",),
+    ),
+    "tag": Kind(
+        [*SHARED, "--character-size", "6", "--dropout", "0.2", "--save-every", "0"],
+        ("tag", "train"),
+        WORDS,
+        ("--data",),
+    ),
+    "spaces": Kind(
+        [*SHARED, "--spaces", "--max-length", "16", "--dropout", "0.2", "--save-every", "0"],
+        ("tag", "train"),
+        file=("--data",),
     ),
 }
 TIMED = ("seconds", "tokens_per_second", "memory")

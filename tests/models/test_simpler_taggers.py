@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from models.counted_contexts import CountedContexts
-from models.measuring.tagging import space_figures, word_figures
-from models.simpler_taggers import Endings, Surroundings, Words
+from models.measuring.label_figures import space_figures, word_figures
+from models.simpler_taggers import CountedContexts, Endings, Surroundings, Words
 
 pytestmark = pytest.mark.host(reason="it counts on the CPU")
 
