@@ -133,7 +133,7 @@ print(f"w = {w:.4f}")
 # derivative of $(w^2 x - 27)^2$. Start at $w = 1$, with a learning rate of 0.001 and 100 steps.
 #
 # :::{admonition} Solution
-# :class: dropdown
+# :collapsible: closed
 #
 # The derivative of $w^2 x$ is $2 w x$, so the derivative of the loss is
 # $2 (w^2 x - 27) \cdot 2 w x$.

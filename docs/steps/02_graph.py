@@ -138,7 +138,7 @@ print(len(all_of(loss)), "Tensors in the graph")
 # `__neg__` with one argument. You need no new op.
 #
 # :::{admonition} Solution
-# :class: dropdown
+# :collapsible: closed
 #
 # ```python
 # Tensor.__neg__ = lambda a: multiply(Tensor(-1.0), a)

@@ -151,7 +151,7 @@ print("the gradient of w is", w.grad)
 # How many times is $w$ used?
 #
 # :::{admonition} Solution
-# :class: dropdown
+# :collapsible: closed
 #
 # Three times: twice in the square, and once in the sum. So three gradients are added.
 #

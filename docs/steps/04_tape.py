@@ -201,7 +201,7 @@ print(f"w = {w.data:.4f}")
 # $2a$. How many Tensors does it make, and how many does `a * a` make?
 #
 # :::{admonition} Solution
-# :class: dropdown
+# :collapsible: closed
 #
 # Both make one. But `square` has one parent, and `a * a` twice the same.
 #

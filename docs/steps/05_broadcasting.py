@@ -280,7 +280,7 @@ print(f"w = {w.data:.4f}, b = {b.data:.4f}")
 # (`a.data.size`), with one rule of its own. Check it.
 #
 # :::{admonition} Solution
-# :class: dropdown
+# :collapsible: closed
 #
 # ```python
 # def mean(a):

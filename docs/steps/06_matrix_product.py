@@ -137,10 +137,7 @@ def matmul(a, b):
     a, b = as_tensor(a), as_tensor(b)
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul needs shapes (n, k) and (k, m), not {a.shape} and {b.shape}")
-    return Tensor(
-        a.data @ b.data,
-        [(a, lambda g: g @ b.data.T), (b, lambda g: a.data.T @ g)],
-    )
+    return Tensor(a.data @ b.data, [(a, lambda g: g @ b.data.T), (b, lambda g: a.data.T @ g)])
 
 
 def transpose(a):
@@ -247,7 +244,7 @@ print(f"loss = {loss.data:.4f}")
 # Its slope is $\sigma (1 - \sigma)$. Check it. (We will need it in step 14.)
 #
 # :::{admonition} Solution
-# :class: dropdown
+# :collapsible: closed
 #
 # ```python
 # def sigmoid(a):

@@ -113,10 +113,7 @@ def matmul(a, b):
     a, b = as_tensor(a), as_tensor(b)
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul needs shapes (n, k) and (k, m), not {a.shape} and {b.shape}")
-    return Tensor(
-        a.data @ b.data,
-        [(a, lambda g: g @ b.data.T), (b, lambda g: a.data.T @ g)],
-    )
+    return Tensor(a.data @ b.data, [(a, lambda g: g @ b.data.T), (b, lambda g: a.data.T @ g)])
 
 
 def transpose(a):
@@ -263,7 +260,7 @@ print(f"loss = {loss.data:.4f}")
 # for the loss above. Why is it between 3 and 4?
 #
 # :::{admonition} Solution
-# :class: dropdown
+# :collapsible: closed
 #
 # It is a little below 4, as there are four letters, but l is more likely than the others.
 #

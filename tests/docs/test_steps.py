@@ -8,7 +8,12 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import minigrad as mg
+from minigrad import nn, optim, training
+from minigrad.data import windows
 
 pytestmark = pytest.mark.host(reason="the steps stand on NumPy alone")
 
@@ -118,3 +123,34 @@ def test_the_files_of_minigrad_that_a_step_names_are_there(path):
 def test_a_step_needs_numpy_alone_but_for_a_figure(path):
     imported = set(re.findall(r"^(?:import|from) (\w+)", path.read_text("utf-8"), re.M))
     assert imported <= {"numpy", "matplotlib"}
+
+
+def test_the_last_step_is_small_and_has_the_losses_of_minigrad(capsys):
+    page = STEPS[-1].read_text("utf-8")
+    code = [line for line in page.splitlines() if line.strip() and not re.match(r"\s*#", line)]
+    assert len(code) <= 300
+
+    names, _ = run(page, capsys)
+    vocab_size, texts = len(names["vocabulary"]), names["texts"]
+    rng = np.random.default_rng(0)
+    embedding = nn.Embedding(vocab_size, 16, rng=rng, dtype="float64")
+    recurrent = nn.LSTM(16, 16, rng=rng, dtype="float64")
+    output = nn.Linear(16, vocab_size, rng=rng, dtype="float64")
+    parameters = [p for part in (embedding, recurrent, output) for p in part.parameters()]
+    optimizer = optim.SGD(parameters, lr=1.0)
+    losses = []
+    for _ in range(40):
+        total = count = 0
+        for ids in texts:
+            state = None
+            for w, w_next in windows(ids, 4):
+                h, state = recurrent(embedding(w), training.detach_state(state))
+                loss = mg.cross_entropy(output(h), w_next)
+                optimizer.zero_grad()
+                loss.backward()
+                optim.clip_grad_norm_(parameters, 1.0)
+                optimizer.step()
+                total, count = total + loss.item() * len(w), count + len(w)
+        losses.append(total / count)
+    np.testing.assert_allclose(names["losses"], losses, rtol=0, atol=1e-6)
+    assert losses[-1] < 0.2 * losses[0]

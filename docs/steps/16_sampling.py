@@ -1,0 +1,490 @@
+# %% [markdown]
+# # 16. Sampling: the model writes
+#
+# **Question.** The model says how likely each word is to be next. How does it write a sentence?
+#
+# What we have so far. This is all of it, a small deep-learning framework and a language model:
+
+# %% tags=["so-far", "hide-input"]
+import numpy as np
+
+
+class Tensor:
+    """An array that remembers how it was made, and how a gradient goes back."""
+
+    count = 0  # how many Tensors have been made so far
+    __array_ufunc__ = None  # NumPy shall leave array * Tensor to us
+
+    def __init__(self, data, parents=()):
+        self.data = np.asarray(data, dtype=float)
+        self.parents = parents  # pairs: a Tensor that went into the op, and its rule
+        self.grad = None  # no gradient yet
+        Tensor.count += 1
+        self.stamp = Tensor.count
+
+    def __repr__(self):
+        return f"Tensor({self.data})"
+
+    @property
+    def shape(self):
+        return self.data.shape
+
+    def backward(self):
+        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        if self.shape != ():
+            raise ValueError(f"backward starts from a single number, not the shape {self.shape}")
+        waiting = {self: np.ones(())}
+        while waiting:
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            g = waiting.pop(youngest)
+            youngest.grad = g if youngest.grad is None else youngest.grad + g
+            for parent, rule in youngest.parents:
+                waiting[parent] = waiting.get(parent, 0.0) + fitted(rule(g), parent.shape)
+
+    def sum(self):
+        return Tensor(self.data.sum(), [(self, lambda g: g * np.ones(self.shape))])
+
+
+def add(a, b):
+    a, b = as_tensor(a), as_tensor(b)
+    return Tensor(a.data + b.data, [(a, lambda g: g), (b, lambda g: g)])
+
+
+def multiply(a, b):
+    a, b = as_tensor(a), as_tensor(b)
+    return Tensor(a.data * b.data, [(a, lambda g: g * b.data), (b, lambda g: g * a.data)])
+
+
+def subtract(a, b):
+    return add(a, multiply(-1.0, b))
+
+
+Tensor.__add__ = add
+Tensor.__mul__ = multiply
+Tensor.__sub__ = subtract
+
+
+def check_gradients(formula, **tensors):
+    """Raise an AssertionError unless backward agrees with finite differences."""
+    epsilon = 1e-6
+    for tensor in tensors.values():
+        tensor.grad = None
+    formula().backward()
+    for name, tensor in tensors.items():
+        assert tensor.grad is not None, f"no gradient has come to {name}"
+        assert tensor.grad.shape == tensor.shape, (
+            f"{name} has the shape {tensor.shape}, but its gradient has {tensor.grad.shape}"
+        )
+        for i in np.ndindex(tensor.shape):
+            kept = tensor.data[i]
+            tensor.data[i] = kept + epsilon
+            up = formula().data
+            tensor.data[i] = kept - epsilon
+            down = formula().data
+            tensor.data[i] = kept
+            slope = (up - down) / (2 * epsilon)
+            assert abs(tensor.grad[i] - slope) < 1e-6, (
+                f"the gradient of {name}{list(i)} is {tensor.grad[i]:.4f}, "
+                f"but finite differences give {slope:.4f}"
+            )
+
+
+def fitted(g, shape):
+    """The gradient of a Tensor of this shape: g, summed where broadcasting has used it again."""
+    new_axes = g.ndim - len(shape)
+    g = g.sum(axis=tuple(range(new_axes)))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1)
+    return g.sum(axis=stretched, keepdims=True)
+
+
+def as_tensor(x):
+    """A Tensor as it is; a number or an array as a Tensor."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+Tensor.__radd__ = lambda a, b: add(b, a)  # Python asks for this if the left side is no Tensor
+Tensor.__rmul__ = lambda a, b: multiply(b, a)
+Tensor.__rsub__ = lambda a, b: subtract(b, a)
+
+
+def matmul(a, b):
+    a, b = as_tensor(a), as_tensor(b)
+    if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"matmul needs shapes (n, k) and (k, m), not {a.shape} and {b.shape}")
+    return Tensor(a.data @ b.data, [(a, lambda g: g @ b.data.T), (b, lambda g: a.data.T @ g)])
+
+
+def transpose(a):
+    return Tensor(a.data.T, [(a, lambda g: g.T)])
+
+
+Tensor.__matmul__ = matmul
+Tensor.T = property(transpose)  # so that we can write a.T
+
+
+def linear(x, weight, bias):
+    """The weighted sums of each neuron, for each row of x: x W^T + b."""
+    return x @ weight.T + bias
+
+
+def tanh(a):
+    out = np.tanh(a.data)
+    return Tensor(out, [(a, lambda g: g * (1 - out * out))])
+
+
+def softmax(logits):
+    """Probabilities from logits, in each row of an array."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def cross_entropy(logits, targets):
+    """The mean of -log p of the true classes: logits of shape (N, V), and N true ids."""
+    n = len(targets)
+    if logits.shape[0] != n:
+        raise ValueError(f"cross_entropy: {logits.shape[0]} rows of logits, but {n} targets")
+    shifted = logits.data - logits.data.max(axis=-1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    truth = np.zeros(logits.shape)
+    truth[np.arange(n), targets] = 1.0  # row by row: 1 at the true id, 0 elsewhere
+    loss = -(truth * log_p).sum() / n
+    return Tensor(loss, [(logits, lambda g: g * (softmax(logits.data) - truth) / n)])
+
+
+class Vocabulary:
+    """The tokens that a model knows, each with an id: its place in `tokens`."""
+
+    def __init__(self, tokens):
+        self.tokens = list(dict.fromkeys(tokens))  # each once, in the order of its first use
+
+    def encode(self, tokens):
+        """The ids of some tokens."""
+        unknown = [token for token in tokens if token not in self.tokens]
+        if unknown:
+            raise ValueError(f"not in the vocabulary: {unknown[0]!r}")
+        return np.array([self.tokens.index(token) for token in tokens])
+
+    def decode(self, ids):
+        """The tokens with some ids, as a list."""
+        return [self.tokens[id] for id in ids]
+
+    def __len__(self):
+        return len(self.tokens)
+
+
+def embedding(ids, weight):
+    """The rows of `weight` with the numbers `ids`."""
+
+    def rule(g):
+        gradient = np.zeros(weight.shape)
+        np.add.at(gradient, ids, g)
+        return gradient
+
+    return Tensor(weight.data[ids], [(weight, rule)])
+
+
+class Module:
+    """A part of a model: its attributes that are Tensors are its parameters."""
+
+    def parameters(self):
+        """All parameters, those of the modules inside too."""
+        found = []
+        for value in vars(self).values():
+            if isinstance(value, Module):
+                found += value.parameters()
+            elif isinstance(value, Tensor):
+                found.append(value)
+        return found
+
+
+class Embedding(Module):
+    """A vector for each id: a row of `weight`."""
+
+    def __init__(self, num_embeddings, embedding_dim, rng):
+        self.weight = Tensor(rng.normal(size=(num_embeddings, embedding_dim)))
+
+    def __call__(self, ids):
+        return embedding(ids, self.weight)
+
+
+class Linear(Module):
+    """x W^T + b."""
+
+    def __init__(self, in_features, out_features, rng):
+        k = in_features**-0.5
+        self.weight = Tensor(rng.uniform(-k, k, (out_features, in_features)))
+        self.bias = Tensor(rng.uniform(-k, k, out_features))
+
+    def __call__(self, x):
+        return linear(x, self.weight, self.bias)
+
+
+class SGD:
+    """Gradient descent: each parameter goes a little way against its gradient."""
+
+    def __init__(self, parameters, lr):
+        self.parameters, self.lr = parameters, lr  # lr is the learning rate
+
+    def zero_grad(self):
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self):
+        for parameter in self.parameters:
+            parameter.data -= self.lr * parameter.grad
+
+
+class RNNCell(Module):
+    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+
+    def __init__(self, input_size, hidden_size, rng):
+        k = hidden_size**-0.5
+        self.weight_ih = Tensor(rng.uniform(-k, k, (hidden_size, input_size)))
+        self.weight_hh = Tensor(rng.uniform(-k, k, (hidden_size, hidden_size)))
+        self.bias_ih = Tensor(rng.uniform(-k, k, hidden_size))
+        self.bias_hh = Tensor(rng.uniform(-k, k, hidden_size))
+
+    def __call__(self, x, h=None):
+        if h is None:  # nothing read so far
+            h = Tensor(np.zeros((x.shape[0], self.weight_hh.shape[0])))
+        from_input = linear(x, self.weight_ih, self.bias_ih)
+        from_state = linear(h, self.weight_hh, self.bias_hh)
+        return tanh(from_input + from_state)
+
+
+class RNNLM(Module):
+    """A language model: at each time step the logits of the next token."""
+
+    def __init__(self, vocab_size, hidden_size, rng):
+        self.embedding = Embedding(vocab_size, hidden_size, rng)
+        self.cell = LSTMCell(hidden_size, hidden_size, rng)
+        self.output = Linear(hidden_size, vocab_size, rng)
+
+    def __call__(self, ids, state=None):
+        """A list with the logits of each time step, and the last state; ids of shape (T, N)."""
+        logits = []
+        for ids_t in ids:
+            h, c = self.cell(self.embedding(ids_t), state)
+            logits.append(self.output(h))
+            state = h, c
+        return logits, state
+
+
+def sequence_loss(logits, targets):
+    """The mean of the losses of all time steps."""
+    total = 0.0
+    for logits_t, targets_t in zip(logits, targets, strict=True):
+        total = total + cross_entropy(logits_t, targets_t)
+    return total * (1 / len(targets))
+
+
+def detach_state(state):
+    """The same numbers, without a memory of how they were made."""
+    return None if state is None else tuple(Tensor(part.data) for part in state)
+
+
+def windows(ids, bptt):
+    """Pairs of inputs and targets, of `bptt` time steps; the targets are one step ahead."""
+    for start in range(0, len(ids) - 1, bptt):
+        end = min(start + bptt, len(ids) - 1)
+        yield ids[start:end], ids[start + 1 : end + 1]
+
+
+def clip_grad_norm_(parameters, max_norm):
+    """Make the gradients shorter, all by one factor, if their common norm is above max_norm.
+
+    Returns the norm that they had before.
+    """
+    norm = sum((parameter.grad**2).sum() for parameter in parameters) ** 0.5
+    factor = min(1.0, max_norm / (norm + 1e-6))  # 1e-6, as the norm may be 0
+    for parameter in parameters:
+        parameter.grad = parameter.grad * factor
+    return norm
+
+
+def sigmoid(a):
+    out = 1 / (1 + np.exp(-a.data))
+    return Tensor(out, [(a, lambda g: g * out * (1 - out))])
+
+
+def columns(a, start, end):
+    def rule(g):
+        gradient = np.zeros(a.shape)
+        gradient[:, start:end] = g
+        return gradient
+
+    return Tensor(a.data[:, start:end], [(a, rule)])
+
+
+def split(a, n):
+    """The columns of `a` in n parts of the same width."""
+    width = a.shape[1] // n
+    return [columns(a, i * width, (i + 1) * width) for i in range(n)]
+
+
+class LSTMCell(Module):
+    """One time step of an LSTM: (h, c) from the input and the old (h, c)."""
+
+    def __init__(self, input_size, hidden_size, rng):
+        k = hidden_size**-0.5
+        self.weight_ih = Tensor(rng.uniform(-k, k, (4 * hidden_size, input_size)))
+        self.weight_hh = Tensor(rng.uniform(-k, k, (4 * hidden_size, hidden_size)))
+        self.bias_ih = Tensor(rng.uniform(-k, k, 4 * hidden_size))
+        self.bias_hh = Tensor(rng.uniform(-k, k, 4 * hidden_size))
+
+    def __call__(self, x, state=None):
+        if state is None:
+            zeros = np.zeros((x.shape[0], self.weight_hh.shape[1]))
+            state = Tensor(zeros), Tensor(zeros)
+        h, c = state
+        from_input = linear(x, self.weight_ih, self.bias_ih)
+        from_state = linear(h, self.weight_hh, self.bias_hh)
+        i, f, g, o = split(from_input + from_state, 4)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+        return h, c
+
+
+def train(model, texts, epochs, bptt, lr, max_norm):
+    """Train by truncated BPTT; returns the mean loss of a token in each epoch."""
+    optimizer, history = SGD(model.parameters(), lr), []
+    for _ in range(epochs):
+        losses = []
+        for ids in texts:
+            state = None  # each text begins with nothing in mind
+            for inputs, targets in windows(ids, bptt):
+                logits, state = model(inputs, detach_state(state))
+                loss = sequence_loss(logits, targets)
+                optimizer.zero_grad()
+                loss.backward()
+                clip_grad_norm_(model.parameters(), max_norm)
+                optimizer.step()
+                losses += [float(loss.data)] * len(targets)  # once for each token
+        history.append(sum(losses) / len(losses))
+    return history
+
+
+# %% [markdown]
+# First we train the model of step 15 again.
+
+# %%
+KOREAN = [
+    "경마장에 있는 말이 뛰고 있다",
+    "그의 말이 법이다",
+    "가는 말이 고와야 오는 말이 곱다",
+]
+texts = [["<eos>", *sentence.split(), "<eos>"] for sentence in KOREAN]
+vocabulary = Vocabulary(token for text in texts for token in text)
+texts = [vocabulary.encode(text)[:, None] for text in texts]
+model = RNNLM(len(vocabulary), 16, np.random.default_rng(0))
+losses = train(model, texts, epochs=40, bptt=4, lr=1.0, max_norm=1.0)
+
+# %% [markdown]
+# ## Draw the next word
+#
+# In step 10 we took the letter with the largest logit, each time. This is called **greedy**. It
+# always writes the same. To write different sentences, we draw the next word at random, each word
+# with the probability that the model gives to it. This is called **sampling**.
+#
+# How daring may it be? Divide the logits by a number, the **temperature**, before the softmax:
+#
+# - below 1, the differences between the logits grow, and likely words become still more likely;
+#   towards 0 it becomes greedy;
+# - above 1, the differences shrink, and unlikely words get a chance.
+
+
+# %% tags=["keep"]
+def generate(model, vocabulary, start, temperature, rng, longest=10):
+    """Words after those of `start`, up to <eos>."""
+    words, state, ids = [], None, vocabulary.encode(start)[:, None]
+    while len(words) < longest:
+        logits, state = model(ids, state)
+        p = softmax(logits[-1].data[0] / temperature)
+        ids = rng.choice(len(vocabulary), size=(1, 1), p=p)
+        word = vocabulary.decode(ids[0])[0]
+        if word == "<eos>":
+            break
+        words.append(word)
+    return words
+
+
+# %%
+for temperature in (0.1, 1.0, 2.0):
+    rng = np.random.default_rng(0)
+    print(f"temperature {temperature}")
+    for _ in range(4):
+        print("   ", *generate(model, vocabulary, ["<eos>"], temperature, rng))
+
+# %% [markdown]
+# At a low temperature it writes the same sentence each time, the likeliest. At 1 it writes those
+# that it has read, with a slip now and then. At a high temperature it mixes them, and what comes
+# out is seldom good Korean. A model that has read three sentences knows no more.
+#
+# ## What is the memory for?
+#
+# At last, the question from the beginning: does the model know which word comes after
+# 말이? Here is, for each of the four times, the probability of the word that follows
+# there:
+
+# %%
+probabilities = []
+for ids in texts:
+    logits, _ = model(ids[:-1])
+    for logits_t, token, true in zip(logits, ids[:-1, 0], ids[1:, 0], strict=True):
+        if vocabulary.tokens[token] == "말이":
+            probabilities.append(softmax(logits_t.data[0])[true])
+            print(f"after 말이: p({vocabulary.tokens[true]}) = {probabilities[-1]:.3f}")
+assert min(probabilities) > 0.5, "the memory does not tell the four apart"
+
+# %% [markdown]
+# Without a memory no model could give more than 1/4 to each.
+#
+# **The number of this step:** `each of the four has at least p = 0.957`
+
+# %%
+print(f"each of the four has at least p = {min(probabilities):.3f}")
+
+# %% [markdown]
+# ## Change it
+#
+# - `logits[-1].data[0] / temperature` → `logits[-1].data[0] * temperature`: multiplied, in place of
+#   divided. Now the high temperature is the careful one. The last line does not change, as it does
+#   not sample. It ends in `each of the four has at least p = 0.957`.
+# - `epochs=40, bptt=4` → `epochs=5, bptt=4`: too little training. It ends in
+#   `AssertionError: the memory does not tell the four apart`.
+# - `    logits, _ = model(ids[:-1])` →
+#   `    logits = [model(row[None])[0][0] for row in ids[:-1]]`: a state of zeros before
+#   each word, so the model sees 말이 alone. It ends in
+#   `AssertionError: the memory does not tell the four apart`.
+#
+# **Exercise.** Write **top-k** sampling: draw only among the `k` most likely words. Set the
+# logits of the others to $-\infty$ before the softmax. What is it with $k = 1$?
+#
+# :::{admonition} Solution
+# :collapsible: closed
+#
+# With $k = 1$ it is greedy. (`np.sort(z)[-k]` is the k-th largest number.)
+#
+# ```python
+# def top_k(z, k):
+#     return np.where(z >= np.sort(z)[-k], z, -np.inf)
+#
+# z = np.array([1.0, 3.0, 2.0, 0.0])
+# assert (softmax(top_k(z, 2)) > 0).tolist() == [False, True, True, False]
+# assert softmax(top_k(z, 1))[z.argmax()] == 1.0
+# ```
+# :::
+#
+# ## The end, and where to go on
+#
+# You have built it: a tape, ops with their rules, modules, an optimiser, an LSTM, truncated BPTT,
+# clipping, and a language model, in less than 300 lines. It is small, but it is not a toy: the
+# same model in minigrad, from the same random numbers, has the same losses in each epoch, to more
+# than six digits.
+#
+# The real files have the same names. Read `minigrad/autograd/tape.py` first: you know `walk`
+# already. What is more in them is speed (one op for a whole sequence, with the backward pass by
+# hand), checks of everything that a user may get wrong, and GPUs.
+#
+# **In minigrad:** `minigrad/autograd/tape.py`, `minigrad/nn/recurrent/fused.py`,
+# `minigrad/arrays/cuda.py`. Sampling is in `models/writing/sampling.py`.
