@@ -1,4 +1,4 @@
-"""The initial values of a language model's parameters."""
+"""The initial values of a model's parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import nn
+from minigrad import nn, rand
 from models.regularisation import check_number
 
 INITS = ("pytorch", "uniform", "normal", "scaled-normal")
@@ -68,6 +68,28 @@ def open_forget_gates(layers: Sequence[Any], bias: float) -> None:
         forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # the gates are i, f, g, o
         layer.bias_ih_l0.data[forget] = bias
         layer.bias_hh_l0.data[forget] = 0
+
+
+def chrono(layer: Any, longest: int, rng: np.random.Generator | None) -> None:
+    """Set the biases of gates so that units keep their state for 1 to about `longest` time steps.
+
+    ::
+
+        b = log u,  u evenly from [1, longest - 1]      of the LSTM's f, and of the GRU's z
+        -b                                              of the LSTM's i
+
+    A gate of sigmoid(log u) = 1 - 1/(u + 1) forgets in about u steps. Tallec and Ollivier, "Can
+    recurrent neural networks warp time?" (2018), whose z is 1 - z here.
+    """
+    H = layer.hidden_size
+    u = 1 + (max(longest, 2) - 2) * rand(H, rng=rng).numpy()
+    keep = slice(H, 2 * H)  # the gates are i, f, g, o, or r, z, n
+    for bias, values in ((layer.bias_ih_l0, np.log(u)), (layer.bias_hh_l0, np.zeros(H))):
+        array = bias.numpy().copy()
+        array[keep] = values
+        if isinstance(layer, nn.LSTM):
+            array[:H] = -values
+        bias.data = array
 
 
 def check_start(cell: Any, forget_bias: Any, init: Any, init_scale: Any) -> None:

@@ -482,6 +482,12 @@ SHOWN = {
         "y        = W h_T + b",
         "new sentences: LSTM 100% right, Naive Bayes 49%",
     ],
+    "memory": [
+        "c_t = f_t c_{t-1} + i_t g_t",
+        "RNN  forgets",
+        "LSTM remembers",
+        "GRU  remembers",
+    ],
     "tape": [
         "h_t = tanh(W_xh x_t + W_hh h_{t-1} + b)",
         " #32  4  tanh           #31        (3,)",
