@@ -19,7 +19,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +43,8 @@ ANSWERS = {"copying": tuple("abcdefgh."), "order": ("XX", "XY", "YX", "YY")}
 """The classes that an answer is one of."""
 
 
-class Examples(NamedTuple):
+@dataclass(frozen=True)
+class Examples:
     """Sequences side by side, and the answers."""
 
     inputs: NDArray[np.float32]
@@ -49,6 +52,14 @@ class Examples(NamedTuple):
 
     targets: NDArray[Any]
     """The answers at the last K time steps, of shape (K, N): numbers, or classes."""
+
+    def __len__(self) -> int:
+        """N."""
+        return int(self.inputs.shape[1])
+
+    def some(self, which: NDArray[np.int64]) -> Examples:
+        """The examples with these numbers."""
+        return Examples(self.inputs[:, which], self.targets[:, which])
 
 
 class MemoryProblem:
@@ -134,8 +145,18 @@ class MemoryProblem:
         """
         if self.numeric:
             return 1 / 6
-        guess = math.log(self.outputs - self.everywhere)  # of letters, not of the blank
+        guess = math.log(self._equal)
         return guess * (COPIED / self.steps if self.everywhere else 1)
+
+    @property
+    def baseline_right(self) -> float:
+        """The expected share of right answers of the same: see `right`."""
+        return 1 - (1 - NEAR) ** 2 if self.numeric else 1 / self._equal
+
+    @property
+    def _equal(self) -> int:
+        """How many answers are equally likely: of copying, letters and not the blank."""
+        return self.outputs - self.everywhere
 
     def right(self, outputs: NDArray[np.floating], targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Which answers are right, of shape (K, N); of copying, the last ten letters alone.
@@ -143,8 +164,8 @@ class MemoryProblem:
         `outputs`: what a network gives, of shape (K, N, outputs).
         """
         if self.numeric:
-            return np.asarray(np.abs(outputs[..., 0] - targets) < NEAR)
-        right = np.asarray(outputs.argmax(-1) == targets)
+            return np.asarray(np.abs(self.answers(outputs) - targets) < NEAR)
+        right = np.asarray(self.answers(outputs) == targets)
         return right[-COPIED:] if self.everywhere else right
 
     # ------------------------------------------------------------------ as text
@@ -160,15 +181,10 @@ class MemoryProblem:
         ValueError
             if the line stands for none.
         """
+        if not line.strip():
+            raise ValueError("expected an input, got none")
         if self.numeric:
-            pairs = []
-            for word in line.split():
-                try:
-                    pairs.append((float(word.removesuffix("*")), word.endswith("*")))
-                except ValueError:
-                    raise ValueError(
-                        f"expected numbers, with a star after those to be added, got {word!r:.40}"
-                    ) from None
+            pairs = [(_number(word.removesuffix("*")), word.endswith("*")) for word in line.split()]
             return np.array(pairs, np.float32)[:, None]
         known = SYMBOLS[self.name]
         symbols = "".join(line.split())
@@ -182,8 +198,46 @@ class MemoryProblem:
             return " ".join(f"{value:.2f}{'*' if mark else ''}" for value, mark in inputs.tolist())
         return "".join(SYMBOLS[self.name][symbol] for symbol in inputs.argmax(-1))
 
-    def answer(self, outputs: NDArray[np.floating]) -> str:
-        """What a network has answered; `outputs` has the shape (K, outputs)."""
+    def told(self, answers: NDArray[Any]) -> str:
+        """Answers, as `Examples.targets` has them, as text; their shape is (K,).
+
+        Of copying, the ten last.
+        """
         if self.numeric:
-            return f"{outputs[0, 0]:.3f}"
-        return "".join(ANSWERS[self.name][each] for each in outputs.argmax(-1))
+            return f"{answers[0]:.3f}"
+        return "".join(ANSWERS[self.name][each] for each in answers[-COPIED:].tolist())
+
+    def answers(self, outputs: NDArray[np.floating]) -> NDArray[Any]:
+        """What a network answers; `outputs` has the shape (..., outputs)."""
+        return outputs[..., 0] if self.numeric else outputs.argmax(-1)
+
+    def heard(self, answer: str, steps: int) -> NDArray[Any]:
+        """The answers, of shape (K, 1), that `told` tells so of an input of so many time steps.
+
+        Raises
+        ------
+        ValueError
+            if it tells none so.
+        """
+        if self.numeric:
+            return np.array([[_number(answer)]], np.float32)
+        if self.everywhere and steps < COPIED:
+            raise ValueError(f"expected at least {COPIED} time steps, got {steps}")
+        known = ANSWERS[self.name]
+        parts: Sequence[str] = answer if self.everywhere else [answer]
+        if not set(parts) <= set(known) or (self.everywhere and len(parts) != COPIED):
+            expected = f"{COPIED} of {''.join(known)}" if self.everywhere else ", ".join(known)
+            raise ValueError(f"expected {expected} as the answer, got {answer!r:.40}")
+        classes = [[known.index(part)] for part in parts]
+        blanks = [[len(known) - 1]] * (steps - COPIED if self.everywhere else 0)
+        return np.array(blanks + classes)
+
+
+def _number(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"expected a number, got {word!r:.40}")
+    return value

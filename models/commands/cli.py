@@ -20,9 +20,10 @@ from models.commands.sample import sample
 from models.commands.train import train
 from models.tasks.classifying import Classifying
 from models.tasks.classifying_images import ClassifyingImages
+from models.tasks.remembering import Remembering
 from models.tasks.tagging import Tagging
 
-PROBLEMS = (Classifying, ClassifyingImages, Tagging)
+PROBLEMS = (Classifying, ClassifyingImages, Remembering, Tagging)
 """The tasks beside the language model."""
 
 

@@ -66,7 +66,7 @@ def _train(problem: type[Problem]) -> Any:
     def train() -> None: ...
 
     train.__doc__ = problem.help
-    return training(problem.kind, lambda settings: problem.unit, Beginning)(train)
+    return training(problem.kind, problem.unit_of, Beginning)(train)
 
 
 # ---------------------------------------------------------------------- evaluate

@@ -9,7 +9,7 @@ from minigrad.training import bits, perplexity
 
 
 class Unit(NamedTuple):
-    """A measure of a language model."""
+    """A measure of a model."""
 
     name: str
     """In full, for an axis: ``"bits per character"``."""
@@ -20,9 +20,14 @@ class Unit(NamedTuple):
     of: Callable[[float], float]
     """The measure of a loss in nats per token."""
 
+    logarithmic: bool = False
+    """Whether its ratios tell more than its differences."""
+
     def told(self, nats: float) -> str:
         """A loss in nats per token as a number and its unit: ``"1.912 bpc"``."""
         value = self.of(nats)
+        if self.logarithmic and self.of is not perplexity:
+            return f"{value:.3g} {self.short}"
         if self.of is bits:
             return f"{value:.3f} {self.short}" if value < 1e6 else f"{value:.1e} {self.short}"
         return f"{self.short} {value:,.1f}" if value < 1e6 else f"{self.short} {value:.1e}"
@@ -34,8 +39,8 @@ MOST_UNKNOWN = 0.2
 UNITS = {
     "char": Unit("bits per character", "bpc", bits),
     "byte": Unit("bits per byte", "bpb", bits),
-    "word": Unit("perplexity", "perplexity", perplexity),
-    "bpe": Unit("perplexity per token", "perplexity", perplexity),
+    "word": Unit("perplexity", "perplexity", perplexity, logarithmic=True),
+    "bpe": Unit("perplexity per token", "perplexity", perplexity, logarithmic=True),
 }
 """The unit for each level of tokens."""
 

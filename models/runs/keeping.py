@@ -103,7 +103,8 @@ class Keeper:
         try:
             from models.showing.curves import curves  # which takes a while
 
-            drawn = curves(self.history.records, reporter.unit, self.task.title())
+            task, records = self.task, self.history.records
+            drawn = curves(records, reporter.unit, task.title(), task.references)
             self.directory.save_curves(drawn)
         except Exception as error:
             reporter.warn(f"the curves could not be drawn: {type(error).__name__}: {error}")

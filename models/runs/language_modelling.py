@@ -64,6 +64,7 @@ class LanguageModelling:
         self.trainer = Trainer(model, settings, streams, rng)
         if replays(settings):
             self.trainer.replay(lambda error: warn(messages.not_captured(error)))
+        self.references: Mapping[str, float] = {}
         self.unit, self.fingerprint = UNITS[settings.level], corpus.fingerprint
         parts = {"valid": corpus.valid, "test": corpus.test}
         self._parts = {name: ids for name, ids in parts.items() if ids is not None}

@@ -29,6 +29,8 @@ class Task(Protocol):
         the settings of the run, and what takes its steps.
     unit
         that of its loss.
+    references
+        losses to compare with, by their names: lines among the curves.
     fingerprint
         a hash of its data: the same fingerprint means the same data.
     run_id
@@ -45,6 +47,7 @@ class Task(Protocol):
     def trainer(self) -> Stepper: ...
 
     unit: Unit
+    references: Mapping[str, float]
     fingerprint: str
     figure: str
     larger: bool

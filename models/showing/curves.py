@@ -54,7 +54,9 @@ Records = Sequence[Mapping[str, Any]]
 
 
 @missing_letters_as_boxes()
-def curves(records: Records, unit: Unit, title: str) -> bytes:
+def curves(
+    records: Records, unit: Unit, title: str, references: Mapping[str, float] | None = None
+) -> bytes:
     """Draw the losses of one run, the norm of its gradients and its learning rate.
 
     Parameters
@@ -67,6 +69,8 @@ def curves(records: Records, unit: Unit, title: str) -> bytes:
         the unit of the losses; a perplexity gets a logarithmic axis.
     title
         the title above the curves.
+    references
+        losses to compare with, by their names.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def curves(records: Records, unit: Unit, title: str) -> bytes:
     head(top, unit.name, 22)
     draw_line(top, train, unit.of, TRAIN, "training", linewidth=1.4)
     draw_line(top, valid, unit.of, VALID, "validation", linewidth=1.8, dots=4)
-    loss_axis(top, [train, valid], unit)
+    loss_axis(top, [train, valid], unit, references)
     subtitle = "no records yet"
     if len(valid.x):
         best = int(valid.y.argmin())
@@ -135,7 +139,11 @@ def curves(records: Records, unit: Unit, title: str) -> bytes:
 
 
 @missing_letters_as_boxes()
-def comparison(runs: Sequence[tuple[str, Records, Unit]], x: str = "step") -> bytes:
+def comparison(
+    runs: Sequence[tuple[str, Records, Unit]],
+    x: str = "step",
+    references: Mapping[str, float] | None = None,
+) -> bytes:
     """Draw the validation losses of several runs into one picture, and faintly those of training.
 
     Parameters
@@ -146,6 +154,8 @@ def comparison(runs: Sequence[tuple[str, Records, Unit]], x: str = "step") -> by
     x
         the x axis: "step", "epoch", "seconds" or "tokens". Where a record lacks it, the value is
         interpolated from the records before and after.
+    references
+        losses to compare with, by their names.
 
     Returns
     -------
@@ -193,7 +203,7 @@ def comparison(runs: Sequence[tuple[str, Records, Unit]], x: str = "step") -> by
             end, at_best = (unit.of(cut_off(float(main.y[j]))) for j in (-1, best))
             axes.plot(main.x[best], at_best, "o", color=colour, markersize=6.5, zorder=5)
         labels.append((end, f"{_elided(name)}  {told}", colour))
-    loss_axis(axes, shown, unit)
+    loss_axis(axes, shown, unit, references)
     dress(axes)
     x_axis(axes, right / scale, x_name, whole=x == "step")
     label_ends(figure, axes, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,9 @@ POINTS = 600
 
 MOST_NATS = 230.0
 """Larger losses, of a run that blew up, are cut off here, at a perplexity of 1e100."""
+
+LEAST = 1e-9
+"""The smallest loss that is drawn: a logarithmic axis has no 0."""
 
 Array = NDArray[np.float64]
 
@@ -106,18 +109,25 @@ def mark_best(axes: Axes, x: float, y: float, text: str, colour: str, right: flo
 # ---------------------------------------------------------------------- axes
 
 
-def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
+def loss_axis(
+    axes: Axes, lines: Sequence[Points], unit: Unit, references: Mapping[str, float] | None = None
+) -> None:
     """Limits and ticks of an axis of losses: from just below the lowest.
 
     Much larger values, of the first steps or of a run that blew up, are outside; but the best of
-    each line is inside, and so is the rise after it.
+    each line is inside, and so is the rise after it. `references` are inside too, and are drawn as
+    dashed lines with their names.
     """
+    references = references or {}
+    for name, loss in references.items():
+        _reference(axes, unit.of(loss), name)
+    lines = [*lines, *(Points(np.zeros(1), np.array([loss])) for loss in references.values())]
     drawn = [line.y for line in lines if len(line.y)]
     bests = [unit.of(cut_off(float(y.min()))) for y in drawn]
     highest = max((unit.of(cut_off(float(y.max()))) for y in drawn), default=2.0)
     low, worst = min(bests, default=1.0), max(bests, default=2.0)
-    if unit.short == "perplexity":
-        low, worst = max(low, 1e-3), max(worst, 1e-3)
+    if unit.logarithmic:
+        low, worst = max(low, LEAST), max(worst, LEAST)
         high = max(min(highest, 1e3 * low), 1.1 * worst, 1.02 * low)
         room = max((high / low) ** 0.08, 1.01)
         axes.set_yscale("log")
@@ -134,6 +144,22 @@ def loss_axis(axes: Axes, lines: Sequence[Points], unit: Unit) -> None:
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.{decimals}f}"))
+
+
+def _reference(axes: Axes, value: float, name: str) -> None:
+    """A dashed line across the axes, and its name above its beginning."""
+    axes.axhline(value, color=FAINT, linestyle=(0, (5, 4)), linewidth=1.2, zorder=1)
+    axes.annotate(
+        name,
+        (0.01, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        color=FAINT,
+        fontsize=9,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+        zorder=4,
+    )
 
 
 def norm_axis(axes: Axes, lines: Sequence[Points]) -> None:

@@ -42,7 +42,8 @@ class Learning:
     ) -> None:
         s: ExampleSettings = problem.settings
         self.settings, self.problem, self.data, self.model = s, problem, data, model
-        self.fingerprint, self.unit = data.fingerprint, problem.unit
+        self.fingerprint, self.unit = data.fingerprint, problem.unit_of(s)
+        self.references = problem.references(s)
         self.figure, self.larger = problem.figures[getattr(s, "best_by", "loss")]
         self.parts = {name: problem.prepared(part) for name, part in data.parts.items()}
         self.sizes: Mapping[str, int] = {

@@ -183,6 +183,16 @@ class Problem(ABC):
         """
 
     @classmethod
+    def unit_of(cls, settings: Any) -> Unit:
+        """The unit of the loss, if it depends on the settings."""
+        return cls.unit
+
+    @classmethod
+    def references(cls, settings: Any) -> Mapping[str, float]:
+        """Losses to compare that of the network with, by their names: lines among the curves."""
+        return {}
+
+    @classmethod
     def products(cls, settings: Any) -> Sequence[cpu.Product]:
         """The matrix products of a step, about: the fastest kernels for them are taken."""
         return []
