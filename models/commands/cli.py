@@ -18,13 +18,7 @@ from models.commands.problem_commands import commands_of
 from models.commands.recipes import recipes
 from models.commands.sample import sample
 from models.commands.train import train
-from models.tasks.classifying import Classifying
-from models.tasks.classifying_images import ClassifyingImages
-from models.tasks.remembering import Remembering
-from models.tasks.tagging import Tagging
-
-PROBLEMS = (Classifying, ClassifyingImages, Remembering, Tagging)
-"""The tasks beside the language model."""
+from models.tasks.problems import PROBLEMS
 
 
 class Commands(TyperGroup):

@@ -22,8 +22,9 @@ from minigrad.viz.colours import COLOURS
 from models.commands.ending import told_in_one_line
 from models.commands.shared import path
 from models.measuring.units import UNITS, Unit, incomparable
-from models.runs.directory import RunDirectory, read_toml
+from models.runs.directory import RunDirectory, read_task, read_toml
 from models.showing.output import Terminal, say, say_json
+from models.tasks.problems import PROBLEMS
 
 Axis = StrEnum("Axis", ["step", "epoch", "seconds", "tokens"])
 
@@ -37,6 +38,7 @@ class Summary(NamedTuple):
     name: str
     directory: Path
     unit: Unit
+    references: Mapping[str, float]
     settings: dict[str, Any]
     records: list[dict[str, Any]]
     parameters: int | None
@@ -86,7 +88,8 @@ def compare(
             from models.showing.curves import comparison  # which takes a while
 
             drawn = [(run.name, run.records, run.unit) for run in runs]
-            picture = comparison(drawn, (x or Axis.step).value)
+            references = {k: v for run in runs for k, v in run.references.items()}
+            picture = comparison(drawn, (x or Axis.step).value, references)
             write_atomically(out, picture)
         if as_json:
             say_json([_as_json(run) for run in runs], indent=2)
@@ -113,9 +116,7 @@ def summary(directory: Path, name: str) -> Summary:
     if not run.config.is_file():
         raise FileNotFoundError(f"{str(directory)!r} holds no run: it has no config.toml")
     settings = read_toml(run.config)
-    level = settings.get("level")
-    if not isinstance(level, str) or level not in UNITS:
-        raise ValueError(f"{str(run.config)!r} is not of a run: its level is {level!r}")
+    unit, references = _loss_of(run.config, settings)
     records = run.log().read() if run.metrics.exists() else []
     for number, record in enumerate(records, start=1):
         for key, kinds in (("step", (int,)), ("split", (str,)), ("loss", (int, float))):
@@ -134,7 +135,8 @@ def summary(directory: Path, name: str) -> Summary:
     return Summary(
         name=name,
         directory=directory,
-        unit=UNITS[level],
+        unit=unit,
+        references=references,
         settings=settings,
         records=records,
         parameters=_parameters(run.model),
@@ -148,6 +150,19 @@ def summary(directory: Path, name: str) -> Summary:
         test_loss=test[-1]["loss"] if test else None,
         unknown=max(_numbers(by_split["valid"] + test, "unk"), default=0.0),
     )
+
+
+def _loss_of(config: Path, settings: Mapping[str, Any]) -> tuple[Unit, Mapping[str, float]]:
+    """The unit of a run's loss, and losses to compare with, by its settings and their file."""
+    task, level = read_task(config), settings.get("level")
+    for problem in PROBLEMS:
+        if problem.kind.task == task:
+            own = problem.kind.saved(settings)
+            return problem.unit_of(own), problem.references(own)
+    if task or not isinstance(level, str) or level not in UNITS:
+        found = f"task is {task!r}" if task else f"level is {level!r}"
+        raise ValueError(f"{str(config)!r} is not of a run: its {found}")
+    return UNITS[level], {}
 
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -201,7 +216,7 @@ def _check_picture(out: Path) -> None:
 
 
 def _as_json(run: Summary) -> dict[str, Any]:
-    told = {key: value for key, value in run._asdict().items() if key not in ("records", "unit")}
+    told = {k: v for k, v in run._asdict().items() if k not in ("records", "unit", "references")}
     return {**told, "directory": str(run.directory), "unit": run.unit.name}
 
 

@@ -334,6 +334,11 @@ class RunDirectory:
         return saved
 
 
+def read_task(path: str | os.PathLike[str]) -> str:
+    """The task of a run, by its settings' file; empty: a language model. Raises as `read_toml`."""
+    return str(_parsed(path).get(TASK, ""))
+
+
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The options in a TOML file, by their names with underscores; a run's id is left out.
 

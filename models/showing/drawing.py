@@ -186,7 +186,7 @@ def log_ticks(axes: Axes, low: float, high: float, most: int) -> None:
         ticks = [tick for tick in candidates if low <= tick <= high]
         if len(ticks) <= most:
             break
-    if len(ticks) < 3:  # less than one power of ten: evenly apart
+    if len(ticks) < 3 and high < 10 * low:  # less than one power of ten: evenly apart
         ticks = [t for t in MaxNLocator(most).tick_values(low, high) if low <= t <= high]
     ticks = ticks or [math.sqrt(low * high)]
     axes.yaxis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / (most + 2))]))

@@ -1,4 +1,6 @@
 """The tasks beside the language model: what each adds to a training run (`models.runs.task`).
 
-The reading order: `example_trainer`, for every task of many examples; then a task: `classifying`.
+The reading order: `problem`, what a task gives; `class_problem`, what classifiers share; then a
+task, such as `classifying` or `remembering`; `learning` and `example_trainer`, what is the same for
+all; `problems` lists them.
 """

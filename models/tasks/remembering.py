@@ -66,6 +66,8 @@ class Remembering(Problem):
     def __init__(self, settings: RememberSettings, facts: Mapping[str, Any]) -> None:
         super().__init__(settings, facts)
         self.of = MemoryProblem(settings.problem, settings.length)
+        drawn = self.of.draw(1, np.random.default_rng(settings.seed)).inputs[:, 0]
+        self.example_input = "0.3 0.5* 0.1 0.2*" if self.of.numeric else self.of.written(drawn)
 
     @classmethod
     def unit_of(cls, s: RememberSettings) -> Unit:
@@ -76,8 +78,9 @@ class Remembering(Problem):
 
     @classmethod
     def references(cls, s: RememberSettings) -> Mapping[str, float]:
-        """The loss without a memory."""
-        return {"no memory": MemoryProblem(s.problem, s.length).baseline}
+        """The expected loss without a memory."""
+        loss = MemoryProblem(s.problem, s.length).baseline
+        return {f"no memory: {loss:.3g}": loss}
 
     # ------------------------------------------------------------------ data
 
@@ -206,13 +209,19 @@ class Remembering(Problem):
         return {"loss": loss / done, "right": right / done}
 
     def simpler(self, train: Any, valid: Any, on: Any) -> dict[str, dict[str, Any]]:
-        """What is to be expected without a memory."""
-        return {"no memory (expected)": {"loss": self.of.baseline, "right": self.of.baseline_right}}
+        """The best answers without a memory; of several equally likely ones, what is expected."""
+        of = self.of
+        found = {"loss": of.baseline, "right": of.baseline_right}
+        if of.numeric:
+            always = np.ones((*on.targets.shape, 1))
+            found["loss"] = float(np.square(always[..., 0] - on.targets).mean())
+            found["right"] = float(of.right(always, on.targets).mean())
+        return {"no memory": found}
 
     def columns(self, figures: Mapping[str, Any]) -> dict[str, str]:
         """The loss and the share of right answers."""
         unit = self.unit_of(self.settings)
-        return {unit.name: f"{figures['loss']:.3g}", "right": f"{figures['right']:.2%}"}
+        return {unit.short: f"{figures['loss']:.3g}", "right": f"{figures['right']:.2%}"}
 
     def told(self, figures: Mapping[str, Any]) -> str:
         """The share of right answers."""

@@ -39,8 +39,8 @@ FLOORS = {
     "models": [
         {
             *("corpus", "devices", "image_classifier", "initial_values", "kneser_ney"),
-            *("labelled_images", "labelled_texts", "naive_bayes", "nearest", "nnlm"),
-            *("regularisation", "rnnlm", "text_classifier"),
+            *("labelled_images", "labelled_texts", "memory_network", "memory_problems"),
+            *("naive_bayes", "nearest", "nnlm", "regularisation", "rnnlm", "text_classifier"),
             *("simpler_taggers", "tagged_texts", "tagger"),
         },
         {"measuring"},

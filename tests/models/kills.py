@@ -119,6 +119,14 @@ CONFIGURATIONS = {
         ("tag", "train"),
         file=("--data",),
     ),
+    "memory": Kind(
+        [
+            *("--problem", "order", "--length", "20", "--cell", "gru", "--hidden-size", "16"),
+            *("--batch-size", "4", "--samples", "0", "--eval-every", "100", "--save-every", "0"),
+        ],
+        ("memory", "train"),
+        file=(),
+    ),
 }
 TIMED = ("seconds", "tokens_per_second", "memory")
 """What in a record is another time each time."""
