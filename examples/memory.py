@@ -1,7 +1,7 @@
 """What gates are for: a network is to say the first of many symbols at the end.
 
     RNN    h_t = tanh(W_xh x_t + W_hh h_{t-1} + b)      made anew at each step
-    LSTM   c_t = f_t c_{t-1} + i_t g_t                  kept, if the gate f_t is near 1
+    LSTM   c_t = f_t c_{t-1} + i_t g_t                  kept if f_t is near 1
     GRU    h_t = z_t h_{t-1} + (1 - z_t) n_t            likewise
     y = W h_T + b                                       one answer, at the end
 
