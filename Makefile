@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint types pytest pytest-double test-gpu-dry bench pictures clean
+.PHONY: demo test lint types pytest pytest-double test-gpu-dry bench pictures docs clean
 
 # One thread: two are a quarter faster, but many times slower while the machine does other work.
 demo: .venv/ready
@@ -42,16 +42,22 @@ bench: .venv/ready
 pictures: .venv/ready
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python docs/pictures.py
 
+# The site, in docs/_build: each cell of its pages is run, and a warning is an error.
+docs: .venv/ready
+	OPENBLAS_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -j auto -b html docs docs/_build/html
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minigrad needs Python 3.11 or newer; try make PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"  # knows groups
+	$(BIN)/python -m pip install --quiet --editable ".[bpe,models,tensorboard,testing]" --group dev
 	touch $@
 
 .venv-gpu/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-gpu
-	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[gpu-dry]"
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	.venv-gpu/bin/python -m pip install --quiet --editable ".[testing,viz]" --group gpu-dry
 	touch $@
 
 clean:
-	rm -rf .venv .venv-gpu runs
+	rm -rf .venv .venv-gpu runs docs/_build

@@ -24,6 +24,6 @@ def extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'minigrad.viz needs {error.name}: python -m pip install "minigrad[viz]"',
+            f'minigrad.viz needs {error.name}: python -m pip install "minigrad-rnn[viz]"',
             name=error.name,
         ) from error

@@ -65,7 +65,7 @@ def test_importing_loads_numpy_alone():
 def test_without_matplotlib_the_error_names_the_extra():
     code = "import sys; sys.modules['matplotlib'] = None; import minigrad.viz.figures"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert 'pip install "minigrad[viz]"' in ended.stderr.splitlines()[-1]
+    assert 'pip install "minigrad-rnn[viz]"' in ended.stderr.splitlines()[-1]
 
 
 def test_a_figure_has_its_inches_whatever_the_style():

@@ -63,9 +63,8 @@ def find_text(
           they are the parts of a corpus. Otherwise all files that end in ``.txt`` are joined, in
           the order of their names;
         - an http or https address of a file or an archive. With ``#sha256=...`` at its end, the
-        file
-          is checked. The environment variable `MINIGRAD_MAX_BYTES` says how long it may be, also
-          unpacked, and `MINIGRAD_MAX_SECONDS` how long it may take (by default 2^30 and 3600).
+          file is checked. The environment variable `MINIGRAD_MAX_BYTES` says how long it may be,
+          also unpacked, and `MINIGRAD_MAX_SECONDS` how long it may take (by default 2^30 and 3600).
     glob
         which files of a directory or an archive to take, such as ``"**/*.md"``.
 

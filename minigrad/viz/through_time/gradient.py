@@ -38,7 +38,7 @@ def gradient_through_time(
 ) -> GradientThroughTime:
     """How the gradient of each loss runs back through time, and what truncation drops of it.
 
-    For each recurrent layer it measures |dL_t/dh_s|: how much the loss L_t of the prediction at
+    For each recurrent layer it measures ``|dL_t/dh_s|``: how much the loss L_t of the prediction at
     time t depends on the state h_s, for every pair t >= s. Truncated BPTT, which carries the state
     on and cuts the gradient every `window` steps, is compared with the full gradient, for every
     length of the window. All numbers are exact: no sampling, and no approximation but float64's.

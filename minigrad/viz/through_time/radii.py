@@ -24,7 +24,7 @@ __all__ = ["SpectralRadii", "spectral_radii"]
 
 
 def spectral_radii(model: Module) -> dict[str, float]:
-    """The spectral radius, the largest |eigenvalue|, of each recurrent matrix of a model.
+    """The spectral radius, the largest ``|eigenvalue|``, of each recurrent matrix of a model.
 
     Parameters
     ----------
