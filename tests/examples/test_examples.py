@@ -478,6 +478,11 @@ SHOWN = {
         "of 111 new sentences the LSTM has 99% right, 5 characters around 41%",
         "both went once more to get her",
     ],
+    "one_to_many": [
+        "h_t = GRU([x_t, v], h_{t-1})",
+        "  yellow over black    yellow over black",
+        "right: 12",
+    ],
     "many_to_one": [
         "y        = W h_T + b",
         "new sentences: LSTM 100% right, Naive Bayes 49%",

@@ -59,7 +59,8 @@ class TestPictures:
     def test_every_example_has_one(self):
         """But the models of texts, and those that minigrad.viz draws."""
         names = {path.stem for path in EXAMPLES.glob("[!_]*.py")}
-        texts = {"memory", "language_model", "many_to_many", "many_to_one", "one_to_one"}
+        texts = {f"{a}_to_{b}" for a in ("one", "many") for b in ("one", "many")}
+        texts |= {"memory", "language_model"}
         assert names == {*DRAWN, *texts, "cliff", "seeing", "tape"}
 
     @pytest.mark.skipif(not KOREAN, reason="no font here has Korean letters")
