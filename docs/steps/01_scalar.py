@@ -77,8 +77,12 @@ print(slope(loss, 0.0), slope(loss, 1.0), slope(loss, 2.0))
 #
 # $$\frac{d\,\text{loss}}{dw} = 2 (w x - \text{target}) \cdot x$$
 #
+# (The derivative of a square $u^2$ is $2u$, times the derivative of $u$ itself. Here $u$ is
+# $w x - \text{target}$, and its derivative is $x$.)
+#
 # Let us see whether the two agree. In the whole book we check every derivative in this way. A wrong
-# derivative gives no error message; the model only learns badly.
+# derivative gives no error message; the model only learns badly. (`assert` stops the program, with
+# the text behind it, if what it says is not true.)
 
 
 # %%
@@ -119,7 +123,8 @@ print(f"w = {w:.4f}")
 # %% [markdown]
 # ## Change it
 #
-# Change one thing at a time, and run the file again.
+# On the left is what stands in the file now, and on the right what to write in its place. Change
+# one thing at a time, run the file, and see whether it ends as told. Then change it back.
 #
 # - `learning_rate = 0.02` → `learning_rate = 0.1`: each step is too long. w jumps over 2 and back
 #   again, but it comes nearer. It ends in `w = 1.7853`.
@@ -145,6 +150,9 @@ print(f"w = {w:.4f}")
 # assert abs(w - 3) < 1e-6
 # ```
 # :::
+#
+# Each page ends with the place where you find the same in the real minigrad, the framework that
+# this book belongs to. You may pass it over until you have built your own.
 #
 # **In minigrad:** `minigrad/optim/sgd.py` is this step downhill, for any number of parameters.
 # `minigrad/testing/differences.py` is the check by finite differences.

@@ -7,7 +7,8 @@
 #
 # So we make numbers that remember. A `Tensor` is a number together with the way it was made: the
 # name of the **operation** (short: op), and the Tensors that went into it, its **parents**. (For
-# now a Tensor holds a single number. From step 5 on it will hold many.)
+# now a Tensor holds a single number. From step 5 on it will hold many, and then the name fits:
+# "tensor" is the word of the field for an array of numbers.)
 
 
 # %% tags=["keep"]

@@ -58,13 +58,16 @@ loss = difference * difference
 #
 # ## The chain
 #
-# Now think of a chain. If $w$ grows by 0.001, the prediction grows 3 times as much ($x$ is 3). The
-# difference grows as much as the prediction. And the loss grows $-6$ times as much as the
-# difference, as we will see. Together the loss grows $3 \cdot 1 \cdot (-6) = -18$ times as much as
-# $w$. The slopes along the way are multiplied. This is the **chain rule**:
+# Now think of a chain. If $w$ grows by 0.001, the prediction grows 3 times as much ($x$ is 3).
+# The difference grows as much as the prediction. And the loss grows $-6$ times as much as the
+# difference, as we will see. Together the loss grows $3 \cdot 1 \cdot (-6) = -18$ times as much
+# as $w$. (To grow $-18$ times as much means: it falls, 18 times as much.) The slopes along the
+# way are multiplied. This is the **chain rule**:
 #
 # $$\frac{d\,\text{loss}}{dw} = \frac{d\,\text{loss}}{d\,\text{difference}} \cdot
 #   \frac{d\,\text{difference}}{d\,\text{prediction}} \cdot \frac{d\,\text{prediction}}{dw}$$
+#
+# Read $\frac{d\,\text{loss}}{dw}$ as "the slope of the loss for $w$".
 #
 # So we begin at the end, and go back. For each Tensor we want one number: how much the loss grows
 # if this Tensor grows. We call it the **gradient** of the Tensor, and write it into `.grad`. (The
@@ -98,8 +101,8 @@ minus_target.grad = difference.grad * 1.0
 w.grad = prediction.grad * x.data
 x.grad = prediction.grad * w.data
 
-for name in ("loss", "difference", "prediction", "w", "x"):
-    print(f"{name:10}  is {globals()[name].data:5}   gradient {globals()[name].grad:5}")
+for name, tensor in (("difference", difference), ("prediction", prediction), ("w", w), ("x", x)):
+    print(f"{name:10}  is {tensor.data:4}   gradient {tensor.grad:5}")
 
 # %% [markdown]
 # We came from the loss to the parameter, against the arrows. This is the **backward pass**. Look at

@@ -87,10 +87,10 @@ class Tensor:
         return f"Tensor({self.data:g})"
 
     def backward(self):
-        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        """Write the gradients of all that this Tensor was made of into their .grad."""
         waiting = {self: 1.0}
         while waiting:
-            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)  # the largest stamp
             g = waiting.pop(youngest)
             youngest.grad = g if youngest.grad is None else youngest.grad + g
             for parent, rule in youngest.parents:
@@ -122,7 +122,7 @@ print("difference", difference.grad, "  w", w.grad, "  x", x.grad)
 # We will add many ops in the next steps, and each has rules that may be wrong. So here is a
 # function that checks any formula against finite differences. If something is wrong, it says
 # which gradient, and what it should have been. You give it the formula as a function, and the
-# Tensors by name.
+# Tensors by name (`**tensors` makes a dictionary of them).
 
 
 # %% tags=["keep"]
@@ -155,7 +155,7 @@ check_gradients(lambda: a * a * a, a=a)  # used three times
 check_gradients(lambda: (a + b) * (a - b) + a * b * b, a=a, b=b)
 
 # %% [markdown]
-# A graph may be long. An RNN that reads 1,000 words makes a chain of thousands of ops. Our walk
+# A graph may be long. The networks of the later steps make chains of thousands of ops. Our walk
 # back is a plain loop, so it does not mind. (A function that calls itself for each parent would
 # fail: Python allows about 1,000 calls inside each other.)
 

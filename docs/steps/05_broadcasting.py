@@ -3,9 +3,9 @@
 #
 # **Question.** A model has thousands of parameters. Must each be a Tensor of its own?
 #
-# That would work, but Python needs about a millionth of a second for each op, and there would be
-# millions of ops. NumPy adds a million numbers in one call, if they are in one array. So from now
-# on a Tensor holds an array. What we have so far, from steps 2 to 4:
+# That would work, but Python needs some millionths of a second for each op, and there would be
+# millions of ops. NumPy, Python's library for arrays (`pip install numpy`), adds a million numbers
+# in one call. So from now on a Tensor holds an array. What we have so far, from steps 2 to 4:
 
 # %% tags=["so-far", "hide-input"]
 class Tensor:
@@ -24,10 +24,10 @@ class Tensor:
         return f"Tensor({self.data:g})"
 
     def backward(self):
-        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        """Write the gradients of all that this Tensor was made of into their .grad."""
         waiting = {self: 1.0}
         while waiting:
-            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)  # the largest stamp
             g = waiting.pop(youngest)
             youngest.grad = g if youngest.grad is None else youngest.grad + g
             for parent, rule in youngest.parents:
@@ -77,11 +77,12 @@ import numpy as np
 # %% [markdown]
 # ## From three numbers to an array
 #
-# First with single numbers: three Tensors, each multiplied by its own weight, and the products
-# added.
+# First with single numbers: three inputs, each multiplied by a parameter of its own (its
+# **weight**), and the products added.
 
 # %%
-inputs, weights = [Tensor(1.0), Tensor(2.0), Tensor(3.0)], [Tensor(4.0), Tensor(5.0), Tensor(6.0)]
+inputs = [Tensor(1.0), Tensor(2.0), Tensor(3.0)]
+weights = [Tensor(4.0), Tensor(5.0), Tensor(6.0)]
 total = inputs[0] * weights[0] + inputs[1] * weights[1] + inputs[2] * weights[2]
 total.backward()
 one_by_one = [weight.grad for weight in weights]
@@ -112,13 +113,14 @@ print(one_by_one)
 #
 # What does this mean for the gradient? We know that from step 3: *where a Tensor is used more
 # than once, its gradients are added*. So where NumPy has stretched an array, we sum the gradient.
-# The function `fitted` does this, and `backward` calls it for every rule. So no op needs to think
-# of it.
+# The function `fitted` does this: first over the axes that the Tensor does not have at all, then
+# over those where its length is 1 (`keepdims` keeps these as axes of length 1). `backward` calls
+# it for every rule, so no op needs to think of it.
 
 
 # %% tags=["keep"]
 def fitted(g, shape):
-    """The gradient of a Tensor of this shape: g, summed where broadcasting has used it again."""
+    """The gradient g, summed where broadcasting has used a Tensor of this shape again."""
     new_axes = g.ndim - len(shape)
     g = g.sum(axis=tuple(range(new_axes)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1)
@@ -146,12 +148,12 @@ class Tensor:
         return self.data.shape
 
     def backward(self):
-        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        """Write the gradients of all that this Tensor was made of into their .grad."""
         if self.shape != ():
-            raise ValueError(f"backward starts from a single number, not the shape {self.shape}")
+            raise ValueError(f"backward needs a single number, not the shape {self.shape}")
         waiting = {self: np.ones(())}
         while waiting:
-            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)  # the largest stamp
             g = waiting.pop(youngest)
             youngest.grad = g if youngest.grad is None else youngest.grad + g
             for parent, rule in youngest.parents:
@@ -183,7 +185,7 @@ def subtract(a, b):
 Tensor.__add__ = add
 Tensor.__mul__ = multiply
 Tensor.__sub__ = subtract
-Tensor.__radd__ = lambda a, b: add(b, a)  # Python asks for this if the left side is no Tensor
+Tensor.__radd__ = lambda a, b: add(b, a)  # for 2.0 + a, where the left side is no Tensor
 Tensor.__rmul__ = lambda a, b: multiply(b, a)
 Tensor.__rsub__ = lambda a, b: subtract(b, a)
 
@@ -196,7 +198,7 @@ Tensor.__rsub__ = lambda a, b: subtract(b, a)
 x, w = Tensor([1.0, 2.0, 3.0]), Tensor([4.0, 5.0, 6.0])
 (x * w).sum().backward()
 print(w.grad)
-assert w.grad.tolist() == one_by_one, f"the array gives {w.grad}, the numbers give {one_by_one}"
+assert w.grad.tolist() == one_by_one, f"the array gives {w.grad}, and not {one_by_one}"
 
 # %% [markdown]
 # ## Is it right?
@@ -246,13 +248,13 @@ check_gradients(lambda: (number - table * (2.0 - column)).sum(), number=number, 
 # ## A line through points
 #
 # With this we can fit a line, $y = w x + b$, to many points at once. $w$ and $b$ are single
-# numbers; they are used for all points. The points lie on $y = 2 x + 1$, with a little noise
-# added.
+# numbers; they are used for all points. The points lie on $y = 2 x + 1$, but not exactly: a small
+# random number, called noise, is added to each.
 #
 # **The number of this step:** `w = 2.0166, b = 1.0062`
 
 # %%
-x = np.linspace(-1.0, 1.0, 20)
+x = np.linspace(-1.0, 1.0, 20)  # 20 numbers from -1 to 1
 y = 2.0 * x + 1.0 + 0.1 * rng.normal(size=20)
 w, b = Tensor(0.0), Tensor(0.0)
 for _ in range(100):

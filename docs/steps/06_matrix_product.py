@@ -32,12 +32,12 @@ class Tensor:
         return self.data.shape
 
     def backward(self):
-        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        """Write the gradients of all that this Tensor was made of into their .grad."""
         if self.shape != ():
-            raise ValueError(f"backward starts from a single number, not the shape {self.shape}")
+            raise ValueError(f"backward needs a single number, not the shape {self.shape}")
         waiting = {self: np.ones(())}
         while waiting:
-            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)  # the largest stamp
             g = waiting.pop(youngest)
             youngest.grad = g if youngest.grad is None else youngest.grad + g
             for parent, rule in youngest.parents:
@@ -92,7 +92,7 @@ def check_gradients(formula, **tensors):
 
 
 def fitted(g, shape):
-    """The gradient of a Tensor of this shape: g, summed where broadcasting has used it again."""
+    """The gradient g, summed where broadcasting has used a Tensor of this shape again."""
     new_axes = g.ndim - len(shape)
     g = g.sum(axis=tuple(range(new_axes)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1)
@@ -104,7 +104,7 @@ def as_tensor(x):
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-Tensor.__radd__ = lambda a, b: add(b, a)  # Python asks for this if the left side is no Tensor
+Tensor.__radd__ = lambda a, b: add(b, a)  # for 2.0 + a, where the left side is no Tensor
 Tensor.__rmul__ = lambda a, b: multiply(b, a)
 Tensor.__rsub__ = lambda a, b: subtract(b, a)
 
@@ -126,10 +126,10 @@ Tensor.__rsub__ = lambda a, b: subtract(b, a)
 # $$\text{gradient of } A_{ik} = \sum_j g_{ij} B_{kj}, \qquad
 #   \text{gradient of } B_{kj} = \sum_i A_{ik}\, g_{ij}$$
 #
-# These are matrix products again: $g B^T$ and $A^T g$. Here $B^T$ is the **transpose** of $B$, with
-# rows and columns swapped. You need not remember the formulas. The shapes leave no choice: the
-# gradient of $A$ has the shape $(n, k)$, and from $g$, $(n, m)$, and $B$, $(k, m)$ after swapping
-# $(m, k)$, there is one way to get it.
+# These are matrix products again: $g B^T$ and $A^T g$. Here $B^T$ is the **transpose** of $B$,
+# with rows and columns swapped. You need not remember the formulas. The shapes leave no choice:
+# the gradient of $A$ has the shape of $A$, $(n, k)$. $g$ has the shape $(n, m)$, and $B^T$ has
+# $(m, k)$. There is one way to multiply them.
 
 
 # %% tags=["keep"]
@@ -168,8 +168,9 @@ def linear(x, weight, bias):
 #
 # Two linear layers, one after the other, are nothing new: a weighted sum of weighted sums is a
 # weighted sum. To get more, there must be something between them that is not a straight line. We
-# take $\tanh$. It looks like an S: near 0 it is nearly the identity, and far out it ends at 1 or
-# $-1$. Its slope is $1 - \tanh^2$, so the rule needs only the result.
+# take $\tanh$. It looks like an S: near 0 it gives nearly what you put in, and far out it ends at
+# 1 or $-1$. Its slope is $1 - \tanh^2$ (you find this in any table of derivatives), so the rule
+# needs only the result.
 
 
 # %% tags=["keep"]
@@ -235,8 +236,8 @@ print(f"loss = {loss.data:.4f}")
 # - `hidden = tanh(linear(Tensor(x), W_1, b_1))` → `hidden = linear(Tensor(x), W_1, b_1)`: without
 #   the bend the best is to say 0.5 to everything. It ends in `loss = 0.2500`.
 # - `W_2, b_2 = Tensor(rng.normal(size=(1, 4)))` → `W_2, b_2 = Tensor(np.zeros((1, 4)))`: with
-#   zeros in the upper layer, no gradient comes to the lower one at first. It learns, but later.
-#   It ends in `loss = 0.0804`.
+#   zeros in the second layer, no gradient gets through to the first in the beginning. It learns,
+#   but later. It ends in `loss = 0.0804`.
 # - `lambda g: g * (1 - out * out)` → `lambda g: g * (1 - out)`: a wrong rule. It ends in
 #   `AssertionError: the gradient of a[0, 0] is -0.1003, but finite differences give -0.1128`.
 #

@@ -2,8 +2,9 @@
 # # 7. Softmax and cross-entropy: how wrong is a guess?
 #
 # **Question.** Until now the model gave a number, and the loss was the square of a difference.
-# But a language model must say *which letter comes next*. Letters are no numbers: "b" is not half
-# of "d". What should the model say, and how do we measure how wrong it is?
+# But now we go towards a **language model**: a model that reads a text and says *which letter
+# comes next*, or which word. Letters are no numbers: "b" is not half of "d". What should the
+# model say, and how do we measure how wrong it is?
 #
 # What we have so far, from steps 2 to 6:
 
@@ -32,12 +33,12 @@ class Tensor:
         return self.data.shape
 
     def backward(self):
-        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        """Write the gradients of all that this Tensor was made of into their .grad."""
         if self.shape != ():
-            raise ValueError(f"backward starts from a single number, not the shape {self.shape}")
+            raise ValueError(f"backward needs a single number, not the shape {self.shape}")
         waiting = {self: np.ones(())}
         while waiting:
-            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)  # the largest stamp
             g = waiting.pop(youngest)
             youngest.grad = g if youngest.grad is None else youngest.grad + g
             for parent, rule in youngest.parents:
@@ -92,7 +93,7 @@ def check_gradients(formula, **tensors):
 
 
 def fitted(g, shape):
-    """The gradient of a Tensor of this shape: g, summed where broadcasting has used it again."""
+    """The gradient g, summed where broadcasting has used a Tensor of this shape again."""
     new_axes = g.ndim - len(shape)
     g = g.sum(axis=tuple(range(new_axes)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1)
@@ -104,7 +105,7 @@ def as_tensor(x):
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-Tensor.__radd__ = lambda a, b: add(b, a)  # Python asks for this if the left side is no Tensor
+Tensor.__radd__ = lambda a, b: add(b, a)  # for 2.0 + a, where the left side is no Tensor
 Tensor.__rmul__ = lambda a, b: multiply(b, a)
 Tensor.__rsub__ = lambda a, b: subtract(b, a)
 
@@ -179,24 +180,25 @@ print(softmax(np.array([1000.0, 999.0, 998.0, 997.0])))
 #
 # $$-\log p_y = -\log \frac{e^{z_y}}{\sum_j e^{z_j}} = \log \sum_j e^{z_j} - z_y$$
 #
-# Now take the derivative for each $z_i$. That of the first part is $e^{z_i} / \sum_j e^{z_j}$,
-# which is $p_i$. That of the second part is $-1$ if $i$ is the true letter, and else 0. So the
-# gradient is
+# Now take the derivative for each $z_i$. The derivative of $\log u$ is that of $u$, divided by
+# $u$. So that of the first part is $e^{z_i} / \sum_j e^{z_j}$, which is $p_i$. That of the second
+# part is $-1$ if $i$ is the true letter, and else 0. So the gradient is
 #
 # $$p_i - \begin{cases} 1 & \text{if } i = y \\ 0 & \text{else} \end{cases}$$
 #
-# This is beautiful: *what the model says, minus the truth*. The logit of the true letter is pushed
-# up, all others are pushed down, and each as strongly as it is wrong.
+# This is beautiful: *what the model says, minus the truth*. Training goes against the gradient.
+# So the logit of the true letter is pushed up, all others are pushed down, and each as strongly
+# as it is wrong.
 #
 # Each letter has a number, its **id**. `targets` has the true ids, one for each row of the logits.
 
 
 # %% tags=["keep"]
 def cross_entropy(logits, targets):
-    """The mean of -log p of the true classes: logits of shape (N, V), and N true ids."""
+    """The mean of -log p of the true ids: N rows of logits, and N ids."""
     n = len(targets)
     if logits.shape[0] != n:
-        raise ValueError(f"cross_entropy: {logits.shape[0]} rows of logits, but {n} targets")
+        raise ValueError(f"{logits.shape[0]} rows of logits, but {n} targets")
     shifted = logits.data - logits.data.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     truth = np.zeros(logits.shape)

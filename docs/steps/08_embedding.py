@@ -30,12 +30,12 @@ class Tensor:
         return self.data.shape
 
     def backward(self):
-        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        """Write the gradients of all that this Tensor was made of into their .grad."""
         if self.shape != ():
-            raise ValueError(f"backward starts from a single number, not the shape {self.shape}")
+            raise ValueError(f"backward needs a single number, not the shape {self.shape}")
         waiting = {self: np.ones(())}
         while waiting:
-            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)  # the largest stamp
             g = waiting.pop(youngest)
             youngest.grad = g if youngest.grad is None else youngest.grad + g
             for parent, rule in youngest.parents:
@@ -90,7 +90,7 @@ def check_gradients(formula, **tensors):
 
 
 def fitted(g, shape):
-    """The gradient of a Tensor of this shape: g, summed where broadcasting has used it again."""
+    """The gradient g, summed where broadcasting has used a Tensor of this shape again."""
     new_axes = g.ndim - len(shape)
     g = g.sum(axis=tuple(range(new_axes)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1)
@@ -102,7 +102,7 @@ def as_tensor(x):
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-Tensor.__radd__ = lambda a, b: add(b, a)  # Python asks for this if the left side is no Tensor
+Tensor.__radd__ = lambda a, b: add(b, a)  # for 2.0 + a, where the left side is no Tensor
 Tensor.__rmul__ = lambda a, b: multiply(b, a)
 Tensor.__rsub__ = lambda a, b: subtract(b, a)
 
@@ -139,10 +139,10 @@ def softmax(logits):
 
 
 def cross_entropy(logits, targets):
-    """The mean of -log p of the true classes: logits of shape (N, V), and N true ids."""
+    """The mean of -log p of the true ids: N rows of logits, and N ids."""
     n = len(targets)
     if logits.shape[0] != n:
-        raise ValueError(f"cross_entropy: {logits.shape[0]} rows of logits, but {n} targets")
+        raise ValueError(f"{logits.shape[0]} rows of logits, but {n} targets")
     shifted = logits.data - logits.data.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     truth = np.zeros(logits.shape)
@@ -163,7 +163,7 @@ class Vocabulary:
     """The tokens that a model knows, each with an id: its place in `tokens`."""
 
     def __init__(self, tokens):
-        self.tokens = list(dict.fromkeys(tokens))  # each once, in the order of its first use
+        self.tokens = list(dict.fromkeys(tokens))  # each once, in order
 
     def encode(self, tokens):
         """The ids of some tokens."""
@@ -243,7 +243,8 @@ check_gradients(lambda: (embedding(ids, E) * weights).sum(), E=E)
 # We now have several parts with parameters: embeddings, linear layers, soon more. A **Module** is
 # such a part. It can tell all its parameters, those of the modules inside it too, so that nobody
 # has to list them. And `SGD` (stochastic gradient descent) is the step downhill for all of them.
-# ("Stochastic" means that each step sees some of the examples, not all.)
+# ("Stochastic" means that each step sees only some of the examples, chosen by chance. We have so
+# few that it sees all.)
 
 
 # %% tags=["keep"]
@@ -253,7 +254,7 @@ class Module:
     def parameters(self):
         """All parameters, those of the modules inside too."""
         found = []
-        for value in vars(self).values():
+        for value in vars(self).values():  # its attributes
             if isinstance(value, Module):
                 found += value.parameters()
             elif isinstance(value, Tensor):
@@ -330,10 +331,8 @@ for step in range(201):
     if step % 50 == 0:
         print(f"step {step:3}   loss {loss.data:.4f}")
 
-for letter, p in zip("hell", softmax(model(inputs).data), strict=True):
-    print(
-        f"after {letter}:", "  ".join(f"p({v}) = {q:.2f}" for v, q in zip("helo", p, strict=True))
-    )
+for letter, p in zip(vocabulary.decode(inputs), softmax(model(inputs).data), strict=True):
+    print(f"after {letter}:", dict(zip(vocabulary.tokens, p.round(2).tolist(), strict=True)))
 
 # %% [markdown]
 # It has learned h → e and e → l. But after l it says: half l, half o. It cannot do better, since

@@ -31,12 +31,12 @@ class Tensor:
         return self.data.shape
 
     def backward(self):
-        """Write into .grad of all that this Tensor was made of how much it changes with them."""
+        """Write the gradients of all that this Tensor was made of into their .grad."""
         if self.shape != ():
-            raise ValueError(f"backward starts from a single number, not the shape {self.shape}")
+            raise ValueError(f"backward needs a single number, not the shape {self.shape}")
         waiting = {self: np.ones(())}
         while waiting:
-            youngest = max(waiting, key=lambda tensor: tensor.stamp)
+            youngest = max(waiting, key=lambda tensor: tensor.stamp)  # the largest stamp
             g = waiting.pop(youngest)
             youngest.grad = g if youngest.grad is None else youngest.grad + g
             for parent, rule in youngest.parents:
@@ -91,7 +91,7 @@ def check_gradients(formula, **tensors):
 
 
 def fitted(g, shape):
-    """The gradient of a Tensor of this shape: g, summed where broadcasting has used it again."""
+    """The gradient g, summed where broadcasting has used a Tensor of this shape again."""
     new_axes = g.ndim - len(shape)
     g = g.sum(axis=tuple(range(new_axes)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1)
@@ -103,7 +103,7 @@ def as_tensor(x):
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-Tensor.__radd__ = lambda a, b: add(b, a)  # Python asks for this if the left side is no Tensor
+Tensor.__radd__ = lambda a, b: add(b, a)  # for 2.0 + a, where the left side is no Tensor
 Tensor.__rmul__ = lambda a, b: multiply(b, a)
 Tensor.__rsub__ = lambda a, b: subtract(b, a)
 
@@ -140,10 +140,10 @@ def softmax(logits):
 
 
 def cross_entropy(logits, targets):
-    """The mean of -log p of the true classes: logits of shape (N, V), and N true ids."""
+    """The mean of -log p of the true ids: N rows of logits, and N ids."""
     n = len(targets)
     if logits.shape[0] != n:
-        raise ValueError(f"cross_entropy: {logits.shape[0]} rows of logits, but {n} targets")
+        raise ValueError(f"{logits.shape[0]} rows of logits, but {n} targets")
     shifted = logits.data - logits.data.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     truth = np.zeros(logits.shape)
@@ -156,7 +156,7 @@ class Vocabulary:
     """The tokens that a model knows, each with an id: its place in `tokens`."""
 
     def __init__(self, tokens):
-        self.tokens = list(dict.fromkeys(tokens))  # each once, in the order of its first use
+        self.tokens = list(dict.fromkeys(tokens))  # each once, in order
 
     def encode(self, tokens):
         """The ids of some tokens."""
@@ -190,7 +190,7 @@ class Module:
     def parameters(self):
         """All parameters, those of the modules inside too."""
         found = []
-        for value in vars(self).values():
+        for value in vars(self).values():  # its attributes
             if isinstance(value, Module):
                 found += value.parameters()
             elif isinstance(value, Tensor):
@@ -262,7 +262,7 @@ class RNNLM(Module):
         self.output = Linear(hidden_size, vocab_size, rng)
 
     def __call__(self, ids, state=None):
-        """A list with the logits of each time step, and the last state; ids of shape (T, N)."""
+        """The logits of each time step, as a list, and the last state; ids of shape (T, N)."""
         logits = []
         for ids_t in ids:
             state = self.cell(self.embedding(ids_t), state)

@@ -56,6 +56,8 @@ def run(code, capsys):
 @each_step
 def test_a_step_ends_in_the_number_of_its_page_and_its_exercise_can_be_solved(path, capsys):
     names, last = run(path.read_text("utf-8"), capsys)
+    if path == STEPS[-1]:
+        check_against_minigrad(names)
     told = re.search(r"^\*\*The number of this step:\*\* `(.*)`$", prose(path), re.M)
     assert last == told[1]
     solution = re.search(
@@ -94,6 +96,23 @@ def test_a_change_does_what_the_page_says(path, old, new, last, capsys):
     assert run("".join(code).replace(old, new), capsys)[1] == last
 
 
+def rules():
+    """Each rule that a step adds: the step, and its code with twice what the rule gives."""
+    for path in STEPS:
+        page = path.read_text("utf-8")
+        for cell in re.finditer(r'^# %% tags=\["keep"\].*?(?=^# %%)', page, re.S | re.M):
+            for rule in re.finditer(r"lambda g: |return (?=gradient$)", cell[0], re.M):
+                at = cell.start() + rule.end()
+                yield path, page[:at] + "2 * " + page[at:]
+
+
+def test_each_rule_is_checked_by_the_step_that_adds_it(capsys):
+    wrong = list(rules())
+    assert len(wrong) > 10
+    for path, code in wrong:
+        assert run(code, capsys)[1].startswith("AssertionError: "), path.name
+
+
 def carrying():
     spec = importlib.util.spec_from_file_location("carry_steps", ROOT / "docs" / "carry_steps.py")
     module = importlib.util.module_from_spec(spec)
@@ -125,14 +144,14 @@ def test_a_step_needs_numpy_alone_but_for_a_figure(path):
     assert imported <= {"numpy", "matplotlib"}
 
 
-def test_the_last_step_is_small_and_has_the_losses_of_minigrad(capsys):
-    page = STEPS[-1].read_text("utf-8")
-    code = [line for line in page.splitlines() if line.strip() and not re.match(r"\s*#", line)]
-    assert len(code) <= 300
+def test_the_last_step_is_small():
+    lines = STEPS[-1].read_text("utf-8").splitlines()
+    assert sum(not re.match(r"\s*(#|$)", line) for line in lines) <= 300
 
-    names, _ = run(page, capsys)
-    vocab_size, texts = len(names["vocabulary"]), names["texts"]
-    rng = np.random.default_rng(0)
+
+def check_against_minigrad(step):
+    """The same model from the same random numbers has the same losses."""
+    vocab_size, rng = len(step["vocabulary"]), np.random.default_rng(0)
     embedding = nn.Embedding(vocab_size, 16, rng=rng, dtype="float64")
     recurrent = nn.LSTM(16, 16, rng=rng, dtype="float64")
     output = nn.Linear(16, vocab_size, rng=rng, dtype="float64")
@@ -141,7 +160,7 @@ def test_the_last_step_is_small_and_has_the_losses_of_minigrad(capsys):
     losses = []
     for _ in range(40):
         total = count = 0
-        for ids in texts:
+        for ids in step["texts"]:
             state = None
             for w, w_next in windows(ids, 4):
                 h, state = recurrent(embedding(w), training.detach_state(state))
@@ -152,5 +171,5 @@ def test_the_last_step_is_small_and_has_the_losses_of_minigrad(capsys):
                 optimizer.step()
                 total, count = total + loss.item() * len(w), count + len(w)
         losses.append(total / count)
-    np.testing.assert_allclose(names["losses"], losses, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(step["losses"], losses, rtol=0, atol=1e-6)
     assert losses[-1] < 0.2 * losses[0]
