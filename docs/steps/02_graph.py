@@ -85,14 +85,16 @@ show(loss)
 # an arrow from each parent to its child, this is not a tree but a **graph**:
 #
 # ```text
-#  w ──┐
-#      ├─ multiply ── prediction ──┐
-#  x ──┘                           │             ┌──┐
-#                                  ├─ add ── difference ─ multiply ── loss
-#  target ──┐                      │             └──┘
-#           ├─ multiply ───────────┘
+#  w ───────┐
+#           ├─ multiply ── prediction ──┐
+#  x ───────┘                           │
+#                                       ├─ add ── difference ═══ multiply ── loss
+#  target ──┐                           │
+#           ├─ multiply ────────────────┘
 #  -1 ──────┘
 # ```
+#
+# (The double line: the difference is used twice.)
 #
 # The function `all_of` collects each Tensor of the graph once.
 

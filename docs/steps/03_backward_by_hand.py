@@ -171,5 +171,5 @@ print("the gradient of w is", w.grad)
 # ```
 # :::
 #
-# **In minigrad:** `minigrad/nn/recurrent/fused.py` does the backward pass of a whole network by
+# **In minigrad:** `minigrad/nn/recurrent/fused.py` does the backward pass of whole models by
 # hand, because that is fast. Everything else is done as in the next step.

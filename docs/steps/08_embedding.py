@@ -242,9 +242,9 @@ check_gradients(lambda: (embedding(ids, E) * weights).sum(), E=E)
 #
 # We now have several parts with parameters: embeddings, linear layers, soon more. A **Module** is
 # such a part. It can tell all its parameters, those of the modules inside it too, so that nobody
-# has to list them. And `SGD` (stochastic gradient descent) is the step downhill for all of them.
-# ("Stochastic" means that each step sees only some of the examples, chosen by chance. We have so
-# few that it sees all.)
+# has to list them. And `SGD` (stochastic gradient descent) is the step downhill for all of them;
+# what does this is called an **optimiser**. ("Stochastic" means that each step sees only some of
+# the examples, chosen by chance. We have so few that it sees all.)
 
 
 # %% tags=["keep"]

@@ -344,8 +344,8 @@ def clip_grad_norm_(parameters, max_norm):
 
 
 # %% [markdown]
-# (The name ends in `_` because it changes the gradients in place. minigrad has this habit, and
-# PyTorch.)
+# (The name ends in `_` because it changes the gradients in place. minigrad has this habit, and so
+# has PyTorch, a framework that many people use.)
 #
 # ## Is it right?
 #

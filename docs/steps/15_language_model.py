@@ -500,4 +500,4 @@ print(f"perplexity {np.exp(mean_loss):.4f}")
 # :::
 #
 # **In minigrad:** `minigrad/training/bptt.py` has the loop. The file `models/rnnlm.py` has the
-# model in earnest, with several layers and dropout.
+# model in earnest.

@@ -484,7 +484,8 @@ print(f"each of the four has at least p = {min(probabilities):.3f}")
 #
 # The real files have the same names. Read `minigrad/autograd/tape.py` first: you know `walk`
 # already. What is more in them is speed (one op for a whole sequence, with the backward pass by
-# hand), checks of everything that a user may get wrong, and GPUs.
+# hand), checks of everything that a user may get wrong, and graphics processors (GPUs), which
+# multiply large matrices many times faster.
 #
 # **In minigrad:** `minigrad/autograd/tape.py`, `minigrad/nn/recurrent/fused.py`,
 # `minigrad/arrays/cuda.py`. Sampling is in `models/writing/sampling.py`.
