@@ -20,7 +20,7 @@ extensions = [
     "source_pages",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".py": "myst-nb"}
-exclude_patterns = ["_build", "_extensions", "conf.py", "pictures.py", "locale"]
+exclude_patterns = ["_build", "_extensions", "*.py", "locale"]  # the programs of docs/ are no pages
 root_doc = "index"
 
 # ---------------------------------------------------------------------- pages with code
