@@ -121,11 +121,11 @@ class EncoderDecoder(nn.Module):
         sizes, options = (embedding_size, num_layers), {"dropout": dropout, "rng": rng}
         self.encoder = CELLS[cell](sizes[0], H // 2, num_layers, bidirectional=True, **options)
         self.decoder = CELLS[cell](sizes[0], H, num_layers, **options)
-        self.attention = {
-            "additive": lambda: nn.AdditiveAttention(H, H, H, rng=rng),
-            "multiplicative": lambda: nn.MultiplicativeAttention(H, H, rng=rng),
-            "none": lambda: None,
-        }[attention]()
+        self.attention: Any = None
+        if attention == "additive":
+            self.attention = nn.AdditiveAttention(H, H, H, rng=rng)
+        elif attention == "multiplicative":
+            self.attention = nn.MultiplicativeAttention(H, H, rng=rng)
         self.combined = nn.Linear(2 * H, H, rng=rng)
         self.dropout = nn.Dropout(dropout, rng=rng)
         self.output = nn.Linear(H, target_size, rng=rng)
@@ -145,7 +145,9 @@ class EncoderDecoder(nn.Module):
             how many tokens each has: N integers from 1 to S, on the host.
         """
         keys, state = self.encoder(self.dropout(self.source_embedding(ids)), lengths=lengths)
-        state = tuple(map(_side_by_side, state)) if isinstance(state, tuple) else _side_by_side(state)
+        state = (
+            tuple(map(_side_by_side, state)) if isinstance(state, tuple) else _side_by_side(state)
+        )
         if self.attention is not None:
             return Encoded(self.attention.prepare(keys, lengths=lengths), state)
         last = state[0] if isinstance(state, tuple) else state

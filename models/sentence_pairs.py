@@ -231,6 +231,4 @@ def load_pairs(
             raise ValueError(f"there are too few pairs: none is left for the part {name!r}")
         for each in zip(*parts.get(name, ((), ())), strict=True):
             told.update("\t".join((name, *each, "\n")).encode("utf-8", "surrogatepass"))
-    return PairParts(
-        parts["train"], parts["valid"], parts.get("test"), bad, told.hexdigest()[:32]
-    )
+    return PairParts(parts["train"], parts["valid"], parts.get("test"), bad, told.hexdigest()[:32])

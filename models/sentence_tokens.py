@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,12 +48,10 @@ class SentenceTokens:
 
     @classmethod
     def learnt(cls, level: str, sentences: Iterable[str], min_count: int = 1) -> SentenceTokens:
-        """Those of the sentences to train on; of rarer ones than `min_count` there is one for all."""
+        """Those of the sentences to train on; all rarer than `min_count` are one."""
         lines = (f"{_cut(level, sentence)}\n" for sentence in sentences)
-        kind = "word" if level == "word" else "char"
-        return cls(
-            level, Vocabulary.from_chunks(lines, level=kind, min_count=min_count, eos=END)
-        )
+        kind: Any = "word" if level == "word" else "char"
+        return cls(level, Vocabulary.from_chunks(lines, level=kind, min_count=min_count, eos=END))
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -72,16 +69,7 @@ class SentenceTokens:
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Each of the ids as text, to be shown."""
-        return [self.vocabulary.tokens[i].removeprefix(JOINED) for i in ids]
-
-    def to_json(self) -> str:
-        """All that decides the ids."""
-        return json.dumps({"level": self.level, "vocabulary": self.vocabulary.to_json()})
-
-    @classmethod
-    def from_json(cls, text: str) -> SentenceTokens:
-        """Those that `to_json` gave; a ValueError if it is something else."""
-        ...
+        return [_alone(self.vocabulary.tokens[i].removeprefix(JOINED)) for i in ids]
 
 
 def _cut(level: str, sentence: str) -> str:
@@ -95,3 +83,12 @@ def _cut(level: str, sentence: str) -> str:
         before = sentence[: match.start()][-1:]
         words.append(match[0] if before in ("", " ") else JOINED + match[0])
     return " ".join(words)
+
+
+def _alone(token: str) -> str:
+    """A token as it is written by itself: ㅎ for what would be joined with others to a syllable."""
+    name = unicodedata.name(token, "") if len(token) == 1 else ""
+    for part in ("CHOSEONG", "JUNGSEONG", "JONGSEONG"):
+        if name.startswith(f"HANGUL {part} "):
+            return unicodedata.lookup(name.replace(part, "LETTER"))
+    return token

@@ -93,7 +93,7 @@ def search(
     for step in range(length):
         if step:
             logits, state = ask(np.array([[path[-1] for path in paths]]), state)
-        reached = totals[:, None] + _log_softmax(usable(logits))
+        reached = totals[:, None] + log_softmax(usable(logits))
         reached[:, list(banned)] = -np.inf
         places = _best(reached.ravel(), width - len(ended))
         live = []
@@ -129,7 +129,8 @@ def _best(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     return places[np.argsort(-values[places], kind="stable")][:count]
 
 
-def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logarithms of the probabilities along the last axis."""
     z: NDArray[np.float64] = logits - logits.max(-1, keepdims=True)
     z -= np.log(np.exp(z).sum(-1, keepdims=True))
     return z
