@@ -473,6 +473,10 @@ SHOWN = {
         "1 characters  1.3320 bits",
         "k   0.375    0.375",
     ],
+    "encoder_decoder": [
+        "h_t = decoder(E[y_{t-1}], h_{t-1})",
+        "for each letter it looked at  hㅎ  aㅏ  nㄴ  gㄱ  uㅜ  gㄱ",
+    ],
     "many_to_many": [
         "y_t = W h_t + b",
         "of 111 new sentences the LSTM has 99% right, 5 characters around 41%",
