@@ -1,4 +1,4 @@
-"""Many-to-many: one network reads the letters of 한국, another one writes "hanguk".
+"""Many-to-many: one network reads the letters of 한국, another writes "hangug".
 
     k_s = encoder(x)_s                  the letters ㅎㅏㄴㄱㅜㄱ, read in both directions
     h_t = decoder(E[y_{t-1}], h_{t-1})  begins with what the encoder ends with
@@ -76,5 +76,5 @@ for step in range(301):
 right = np.mean([a == b for a, b in zip(translate(new)[0], names, strict=True)])
 print(f"\n{len(new)} words of new syllables: {right:.0%} are right")
 (said,), (looked,) = translate(["한국말"])
-print(f"한국말 is {said}; for each letter it looked at", end="")
+print(f"한국말 is {said}; to write each letter it looked at")
 print("".join(f"  {y}{'ㅎㅏㄴㄱㅜㄱㅁㅏㄹ'[s]}" for y, s in zip(said, looked, strict=False)))

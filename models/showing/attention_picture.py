@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.viz.figures import FAINT, TEXT, missing_letters_as_boxes, new_figure, plain, png
+from minigrad.files import printable
+from minigrad.viz.figures import FAINT, TEXT, missing_letters_as_boxes, new_figure, png
 from models.writing.translation import AttentionMap
 
 CELL = 0.24
@@ -40,7 +41,8 @@ def attention_picture(maps: Sequence[AttentionMap], title: str = "") -> bytes:
     for axes, each in zip(panels[0], maps, strict=True):
         _draw(axes, each)
     if title:
-        figure.suptitle(plain(title), x=0.01, ha="left", color=TEXT, fontsize=10, weight="bold")
+        options = {"color": TEXT, "fontsize": 10, "weight": "bold", "parse_math": False}
+        figure.suptitle(title, x=0.01, ha="left", **options)
     return png(figure)
 
 
@@ -48,12 +50,10 @@ def _draw(axes: Any, shown: AttentionMap) -> None:
     S, T = len(shown.source), len(shown.target)
     aspect = CELL / _side(shown.source)
     axes.imshow(shown.weights, cmap="Blues", vmin=0, vmax=1, aspect=aspect)
-    turned = max(map(len, shown.source)) > 1
-    axes.set_xticks(range(S), map(_shown, shown.source), rotation=60 if turned else 0)
-    if turned:
-        for label in axes.get_xticklabels():
-            label.set(ha="left", rotation_mode="anchor")
-    axes.set_yticks(range(T), map(_shown, shown.target))
+    turned = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"}
+    options = {"parse_math": False, **(turned if max(map(len, shown.source)) > 1 else {})}
+    axes.set_xticks(range(S), [_shown(token) for token in shown.source], **options)
+    axes.set_yticks(range(T), [_shown(token) for token in shown.target], parse_math=False)
     axes.xaxis.tick_top()
     axes.tick_params(colors=TEXT, length=0, labelsize=9)
     axes.set_xticks(np.arange(S + 1) - 0.5, minor=True)
@@ -65,7 +65,7 @@ def _draw(axes: Any, shown: AttentionMap) -> None:
 
 def _shown(token: str) -> str:
     """A token as it is written beside its row or column."""
-    return plain({" ": "␣", "<eos>": "end", "<unk>": "?"}.get(token, token))
+    return printable({" ": "␣", "<eos>": "end", "<unk>": "?"}.get(token, token))
 
 
 def _side(tokens: Sequence[str]) -> float:

@@ -7,5 +7,12 @@ from models.tasks.classifying_images import ClassifyingImages
 from models.tasks.problem import Problem
 from models.tasks.remembering import Remembering
 from models.tasks.tagging import Tagging
+from models.tasks.translating import Translating
 
-PROBLEMS: tuple[type[Problem], ...] = (Classifying, ClassifyingImages, Remembering, Tagging)
+PROBLEMS: tuple[type[Problem], ...] = (
+    Classifying,
+    ClassifyingImages,
+    Remembering,
+    Tagging,
+    Translating,
+)

@@ -42,6 +42,7 @@ FLOORS = {
             *("labelled_images", "labelled_texts", "memory_network", "memory_problems"),
             *("naive_bayes", "nearest", "nnlm", "regularisation", "rnnlm", "text_classifier"),
             *("simpler_taggers", "tagged_texts", "tagger"),
+            *("encoder_decoder", "nearest_source", "sentence_pairs", "sentence_tokens"),
         },
         {"measuring"},
         {"writing"},

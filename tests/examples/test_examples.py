@@ -475,7 +475,7 @@ SHOWN = {
     ],
     "encoder_decoder": [
         "h_t = decoder(E[y_{t-1}], h_{t-1})",
-        "for each letter it looked at  hㅎ  aㅏ  nㄴ  gㄱ  uㅜ  gㄱ",
+        "  hㅎ  aㅏ  nㄴ  gㄱ  uㅜ  gㄱ",
     ],
     "many_to_many": [
         "y_t = W h_t + b",

@@ -60,7 +60,7 @@ class TestPictures:
         """But the models of texts, and those that minigrad.viz draws."""
         names = {path.stem for path in EXAMPLES.glob("[!_]*.py")}
         texts = {f"{a}_to_{b}" for a in ("one", "many") for b in ("one", "many")}
-        texts |= {"memory", "language_model"}
+        texts |= {"memory", "language_model", "encoder_decoder"}
         assert names == {*DRAWN, *texts, "cliff", "seeing", "tape"}
 
     @pytest.mark.skipif(not KOREAN, reason="no font here has Korean letters")

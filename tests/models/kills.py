@@ -127,6 +127,16 @@ CONFIGURATIONS = {
         ("memory", "train"),
         file=(),
     ),
+    "translate": Kind(
+        [
+            *SHARED,
+            *("--dropout", "0.2", "--embedding-dropout", "0.1", "--scheduled-sampling", "40"),
+            *("--save-every", "0"),
+        ],
+        ("translate", "train"),
+        EXAMPLES,
+        ("--data",),
+    ),
 }
 TIMED = ("seconds", "tokens_per_second", "memory")
 """What in a record is another time each time."""

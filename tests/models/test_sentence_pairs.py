@@ -66,9 +66,8 @@ class TestSplitting:
         pairs = Pairs(*zip(*((f"s{i % 40}", f"t{i * i % 70}") for i in range(300)), strict=True))
         pairs = Pairs(list(pairs.sources), list(pairs.targets))
         parts = split_pairs(pairs, [0.7, 0.2, 0.1], 0)
-        assert sorted(sum((list(zip(*part, strict=True)) for part in parts), [])) == sorted(
-            zip(*pairs, strict=True)
-        )
+        found = [pair for part in parts for pair in zip(*part, strict=True)]
+        assert sorted(found) == sorted(zip(*pairs, strict=True))
         for side in (0, 1):
             kinds = [set(part[side]) for part in parts]
             assert not kinds[0] & kinds[1] | kinds[0] & kinds[2] | kinds[1] & kinds[2]
@@ -103,7 +102,7 @@ def test_each_syllable_of_hangul_is_in_one_word_and_read_by_its_letters():
 class TestTokens:
     @pytest.mark.parametrize("level", ["char", "jamo", "word"])
     def test_a_sentence_comes_back(self, level):
-        sentences = ["Don't go (please)!", "값이 비싸다.", "  ".split(" ")[0] + "3,5 %"]
+        sentences = ["Don't go (please)!", "값이 비싸다.", "3,5 %"]
         tokens = SentenceTokens.learnt(level, sentences)
         for sentence in sentences:
             ids = tokens.encode(sentence)
