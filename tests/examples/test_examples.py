@@ -473,10 +473,6 @@ SHOWN = {
         "1 characters  1.3320 bits",
         "k   0.375    0.375",
     ],
-    "encoder_decoder": [
-        "h_t = decoder(E[y_{t-1}], h_{t-1})",
-        "  hㅎ  aㅏ  nㄴ  gㄱ  uㅜ  gㄱ",
-    ],
     "many_to_many": [
         "y_t = W h_t + b",
         "of 111 new sentences the LSTM has 99% right, 5 characters around 41%",
@@ -486,6 +482,10 @@ SHOWN = {
         "h_t = GRU([x_t, v], h_{t-1})",
         "  yellow over black    yellow over black",
         "right: 12",
+    ],
+    "encoder_decoder": [
+        "h_t = decoder(E[y_{t-1}], h_{t-1})",
+        "  hㅎ  aㅏ  nㄴ  gㄱ  uㅜ  gㄱ",
     ],
     "many_to_one": [
         "y        = W h_T + b",
