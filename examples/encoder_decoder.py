@@ -1,6 +1,6 @@
 """Many-to-many: one network reads the letters of 한국, another writes "hangug".
 
-    k_s = encoder(x)_s                  the letters ㅎㅏㄴㄱㅜㄱ, read in both directions
+    k_s = encoder(x)_s                  its letters ㅎㅏㄴㄱㅜㄱ, read both ways
     h_t = decoder(E[y_{t-1}], h_{t-1})  begins with what the encoder ends with
     a_t = softmax over s of v^T tanh(W_q h_t + W_k k_s + b)     where to look
     y_t : W [sum_s a_ts k_s; h_t] + b

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from minigrad import Tensor, cpu
 from minigrad.data import Vocabulary, pad_sequences
-from minigrad.files import printable, write_atomically
-from minigrad.training import bits, evaluating, recurrent_products
+from minigrad.files import printable
+from minigrad.training import bits, evaluating, recurrent_products, write_atomically
 from models.devices import device_of, moved
 from models.encoder_decoder import IGNORED, EncoderDecoder
 from models.labelled_texts import BadLine
