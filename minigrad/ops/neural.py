@@ -61,7 +61,7 @@ def _taken(matrix: Any, ids: Array, axis: int) -> Any:
     """The rows or columns with these ids, which were checked: on the CPU this saves time."""
     if isinstance(matrix, Tensor) or on_gpu(matrix):
         return matrix.take(ids, axis)
-    return matrix.take(ids, axis, mode="clip")
+    return matrix.take(ids.astype(np.intp, copy=False), axis, mode="clip")
 
 
 def _taken_by_kernel(ids: Array, matrix: Array, axis: int) -> Array:

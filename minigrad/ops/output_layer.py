@@ -119,6 +119,7 @@ class _Rows:
             z += self.bias
         z -= z.max(1, keepdims=True)
         flat, index = z.reshape(-1), xp.arange(0, z.size, V) + targets  # where each target is
+        index = index.astype(np.intp, copy=False)
         picked = flat.take(index, 0, None, "clip")
         kept, shared = 1 - self.smoothing, self.smoothing / V
         mean = z.sum(1) * shared if shared else 0

@@ -1,18 +1,16 @@
 """Archives of texts, which are unpacked once, into the cache."""
 
-import bz2
 import errno
-import gzip
 import json
-import lzma
 import re
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
@@ -23,12 +21,8 @@ from minigrad.files import cache_dir, make_directory, printable, sync_directory,
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 CONTENTS = ".contents.json"
 
-PACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-}
-"""The functions that unpack a tar archive, by its first bytes."""
+PACKERS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
+"""The modules that unpack a tar archive, by its first bytes. Not every Python has all of them."""
 
 PIECE = 1 << 18
 
@@ -160,8 +154,8 @@ class _TarStream:
     def __init__(self, file: BinaryIO, packed: int) -> None:
         start = file.read(6)
         file.seek(0)
-        opened = [pack for magic, pack in PACKERS.items() if start.startswith(magic)]
-        self.stream: Any = opened[0](file) if opened else file
+        named = [name for magic, name in PACKERS.items() if start.startswith(magic)]
+        self.stream: Any = import_module(named[0]).open(file) if named else file
         self.packed, self.total = packed, 0
 
     def read(self, size: int) -> bytes:

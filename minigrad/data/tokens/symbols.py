@@ -24,7 +24,7 @@ def _counts_of_characters(chunks: Iterable[str]) -> Counter[str]:
     for chunk in chunks:
         check_is_str(chunk, "Vocabulary.from_chunks")
         code_points = np.frombuffer(chunk.encode("utf-32-le", "surrogatepass"), "<u4")
-        here = np.bincount(code_points, minlength=len(counts))
+        here = np.bincount(code_points.astype(np.intp), minlength=len(counts))
         here[: len(counts)] += counts
         counts = here
     return Counter({chr(place): int(counts[place]) for place in counts.nonzero()[0]})
