@@ -1,5 +1,6 @@
 """The benchmarks run, and what they compare computes the same. How fast is not tested."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -34,6 +35,18 @@ def output(script, *args):
     finished = run(script, *args)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """What a script prints that only reads results: called within this process."""
+
+    def call(script, *args):
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, args)])
+        importlib.import_module(script).main()
+        return capsys.readouterr().out
+
+    return call
 
 
 def trained(peer, c):
@@ -88,7 +101,7 @@ def test_something_else_would_be_noticed(change):
         assert_same("numpy:floor", c, replace(c, **change))
 
 
-def test_compare_its_report_and_its_picture(tmp_path):
+def test_compare_its_report_and_its_picture(tmp_path, shown):
     results, picture = tmp_path / "new" / "speed.json", tmp_path / "speed.png"
     chosen = ("--configs", "C3,C4-GRU", "--peers", OURS)
     finished = run("compare.py", "--quick", *chosen, "--json", results)
@@ -106,13 +119,13 @@ def test_compare_its_report_and_its_picture(tmp_path):
 
     assert all(peer["share"] > 0 for peer in measured["C3"]["peers"].values())
 
-    report = output("report.py", results)
+    report = shown("report", results)
     assert "Peak memory in MB" in report
     kernel = measured["C4-GRU"]["kernel"]  # None: it is not known here
     assert f" N=3; {kernel or 'unknown'} kernels\n" in finished.stdout
     row = f"| C4-GRU: GRU, 2 layers, V=1,000 D=5 H=6 T=4 N=3 | {kernel or '-'} | "
     assert row in report
-    output("plot.py", results, picture)
+    shown("plot", results, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -177,13 +190,13 @@ def test_against_another_checkout(tmp_path):
     assert "| minigrad:fused |" in finished.stdout
 
 
-def test_growth_its_report_and_its_picture(tmp_path):
+def test_growth_its_report_and_its_picture(tmp_path, shown):
     results, picture = tmp_path / "growth.json", tmp_path / "growth.png"
     table = output("growth.py", "--quick", "--peers", "minigrad:fused", "--json", results)
     for head in ("| T | 10 |", "| N | 1 |", "| H | 32 |", "| V | 100 |"):
         assert head in table
-    assert output("report.py", results).strip() in table
-    output("plot.py", results, picture)
+    assert shown("report", results).strip() in table
+    shown("plot", results, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

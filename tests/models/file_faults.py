@@ -144,6 +144,7 @@ def settings_of(text: Path, **more: Any) -> Settings:
     """A run of a few steps, that saves after each."""
     small: dict[str, Any] = {"hidden_size": 4, "embedding_size": 3, "batch_size": 4, "bptt": 8}
     small |= {"steps": 5, "eval_every": 2, "save_every": 0.0, "samples": 0, "dropout": 0.2}
+    small["capture"] = False  # which takes longer than so few steps
     return Settings(text=(str(text),), **{**small, **more})
 
 

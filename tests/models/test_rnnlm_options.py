@@ -29,6 +29,16 @@ EVERYTHING = {  # all that AWD-LSTM has, at once
     "init": "uniform",
     "init_scale": 0.5,
 }
+ONE_BY_ONE = [
+    {"dropout": 0.3},
+    {"dropout": 0.3, "variational": True},
+    {"embedding_dropout": 0.4},
+    {"embedding_dropout": 0.4, "tied": True},
+    {"weight_drop": 0.4},
+    {"activation_penalty": 2.0, "output_dropout": 0.5},
+    {"temporal_penalty": 1.0, "output_dropout": 0.5},
+    {"embedding_size": None, "dropout": 0.3},
+]
 
 
 def model(cell="lstm", **options):
@@ -58,21 +68,10 @@ class Part(nn.Module):
 
 
 @pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
-@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"dropout": 0.3},
-        {"dropout": 0.3, "variational": True},
-        {"embedding_dropout": 0.4},
-        {"embedding_dropout": 0.4, "tied": True},
-        {"weight_drop": 0.4},
-        {"activation_penalty": 2.0, "output_dropout": 0.5},
-        {"temporal_penalty": 1.0, "output_dropout": 0.5},
-        {"embedding_size": None, "dropout": 0.3},
-        EVERYTHING,
-    ],
-    ids=lambda options: "+".join(options)[:40],
+    ("cell", "options"),
+    [*(("rnn", options) for options in ONE_BY_ONE), *((cell, EVERYTHING) for cell in CELLS)],
+    ids=lambda given: given if isinstance(given, str) else "+".join(given)[:40],
 )
 def test_derivatives_of_the_objective(cell, options):
     if cell != "lstm":

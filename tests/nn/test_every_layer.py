@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -120,7 +121,8 @@ def test_every_layer_has_a_case():
 def test_derivatives_and_manners(name):
     make, *inputs = CASES[name]
     check_layer(make(), *tensors(tuple(inputs), "float64"), order=2)
-    check_layer(make().eval(), *tensors(tuple(inputs), "float64"))
+    if re.search(r"ropout\w*\(p=|dropout=0\.[1-9]", repr(make())):  # another one in evaluation
+        check_layer(make().eval(), *tensors(tuple(inputs), "float64"))
 
 
 @every_layer

@@ -93,7 +93,7 @@ def gradients(ys, inputs, **options):
 
 
 @every_op
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_values_and_gradients_are_the_twins(name, data):
     run, values = data.draw(calls(name))
@@ -127,7 +127,7 @@ def test_few_tokens_and_many_agree_to_the_last_digits(name):
 
 
 @every_op
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_derivatives_to_second_order(name, data):
     run, values = data.draw(calls(name, longest=2))

@@ -71,7 +71,7 @@ class TestItIsTheProductWithOneHotVectors:
         assert np.array_equal(a, b)
 
     def test_derivatives(self, kind):
-        check_layer(kind(5, 2, one_hot=True, bidirectional=True), IDS[:2, :2], order=2)
+        check_layer(kind(3, 2, one_hot=True), IDS[:3, :2] % 3, order=2)
 
     def test_the_dtype_of_the_weights(self, kind):
         for dtype in ("float32", "float64"):

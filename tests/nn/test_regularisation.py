@@ -205,7 +205,7 @@ class TestWeightDropout:
         assert not np.array_equal(layer(x)[0].numpy(), layer(x)[0].numpy())
 
     def test_derivatives(self, kind):
-        layer = kind(2, 3, 2, weight_dropout=0.4, dropout=0.2, bidirectional=True)
+        layer = kind(2, 3, 2, weight_dropout=0.4, dropout=0.2)
         check_layer(layer, generator().normal(size=(3, 2, 2)), None, (3, 2))
 
     def test_repr(self, kind):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -34,6 +34,7 @@ KINDS = [
 ]
 WITHOUT_MEMORY = [KINDS[i] for i in (0, 3, 4)]  # for a gradient of 0 they do nothing
 every_kind = pytest.mark.parametrize(("kind", "options"), KINDS)
+few = settings(max_examples=30)
 
 
 def on_host(array):
@@ -77,6 +78,7 @@ ids_of_steps = st.lists(st.lists(st.integers(0, 6), max_size=9), min_size=1, max
 
 class TestSteps:
     @every_kind
+    @few
     @given(st.lists(st.permutations(range(7)), min_size=1, max_size=4), st.booleans())
     def test_of_all_rows_are_the_dense_steps(self, kind, options, order, twice):
         twins = Twins(kind, options)
@@ -85,6 +87,7 @@ class TestSteps:
             twins.assert_equal()
 
     @pytest.mark.parametrize(("kind", "options"), WITHOUT_MEMORY)
+    @few
     @given(ids_of_steps)
     def test_of_some_rows_are_the_dense_steps_where_nothing_fades(self, kind, options, steps):
         twins = Twins(kind, options)
@@ -93,6 +96,7 @@ class TestSteps:
             twins.assert_equal()
 
     @every_kind
+    @few
     @given(ids_of_steps)
     def test_each_row_goes_its_own_way(self, kind, options, steps):
         """As if only the touched rows were there; but the steps are counted for all of them."""

@@ -80,7 +80,7 @@ def makes(kind, options, sparse=False, dtype="float32", schedule=None, inside=Fa
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_many_steps(name, dtype):
-    captured = compare(makes(*OPTIMIZERS[name], dtype=dtype), batches, steps=60)
+    captured = compare(makes(*OPTIMIZERS[name], dtype=dtype), batches, steps=30)
     assert sum(map(len, captured._programs.values())) <= 3
 
 
