@@ -127,8 +127,8 @@ def test_it_is_the_layer_of_such_a_cell(
 
 def test_derivatives():
     rng = np.random.default_rng(0)
-    layer = nn.LayerNormLSTM(2, 2, batch_first=True, bidirectional=True)
-    state = tuple(rng.normal(size=(2, 2, 2)) for _ in range(2))
+    layer = nn.LayerNormLSTM(2, 2, batch_first=True)
+    state = tuple(rng.normal(size=(1, 2, 2)) for _ in range(2))
     check_layer(layer, rng.normal(size=(2, 2, 2)), state, np.array([2, 1]))
     check_layer(nn.LayerNormLSTM(1, 2), rng.normal(size=(2, 1, 1)), order=2)
 

@@ -23,7 +23,9 @@ import cases_networks  # noqa: F401
 from cases import CASES
 
 every_op = pytest.mark.parametrize("name", sorted(mg.ops.__all__))
-thorough = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(
+    max_examples=settings.default.max_examples // 4, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def draw_case(data, name):
