@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from models.memory_problems import MemoryProblem
 from models.runs.options import option
-from models.runs.shared_settings import MODEL, TEXT, TRAINING
-from models.tasks.example_settings import ExampleSettings
+from models.runs.shared_settings import MODEL, RATE, TEXT, TRAINING
+from models.tasks.example_settings import RATES, ExampleSettings
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class RememberSettings(ExampleSettings):
     """
 
     task: ClassVar[str] = "memory"
-    usual_length: ClassVar[tuple[str, int]] = ("steps", 4000)
+    rates: ClassVar[Mapping[str, float]] = {**RATES, "adam": 0.005, "adamw": 0.005}
+    usual_length: ClassVar[tuple[str, int]] = ("steps", 3000)
 
     # ------------------------------------------------------------------ the problem
     problem: Literal["adding", "copying", "order"] = option(
@@ -47,10 +49,20 @@ class RememberSettings(ExampleSettings):
 
     # ------------------------------------------------------------------ training
     steps: int | None = option(
-        None, "How many steps.", TRAINING, low=1, shown="4,000", may_change=True
+        None, "How many steps.", TRAINING, low=1, shown="3,000", may_change=True
     )
     epochs: int | None = option(
         None, "How often to take 10,000 new examples.", TRAINING, low=1, may_change=True
+    )
+
+    # ------------------------------------------------------------------ the learning rate
+    lr: float | None = option(
+        None,
+        "The largest learning rate.",
+        RATE,
+        above=0,
+        may_change=True,
+        shown=", ".join(f"{rate:g} with {name}" for name, rate in rates.items()),
     )
 
     def __post_init__(self) -> None:
