@@ -59,15 +59,14 @@ class Remembering(Problem):
     In the end its figures are printed beside those of the best answers without a memory.
     """
     input_help = (
-        "An example: numbers with a star after those to be added; or a symbol for each time step. "
-        "Else --file, or each line of the standard input."
+        "Numbers, with a star after those to be added; or a symbol for each time step; or a whole "
+        "number, the seed of an example. Else --file, or each line of the standard input."
     )
+    example_input = "1"
 
     def __init__(self, settings: RememberSettings, facts: Mapping[str, Any]) -> None:
         super().__init__(settings, facts)
         self.of = MemoryProblem(settings.problem, settings.length)
-        drawn = self.of.draw(1, np.random.default_rng(settings.seed)).inputs[:, 0]
-        self.example_input = "0.3 0.5* 0.1 0.2*" if self.of.numeric else self.of.written(drawn)
 
     @classmethod
     def unit_of(cls, s: RememberSettings) -> Unit:
@@ -230,14 +229,22 @@ class Remembering(Problem):
     # ------------------------------------------------------------------ what it does
 
     def answers(self, model: Any, inputs: Sequence[str], **options: Any) -> list[Answer]:
-        """The answer to each input."""
-        found = []
-        with evaluating(model):
-            for text in inputs:
-                outputs = model(moved(self.of.read(text), device_of(model))).numpy()
-                told = self.of.told(self.of.answers(outputs)[:, 0])
-                facts = {"input": text, "answer": float(told) if self.of.numeric else told}
-                found.append(Answer(f"{told}\t{printable(text)}", facts))
+        """The answer to each input; and the right one, if the input is the seed of an example."""
+        of, found = self.of, []
+        value = float if of.numeric else str
+        for text in inputs:
+            facts: dict[str, Any] = {"input": text}
+            if text.isdecimal():
+                drawn = of.draw(1, np.random.default_rng(int(text)))
+                x, facts = drawn.inputs, {"input": of.written(drawn.inputs[:, 0])}
+                facts["right"] = value(right := of.told(drawn.targets[:, 0]))
+            else:
+                x, right = of.read(text), ""
+            with evaluating(model):
+                outputs = model(moved(x, device_of(model))).numpy()
+            facts["answer"] = value(told := of.told(of.answers(outputs)[:, 0]))
+            parts = [told, *([f"it is {right}"] if right else []), printable(facts["input"])]
+            found.append(Answer("\t".join(parts), facts))
         return found
 
     def sample(self, model: Any, examples: Examples, rng: np.random.Generator) -> str:

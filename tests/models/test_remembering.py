@@ -111,6 +111,11 @@ class TestUse:
         assert float(answer) == pytest.approx(0.5, abs=0.3)
         found = json.loads(call("predict", out, line, "--json").stdout)
         assert found == {"line": 1, "input": line, "answer": float(answer)}
+        seed, other = (json.loads(call("predict", out, n, "--json").stdout) for n in (7, 8))
+        marked = [word[:-1] for word in seed["input"].split() if word.endswith("*")]
+        assert seed["right"] == pytest.approx(sum(map(float, marked)), abs=0.011)
+        assert seed["answer"] == pytest.approx(seed["right"], abs=0.4)
+        assert seed["input"] != other["input"]
         assert "expected a number, got 'x'" in call("predict", out, "0.1 x").stderr
 
 
