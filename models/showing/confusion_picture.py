@@ -48,7 +48,8 @@ def confusion_picture(counts: NDArray[np.int64], classes: Sequence[str], title: 
     axes.tick_params(colors=TEXT, length=0, labelsize=small)
     axes.set_xlabel("taken for", color=FAINT)
     axes.set_ylabel("is", color=FAINT)
-    axes.set_title(title, loc="left", color=TEXT, fontsize=10, fontweight="bold")
+    heading = {"x": 0.02, "ha": "left", "color": TEXT, "fontsize": 10, "fontweight": "bold"}
+    figure.suptitle(title, **heading)  # a title of the axes may be cut off at the top
     axes.spines[:].set_visible(False)
     if C <= MOST_NUMBERS:
         for (i, j), count in np.ndenumerate(counts):

@@ -1,5 +1,6 @@
 """``python -m models digits``: trained, stopped, resumed, measured and used."""
 
+import io
 import json
 import re
 import sys
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import minigrad as mg
 from models.commands.cli import app
 from models.runs.directory import RunDirectory
+from models.showing.confusion_picture import confusion_picture
 from models.tasks.classifying_images import ClassifyingImages
 from models.tasks.saved_problem import load_problem
 
@@ -138,6 +140,13 @@ class TestUse:
         out, _ = trained
         assert "there are 12" in call("predict", out, "12").stderr
         assert "none.png" in call("predict", out, tmp_path / "none.png").stderr
+
+
+@host
+def test_no_line_of_the_picture_s_title_is_cut_off():
+    picture = confusion_picture(np.eye(10, dtype=int), list("0123456789"), "One\ntwo\nthree")
+    with Image.open(io.BytesIO(picture)) as image:
+        assert (np.asarray(image.convert("L"))[:3] == 255).all()
 
 
 @pytest.mark.device
