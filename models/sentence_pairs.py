@@ -15,7 +15,7 @@ from models.labelled_texts import BadLine, tabbed, told_bad
 HANGUL = "hangul"
 """The name of the pairs that `romanised_words` makes."""
 
-LONGEST_WORD = 6
+LONGEST_WORD = 5
 """Of those words, in syllables."""
 
 

@@ -48,6 +48,7 @@ class TestModel:
             alone = made(ids[:, None], [len(ids)], np.array(inputs)[:, n : n + 1]).numpy()
             np.testing.assert_allclose(together[:, n], alone[:, 0], rtol=1e-4, atol=1e-5)
 
+    @pytest.mark.host(reason="the layers that it is made of have their own")
     @pytest.mark.parametrize("attention", ATTENTION)
     def test_its_derivatives(self, attention):
         made = EncoderDecoder(3, 3, 2, 2, 1, "gru", attention, rng=np.random.default_rng(0))
@@ -117,8 +118,8 @@ class TestWriting:
 
 
 class TestScheduledSampling:
-    SOURCE, LENGTHS = np.array([[1, 2], [3, 4]]), np.array([1, 2])
-    INPUTS = np.array([[3, 3], [1, 2], [0, 1]])
+    SOURCE, LENGTHS = np.tile([[1, 2], [3, 4]], 300), np.tile([1, 2], 300)
+    INPUTS = np.tile([[3, 3], [1, 2], [0, 1]], 300)
 
     def drawn(self, made, kept, seed=0, inputs=INPUTS):
         rng = np.random.default_rng(seed)
@@ -127,18 +128,18 @@ class TestScheduledSampling:
     def test_what_is_kept_and_what_is_drawn(self):
         made, before = model(), self.INPUTS.copy()
         np.testing.assert_array_equal(self.drawn(made, 1.0), self.INPUTS)
-        found = np.stack([self.drawn(made, 0.0, seed) for seed in range(300)])
+        found = self.drawn(made, 0.0)
         np.testing.assert_array_equal(self.INPUTS, before)
-        assert (found[:, 0] == END).all()
+        assert (found[0] == END).all()
         with mg.no_grad():
-            p = mg.softmax(made(self.SOURCE, self.LENGTHS, self.INPUTS[:1])).numpy()[0]
-        shares = [np.bincount(found[:, 1, n], minlength=4) / 300 for n in (0, 1)]
+            p = mg.softmax(made(self.SOURCE, self.LENGTHS, self.INPUTS[:1])).numpy()[0, :2]
+        shares = [np.bincount(found[1, n::2], minlength=4) / 300 for n in (0, 1)]
         np.testing.assert_allclose(shares, p, atol=0.1)
 
     def test_later_draws_depend_on_earlier_ones(self):
         """They are the model's after what it has drawn, not after the right tokens."""
         made, other = model(), self.INPUTS.copy()
-        other[1] = [0, 0]
+        other[1] = 0
         np.testing.assert_array_equal(self.drawn(made, 0.0), self.drawn(made, 0.0, inputs=other))
 
     def test_the_decay(self):
