@@ -228,7 +228,10 @@ def load_pairs(
     told = hashlib.sha256()
     for name in ("train", "valid", "test"):
         if name in parts and not parts[name].sources:
-            raise ValueError(f"there are too few pairs: none is left for the part {name!r}")
+            raise ValueError(
+                f"there are too few pairs: none is left for the part {name!r}; those with the same "
+                "source or target stay together"
+            )
         for each in zip(*parts.get(name, ((), ())), strict=True):
             told.update("\t".join((name, *each, "\n")).encode("utf-8", "surrogatepass"))
     return PairParts(parts["train"], parts["valid"], parts.get("test"), bad, told.hexdigest()[:32])

@@ -249,20 +249,19 @@ class Translating(Problem):
         ``--best-by`` asks for one of them. Later there is beam search, and all is measured that
         can be.
         """
-        total, tokens, found = 0.0, 0, [""] * len(examples)
-        done = 0
+        total, tokens, written = 0.0, 0, dict[int, str]()
+        how = options if thorough else {"beam": 1}
         for which, batch in in_batches(self, examples, stop, progress):
+            here = int((batch.targets != IGNORED).sum())
             with evaluating(model), quiet():
-                here = int((batch.targets != IGNORED).sum())
                 total += self._loss(model, batch, batch.inputs).item() * here
             tokens += here
             sources = [examples.source_ids[i] for i in which.tolist()]
-            options = options if thorough else {"beam": 1}
-            for i, path in zip(which.tolist(), self.paths(model, sources, **options), strict=True):
-                found[i] = self.written(path)
-            done += len(which)
-        if done < len(examples):
+            paths = self.paths(model, sources, **how)
+            written |= zip(which.tolist(), map(self.written, paths), strict=True)
+        if len(written) < len(examples):
             return None
+        found = [written[i] for i in range(len(examples))]
         by_sacrebleu = has_sacrebleu() if thorough else self.settings.best_by in ("bleu", "chrf")
         return {"loss": total / tokens, **_scores(found, examples.targets, by_sacrebleu)}
 
