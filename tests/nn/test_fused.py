@@ -126,6 +126,7 @@ def test_few_tokens_and_many_agree_to_the_last_digits(name):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.host(reason="the second derivatives are those of the twins, which are made of ops")
 @every_op
 @settings(max_examples=5)
 @given(data=st.data())

@@ -125,6 +125,7 @@ def test_it_is_the_layer_of_such_a_cell(
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
 def test_derivatives():
     rng = np.random.default_rng(0)
     layer = nn.LayerNormLSTM(2, 2, batch_first=True)

@@ -278,6 +278,7 @@ def test_dropout_in_training(make):
     assert np.isfinite(x.grad.numpy()).all()
 
 
+@pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
 @every_kind
 @pytest.mark.parametrize("unroll", [False, True])
 def test_check_layer(kind, unroll):
