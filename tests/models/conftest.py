@@ -1,6 +1,12 @@
+from functools import cache
+
 import pytest
+import typer.testing
 
 from models.showing import curves, looking
+
+# to build the commands takes thirty times as long as most calls
+typer.testing._get_command = cache(typer.testing._get_command)
 
 RHYME = """\
 The north wind and the sun were disputing which was the stronger, when a

@@ -118,9 +118,10 @@ def test_every_layer_has_a_case():
 
 
 @every_layer
-def test_derivatives_and_manners(name):
+def test_derivatives_and_manners(name, device):
     make, *inputs = CASES[name]
-    check_layer(make(), *tensors(tuple(inputs), "float64"), order=2)
+    order = 2 if device == "cpu" else 1  # there the second derivatives of the ops are checked
+    check_layer(make(), *tensors(tuple(inputs), "float64"), order=order)
     if re.search(r"ropout\w*\(p=|dropout=0\.[1-9]", repr(make())):  # another one in evaluation
         check_layer(make().eval(), *tensors(tuple(inputs), "float64"))
 

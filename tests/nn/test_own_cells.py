@@ -402,8 +402,9 @@ class NumPyCell(nn.Module):
 
 
 def test_numpy_functions_and_one_part_of_another_size(x):
-    layer = nn.Recurrent(partial(NumPyCell, factor=2), 2, 3, 2, bidirectional=True)
-    check_layer(layer, x, None, (2, 4, 1))
+    cell = partial(NumPyCell, factor=2)
+    check_layer(nn.Recurrent(cell, 2, 3), x, None, (2, 4, 1))
+    layer = nn.Recurrent(cell, 2, 3, 2, bidirectional=True)
     output, state = layer(x)
     assert (output.shape, state.shape) == ((4, 3, 6), (4, 3, 6))
     last, before = output.numpy()[-1, :, :3], output.numpy()[-2, :, :3]
