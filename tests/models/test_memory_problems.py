@@ -10,7 +10,7 @@ from models.initial_values import chrono
 from models.memory_network import MemoryNetwork
 from models.memory_problems import MemoryProblem
 
-pytestmark = pytest.mark.host("they are drawn on the CPU")
+pytestmark = pytest.mark.host(reason="they are drawn on the CPU")
 
 EACH = [("adding", 2), ("adding", 37), ("copying", 1), ("copying", 30), ("order", 10)]
 

@@ -18,7 +18,7 @@ from models.tasks.saved_problem import load_problem
 sys.path.insert(0, str(Path(__file__).parent))
 from kills import same
 
-pytestmark = pytest.mark.host("the commands compute on the CPU")
+on_the_host = pytest.mark.host(reason="the commands compute on the CPU")
 
 SMALL = ["--hidden-size", 12, "--batch-size", 16, "--samples", 1, "--lr", 0.01]
 
@@ -41,6 +41,7 @@ def trained(tmp_path_factory):
     return out, result.output
 
 
+@on_the_host
 class TestTraining:
     def test_it_learns_what_no_guess_reaches(self, trained):
         out, output = trained
@@ -85,6 +86,7 @@ class TestTraining:
             assert message in result.stderr
 
 
+@on_the_host
 class TestUse:
     def test_evaluate_its_own_examples_and_those_of_a_file(self, trained, tmp_path):
         out, _ = trained
@@ -119,6 +121,7 @@ class TestUse:
         assert "expected a number, got 'x'" in call("predict", out, "0.1 x").stderr
 
 
+@on_the_host
 def test_compare_knows_what_their_losses_are(trained, tmp_path):
     """Also with a run of another task beside it."""
     out, _ = trained
