@@ -124,9 +124,10 @@ class Learning:
         best = history.best("valid")
         assert best is not None  # a run ends with a validation
         minutes, rest = divmod(round(seconds), 60)
+        told = self.told(best) or self.unit.told(best["loss"])
         lines = [
             f"Trained in {minutes} min {rest} s.",
-            f"best validation {self.told(best)}, after step {best['step']:,}; its weights are kept",
+            f"best validation {told}, after step {best['step']:,}; its weights are kept",
         ]
         if worse:
             lines.insert(0, f"Stopped early: {worse} validations without a better one.")

@@ -116,7 +116,7 @@ class Problem(ABC):
     input_help: ClassVar[str] = "A text; else --file, or each line of the standard input."
     """What ``predict`` takes."""
 
-    example_input: ClassVar[str] = "A text of your own"
+    example_input: str = "A text of your own"
     """An input to try, for the last words of a run."""
 
     def __init__(self, settings: Any, facts: Mapping[str, Any]) -> None:

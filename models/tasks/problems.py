@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.tasks.captioning import Captioning
 from models.tasks.classifying import Classifying
 from models.tasks.classifying_images import ClassifyingImages
 from models.tasks.problem import Problem
@@ -10,6 +11,7 @@ from models.tasks.tagging import Tagging
 from models.tasks.translating import Translating
 
 PROBLEMS: tuple[type[Problem], ...] = (
+    Captioning,
     Classifying,
     ClassifyingImages,
     Remembering,

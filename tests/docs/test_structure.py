@@ -38,6 +38,7 @@ FLOORS = {
     ],
     "models": [
         {
+            *("captioned_images", "captioner", "emoji_pictures", "sentence_tokens"),
             *("corpus", "devices", "image_classifier", "initial_values", "kneser_ney"),
             *("labelled_images", "labelled_texts", "memory_network", "memory_problems"),
             *("naive_bayes", "nearest", "nnlm", "regularisation", "rnnlm", "text_classifier"),

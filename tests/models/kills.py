@@ -53,6 +53,16 @@ def images() -> bytes:
     return file.getvalue()
 
 
+def captioned() -> bytes:
+    """Noise in two colours, which the caption names: a file .npz."""
+    rng, file = np.random.default_rng(0), io.BytesIO()
+    pixels, which = rng.integers(100, size=(300, 4, 4, 3)), np.arange(300) % 2
+    pixels[np.arange(300), :, :, which] += 150
+    captions = [f"{n} {'green' if n % 2 else 'red'}{'!' * (n % 5)}" for n in range(300)]
+    np.savez(file, images=pixels.astype(np.uint8), en=np.array(captions))
+    return file.getvalue()
+
+
 class Kind(NamedTuple):
     """Runs of one kind."""
 
@@ -92,6 +102,18 @@ CONFIGURATIONS = {
     ),
     "nnlm": Kind(
         [*SHARED, "--cell", "nnlm", "--context", "4", "--dropout", "0.2", "--save-every", "0"]
+    ),
+    "caption": Kind(
+        [*SHARED, "--thing-size", "12", "--dropout", "0.2", "--save-every", "0"],
+        ("caption", "train"),
+        captioned(),
+        ("--data",),
+    ),
+    "names": Kind(
+        [*SHARED, "--cell", "lstm", "--layers", "2", "--dropout", "0.2", "--save-every", "0.002"],
+        ("caption", "train"),
+        EXAMPLES,
+        ("--data",),
     ),
     "classify": Kind(
         [*SHARED, "--dropout", "0.2", "--embedding-dropout", "0.1", "--save-every", "0"],
@@ -200,7 +222,8 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
     A run that ends before there were enough is compared, and another one is begun.
     """
     with tempfile.TemporaryDirectory() as folder:
-        file, peace, kind = Path(folder) / "data.txt", Path(folder) / "peace", CONFIGURATIONS[name]
+        peace, kind = Path(folder) / "peace", CONFIGURATIONS[name]
+        file = Path(folder) / ("data.npz" if isinstance(kind.data, bytes) else "data.txt")
         file.write_bytes(kind.data if isinstance(kind.data, bytes) else kind.data.encode())
         train, data = kind.command, [*kind.file, str(file)] if kind.file else []
         options = [*data, *kind.options, "--steps", str(steps)]
