@@ -293,7 +293,7 @@ class Tagging(Problem):
         methods: Mapping[str, Callable[[Sentences], Features]]
         if self.settings.spaces:
             methods = {
-                f"{len(AROUND)} characters around": Surroundings(AROUND),
+                f"{len(AROUND) - 1} characters around": Surroundings(AROUND),
                 "each character alone": Surroundings((0,)),
             }
             last = "no spaces"

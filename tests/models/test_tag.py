@@ -112,7 +112,7 @@ class TestTraining:
         assert re.search(r"labels +joined \d", output)
         found = {
             name: float(re.search(rf"{name} +(\d\.\d+)", output)[1])
-            for name in ("the network", "6 characters around", "each character alone", "no spaces")
+            for name in ("the network", "5 characters around", "each character alone", "no spaces")
         }
         assert found["the network"] > found["each character alone"] > found["no spaces"] == 0
 
