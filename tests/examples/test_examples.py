@@ -464,6 +464,11 @@ SHOWN = {
         "two directions: x (5, 1, 4), output (5, 1, 12), state (2, 1, 6)",
         "0.605    0.000    0.000    0.000    0.000",
     ],
+    "four_shapes": [
+        "one-to-many     y_t = W h_t",
+        "     1    0.506    0.000    0.000",
+        "0: the output does not know this input.",
+    ],
     "gates": [
         "dc_t/dc_{t-1} = diag(f_t)",
         "LSTM +3",
