@@ -3,11 +3,11 @@
 What is given, and what is asked for, decides where inputs go in and where outputs are read. The
 cell and the output layer are the same, step by step::
 
-    one-to-one      y_1 = W h_1                      h_1 = RNN(x_1, 0)
-    one-to-many     y_t = W h_t                      h_t = RNN(y_{t-1}, h_{t-1}), y_0 = x_1
-    many-to-one     y_1 = W h_T                      h_t = RNN(x_t, h_{t-1})
-    many-to-many    y_t = W h_t                      h_t = RNN(x_t, h_{t-1})
-       or, later    y_t = W h_{T+t}                  h_{T+t} = RNN(y_{t-1}, h_{T+t-1}), y_0 = 0
+    one-to-one      y_1 = W h_1       h_1 = RNN(x_1, 0)
+    one-to-many     y_t = W h_t       h_t = RNN(y_{t-1}, h_{t-1}), y_0 = x_1
+    many-to-one     y_1 = W h_T       h_t = RNN(x_t, h_{t-1})
+    many-to-many    y_t = W h_t       h_t = RNN(x_t, h_{t-1})
+       or, later    y_t = W h_{T+t}   h_{T+t} = RNN(y_{t-1}, h_{T+t-1}), y_0 = 0
 
 The derivative of y_t for x_s tells whether an output depends on an input: the tables have the shape
 of the task. In step, no output knows a later input. If the outputs come later, each depends on all

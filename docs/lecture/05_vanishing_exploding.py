@@ -143,15 +143,15 @@ for name, model in models.items():
     rho = viz.spectral_radii(model)["W_hh"]
     h, _ = model.rnn(model.embedding(vocabulary.encode(text)))
     slope = np.mean(1 - h.numpy() ** 2)
-    print(f"rho = {rho:.1f}   mean slope of tanh {slope:.2f}", end="   ")
-    print(f"after 20 steps {decay[20]:.1e} of the gradient is left")
+    print(f"rho {rho:.1f} times the mean slope of tanh {slope:.2f} is {rho * slope:.2f}", end="   ")
+    print(f"20 steps leave {decay[20]:.1e} of the gradient")
 seen
 
 # %% [markdown]
 # Each row of a triangle is one loss; to the left is the past. With $\rho = 0.5$ only the diagonal
 # is bright: each loss sees a few steps, and no more. With $\rho = 1.5$ one would expect an
-# explosion. But now the states are large, the slopes of the tanh are small, and the two nearly
-# cancel.
+# explosion. But there the states are larger and the slopes of the tanh smaller, and the two nearly
+# cancel: 0.93 for each step. In each line the product to the power of 20 is roughly what is left.
 #
 # **The number of this page:** `0.9^40 = 1.5e-02, and the gradient has 1.9e-02`
 

@@ -76,8 +76,8 @@ blown_up, _ = train(max_norm=np.inf, steps=2)
 print(f"without clipping: loss {blown_up[0]:.1f}, and after one step {blown_up[1]:.1e}")
 
 # %% [markdown]
-# The first gradients have norms of about a thousand. Clipped, each step has the same small length,
-# and the network comes back to where it can learn. (One that always says 0 has the loss 1.) Without
+# The first gradients have norms of about a thousand. Clipped, they all have the norm 1, and the
+# network comes back to where it can learn. (One that always says 0 has the loss 1.) Without
 # clipping, the first step is a thousand times longer, and the network is gone.
 #
 # Clipping is no help against the vanishing. There is nothing to cut from a gradient of zero.
@@ -98,7 +98,7 @@ print(f"without clipping: loss {blown_up[0]:.1f}, and after one step {blown_up[1
 # | --- | --- |
 # | $c_t$ | the cell: what is remembered |
 # | $f_t$ | the **forget gate**: how much of the old is kept. 1: all of it, 0: nothing |
-# | $i_t, g_t$ | the **input gate**, and the **candidate**: how much of what is written |
+# | $i_t, g_t$ | the **input gate**, and the **candidate**: how much of what is written (this $g_t$ is no gradient) |
 # | $o_t$ | the **output gate**: how much of the cell is shown |
 # | $z_t, n_t$ | the **update gate** of a GRU: how much is kept; and its candidate |
 # | $\sigma$ | the **sigmoid**, $1 / (1 + e^{-a})$: it turns any number into one between 0 and 1 |
@@ -162,8 +162,9 @@ print(", ".join(f"{name} {share:.0e}" for name, share in left.items()))
 # %% [markdown]
 # ## Change it
 #
-# - `sit on", 3.0` → `sit on", 0.0`: the gates start near 1/2, and halve the gradient at each step.
-#   An LSTM can forget like an RNN. It ends in `RNN 2e-08, LSTM 3e-05, GRU 2e-05`.
+# - `sit on", 3.0` → `sit on", 0.0`: the gates start near 1/2, and the direct way halves the
+#   gradient at each step. An LSTM can forget like an RNN. It ends in
+#   `RNN 2e-08, LSTM 3e-05, GRU 2e-05`.
 # - `sit on", 3.0` → `sit on", 6.0`: gates still nearer to 1. More of it comes back. It ends in
 #   `RNN 2e-08, LSTM 4e-01, GRU 9e-01`.
 #

@@ -61,7 +61,7 @@ def test_a_change_does_what_the_page_says(path, capsys):
 
 @each_page
 def test_a_page_has_a_figure_a_way_into_the_code_and_one_to_build_it(path):
-    text, code = cells(path)
+    text, _ = cells(path)
     shown = re.findall(r"^!\[.+\]\((.+)\)$", text, re.M)
     assert shown
     read_on = text.partition("\n## Read on\n")[2]
