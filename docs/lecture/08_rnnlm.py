@@ -188,4 +188,5 @@ print(f"forced {right[1]} of {len(true)} right, free {right[2]} of {len(true)}; 
 # - Train one on a text of your own: [training](../training.md).
 # - Williams and Zipser (1989), A learning algorithm for continually running fully recurrent neural
 #   networks: there teacher forcing has its name. Mikolov et al. (2010), Recurrent neural network
-#   based language model. Bengio et al. (2015), Scheduled sampling: a way between the two.
+#   based language model. Bengio et al. (2015), Scheduled sampling: a way between the two, which
+#   [`translate`](../tasks.md#translate) has too.

@@ -154,6 +154,43 @@ class TestClipping:
                 assert clipping.cosine(by_value, g) < 0.995
 
 
+class TestFourShapes:
+    @pytest.fixture
+    def four(self):
+        return importlib.import_module("four_shapes")
+
+    def test_the_tables_have_the_shapes_of_the_tasks(self, four):
+        found = {name: (table > 0).tolist() for name, table in four.tables().items()}
+        one, every = [[True]], np.ones((four.T, four.T), dtype=bool)
+        column, row = every[:, :1].tolist(), every[:1].tolist()
+        assert found == {
+            "one-to-one": one,
+            "one-to-many": column,
+            "many-to-one": row,
+            "many-to-many": np.tri(four.T, dtype=bool).tolist(),
+            "later": every.tolist(),
+        }
+
+    @pytest.mark.parametrize("name", ["one-to-many", "later"])
+    def test_norms_are_those_of_finite_differences(self, four, name):
+        rng = np.random.default_rng(0)
+        network = four.Network(rng)
+        x = [rng.normal(size=four.FEATURES) for _ in range(four.T)]
+        step, columns = 1e-6, []
+
+        def last_output():
+            return four.shapes(network, [mg.tensor(x_t) for x_t in x])[name][1][-1].numpy()
+
+        for i in range(four.FEATURES):
+            kept = x[0][i]
+            x[0][i] = kept + step
+            up = last_output()
+            x[0][i] = kept - step
+            columns.append((up - last_output()) / (2 * step))
+            x[0][i] = kept
+        assert four.tables()[name][-1, 0] == pytest.approx(np.linalg.norm(columns), rel=1e-6)
+
+
 class TestDeepAndBidirectional:
     @pytest.fixture
     def deep(self):

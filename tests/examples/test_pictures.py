@@ -21,14 +21,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 DRAWN = [
     *("bptt_paths", "clipping", "deep_and_bidirectional", "four_shapes", "gates", "hello"),
-    *(
-        "rnnlm_sentence",
-        "truncation",
-        "unrolled_rnn",
-        "vanishing_exploding",
-        "ybigta",
-        "zero_centred",
-    ),
+    *("rnnlm_sentence", "truncation", "unrolled_rnn", "vanishing_exploding"),
+    *("ybigta", "zero_centred"),
 ]
 KOREAN = any(figures._letters(name) for name in figures.OTHERS)
 HANGUL = re.compile("[가-힣]")
