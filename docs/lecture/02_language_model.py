@@ -99,7 +99,8 @@ for step in range(steps + 1):
     y, _ = model(inputs)
     loss = mg.cross_entropy(y, targets)  # the mean of the L_t
     if step in (0, 10, steps):
-        print(f"step {step:3}   loss {loss.item():.3f}   perplexity {np.exp(loss.item()):.2f}")
+        perplexity = np.exp(loss.item())
+        print(f"step {step:3}   loss {loss.item():.3f}   perplexity {perplexity:.2f}")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -113,8 +114,8 @@ with mg.no_grad():
     p = mg.softmax(model(inputs)[0]).numpy()
     loss = mg.cross_entropy(model(inputs)[0], targets).item()
 of_targets = p[np.arange(len(targets)), targets]
-for t, (before, after, of_target) in enumerate(zip(word[:-1], word[1:], of_targets, strict=True)):
-    print(f"t = {t + 1}   it reads {before}, and {after} has the probability {of_target:.3f}")
+for before, after, of_target in zip(word[:-1], word[1:], of_targets, strict=True):
+    print(f"it reads {before}, and {after} has the probability {of_target:.3f}")
 product = of_targets.prod()
 assert np.isclose(product, np.exp(-len(targets) * loss))
 

@@ -131,8 +131,9 @@ for k1 in (1, 2, 4, 8, T):
     print(f"windows of {k1:2}: error {np.linalg.norm(g - full) / np.linalg.norm(full):.3f}")
 
 # %% [markdown]
-# Longer windows, smaller errors. `viz.gradient_through_time` shows why: the bright part of the
-# triangle is what the windows keep, and the pale one what they drop. Move the slider of the window.
+# On the whole, longer windows have smaller errors. (Where the edges fall matters too.)
+# `viz.gradient_through_time` shows why: the bright part of the triangle is what the windows keep,
+# and the pale one what they drop. Move the slider of the window.
 
 # %%
 seen = viz.gradient_through_time(model, w, labels=sentence, window=window)
@@ -143,7 +144,7 @@ seen
 
 # %%
 error = np.linalg.norm(cut - full) / np.linalg.norm(full)
-assert np.isclose(error, seen.flows["rnn"].bias.errors[window - 1])  # as viz has measured it
+assert np.isclose(error, seen.flows["rnn"].bias.errors[window - 1])  # as viz says
 print(f"{pairs} of {T * (T + 1) // 2} pairs, and the gradient is off by {error:.3f}")
 
 # %% [markdown]

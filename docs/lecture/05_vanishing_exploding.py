@@ -135,7 +135,8 @@ class CharRNN(nn.Module):
 text = "what will the fat cat sit on"
 vocabulary = Vocabulary(dict.fromkeys(text))
 models = {
-    f"radius {r}": CharRNN(len(vocabulary), H, r, np.random.default_rng(0)) for r in (0.5, 1.0, 1.5)
+    f"radius {radius}": CharRNN(len(vocabulary), H, radius, np.random.default_rng(0))
+    for radius in (0.5, 1.0, 1.5)
 }
 seen = viz.gradient_through_time(models, vocabulary.encode(text), labels=text)
 for name, model in models.items():
@@ -143,8 +144,8 @@ for name, model in models.items():
     rho = viz.spectral_radii(model)["W_hh"]
     h, _ = model.rnn(model.embedding(vocabulary.encode(text)))
     slope = np.mean(1 - h.numpy() ** 2)
-    print(f"rho {rho:.1f} times the mean slope of tanh {slope:.2f} is {rho * slope:.2f}", end="   ")
-    print(f"20 steps leave {decay[20]:.1e} of the gradient")
+    print(f"rho {rho:.1f} times the mean slope of tanh {slope:.2f}", end=" ")
+    print(f"is {rho * slope:.2f}   20 steps leave {decay[20]:.1e} of the gradient")
 seen
 
 # %% [markdown]

@@ -71,7 +71,7 @@ def train(max_norm, steps=100):
 
 losses, norms = train(max_norm=1.0)
 for step in (0, 1, 2, 10, 50, 99):
-    print(f"step {step:2}   norm before clipping {norms[step]:8.1f}   loss {losses[step]:.2f}")
+    print(f"step {step:2}   norm before {norms[step]:8.1f}   loss {losses[step]:.2f}")
 blown_up, _ = train(max_norm=np.inf, steps=2)
 print(f"without clipping: loss {blown_up[0]:.1f}, and after one step {blown_up[1]:.1e}")
 

@@ -72,12 +72,13 @@ for name, (y, inputs) in shapes.items():
     rows = [mg.grad(y[t].sum(), x, retain_graph=True)[0].numpy() for t in range(len(y))]
     depends = np.array(rows)[:, :inputs].any(axis=-1)  # shape (outputs, inputs)
     counts.append(f"{depends.sum()} of {depends.size}")
-    print(f"{name:20} outputs {len(y)}, inputs {inputs}, depends: {depends.astype(int).tolist()}")
+    print(f"{name:20} {len(y)} x {inputs}: {depends.astype(int).tolist()}")
 
 # %% [markdown]
-# In step, three of the nine are zero: no output can depend on an input that comes later. If it
-# should, let a second layer read from the end to the beginning (`bidirectional=True`). Encoder and
-# decoder have no such zeros: the decoder starts when all has been read.
+# A row for each output: 1 where it depends on an input, 0 where it does not. In step, three of the
+# nine are zero: no output can depend on an input that comes later. If it should, let a second layer
+# read from the end to the beginning (`bidirectional=True`). Encoder and decoder have no such zeros:
+# the decoder starts when all has been read.
 #
 # **The number of this page:** `1 of 1, 3 of 3, 3 of 3, 6 of 9, 9 of 9`
 
@@ -94,7 +95,7 @@ print(", ".join(counts))
 # | shape | for example | its smallest example | on real data |
 # | --- | --- | --- | --- |
 # | one-to-one | which digit is in the image? | `examples/one_to_one.py` | [`digits`](../tasks.md#digits) |
-# | one-to-many | a picture, and its description | `examples/one_to_many.py` | [tasks](../tasks.md) |
+# | one-to-many | a picture, and its description | `examples/one_to_many.py` | [`caption`](../tasks.md#caption) |
 # | many-to-one | a review: is it praise? | `examples/many_to_one.py` | [`classify`](../tasks.md#classify), [`memory`](../tasks.md#memory) |
 # | many-to-many, in step | a text without spaces: where do they go? | `examples/many_to_many.py` | [`tag`](../tasks.md#tag) |
 # | many-to-many, encoder and decoder | a sentence, and its translation | `examples/encoder_decoder.py` | [`translate`](../tasks.md#translate) |
@@ -115,8 +116,8 @@ print(", ".join(counts))
 #
 # ## Read on
 #
-# - In the code: `models/image_classifier.py`, `models/text_classifier.py`, `models/tagger.py` and
-#   `models/encoder_decoder.py`. `examples/four_shapes.py` makes the picture.
+# - In the code: `models/image_classifier.py`, `models/captioner.py`, `models/text_classifier.py`,
+#   `models/tagger.py` and `models/encoder_decoder.py`. `examples/four_shapes.py` makes the picture.
 # - Build it yourself: the cell and the language model are [step 9](../steps/09_rnn_cell.py) and
 #   [step 15](../steps/15_language_model.py).
 # - A. Karpathy (2015), The unreasonable effectiveness of recurrent neural networks, has drawn the

@@ -17,8 +17,10 @@
 #
 # Both times the network is that of [page 2](02_language_model.py), and only its input differs:
 #
-# $$\text{teacher forcing:} \quad x_{t+1} = E[w_{t+1}] \qquad \qquad
-# \text{free running:} \quad x_{t+1} = E[\hat{w}_{t+1}], \quad \hat{w}_{t+1} = \arg\max_w p_t[w]$$
+# $$\text{teacher forcing:} \quad x_{t+1} = E[w_{t+1}]$$
+#
+# $$\text{free running:} \quad x_{t+1} = E[\hat{w}_{t+1}] \qquad
+# \hat{w}_{t+1} = \arg\max_w p_t[w]$$
 #
 # $$L = -\frac{1}{T} \sum_{t=1}^{T} \log p_t[w_{t+1}] \qquad
 # p_t = \mathrm{softmax}(W_{hy}\, h_t + b_y)$$
@@ -26,7 +28,7 @@
 # | letter | what it is |
 # | --- | --- |
 # | $w_{t+1}$ | the true next word: a number, its id |
-# | $\hat{w}_{t+1}$ ("w hat") | the word that the model says: the likeliest one. (Instead it may be drawn at random with the probabilities $p_t$: then the model is **sampled**) |
+# | $\hat{w}_{t+1}$ ("w hat") | the word that the model says: the likeliest one, which is what $\arg\max$ picks. (Instead it may be drawn at random with the probabilities $p_t$: then the model is **sampled**) |
 # | $x_{t+1}$ | what goes into the network at the next time step |
 # | $E$, $h_t$, $W_{hy}$, $b_y$ | embedding, state, and the output layer, as before |
 # | $p_t[w]$ | the probability of word $w$ after the words $w_1 \dots w_t$ |
@@ -75,7 +77,7 @@ class RNNLM(nn.Module):
 
 
 def train(model, sentences, steps, carry_state=True):
-    """Teacher forcing; returns the last loss. Without the state, each word is a text of its own."""
+    """Teacher forcing; returns the last loss. Without a state, each word is read alone."""
     optimizer = optim.Adam(model.parameters(), lr=0.02)
     for _ in range(steps):
         losses, words = [], 0
@@ -125,7 +127,8 @@ for name, said in (
     ("free says  ", free(model, sentence.split()[0], len(true))),
 ):
     right.append((said == true).sum())
-    print(f"{name}   {' '.join(model.vocabulary.tokens[id] for id in said)}   ({right[-1]} right)")
+    words = " ".join(model.vocabulary.tokens[id] for id in said)
+    print(f"{name}   {words}   ({right[-1]} right)")
 
 # %% [markdown]
 # ## Run it: 말이
@@ -148,12 +151,14 @@ KOREAN = ["경마장에 있는 말이 뛰고 있다", "그의 말이 법이다",
 with_state, without = RNNLM(KOREAN), RNNLM(KOREAN)
 loss = train(with_state, KOREAN, 50)
 limit = train(without, KOREAN, 50, carry_state=False)
-print(f"loss with the state {loss:.3f}, without {limit:.3f} (never below {4 * np.log(4) / 14:.3f})")
+print(f"loss with the state {loss:.3f}, without {limit:.3f}")
+print(f"without, never below {4 * np.log(4) / 14:.3f}")
 
 for text in ("경마장에 있는 말이", "그의 말이", "가는 말이", "가는 말이 고와야 오는 말이"):
     w = with_state.vocabulary.encode(text)
     with mg.no_grad():
-        (p, p_without) = (mg.softmax(y[-1]).numpy() for y in (with_state(w)[0], without(w[-1:])[0]))
+        p = mg.softmax(with_state(w)[0][-1]).numpy()
+        p_without = mg.softmax(without(w[-1:])[0][-1]).numpy()
     word = with_state.vocabulary.tokens[p.argmax()]
     print(f"{text}: {word} {p.max():.2f}, without the state {p_without[p.argmax()]:.2f}")
 assert loss < limit, "the state is of no use"
@@ -165,7 +170,8 @@ assert loss < limit, "the state is of no use"
 # **The number of this page:** `forced 5 of 6 right, free 3 of 6; loss 0.005`
 
 # %%
-print(f"forced {right[1]} of {len(true)} right, free {right[2]} of {len(true)}; loss {loss:.3f}")
+_, of_forced, of_free = right
+print(f"forced {of_forced} of 6 right, free {of_free} of 6; loss {loss:.3f}")
 
 # %% [markdown]
 # ## Change it
