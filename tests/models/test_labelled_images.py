@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,6 +73,17 @@ class TestReading:
                 read_images(tmp_path / "a.npz")
         with pytest.raises(FileNotFoundError):
             read_images(tmp_path / "none.npz")
+
+    def test_the_digits_of_scikit_learn(self, monkeypatch):
+        """By a stand-in for it, which gives what it documents."""
+        pixels, labels = images(shape=(8, 8))
+        found = SimpleNamespace(images=pixels.astype(float), target=labels)
+        datasets = SimpleNamespace(load_digits=lambda: found)
+        monkeypatch.setitem(sys.modules, "sklearn", SimpleNamespace(datasets=datasets))
+        monkeypatch.setitem(sys.modules, "sklearn.datasets", datasets)
+        read = read_images("sklearn-digits")
+        np.testing.assert_array_equal(read.pixels, pixels)
+        assert (read.pixels.dtype, read.labels) == (np.float32, [str(label) for label in labels])
 
     def test_the_digits_come_with_an_extra(self, monkeypatch):
         for name in [each for each in sys.modules if each.split(".")[0] == "sklearn"]:
