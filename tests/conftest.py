@@ -76,10 +76,17 @@ def pytest_collection_modifyitems(config, items):
     """Leave out the tests that are not for this device."""
     device = config.getoption("--device")
     unwanted = {"device" if device == "cpu" else "host"} | ({"gpu"} if device != "cuda" else set())
-    left_out = {i for i in items if any(i.get_closest_marker(name) for name in unwanted)}
+    left_out = {item for item in items if unwanted & marked(item)}
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def marked(item):
+    """The marks of a test; of `host` and `device` the nearer, so one test of a file may differ."""
+    names = [mark.name for mark in item.iter_markers()]  # the nearest first
+    places = [name for name in names if name in ("host", "device")]
+    return {*names} - {*places[1:]} | {*places[:1]}
 
 
 @pytest.fixture(scope="session")
