@@ -61,6 +61,7 @@ def stepped(kind):
 SGD = lambda: optim.SGD([nn.Parameter(np.ones(1))], lr=0.1)  # noqa: E731
 
 
+@pytest.mark.host(reason="a state is checked before it goes to the device")
 @pytest.mark.parametrize("kind", [optim.SGD, optim.ASGD, optim.Adagrad, optim.RMSprop, optim.AdamW])
 def test_of_an_optimiser(kind):
     assert forged(lambda: stepped(kind)) > 100

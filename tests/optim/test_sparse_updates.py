@@ -34,7 +34,7 @@ KINDS = [
 ]
 WITHOUT_MEMORY = [KINDS[i] for i in (0, 3, 4)]  # for a gradient of 0 they do nothing
 every_kind = pytest.mark.parametrize(("kind", "options"), KINDS)
-few = settings(max_examples=30)
+few = settings(max_examples=settings.default.max_examples // 4)
 
 
 def on_host(array):

@@ -17,7 +17,9 @@ import cases_arrays  # noqa: F401 (registers its cases)
 import cases_networks  # noqa: F401
 from cases import CASES
 
-few = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+few = settings(
+    max_examples=settings.default.max_examples // 10, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def freeze(function):
