@@ -133,7 +133,7 @@ def gradients(results, inputs):
 
 
 @every_kind
-@settings(max_examples=60)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(call=calls())
 def test_values_and_gradients_are_those_of_what_is_seen(kind, call):
     layer = layer_of(kind, call["rng"], batch_first=call["batch_first"])

@@ -93,7 +93,7 @@ def gradients(ys, inputs, **options):
 
 
 @every_op
-@settings(max_examples=60)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(data=st.data())
 def test_values_and_gradients_are_the_twins(name, data):
     run, values = data.draw(calls(name))

@@ -81,7 +81,7 @@ def everything(layer, x, parts, lengths):
 
 
 @pytest.mark.parametrize("kind", STEPS)
-@settings(max_examples=60)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     seed=st.integers(0, 2**32 - 1),
     T=st.integers(1, 5),

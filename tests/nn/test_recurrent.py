@@ -208,6 +208,7 @@ class TestLayers:
             assert part.shape == (L * D, 2, 4)
             np.testing.assert_allclose(part.numpy(), wanted, rtol=1e-10)
 
+    @pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
     @pytest.mark.parametrize("settings", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
     def test_gradients(self, kind, settings, draw, check_gradients):
         layer = LAYERS[kind](2, 2, dtype="float64", **settings)
