@@ -14,6 +14,8 @@ from models.commands import compare as module
 from models.commands.compare import compare, differences, summary
 from models.showing.output import Terminal
 
+pytestmark = pytest.mark.host(reason="nothing is computed")
+
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(compare)
 

@@ -18,7 +18,7 @@ from models.runs.machine import machine, machine_differences
 from models.runs.settings import Settings
 from models.runs.trainer import Trainer
 
-TINY = ["--hidden-size", 8, "--batch-size", 4, "--bptt", 8, "--embedding-size", 4, "--samples", 2]
+TINY = ["--hidden-size", 8, "--batch-size", 4, "--bptt", 8, "--embedding-size", 4, "--samples", 0]
 
 
 def call(*arguments):
@@ -71,7 +71,7 @@ class TestCommands:
 
         # a cell of one's own
         cell = ["--cell", f"{Path(__file__).parent / 'drawing_cell.py'}:DrawingCell"]
-        succeeds(train(tmp_path / "own", text_file, *cell, "--device", "cuda"))
+        succeeds(train(tmp_path / "own", text_file, *cell, "--device", "cuda", "--samples", 1))
         succeeds(call("train", "--resume", tmp_path / "own", *cell, "--steps", 14))
         for device in ("cpu", "cuda"):
             succeeds(call("sample", tmp_path / "own", *cell, "--device", device))
@@ -155,7 +155,7 @@ class TestCommands:
         monkeypatch.setattr(Trainer, "fetch", counted)
         monkeypatch.setattr("models.runs.run.TELL_EVERY", math.inf)
         monkeypatch.setattr("models.runs.schedule.RECORDS", 2)
-        options = ["--device", "cuda", "--steps", 240, "--eval-every", 170, "--samples", 0]
+        options = ["--device", "cuda", "--steps", 240, "--eval-every", 170]
         succeeds(train(tmp_path / "out", text_file, *options))
         # a record every 120 steps, a validation after 170
         assert counts == [50, 50, 20, 50, 50, 20]

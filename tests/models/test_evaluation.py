@@ -267,7 +267,7 @@ class TestDynamicEvaluate:
         scaled = dynamic_evaluate(lm, ids, lr=0.1, segment=12, rms=rms, epsilon=1e-5)
         assert scaled.nats < 0.85 * plain
 
-    @settings(max_examples=30)
+    @settings(max_examples=settings.default.max_examples // 3)
     @given(changed=st.integers(1, 39), segment=st.integers(1, 9))
     def test_only_the_past_is_used(self, changed, segment):
         lm, ids = model(num_layers=1), text(40)
@@ -352,7 +352,7 @@ class TestCacheEvaluate:
                 losses.append(-np.log(p[ids[t + 1]]))
         return np.array(losses)
 
-    @settings(max_examples=60)
+    @settings(max_examples=settings.default.max_examples // 2)
     @given(
         length=st.integers(2, 60),
         size=st.integers(1, 70),
@@ -392,7 +392,7 @@ class TestCacheEvaluate:
         lm, ids = model(), text(60)
         assert math.isfinite(cache_evaluate(lm, ids, size=20, theta=1e6, weight=0.3).nats)
 
-    @settings(max_examples=30)
+    @settings(max_examples=settings.default.max_examples // 3)
     @given(changed=st.integers(1, 39), block=st.integers(1, 9))
     def test_only_the_past_is_used(self, changed, block):
         lm, ids = model(num_layers=1), text(40)

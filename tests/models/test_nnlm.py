@@ -52,6 +52,7 @@ class TestModel:
         net, tokens = model(context, direct=direct), ids(4, 2)
         assert np.array_equal(net(tokens.tolist())[0].numpy(), net(tokens)[0].numpy())
 
+    @pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
     def test_derivatives(self, context, direct):
         check_layer(model(context, direct=direct), ids(4, 2))
         check_layer(model(context, direct=direct), ids(4, 2), (ids(2, context),))
@@ -89,6 +90,7 @@ class TestModel:
             np.testing.assert_allclose(p.grad.numpy(), g, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.host(reason="the steps on a GPU are those of the CPU: test_devices.py")
 @pytest.mark.parametrize("context", [2, 3])
 def test_it_learns_what_its_window_tells_and_nothing_else(context):
     """Each token is that of three places before: the third last is in a window of three alone."""

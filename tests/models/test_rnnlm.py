@@ -69,6 +69,7 @@ class TestEveryCell:
         logits, _ = net(tokens[4:, order], picked(state))
         np.testing.assert_allclose(logits.numpy(), whole.numpy()[4:, order], rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
     @pytest.mark.parametrize("options", [{}, {"tied": True}, {"embedding_size": None}])
     def test_derivatives(self, cell, options):
         net = RNNLM(**{"vocab_size": 4, "embedding_size": 3, **options}, hidden_size=3, cell=cell,

@@ -235,6 +235,7 @@ class LeakyCell(nn.Module):
 
 
 class TestOwnCell:
+    @pytest.mark.host(reason="each op and layer is differentiated on the device by its own tests")
     @pytest.mark.parametrize(
         "options",
         [{}, {"tied": True}, {"embedding_size": None}, {"dropout": 0.3, "variational": True}],

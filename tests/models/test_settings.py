@@ -21,6 +21,8 @@ from models.runs.schedule import (
 )
 from models.runs.settings import Settings
 
+pytestmark = pytest.mark.host(reason="nothing is computed")
+
 
 class TestSettings:
     def test_defaults_train_for_a_minute(self):

@@ -59,6 +59,7 @@ class TestTrainer:
         assert (run.tokens, run.epoch, run.at) == (2 * (11 + 5), 1, 5)
         assert run.epochs == pytest.approx(1 + 5 / 11)
 
+    @pytest.mark.host(reason="the steps on a GPU are those of the CPU: test_devices.py")
     def test_it_learns_a_text_by_heart_and_writes_it_greedily(self, rhyme):
         vocabulary = Vocabulary.from_text(rhyme, unk=None)
         ids = batchify(vocabulary.encode(rhyme), 1)
