@@ -112,6 +112,7 @@ class TestLanguageModel:
         assert len(shown) == 1
         assert shown[0] in self.SOURCE
 
+    @pytest.mark.host(reason="the scripts compute on the CPU")
     def test_it_learns_a_text_and_writes_it(self, tmp_path):
         """Of a text that repeats itself each character is certain: 0 bits."""
         line = "가는 말이 고와야 오는 말이 곱다\n"
@@ -333,6 +334,7 @@ class TestCliff:
         assert far > 1e4
         assert near == pytest.approx(cliff.LR * cliff.MAX_NORM, rel=1e-4)
 
+    @pytest.mark.host(reason="the scripts compute on the CPU")
     def test_draws_a_picture_and_a_page(self, tmp_path, monkeypatch):
         pytest.importorskip("matplotlib")
         cliff = example("cliff")
@@ -575,6 +577,7 @@ def script(name, tmp_path, *arguments, encoding="utf-8"):
     )
 
 
+@pytest.mark.host(reason="the scripts compute on the CPU")
 def test_a_terminal_without_korean_letters(tmp_path):
     run = script("rnnlm_sentence", tmp_path, encoding="ascii")
     assert (run.returncode, run.stderr) == (0, "")

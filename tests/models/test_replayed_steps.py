@@ -26,7 +26,7 @@ from kills import final, same
 pytestmark = pytest.mark.host(reason="steps are replayed on the CPU alone")
 
 SMALL = {"hidden_size": 6, "embedding_size": 6, "bptt": 5, "batch_size": 3, "layers": 1}
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=10, suppress_health_check=list(HealthCheck))
 
 
 def failed(error):
