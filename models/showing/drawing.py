@@ -147,15 +147,16 @@ def loss_axis(
 
 
 def _reference(axes: Axes, value: float, name: str) -> None:
-    """A dashed line across the axes, and its name above its middle."""
+    """A dashed line across the axes, and its name below its middle."""
     axes.axhline(value, color=FAINT, linestyle=(0, (5, 4)), linewidth=1.2, zorder=1)
     axes.annotate(
         name,
         (0.5, value),
         xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
+        xytext=(0, -4),
         textcoords="offset points",
         ha="center",
+        va="top",
         color=FAINT,
         fontsize=9,
         path_effects=[withStroke(linewidth=3, foreground="white")],
