@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 import minigrad as mg
 from minigrad import Tensor, nn
+from models.subwords import NONE
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+PIECE_SCALE = 0.1
+"""How large the vectors of pieces begin, beside those of tokens: so that they disturb little."""
 
 Pooling = Literal["last", "mean", "attention"]
 
@@ -21,6 +25,7 @@ class TextClassifier(nn.Module):
     ::
 
         x_t = E[w_t]                    the vector of the token at time t
+            + (1/sqrt K) sum_k G[p_tk]  and, if there are buckets, those of its K pieces
         h_t = cell(x_t, h_{t-1})        the hidden state, of both directions if there are two
         z   = pooled(h_1, ..., h_T)     one vector for the whole text
         y   = W z + b                   the logits of the classes
@@ -42,7 +47,13 @@ class TextClassifier(nn.Module):
     dropout
         the share of the numbers in x_t, between layers and in z that are 0 in a training step.
     embedding_dropout
-        the share of the tokens that are left out in a training step, wherever they stand.
+        the share of the tokens, and of the pieces, that are left out in a training step, wherever
+        they stand.
+    buckets
+        how many numbers the pieces of tokens have: see `models.subwords`. 0: tokens have a vector
+        of their own alone. With pieces, tokens that are rare share vectors with others, by
+        Bojanowski, Grave, Joulin and Mikolov (2017), Enriching word vectors with subword
+        information. G has a row-sparse gradient.
     rng
         the generator of the initial values and of dropout; None: minigrad's own.
 
@@ -64,6 +75,7 @@ class TextClassifier(nn.Module):
         pooling: str = "attention",
         dropout: float = 0.0,
         embedding_dropout: float = 0.0,
+        buckets: int = 0,
         *,
         rng: np.random.Generator | None = None,
     ) -> None:
@@ -86,6 +98,7 @@ class TextClassifier(nn.Module):
             "pooling": pooling,
             "dropout": dropout,
             "embedding_dropout": embedding_dropout,
+            "buckets": buckets,
         }
         self.pooling = pooling
         self.directions = 2 if bidirectional else 1
@@ -93,6 +106,17 @@ class TextClassifier(nn.Module):
         self.embedding = nn.Embedding(
             vocab_size, embedding_size, dropout=embedding_dropout, rng=rng
         )
+        self.pieces = None
+        if buckets:
+            self.pieces = nn.Embedding(
+                1 + buckets,
+                embedding_size,
+                padding_idx=NONE,
+                sparse=True,
+                dropout=embedding_dropout,
+                rng=rng,
+            )
+            self.pieces.weight.data *= PIECE_SCALE
         self.recurrent = CELLS[cell](
             embedding_size,
             hidden_size,
@@ -113,7 +137,12 @@ class TextClassifier(nn.Module):
         """The arguments that make such a model again: ``TextClassifier(**model.settings())``."""
         return dict(self._settings)
 
-    def forward(self, ids: ArrayLike | Tensor, lengths: ArrayLike) -> Tensor:
+    def forward(
+        self,
+        ids: ArrayLike | Tensor,
+        lengths: ArrayLike,
+        pieces: NDArray[np.int64] | None = None,
+    ) -> Tensor:
         """The logits of the classes, of shape (N, num_classes).
 
         Parameters
@@ -122,8 +151,18 @@ class TextClassifier(nn.Module):
             N texts side by side, of shape (T, N), padded at the end to the longest.
         lengths
             how many tokens each has: N integers from 1 to T, on the host.
+        pieces
+            those of each token, if the model has buckets: of shape (T, N, K), on the host.
         """
-        h, state = self.recurrent(self.dropout(self.embedding(ids)), lengths=lengths)
+        if (pieces is None) != (self.pieces is None):
+            needs = "needs the" if pieces is None else "has no buckets for"
+            raise ValueError(f"TextClassifier: the model {needs} pieces of the tokens")
+        x = self.embedding(ids)
+        if self.pieces is not None and pieces is not None:
+            counts = np.maximum((pieces != NONE).sum(-1, keepdims=True), 1)
+            scale = Tensor((counts**-0.5).astype(x.dtype), device=str(x.device))
+            x = x + self.pieces(Tensor(pieces, device=str(x.device))).sum(-2) * scale
+        h, state = self.recurrent(self.dropout(x), lengths=lengths)
         ends = state[0] if isinstance(state, tuple) else state
         last = mg.concatenate([ends[k - self.directions] for k in range(self.directions)], axis=-1)
         if self.attention is not None:

@@ -9,10 +9,19 @@ from models.runs.options import option
 from models.runs.shared_settings import MODEL, OUTPUT, REGULAR, TEXT
 from models.tasks.example_settings import FileSettings
 
+SPARSE = ("adam", "adamw", "sgd", "adagrad")
+"""The optimisers that can change some rows of a matrix alone."""
+
 
 @dataclass(frozen=True)
 class ClassifySettings(FileSettings):
-    """The settings of a run: each is an option of ``python -m models classify train``."""
+    """The settings of a run: each is an option of ``python -m models classify train``.
+
+    Raises
+    ------
+    ValueError
+        if a value is of another type, out of range, or does not go with another one.
+    """
 
     task: ClassVar[str] = "classify"
 
@@ -51,6 +60,14 @@ class ClassifySettings(FileSettings):
     hidden_size: int = option(64, "Units in each layer and direction.", MODEL, low=1)
     layers: int = option(1, "Recurrent layers on top of each other.", MODEL, low=1)
     embedding_size: int = option(32, "Length of the tokens' vectors.", MODEL, low=1)
+    subwords: int | None = option(
+        None,
+        "Also give vectors to pieces: of a word, its parts of 3 to so many characters; of a "
+        "character, the 2 to so many that end with it.",
+        MODEL,
+        low=2,
+        shown="none",
+    )
     one_way: bool = option(False, "Read from the beginning only, not from the end too.", MODEL)
     pooling: Literal["attention", "mean", "last"] = option(
         "attention", "What of all time steps makes the vector of the text.", MODEL
@@ -68,3 +85,14 @@ class ClassifySettings(FileSettings):
     best_by: Literal["accuracy", "macro-f1", "loss"] = option(
         "accuracy", "By what in validation the best weights are chosen.", OUTPUT
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.subwords is not None:
+            if self.level == "word" and self.subwords < 3:
+                raise ValueError(f"--subwords of words must be at least 3, got {self.subwords}")
+            if self.optimizer not in SPARSE or self.weight_decay:
+                raise ValueError(
+                    f"--subwords goes with --optimizer {', '.join(SPARSE)}, and without "
+                    "--weight-decay"
+                )

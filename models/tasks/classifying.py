@@ -19,6 +19,7 @@ from models.labelled_texts import BadLine, Labelled, known_before, load_parts, r
 from models.measuring.units import Unit
 from models.naive_bayes import best_of, character_ngrams, words
 from models.runs.saved_model import GATES
+from models.subwords import BUCKETS, pad_pieces, pieces
 from models.tasks.class_problem import ClassProblem, balance
 from models.tasks.classify_settings import ClassifySettings
 from models.tasks.problem import Answer, Data, Indices
@@ -32,6 +33,7 @@ class _Batch:
     ids: NDArray[np.int64]
     lengths: NDArray[np.int64]
     labels: NDArray[np.int64]
+    pieces: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,15 @@ class Classifying(ClassProblem):
     def batch(self, examples: _Examples, which: Indices) -> _Batch:
         """Texts side by side."""
         ids, lengths = pad_sequences([examples.ids[i] for i in which.tolist()])
-        return _Batch(ids, lengths, examples.labels[which])
+        found = None
+        if (longest := self.settings.subwords) is not None:
+            texts = [examples.texts[i] for i in which.tolist()]
+            found = pad_pieces([self._pieces(text, longest) for text in texts], len(ids))
+        return _Batch(ids, lengths, examples.labels[which], found)
+
+    def _pieces(self, text: str, longest: int) -> NDArray[np.int64]:
+        s = self.settings
+        return pieces(_as_read(s, text), s.level, longest, BUCKETS)[: s.max_length]
 
     # ------------------------------------------------------------------ the network
 
@@ -131,6 +141,7 @@ class Classifying(ClassProblem):
             "pooling": s.pooling,
             "dropout": s.dropout,
             "embedding_dropout": s.embedding_dropout,
+            "buckets": 0 if s.subwords is None else BUCKETS,
         }
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -151,7 +162,7 @@ class Classifying(ClassProblem):
 
     def logits(self, model: Any, batch: _Batch) -> Tensor:
         """The logits of the classes, of shape (N, C)."""
-        found: Tensor = model(moved(batch.ids, device_of(model)), batch.lengths)
+        found: Tensor = model(moved(batch.ids, device_of(model)), batch.lengths, batch.pieces)
         return found
 
     def loss(
@@ -210,9 +221,10 @@ class Classifying(ClassProblem):
         tokens = "characters" if s.level == "char" else "words"
         layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
         ways = "" if s.one_way else " in each direction"
+        with_pieces = "" if s.subwords is None else f", and pieces of up to {s.subwords} characters"
         return [
             f"classes     {balance(data.parts['train'].labels)}",
-            f"vocabulary  {len(self.tokens):,} {tokens}",
+            f"vocabulary  {len(self.tokens):,} {tokens}{with_pieces}",
             f"model       {s.cell.upper()}, {layers} of {s.hidden_size} units{ways}, {s.pooling} "
             f"over time, {model.num_parameters():,} parameters",
         ]
