@@ -13,9 +13,6 @@ from models.subwords import NONE
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
-PIECE_SCALE = 0.1
-"""How large the vectors of pieces begin, beside those of tokens: so that they disturb little."""
-
 Pooling = Literal["last", "mean", "attention"]
 
 
@@ -116,7 +113,7 @@ class TextClassifier(nn.Module):
                 dropout=embedding_dropout,
                 rng=rng,
             )
-            self.pieces.weight.data *= PIECE_SCALE
+            self.pieces.weight.data[:] = 0  # so that a piece no text to train on has is nothing
         self.recurrent = CELLS[cell](
             embedding_size,
             hidden_size,

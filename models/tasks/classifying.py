@@ -148,7 +148,9 @@ class Classifying(ClassProblem):
         """From these the size of all weights follows."""
         s = self.settings
         rows = GATES[s.cell] * s.hidden_size
+        of_pieces = {"pieces.weight": (1 + BUCKETS, s.embedding_size)} if s.subwords else {}
         return {
+            **of_pieces,
             "embedding.weight": (len(self.tokens), s.embedding_size),
             f"recurrent.weight_hh_l{s.layers - 1}": (rows, s.hidden_size),
             "output.bias": (len(self.classes),),

@@ -110,10 +110,10 @@ class TestTraining:
         best = max(valid, key=lambda record: record["accuracy"])
         assert mg.load(out / "model.safetensors")["step"] == best["step"]
 
-    @pytest.mark.parametrize("stop", [1, 17])  # 12 steps are an epoch
-    def test_a_run_that_is_resumed_is_the_same_run(self, data, tmp_path, stop):
+    @pytest.mark.parametrize(("stop", "more"), [(1, []), (17, ["--subwords", 3])])
+    def test_a_run_that_is_resumed_is_the_same_run(self, data, tmp_path, stop, more):
         options = ["--data", data, *SMALL, "--schedule", "constant", "--eval-every", 5]
-        options += ["--cell", "gru", "--embedding-dropout", 0.1]
+        options += ["--cell", "gru", "--embedding-dropout", 0.1, *more]  # 12 steps are an epoch
         assert call("train", "--out", tmp_path / "a", *options, "--steps", 30).exit_code == 0
         assert call("train", "--out", tmp_path / "b", *options, "--steps", stop).exit_code == 0
         result = call("train", "--resume", tmp_path / "b", "--steps", 30)
@@ -121,6 +121,9 @@ class TestTraining:
         ends = [mg.load(tmp_path / name / "checkpoint.safetensors") for name in "ab"]
         assert same(*(end["model"]["weights"] for end in ends))
         assert same(*(end["trainer"] for end in ends))
+        told = [call("predict", tmp_path / name, "abc").stdout for name in "ab"]
+        assert told[0] == told[1]
+        assert told[0].endswith("abc\n")
 
     def test_trouble_is_told(self, data, tmp_path):
         result = call(
@@ -132,12 +135,15 @@ class TestTraining:
         assert "classify train --resume" in result.output
 
     def test_what_is_refused(self, data, tmp_path, trained):
+        new = ["--data", data, "--out", tmp_path / "a"]
         for arguments, message in (
             (["--out", tmp_path / "a"], "--data FILE must say"),
             (["--data", tmp_path / "none", "--out", tmp_path / "a"], "No such file"),
             (["--data", data, "--out", trained[0]], "already holds a run"),
             (["--resume", trained[0], "--hidden-size", 9], "--hidden-size: a run that goes on"),
             (["--data", data, "--out", tmp_path / "a", "--split", "0.9,0.2"], "sum to 1"),
+            ([*new, "--subwords", 2, "--level", "word"], "--subwords of words must be at least 3"),
+            ([*new, "--subwords", 4, "--weight-decay", 0.1], "without --weight-decay"),
         ):
             result = call("train", *arguments)
             assert result.exit_code == 2
