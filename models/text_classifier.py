@@ -13,6 +13,10 @@ from models.subwords import NONE
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
+PIECE_SCALE = 10.0
+"""How much faster than others the vectors of pieces learn: a step of Adam changes a number by about
+the learning rate, and most pieces are in few steps."""
+
 Pooling = Literal["last", "mean", "attention"]
 
 
@@ -22,7 +26,7 @@ class TextClassifier(nn.Module):
     ::
 
         x_t = E[w_t]                    the vector of the token at time t
-            + (1/sqrt K) sum_k G[p_tk]  and, if there are buckets, those of its K pieces
+            + (s/sqrt K) sum_k G[p_tk]  and, if there are buckets, those of its K pieces
         h_t = cell(x_t, h_{t-1})        the hidden state, of both directions if there are two
         z   = pooled(h_1, ..., h_T)     one vector for the whole text
         y   = W z + b                   the logits of the classes
@@ -50,7 +54,8 @@ class TextClassifier(nn.Module):
         how many numbers the pieces of tokens have: see `models.subwords`. 0: tokens have a vector
         of their own alone. With pieces, tokens that are rare share vectors with others, by
         Bojanowski, Grave, Joulin and Mikolov (2017), Enriching word vectors with subword
-        information. G has a row-sparse gradient.
+        information. G has a row-sparse gradient and begins at 0, so that a piece that was never
+        trained on is nothing; s is `PIECE_SCALE`.
     rng
         the generator of the initial values and of dropout; None: minigrad's own.
 
@@ -113,7 +118,7 @@ class TextClassifier(nn.Module):
                 dropout=embedding_dropout,
                 rng=rng,
             )
-            self.pieces.weight.data[:] = 0  # so that a piece no text to train on has is nothing
+            self.pieces.weight.data[:] = 0
         self.recurrent = CELLS[cell](
             embedding_size,
             hidden_size,
@@ -157,7 +162,7 @@ class TextClassifier(nn.Module):
         x = self.embedding(ids)
         if self.pieces is not None and pieces is not None:
             counts = np.maximum((pieces != NONE).sum(-1, keepdims=True), 1)
-            scale = Tensor((counts**-0.5).astype(x.dtype), device=str(x.device))
+            scale = Tensor((PIECE_SCALE * counts**-0.5).astype(x.dtype), device=str(x.device))
             x = x + self.pieces(Tensor(pieces, device=str(x.device))).sum(-2) * scale
         h, state = self.recurrent(self.dropout(x), lengths=lengths)
         ends = state[0] if isinstance(state, tuple) else state

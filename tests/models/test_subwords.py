@@ -6,7 +6,7 @@ import pytest
 from minigrad import cross_entropy, optim
 from minigrad.testing import check_layer
 from models.subwords import MOST, NONE, pad_pieces, pieces
-from models.text_classifier import TextClassifier
+from models.text_classifier import PIECE_SCALE, TextClassifier
 
 pytestmark = pytest.mark.host(reason="the model is small")
 
@@ -71,7 +71,7 @@ class TestModel:
         for n, row in enumerate([(G[5] + G[7]) / np.sqrt(2), G[6]]):
             other = TextClassifier(4, 2, 3, 2)
             weights = {k: v for k, v in model.state_dict().items() if k != "pieces.weight"}
-            weights["embedding.weight"] = weights["embedding.weight"] + row
+            weights["embedding.weight"] = weights["embedding.weight"] + PIECE_SCALE * row
             other.load_state_dict(weights)
             np.testing.assert_allclose(other(ids, lengths).numpy()[n], expected[n], rtol=1e-5)
 
