@@ -43,7 +43,7 @@ FLOORS = {
             *("corpus", "devices", "image_classifier", "initial_values", "kneser_ney"),
             *("labelled_images", "labelled_texts", "memory_network", "memory_problems"),
             *("naive_bayes", "nearest", "nnlm", "regularisation", "rnnlm", "text_classifier"),
-            *("simpler_taggers", "tagged_texts", "tagger"),
+            *("simpler_taggers", "subwords", "tagged_texts", "tagger"),
             *("encoder_decoder", "nearest_source", "sentence_pairs", "sentence_tokens"),
         },
         {"measuring"},
