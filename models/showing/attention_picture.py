@@ -50,6 +50,7 @@ def _draw(axes: Any, shown: AttentionMap) -> None:
     S, T = len(shown.source), len(shown.target)
     aspect = CELL / _side(shown.source)
     axes.imshow(shown.weights, cmap="Blues", vmin=0, vmax=1, aspect=aspect)
+    axes.set_anchor("N")
     turned = {"rotation": 60, "ha": "left", "rotation_mode": "anchor"}
     options = {"parse_math": False, **(turned if max(map(len, shown.source)) > 1 else {})}
     axes.set_xticks(range(S), [_shown(token) for token in shown.source], **options)
