@@ -66,7 +66,7 @@ def _draw(axes: Any, shown: AttentionMap) -> None:
 
 def _shown(token: str) -> str:
     """A token as it is written beside its row or column."""
-    return printable({" ": "␣", "<eos>": "end", "<unk>": "?"}.get(token, token))
+    return printable({" ": "␣", "<eos>": "end"}.get(token, token))
 
 
 def _side(tokens: Sequence[str]) -> float:
