@@ -12,8 +12,8 @@
 # kept of all letters before.
 #
 # One letter is one **time step**. At each time step the network does the same thing with the same
-# weights. A network that does so is called an **RNN**, a recurrent neural network ("recurrent":
-# it comes back to itself).
+# **weights**: the numbers in it that training sets. A network that does so is called an **RNN**, a
+# recurrent neural network ("recurrent": it comes back to itself).
 #
 # ## The formula
 #

@@ -92,6 +92,11 @@ print(one_hot.astype(int))
 # picture has random numbers of its own. It writes $z_t$ for the logits, and $y_t$ for the target.)
 #
 # ## Train it
+#
+# To **train** is to make the loss smaller. The **gradient** of the loss says for each weight how
+# the loss changes if the weight grows a little. A step of training moves all weights a little way
+# against it: downhill. `loss.backward()` computes the gradient, and `optimizer.step()` moves the
+# weights.
 
 # %%
 optimizer = optim.SGD(model.parameters(), lr=0.5)

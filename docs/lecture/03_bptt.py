@@ -8,9 +8,10 @@
 # ## The idea
 #
 # Unroll the network: now it is a deep network, with one layer for each time step, and ordinary
-# backpropagation does the rest. Only one thing is special: the weights of all layers are the same
-# ones. So the gradient is a sum: one part for each place where $W_{hh}$ was used. This is
-# **backpropagation through time**, or **BPTT**.
+# **backpropagation** does the rest: it goes from the loss back to the weights, layer by layer, and
+# multiplies by the derivative of each layer (the chain rule). Only one thing is special: the
+# weights of all layers are the same ones. So the gradient is a sum: one part for each place where
+# $W_{hh}$ was used. This is **backpropagation through time**, or **BPTT**.
 #
 # In words: *for each loss, and for each earlier use of the matrix, follow the path from the loss
 # back to that use. Multiply along the path, and add up all paths.*

@@ -149,7 +149,8 @@ for name, model in models.items():
 seen
 
 # %% [markdown]
-# Each row of a triangle is one loss; to the left is the past. With $\rho = 0.5$ only the diagonal
+# Each row of a triangle is one loss; to the left is the past. (The frame can be scrolled: the third
+# network is further down.) With $\rho = 0.5$ only the diagonal
 # is bright: each loss sees a few steps, and no more. With $\rho = 1.5$ one would expect an
 # explosion. But there the states are larger and the slopes of the tanh smaller, and the two nearly
 # cancel: 0.93 for each step. In each line the product to the power of 20 is roughly what is left.

@@ -154,6 +154,9 @@ for name, share in left.items():
 seen
 
 # %% [markdown]
+# Now compare the triangles of the RNN and the LSTM, and of the GRU further down in the frame: how
+# bright is the lower left corner, where the last losses meet the first letters?
+#
 # **The number of this page:** `RNN 2e-08, LSTM 2e-01, GRU 4e-01`
 
 # %%
