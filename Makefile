@@ -50,7 +50,7 @@ docs: .venv/ready
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minigrad needs Python 3.11 or newer; try make PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"  # knows groups
-	$(BIN)/python -m pip install --quiet --editable ".[bpe,models,tensorboard,testing,translate]" --group dev
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[bpe,models,tensorboard,testing,translate]" --group dev
 	touch $@
 
 .venv-gpu/ready: pyproject.toml

@@ -39,7 +39,7 @@ def _outside(loop):
 
 @pytest.fixture(scope="session")
 def _browser():
-    """The browser of this process, and playwright's event loop."""
+    """A browser's context, which the pages of this process share, and playwright's event loop."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         _missing(f"none of {', '.join(BROWSERS)} is installed")
@@ -50,9 +50,10 @@ def _browser():
     options = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=options)
-        loop = asyncio.get_running_loop()
+        loop, context = asyncio.get_running_loop(), browser.new_context()
+        context.set_default_timeout(10_000)
         with _outside(loop):
-            yield browser, loop
+            yield context, loop
         browser.close()
 
 
@@ -64,26 +65,25 @@ def open_page(_browser):
     open no dialog. `open_page.problems` lists what it did wrong. `open_page.until(page, "x === 3")`
     waits; playwright's `wait_for_function` cannot, since no page of viz may evaluate strings.
     """
-    browser, loop = _browser
-    opened = _Opener(browser)
+    context, loop = _browser
+    opened = _Opener(context)
     asyncio.events._set_running_loop(loop)
     try:
         yield opened
         for page in opened.pages:
-            page.context.close()
+            page.close()
     finally:
         asyncio.events._set_running_loop(None)
     assert not opened.problems, opened.problems
 
 
 class _Opener:
-    def __init__(self, browser):
-        self.browser, self.pages, self.problems = browser, [], []
+    def __init__(self, context):
+        self.context, self.pages, self.problems = context, [], []
 
     def __call__(self, path, width=1280, height=800):
-        context = self.browser.new_context(viewport={"width": width, "height": height})
-        context.set_default_timeout(10_000)
-        page, problems = context.new_page(), self.problems
+        page, problems = self.context.new_page(), self.problems
+        page.set_viewport_size({"width": width, "height": height})
         self.pages.append(page)
         page.on("console", lambda m: m.type == "error" and problems.append(m.text))
         page.on("pageerror", lambda error: problems.append(error.stack or str(error)))

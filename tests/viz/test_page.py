@@ -180,7 +180,9 @@ def test_a_path_where_nothing_can_be_written(tmp_path):
 
 def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ModuleNotFoundError, match=r'viz needs jinja2: .*install "minigrad\[viz\]"'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'viz needs jinja2: .*install "minigrad-rnn\[viz\]"'
+    ):
         Page("", []).html()
 
 

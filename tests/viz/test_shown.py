@@ -69,7 +69,7 @@ def test_paths_that_say_no_kind(tmp_path):
 
 def test_a_missing_matplotlib_is_told_with_the_extra_that_brings_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ModuleNotFoundError, match=r'matplotlib: .*install "minigrad\[viz\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r'matplotlib: .*install "minigrad-rnn\[viz\]"'):
         Line().save(tmp_path / "line.png")
 
 
