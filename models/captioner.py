@@ -42,8 +42,7 @@ class Captioner(nn.Module):
     cell
         ``"rnn"``, ``"lstm"`` or ``"gru"``.
     dropout
-        the share of the numbers in the tokens' vectors, between layers and in h_t that are 0 in a
-        training step.
+        the share of the numbers between layers and in h_t that are 0 in a training step.
     pixel_dropout, image_dropout
         the same of an image's pixels, and of the hidden layer of its encoder.
     rng
@@ -146,7 +145,7 @@ class Captioner(nn.Module):
             how many tokens of each text there are; None: T.
         """
         v, inner = state
-        x = self.dropout(self.embedding(ids))
+        x = self.embedding(ids)
         x = mg.concatenate([x, mg.broadcast_to(v, (len(x), *v.shape[1:]))], axis=-1)
         h, inner = self.recurrent(x, inner, lengths=lengths)
         return self.output(self.dropout(h)), (v, inner)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from models.runs.options import option
-from models.runs.shared_settings import MODEL, OUTPUT, REGULAR, TEXT
+from models.runs.shared_settings import MODEL, REGULAR, TEXT, TRAINING
 from models.tasks.example_settings import FileSettings
 
 
@@ -64,7 +64,7 @@ class CaptionSettings(FileSettings):
 
     # ------------------------------------------------------------------ regularisation
     dropout: float = option(
-        0.4, "Part of the units to drop: input, between layers, output.", REGULAR, low=0, high=1
+        0.4, "Part of the units to drop, between layers and of the output.", REGULAR, low=0, high=1
     )
     image_dropout: float = option(
         0.5, "Part of the units to drop that an image goes through.", REGULAR, low=0, high=1
@@ -78,15 +78,7 @@ class CaptionSettings(FileSettings):
 
     # ------------------------------------------------------------------ training
     epochs: int | None = option(
-        None, "How often to go through the data.", "Training", low=1, shown="60", may_change=True
-    )
-
-    # ------------------------------------------------------------------ output
-    best_by: Literal["loss", "errors", "words"] = option(
-        "loss",
-        "By what in validation the best weights are chosen: loss; of captions also errors, the "
-        "characters that are wrong, or words, their F1.",
-        OUTPUT,
+        None, "How often to go through the data.", TRAINING, low=1, shown="60", may_change=True
     )
 
     def __post_init__(self) -> None:
@@ -97,8 +89,6 @@ class CaptionSettings(FileSettings):
             raise ValueError(
                 "--data, --valid and --test must all be images (.npz), or all be texts"
             )
-        if self.best_by != "loss" and not self.images:
-            raise ValueError(f"--best-by {self.best_by} is for captions of images, not for labels")
 
     @property
     def images(self) -> bool:

@@ -85,11 +85,6 @@ class Captioning(Problem):
         "image_shape": [count],
     }
     unit = Unit("bits per letter", "bits", bits)
-    figures: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        "loss": ("loss", False),
-        "errors": ("errors", False),
-        "words": ("word_f1", True),
-    }
     what = "texts"
     about = "Write a text about one thing: the caption of an image, or a name of a label."
     help = """Train a recurrent network to write a text about an image or a label, letter by letter.
