@@ -15,7 +15,9 @@ extensions = [
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
+    "sphinx-mathjax-offline",  # formulas without a request elsewhere
     "sphinx_copybutton",
+    "browser_files",
     "reference_pages",
     "source_pages",
 ]
@@ -50,6 +52,7 @@ html_theme = "furo"
 html_title = "minigrad"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("browser/cells.js", {"type": "module"})]
 html_theme_options = {"navigation_with_keys": True}
 html_copy_source = False
 html_show_sphinx = False

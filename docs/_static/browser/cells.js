@@ -1,0 +1,90 @@
+// The code cells of a page can be changed, and run, in the browser.
+
+import { ask, framed, made } from "./python.js";
+
+const cells = [...document.querySelectorAll("div.cell")].filter((cell) => cell.querySelector(".cell_input pre"));
+
+function editable(cell) {
+  const pre = cell.querySelector(".cell_input pre");
+  const area = made("textarea", "browser-code");
+  area.value = pre.textContent.trimEnd();
+  area.rows = area.value.split("\n").length;
+  area.spellcheck = false;
+  area.setAttribute("aria-label", "Python code");
+  area.addEventListener("input", () => {
+    area.rows = area.value.split("\n").length;
+    cell.ran = false;
+  });
+  pre.closest(".cell_input").querySelector("div.highlight").replaceWith(area);
+  const button = made("button", "browser-button", "Run");
+  button.type = "button";
+  button.title = "Shift + Enter";
+  const result = made("div", "browser-result");
+  cell.querySelector(".cell_output")?.replaceWith(result);
+  if (!result.parentNode) cell.append(result);
+  area.closest(".cell_input").after(button);
+  button.addEventListener("click", () => runUpTo(cell));
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.shiftKey) {
+      event.preventDefault();
+      runUpTo(cell);
+    }
+  });
+  Object.assign(cell, { area, button, result, ran: false });
+}
+
+// Run a cell, and before it those above that have not been run yet as they stand.
+async function runUpTo(cell) {
+  const above = cells.slice(0, cells.indexOf(cell)).filter((each) => !each.ran);
+  for (const each of [...above, cell]) if (!(await run(each))) return;
+}
+
+async function run(cell) {
+  const { result, button } = cell;
+  const out = made("pre", "browser-out");
+  result.replaceChildren(out);
+  button.disabled = true;
+  let right = true;
+  try {
+    const { text, html, png } = await ask("run", { code: cell.area.value }, (heard) => {
+      out.textContent += heard.text;
+    });
+    if (text) out.textContent += text;
+    if (html) result.append(framed(html));
+    if (png) {
+      const picture = made("img", "browser-figure");
+      picture.src = `data:image/png;base64,${png}`;
+      picture.alt = "the figure that the cell has drawn";
+      result.append(picture);
+    }
+  } catch (error) {
+    result.append(made("pre", "browser-error", error.message));
+    right = false;
+  }
+  if (!out.textContent) out.remove();
+  button.disabled = false;
+  cell.ran = right;
+  return right;
+}
+
+if (cells.length) {
+  const bar = made("p", "browser-bar");
+  const button = made("button", "browser-button", "Run this page in the browser");
+  button.type = "button";
+  const word = made("span", "browser-word", " Nothing is installed: Python comes into this page.");
+  bar.append(button, word);
+  document.querySelector("article h1")?.after(bar);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    word.textContent = " Python is being loaded …";
+    try {
+      const { version } = await ask("load");
+      cells.forEach(editable);
+      button.remove();
+      word.textContent = `minigrad ${version} runs here. Change a cell, and press Shift + Enter.`;
+    } catch (error) {
+      button.disabled = false;
+      word.textContent = ` It can't be loaded: ${error.message}`;
+    }
+  });
+}
