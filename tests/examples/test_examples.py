@@ -105,10 +105,9 @@ class TestLanguageModel:
         ]
         assert "._" not in self.SOURCE
 
-    def test_the_readme_shows_its_lines(self):
-        shown = re.findall(
-            r"^```py\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.S | re.M
-        )
+    def test_the_first_look_shows_its_lines(self):
+        page = (ROOT / "docs/first_look.md").read_text("utf-8")
+        shown = re.findall(r"^```py\n(.*?)^```", page, re.S | re.M)
         assert len(shown) == 1
         assert shown[0] in self.SOURCE
 
