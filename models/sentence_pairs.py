@@ -127,14 +127,10 @@ def romanised_words(seed: int) -> Pairs:
     """Made-up words of 1 to `LONGEST_WORD` syllables of Hangul, and their romanised names.
 
     Each of the 11,172 syllables is in just one of the words. So whoever can read a word that is
-    held out has understood how the letters of a syllable are read. In half of the words all
-    syllables have the same final, or none. By chance alone there would hardly be two without one in
-    a row, as real words have them.
+    held out has understood how the letters of a syllable are read.
     """
     rng = np.random.default_rng([seed, 4])
-    mixed, alike = np.split(rng.permutation(11_172), 2)
-    alike = alike[np.argsort(alike % 28, kind="stable")]  # 27 finals, and none
-    syllables = "".join(chr(0xAC00 + code) for code in [*mixed.tolist(), *alike.tolist()])
+    syllables = "".join(chr(code) for code in (0xAC00 + rng.permutation(11_172)).tolist())
     words, start = [], 0
     while start < len(syllables):
         length = int(rng.integers(1, LONGEST_WORD + 1))
