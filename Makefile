@@ -42,9 +42,10 @@ bench: .venv/ready
 pictures: .venv/ready
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python docs/pictures.py
 
-# The site, in docs/_build: each cell of its pages is run, and a warning is an error.
+# The site, in docs/_build, in English and Korean: each cell is run, and a warning is an error.
 docs: .venv/ready
-	OPENBLAS_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -j auto -b html docs docs/_build/html
+	OPENBLAS_NUM_THREADS=1 $(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	OPENBLAS_NUM_THREADS=1 $(BIN)/sphinx-build -q -W --keep-going -b html -D language=ko docs docs/_build/html/ko
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minigrad needs Python 3.11 or newer; try make PYTHON=python3.12')"

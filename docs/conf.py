@@ -22,13 +22,20 @@ extensions = [
     "source_pages",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".py": "myst-nb"}
-exclude_patterns = ["_build", "_extensions", "*.py", "locale"]  # the programs of docs/ are no pages
+exclude_patterns = [
+    "_build",
+    "_extensions",
+    "_templates",
+    "*.py",
+    "locale",
+]  # the programs of docs/ are no pages
 root_doc = "index"
 
 # ---------------------------------------------------------------------- pages with code
 
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parent / "_build" / "cells")  # for both languages
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
@@ -51,6 +58,17 @@ autodoc_member_order = "bysource"
 html_theme = "furo"
 html_title = "minigrad"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/language.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 html_css_files = ["site.css"]
 html_js_files = [("browser/cells.js", {"type": "module"})]
 html_theme_options = {"navigation_with_keys": True}

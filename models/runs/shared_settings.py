@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self, get_type_hints
 from models.devices import check_name
 from models.runs.options import check_names, checked, flag, option
 
-TEXT, MODEL, REGULAR = "The text", "The model", "Against learning by heart"
+TEXT, MODEL, REGULAR = "The data", "The model", "Against learning by heart"
 TRAINING, RATE, OUTPUT = "Training", "The learning rate", "What comes out"
 
 PANELS = (TEXT, MODEL, REGULAR, TRAINING, RATE, OUTPUT)
