@@ -18,13 +18,8 @@ def texts(tmp_path_factory):
     """What there is to be translated: a folder with a file .pot for each page."""
     folder = tmp_path_factory.mktemp("gettext")
     named = [f"{page}{suffix}" for page in PAGES for suffix in (".py", ".md")]
-    pages = [str(ROOT / "docs" / name) for name in named if (ROOT / "docs" / name).exists()]
-    options = [
-        "extensions=myst_nb",
-        "nb_execution_mode=off",
-        "include_patterns="
-        + ",".join(str(Path(page).relative_to(ROOT / "docs")) for page in pages),
-    ]
+    pages = ["index.md", *(name for name in named if (ROOT / "docs" / name).exists())]
+    options = ["extensions=myst_nb", "nb_execution_mode=off", f"include_patterns={','.join(pages)}"]
     command = [sys.executable, "-m", "sphinx", "-q", "-b", "gettext"]
     command += [part for option in options for part in ("-D", option)]
     subprocess.run([*command, str(ROOT / "docs"), str(folder)], check=True, capture_output=True)
