@@ -21,7 +21,7 @@ class CaptionSettings(FileSettings):
     """
 
     task: ClassVar[str] = "caption"
-    usual_length: ClassVar[tuple[str, int]] = ("epochs", 60)
+    usual_length: ClassVar[tuple[str, int]] = ("epochs", 40)
 
     # ------------------------------------------------------------------ the text
     data: tuple[str, ...] = option(
@@ -64,21 +64,21 @@ class CaptionSettings(FileSettings):
 
     # ------------------------------------------------------------------ regularisation
     dropout: float = option(
-        0.4, "Part of the units to drop, between layers and of the output.", REGULAR, low=0, high=1
+        0.1, "Part of the units to drop, between layers and of the output.", REGULAR, low=0, high=1
     )
     image_dropout: float = option(
-        0.5, "Part of the units to drop that an image goes through.", REGULAR, low=0, high=1
+        0.1, "Part of the units to drop that an image goes through.", REGULAR, low=0, high=1
     )
     pixel_dropout: float = option(
-        0.2, "Part of the pixels to make white in training.", REGULAR, low=0, high=1
+        0.1, "Part of the pixels to make white in training.", REGULAR, low=0, high=1
     )
     shift: int = option(
-        2, "Images are moved by up to so many pixels, at random, in training.", REGULAR, low=0
+        1, "Images are moved by up to so many pixels, at random, in training.", REGULAR, low=0
     )
 
     # ------------------------------------------------------------------ training
     epochs: int | None = option(
-        None, "How often to go through the data.", TRAINING, low=1, shown="60", may_change=True
+        None, "How often to go through the data.", TRAINING, low=1, shown="40", may_change=True
     )
 
     def __post_init__(self) -> None:
