@@ -189,6 +189,7 @@ def test_it_learns_on_a_device_as_on_the_cpu(data, tmp_path):
     ends = []
     for device in ("cpu", "cuda"):
         options = ["--data", data, "--out", tmp_path / device, *SMALL, "--dropout", 0]
+        options += ["--subwords", 3]
         result = call("train", *options, "--steps", 6, "--device", device)
         assert result.exit_code == 0, result.output
         run = load_problem(Classifying, RunDirectory(tmp_path / device), "last", "cpu")
