@@ -216,10 +216,13 @@ def final(directory: Path) -> dict[str, object]:
     return {"checkpoint": saved, "best": best, "records": records}
 
 
-def torment(name: str, kills: int, steps: int, longest: float, chance: random.Random) -> int:
+def torment(
+    name: str, kills: int, steps: int, chance: random.Random, longest: float | None = None
+) -> int:
     """Train once in peace, and then with kills, until there were so many; returns of how many runs.
 
-    A run that ends before there were enough is compared, and another one is begun.
+    A kill comes after `longest` seconds at most; None: as many as the run in peace took. A run that
+    ends before there were enough is compared, and another one is begun.
     """
     with tempfile.TemporaryDirectory() as folder:
         peace, kind = Path(folder) / "peace", CONFIGURATIONS[name]
@@ -227,7 +230,9 @@ def torment(name: str, kills: int, steps: int, longest: float, chance: random.Ra
         file.write_bytes(kind.data if isinstance(kind.data, bytes) else kind.data.encode())
         train, data = kind.command, [*kind.file, str(file)] if kind.file else []
         options = [*data, *kind.options, "--steps", str(steps)]
+        began = time.monotonic()
         assert finish(start(*train, *options, "--out", str(peace))) == 0
+        longest = longest or time.monotonic() - began
         expected = final(peace)
         done = runs = 0
         while done < kills:
@@ -279,7 +284,7 @@ def main() -> None:
     names = [arguments.only] if arguments.only else list(CONFIGURATIONS)
     for left, name in zip(range(len(names), 0, -1), names, strict=True):
         share = (arguments.kills - kills) // left
-        runs += torment(name, share, arguments.steps, arguments.longest, chance)
+        runs += torment(name, share, arguments.steps, chance, arguments.longest)
         kills += share
     seconds = round(time.monotonic() - began)
     print(
