@@ -203,7 +203,6 @@ class EncoderDecoder(nn.Module):
         lengths: ArrayLike,
         inputs: ArrayLike | Tensor,
         targets: ArrayLike | Tensor,
-        label_smoothing: float = 0.0,
     ) -> Tensor:
         """The mean cross-entropy of `targets`, shape (T, N), where they are not `IGNORED`."""
         encoded = self.encode(source, lengths)
@@ -215,7 +214,6 @@ class EncoderDecoder(nn.Module):
             self.output.bias,
             targets,
             ignore_index=IGNORED,
-            label_smoothing=label_smoothing,
         )
 
 
