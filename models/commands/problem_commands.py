@@ -1,8 +1,10 @@
 """The commands of a problem that is learnt from examples: train it, measure it, use it."""
 
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +16,10 @@ from models.commands.ending import ended_by_ctrl_c, told_in_one_line
 from models.commands.shared import DEVICE, Weights, option, path
 from models.commands.training import training
 from models.devices import using
+from models.measuring.evaluation import quiet
 from models.runs.directory import RunDirectory
 from models.runs.run import Run
+from models.runs.trouble import Diverged
 from models.showing.output import say, say_json, warn
 from models.showing.reporter import Reporter
 from models.tasks.learning import new_run, resume, told_table
@@ -122,7 +126,7 @@ def _measured(
             warn(left_out(bad))
     try:
         data = problem.load(settings)
-    except OSError:
+    except (OSError, ValueError, ModuleNotFoundError):
         if on is None:
             raise
     if data is not None and data.fingerprint != run.corpus:
@@ -141,7 +145,9 @@ def _measured(
     except ValueError as error:
         raise ValueError(f"{name!r}: {error}") from error
     model = run.model
-    found = problem.measured(model, examples, lambda: False, lambda _: None, True, **options)
+    with _usable_weights():
+        found = problem.measured(model, examples, lambda: False, lambda _: None, True, **options)
+        _check_finite(found)
     table = {"the network": found}
     if data is not None:
         train, valid = (problem.prepared(data.parts[part]) for part in ("train", "valid"))
@@ -178,7 +184,9 @@ def _predict(problem: type[Problem]) -> Any:
             lines = _lines(file) if text is None else iter([(1, text)])
             together = 1 if file is None else TOGETHER  # who writes a line waits for the answer
             while some := list(islice(lines, together)):
-                answers = run.problem.answers(run.model, [each for _, each in some], **options)
+                with _usable_weights():
+                    answers = run.problem.answers(run.model, [each for _, each in some], **options)
+                    _check_finite([answer.facts for answer in answers])
                 for (number, _), answer in zip(some, answers, strict=True):
                     if as_json:
                         say_json({"line": number, **answer.facts})
@@ -186,6 +194,24 @@ def _predict(problem: type[Problem]) -> Any:
                         say(answer.told)
 
     return _with_options(predict, problem.use_options)
+
+
+@contextmanager
+def _usable_weights() -> Iterator[None]:
+    """Within it a network computes: a ValueError, without NumPy's warnings, if it diverges."""
+    try:
+        with quiet():
+            yield
+    except Diverged as error:
+        raise ValueError(f"the weights of the model are unusable: {error}") from error
+
+
+def _check_finite(facts: Any) -> None:
+    """Raise `Diverged` if a number is not finite: JSON has no such numbers either."""
+    try:
+        json.dumps(facts, allow_nan=False, default=str)
+    except ValueError as error:
+        raise Diverged("what it answers became nan or inf") from error
 
 
 def _with_options(command: Any, options: Mapping[str, UseOption]) -> Any:
@@ -213,6 +239,8 @@ def _with_options(command: Any, options: Mapping[str, UseOption]) -> Any:
 def _lines(file: Path | None) -> Iterator[tuple[int, str]]:
     """The lines of a file, or the standard input, that are not blank; their numbers, from 1."""
     name = "the standard input" if file is None else repr(str(file))
+    if file is None and sys.stdin is None:
+        raise ValueError("there is no input: the standard input is closed")
     source = sys.stdin.buffer if file is None else file.open("rb")
     with source:
         for number, line in enumerate(source, 1):

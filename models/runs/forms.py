@@ -135,7 +135,7 @@ def made_of(weights: Mapping[str, Any], name: str) -> Iterator[None]:
     """Within it a model is made of what is in a file: a ValueError where this is wrong."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, MemoryError) as error:
+    except (LookupError, TypeError, ValueError, MemoryError) as error:
         faults = "; ".join(line.strip() for line in str(error).splitlines())
         raise ValueError(f"the parts of {name} do not fit together: {faults}") from error
     if place := not_finite(weights):

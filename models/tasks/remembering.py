@@ -242,6 +242,8 @@ class Remembering(Problem):
                 x, right = of.read(text), ""
             with evaluating(model):
                 outputs = model(moved(x, device_of(model))).numpy()
+            if not np.isfinite(outputs).all():
+                raise Diverged("what the model answers became nan or inf")
             facts["answer"] = value(told := of.told(of.answers(outputs)[:, 0]))
             parts = [told, *([f"it is {right}"] if right else []), printable(facts["input"])]
             found.append(Answer("\t".join(parts), facts))

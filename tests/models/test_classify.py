@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import minigrad as mg
 from minigrad.testing import check_layer
 from models.commands.cli import app
+from models.commands.problem_commands import _lines
 from models.runs.directory import RunDirectory
 from models.tasks.classifying import Classifying
 from models.tasks.example_trainer import batches
@@ -244,3 +245,32 @@ class TestUse:
         both = call("predict", trained[0], "abc", "--file", tmp_path)
         assert "give one of them" in both.stderr
         assert "not UTF-8, in line 2" in call("predict", trained[0], input=b"a\n\xff\n").stderr
+
+    def test_weights_that_give_nan_are_refused(self, trained, tmp_path):
+        shutil.copytree(trained[0], tmp_path / "run")
+        saved = mg.load(tmp_path / "run" / "model.safetensors")
+        for weight in saved["weights"].values():
+            weight.fill(3e38)
+        mg.save(tmp_path / "run" / "model.safetensors", saved)
+        for asked in (
+            ["predict", tmp_path / "run", "abc", "--json"],
+            ["evaluate", tmp_path / "run"],
+        ):
+            result = call(*asked)
+            assert result.exit_code == 2
+            assert "the weights of the model are unusable" in result.output
+
+    def test_a_standard_input_that_is_closed(self, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", None)
+        with pytest.raises(ValueError, match="the standard input is closed"):
+            next(_lines(None))
+
+    def test_evaluate_on_a_file_when_the_first_data_can_not_be_used(self, data, tmp_path):
+        about = ["--data", data, "--out", tmp_path / "out", *SMALL, "--steps", 1]
+        assert call("train", *about).exit_code == 0
+        other = tmp_path / "other.tsv"
+        data.rename(other)
+        data.write_bytes(b"\xff\xfe")
+        result = call("evaluate", tmp_path / "out", "--data", other)
+        assert result.exit_code == 0, result.output
+        assert "the network" in result.output
