@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.labelled_images import UNREADABLE
+from models.labelled_images import UNREADABLE, read_pixels
 from models.labelled_texts import BadLine
 
 GROUP = "group"
@@ -184,14 +184,9 @@ def read_picture(path: str | Path, shape: Sequence[int]) -> NDArray[np.uint8]:
     OSError
         if it can't be read.
     """
-    content = io.BytesIO(Path(path).read_bytes())
     from PIL import Image  # which takes a while
 
-    try:
-        with Image.open(content) as picture:
-            drawn = picture.convert("RGBA")
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
-        raise ValueError(f"{str(path)!r} is no picture that can be read") from error
+    drawn = read_pixels(path, "RGBA")
     white = Image.new("RGBA", drawn.size, "white")
     flat = Image.alpha_composite(white, drawn).convert("RGB")
     return np.asarray(flat.resize((shape[1], shape[0]), Image.Resampling.LANCZOS))

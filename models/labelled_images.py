@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.labelled_texts import drawn_parts
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 DIGITS = "sklearn-digits"
 """The name of scikit-learn's digits."""
@@ -122,8 +126,9 @@ def read_image(
     OSError
         if it can't be read.
     """
-    name, content = repr(str(path)), io.BytesIO(Path(path).read_bytes())
+    name = repr(str(path))
     if Path(path).suffix == ".npy":
+        content = io.BytesIO(Path(path).read_bytes())
         try:
             found = np.load(content, allow_pickle=False)
         except UNREADABLE as error:
@@ -133,12 +138,33 @@ def read_image(
         return _checked(found, name)
     from PIL import Image  # which takes a while
 
-    try:
-        with Image.open(content) as picture:
-            grey = picture.convert("L").resize(shape[::-1], Image.Resampling.BOX)
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name} is no picture that can be read") from error
+    grey = read_pixels(path, "L").resize(shape[::-1], Image.Resampling.BOX)
     return (low + (high - low) * np.asarray(grey, np.float32) / 255).astype(np.float32)
+
+
+def read_pixels(path: str | Path, mode: str) -> Picture:
+    """A picture of a file in one of Pillow's modes, such as ``"L"``: all of its pixels.
+
+    Raises
+    ------
+    ValueError
+        if the file is none, or has more pixels than Pillow deems safe. The message names it.
+    OSError
+        if it can't be read.
+    """
+    content = io.BytesIO(Path(path).read_bytes())
+    from PIL import Image  # which takes a while
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(content) as picture:
+                return picture.convert(mode)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = f"{Image.MAX_IMAGE_PIXELS:,}"
+        raise ValueError(f"{str(path)!r} has too many pixels, at most {most} are read") from error
+    except UNREADABLE as error:
+        raise ValueError(f"{str(path)!r} is no picture that can be read") from error
 
 
 class ImageParts(NamedTuple):

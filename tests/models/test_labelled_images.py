@@ -11,7 +11,7 @@ from PIL import Image
 
 from minigrad.testing import check_layer
 from models.image_classifier import ImageClassifier
-from models.labelled_images import in_order, load_image_parts, read_image, read_images
+from models.labelled_images import in_order, load_image_parts, read_image, read_images, read_pixels
 from models.nearest import class_means, nearest
 
 pytestmark = pytest.mark.host(reason="it reads files")
@@ -154,6 +154,13 @@ class TestOneImage:
         (tmp_path / "c.png").write_bytes(b"no picture")
         with pytest.raises(ValueError, match=r"c\.png' is no picture"):
             read_image(tmp_path / "c.png", (2, 3), 0, 1)
+
+    @pytest.mark.parametrize("sides", [(10, 11), (20, 20)])  # of which Pillow warns, and raises
+    def test_a_picture_with_too_many_pixels_is_refused(self, sides, tmp_path, monkeypatch):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        Image.new("1", sides).save(tmp_path / "large.png")
+        with pytest.raises(ValueError, match=r"large\.png' has too many pixels, at most 100"):
+            read_pixels(tmp_path / "large.png", "L")
 
 
 class TestNearest:
