@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from minigrad.training import write_atomically
-from models.showing.output import say
 
 FONT, HEIGHT = "NotoColorEmoji.ttf", 109
 """The font, and the one height in pixels that it has pictures of."""
@@ -119,7 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **made)
     write_atomically(given.out, content.getvalue())
-    say(f"{given.out}: {len(made['images']):,} pictures, in {len(made) - 2} languages")
 
 
 if __name__ == "__main__":
