@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from models.subwords import NONE
+from models.reading.subwords import NONE
 
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -51,8 +51,8 @@ class TextClassifier(nn.Module):
         the share of the tokens, and of the pieces, that are left out in a training step, wherever
         they stand.
     buckets
-        how many numbers the pieces of tokens have: see `models.subwords`. 0: tokens have a vector
-        of their own alone. With pieces, tokens that are rare share vectors with others, by
+        how many numbers the pieces of tokens have: see `models.reading.subwords`. 0: tokens have a
+        vector of their own alone. With pieces, tokens that are rare share vectors with others, by
         Bojanowski, Grave, Joulin and Mikolov (2017), Enriching word vectors with subword
         information. G has a row-sparse gradient and begins at 0, so that a piece that was never
         trained on is nothing; s is `PIECE_SCALE`.

@@ -18,13 +18,13 @@ from models.commands.evaluate import Part, figures, finite, own_corpus, parts_of
 from models.commands.shared import CELL, DEVICE, Weights, loaded, option, path
 from models.corpus import Ids
 from models.devices import using
-from models.kneser_ney import KneserNey
 from models.measuring.evaluation import Evaluation, check_ids, evaluate
 from models.measuring.units import UNITS, Unit, incomparable
 from models.runs.directory import RunDirectory
 from models.runs.loaded_run import LoadedRun
 from models.runs.settings import Settings
 from models.showing.output import Terminal, say, say_json, warn
+from models.simpler.kneser_ney import KneserNey
 
 
 class Row(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kneser_ney import KneserNey
+from models.simpler.kneser_ney import KneserNey
 
 ORDERS = range(1, 7)
 """The lengths of n-grams that are tried."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minigrad.training import evaluating
 from models.devices import device_of, moved
 from models.measuring.evaluation import quiet
-from models.sentence_tokens import SentenceTokens
+from models.reading.sentence_tokens import SentenceTokens
 from models.writing.conditioned import asking, drawn, greedy
 from models.writing.search import search
 

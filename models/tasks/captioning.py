@@ -14,7 +14,14 @@ from minigrad import Tensor, cpu, cross_entropy
 from minigrad.data import Vocabulary, pad_sequences
 from minigrad.files import printable
 from minigrad.training import bits, evaluating, recurrent_products
-from models.captioned_images import (
+from models.captioner import Captioner
+from models.devices import device_of, moved
+from models.measuring.evaluation import quiet
+from models.measuring.text_ngrams import ngram_loss
+from models.measuring.text_similarity import middle, word_f1
+from models.measuring.translation_scores import character_error_rate
+from models.measuring.units import Unit
+from models.reading.captioned_images import (
     Captioned,
     inverted,
     load_captioned_parts,
@@ -22,20 +29,13 @@ from models.captioned_images import (
     read_picture,
     shifted,
 )
-from models.captioner import Captioner
-from models.devices import device_of, moved
-from models.labelled_texts import BadLine, Labelled, known_before, load_parts, read_labelled
-from models.measuring.evaluation import quiet
-from models.measuring.text_ngrams import ngram_loss
-from models.measuring.text_similarity import middle, word_f1
-from models.measuring.translation_scores import character_error_rate
-from models.measuring.units import Unit
-from models.nearest import nearest
+from models.reading.labelled_texts import BadLine, Labelled, known_before, load_parts, read_labelled
+from models.reading.sentence_tokens import SentenceTokens
 from models.runs.forms import count
 from models.runs.saved_model import GATES
 from models.runs.task import Progress
 from models.runs.trouble import Diverged
-from models.sentence_tokens import SentenceTokens
+from models.simpler.nearest import nearest
 from models.tasks.caption_settings import CaptionSettings
 from models.tasks.caption_writing import CaptionWriter, share_of_new
 from models.tasks.problem import Answer, Data, Indices, Problem, Stop, UseOption, in_batches

@@ -15,11 +15,11 @@ from minigrad.data import Vocabulary, pad_sequences
 from minigrad.files import printable
 from minigrad.training import bits, recurrent_products
 from models.devices import device_of, moved
-from models.labelled_texts import BadLine, Labelled, known_before, load_parts, read_labelled
 from models.measuring.units import Unit
-from models.naive_bayes import best_of, character_ngrams, words
+from models.reading.labelled_texts import BadLine, Labelled, known_before, load_parts, read_labelled
+from models.reading.subwords import BUCKETS, pad_pieces, pieces
 from models.runs.saved_model import GATES
-from models.subwords import BUCKETS, pad_pieces, pieces
+from models.simpler.naive_bayes import best_of, character_ngrams, words
 from models.tasks.class_problem import ClassProblem, balance
 from models.tasks.classify_settings import ClassifySettings
 from models.tasks.problem import Answer, Data, Indices

@@ -15,12 +15,18 @@ from minigrad import Tensor
 from minigrad.training import bits
 from models.devices import device_of, moved
 from models.image_classifier import ImageClassifier
-from models.labelled_images import Images, in_order, load_image_parts, read_image, read_images
-from models.labelled_texts import BadLine
 from models.measuring.units import Unit
-from models.nearest import class_means, nearest
+from models.reading.labelled_images import (
+    Images,
+    in_order,
+    load_image_parts,
+    read_image,
+    read_images,
+)
+from models.reading.labelled_texts import BadLine
 from models.runs.forms import count, number
 from models.runs.saved_model import GATES
+from models.simpler.nearest import class_means, nearest
 from models.tasks.class_problem import ClassProblem, balance
 from models.tasks.digits_settings import DigitsSettings
 from models.tasks.problem import Answer, Data, Indices

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from models.labelled_images import DIGITS
+from models.reading.labelled_images import DIGITS
 from models.runs.options import option
 from models.runs.shared_settings import MODEL, OUTPUT, REGULAR, TEXT, TRAINING
 from models.tasks.example_settings import FileSettings

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigrad import Tensor, cpu, nn
-from models.labelled_texts import BadLine, told_bad
 from models.measuring.units import Unit
+from models.reading.labelled_texts import BadLine, told_bad
 from models.runs.task import Progress
 from models.tasks.example_settings import ExampleSettings
 

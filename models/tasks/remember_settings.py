@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from models.memory_problems import MemoryProblem
+from models.reading.memory_problems import MemoryProblem
 from models.runs.options import option
 from models.runs.shared_settings import MODEL, RATE, TEXT, TRAINING
 from models.tasks.example_settings import RATES, ExampleSettings
@@ -33,7 +33,9 @@ class RememberSettings(ExampleSettings):
         "X and Y came first and second.",
         TEXT,
     )
-    length: int = option(100, "Time steps; of copying, those between hearing and saying.", TEXT)
+    length: int = option(
+        100, "Time steps; of copying, those between hearing and saying.", TEXT, high=100_000
+    )
 
     # ------------------------------------------------------------------ the model
     cell: Literal["lstm", "gru", "rnn"] = option("lstm", "The recurrent network.", MODEL)

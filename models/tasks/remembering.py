@@ -13,11 +13,11 @@ from minigrad import Tensor, cpu, cross_entropy, mse_loss, nn
 from minigrad.files import printable
 from minigrad.training import evaluating, recurrent_products
 from models.devices import device_of, moved
-from models.labelled_texts import BadLine, tabbed, told_bad
 from models.measuring.evaluation import quiet
 from models.measuring.units import Unit
 from models.memory_network import MemoryNetwork
-from models.memory_problems import Examples, MemoryProblem
+from models.reading.labelled_texts import BadLine, tabbed, told_bad
+from models.reading.memory_problems import Examples, MemoryProblem
 from models.runs.saved_model import GATES
 from models.runs.task import Progress
 from models.runs.trouble import Diverged
@@ -42,7 +42,7 @@ class _Fresh:
 
 
 class Remembering(Problem):
-    """Adding, copying or temporal order: see `models.memory_problems`. There are no facts.
+    """Adding, copying or temporal order: see `models.reading.memory_problems`. There are no facts.
 
     A step trains on new examples, which are a function of the seed and the number of the step.
     """

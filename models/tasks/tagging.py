@@ -16,24 +16,12 @@ from minigrad.data import pad_sequences
 from minigrad.files import printable
 from minigrad.training import bits, evaluating, recurrent_products
 from models.devices import device_of, moved
-from models.labelled_texts import BadLine
 from models.measuring.confusion import confusion
 from models.measuring.evaluation import quiet
 from models.measuring.label_figures import space_figures, word_figures
 from models.measuring.units import Unit
-from models.runs.saved_model import GATES
-from models.runs.task import Progress
-from models.runs.trouble import Diverged
-from models.simpler_taggers import (
-    AROUND,
-    CountedContexts,
-    Endings,
-    Features,
-    Sentences,
-    Surroundings,
-    Words,
-)
-from models.tagged_texts import (
+from models.reading.labelled_texts import BadLine
+from models.reading.tagged_texts import (
     JOINED,
     SPACE,
     Tagged,
@@ -43,6 +31,18 @@ from models.tagged_texts import (
     read_tagged,
     spaced,
     words_of,
+)
+from models.runs.saved_model import GATES
+from models.runs.task import Progress
+from models.runs.trouble import Diverged
+from models.simpler.simpler_taggers import (
+    AROUND,
+    CountedContexts,
+    Endings,
+    Features,
+    Sentences,
+    Surroundings,
+    Words,
 )
 from models.tagger import Spelling, Tagger
 from models.tasks.class_problem import balance
@@ -287,7 +287,7 @@ class Tagging(Problem):
     def simpler(
         self, train: _Examples, valid: _Examples, on: _Examples
     ) -> dict[str, dict[str, Any]]:
-        """Labels by counting: in the contexts of `models.simpler_taggers`."""
+        """Labels by counting: in the contexts of `models.simpler.simpler_taggers`."""
         labels, C = np.concatenate(train.tags), len(self.tags)
         most = np.bincount(labels, minlength=C).argmax()
         methods: Mapping[str, Callable[[Sentences], Features]]

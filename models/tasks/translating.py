@@ -18,7 +18,6 @@ from minigrad.files import printable
 from minigrad.training import bits, evaluating, recurrent_products, write_atomically
 from models.devices import device_of, moved
 from models.encoder_decoder import IGNORED, EncoderDecoder
-from models.labelled_texts import BadLine
 from models.measuring.evaluation import quiet
 from models.measuring.translation_scores import (
     EXTRA,
@@ -29,13 +28,14 @@ from models.measuring.translation_scores import (
     has_sacrebleu,
 )
 from models.measuring.units import Unit
-from models.nearest_source import NearestSource
+from models.reading.labelled_texts import BadLine
+from models.reading.sentence_pairs import Pairs, cleaned, load_pairs, read_pairs
+from models.reading.sentence_tokens import SentenceTokens
 from models.runs.forms import count
 from models.runs.saved_model import GATES
 from models.runs.task import Progress
 from models.runs.trouble import Diverged
-from models.sentence_pairs import Pairs, cleaned, load_pairs, read_pairs
-from models.sentence_tokens import SentenceTokens
+from models.simpler.nearest_source import NearestSource
 from models.tasks.problem import Answer, Data, Indices, Problem, Stop, UseOption, in_batches
 from models.tasks.translate_settings import TranslateSettings
 from models.writing.search import Candidate
@@ -82,6 +82,11 @@ class _Examples:
         return len(self.sources)
 
 
+def _length(value: Any) -> bool:
+    """a whole number from 1 to 100,000"""  # noqa: D400 (it goes into messages)
+    return count(value) and 1 <= value <= 100_000
+
+
 class Translating(Problem):
     """A sentence from a sentence.
 
@@ -91,7 +96,7 @@ class Translating(Problem):
 
     kind = TranslateSettings
     model_kind = EncoderDecoder
-    facts_form: ClassVar[Mapping[str, Any]] = {"source": str, "target": str, "longest": count}
+    facts_form: ClassVar[Mapping[str, Any]] = {"source": str, "target": str, "longest": _length}
     unit = Unit("bits per token", "bits", bits)
     figures: ClassVar[Mapping[str, tuple[str, bool]]] = {
         "loss": ("loss", False),

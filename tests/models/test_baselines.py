@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from models.commands.baselines import baselines
 from models.corpus import load_corpus
-from models.kneser_ney import KneserNey
 from models.measuring.evaluation import evaluate
 from models.rnnlm import RNNLM
 from models.runs.directory import RunDirectory
 from models.runs.saved_model import describe
 from models.runs.settings import Settings
+from models.simpler.kneser_ney import KneserNey
 
 sys.path.insert(0, str(Path(__file__).parent))
 from drawing_cell import DrawingCell

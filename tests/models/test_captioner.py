@@ -5,7 +5,7 @@ import pytest
 
 from minigrad.testing import check_layer
 from models.captioner import Captioner
-from models.sentence_tokens import SentenceTokens
+from models.reading.sentence_tokens import SentenceTokens
 from models.tasks.caption_writing import CaptionWriter
 
 

@@ -15,17 +15,17 @@ from typer.testing import CliRunner
 
 import minigrad as mg
 from models import emoji_pictures
-from models.captioned_images import (
+from models.commands.cli import app
+from models.measuring.text_ngrams import ngram_loss
+from models.measuring.text_similarity import middle, word_f1
+from models.reading.captioned_images import (
     group_parts,
     load_captioned_parts,
     read_captioned,
     read_picture,
     shifted,
 )
-from models.commands.cli import app
-from models.labelled_texts import Labelled
-from models.measuring.text_ngrams import ngram_loss
-from models.measuring.text_similarity import middle, word_f1
+from models.reading.labelled_texts import Labelled
 from models.runs.directory import RunDirectory
 from models.tasks.captioning import Captioning
 from models.tasks.saved_problem import load_problem

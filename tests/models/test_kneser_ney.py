@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.kneser_ney import FALLBACK, KneserNey, estimated_discounts
+from models.simpler.kneser_ney import FALLBACK, KneserNey, estimated_discounts
 
 pytestmark = pytest.mark.host(reason="an n-gram model computes on the CPU alone")
 

@@ -11,8 +11,14 @@ from PIL import Image
 
 from minigrad.testing import check_layer
 from models.image_classifier import ImageClassifier
-from models.labelled_images import in_order, load_image_parts, read_image, read_images, read_pixels
-from models.nearest import class_means, nearest
+from models.reading.labelled_images import (
+    in_order,
+    load_image_parts,
+    read_image,
+    read_images,
+    read_pixels,
+)
+from models.simpler.nearest import class_means, nearest
 
 pytestmark = pytest.mark.host(reason="it reads files")
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from models.labelled_texts import (
+from models.reading.labelled_texts import (
     Labelled,
     known_before,
     load_parts,

@@ -8,7 +8,7 @@ import pytest
 from minigrad import nn
 from models.initial_values import chrono
 from models.memory_network import MemoryNetwork
-from models.memory_problems import MemoryProblem
+from models.reading.memory_problems import MemoryProblem
 
 pytestmark = pytest.mark.host(reason="they are drawn on the CPU")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.measuring.confusion import confusion, scores
-from models.naive_bayes import NaiveBayes, best_of, character_ngrams, words
+from models.simpler.naive_bayes import NaiveBayes, best_of, character_ngrams, words
 
 TEXTS = ["Chinese Beijing Chinese", "Chinese Chinese Shanghai", "Chinese Macao"]
 TEXTS += ["Tokyo Japan Chinese"]

@@ -11,9 +11,9 @@ from models.measuring.translation_scores import (
     edit_distance,
     exact_matches,
 )
-from models.nearest_source import NearestSource
-from models.sentence_pairs import Pairs, load_pairs, read_pairs, romanised, split_pairs
-from models.sentence_tokens import SentenceTokens
+from models.reading.sentence_pairs import Pairs, load_pairs, read_pairs, romanised, split_pairs
+from models.reading.sentence_tokens import SentenceTokens
+from models.simpler.nearest_source import NearestSource
 
 pytestmark = pytest.mark.host(reason="texts are read on the host")
 

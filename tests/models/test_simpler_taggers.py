@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.measuring.label_figures import space_figures, word_figures
-from models.simpler_taggers import CountedContexts, Endings, Surroundings, Words
+from models.simpler.simpler_taggers import CountedContexts, Endings, Surroundings, Words
 
 pytestmark = pytest.mark.host(reason="it counts on the CPU")
 

@@ -5,7 +5,7 @@ import pytest
 
 from minigrad import cross_entropy, optim
 from minigrad.testing import check_layer
-from models.subwords import MOST, NONE, pad_pieces, pieces
+from models.reading.subwords import MOST, NONE, pad_pieces, pieces
 from models.text_classifier import PIECE_SCALE, TextClassifier
 
 pytestmark = pytest.mark.host(reason="the model is small")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.labelled_texts import told_bad
-from models.tagged_texts import (
+from models.reading.labelled_texts import told_bad
+from models.reading.tagged_texts import (
     JOINED,
     SPACE,
     Tagged,

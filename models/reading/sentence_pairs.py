@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.labelled_texts import BadLine, tabbed, told_bad
+from models.reading.labelled_texts import BadLine, tabbed, told_bad
 
 HANGUL = "hangul"
 """The name of the pairs that `romanised_words` makes."""

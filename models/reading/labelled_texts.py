@@ -244,7 +244,10 @@ def load_parts(
     parts = {**dict(zip(shares, cut, strict=True)), **given}
     classes = sorted(set(parts["train"].labels))
     if len(classes) < 2:
-        raise ValueError(f"there is one class only, {classes[0]!r:.60}: nothing to tell apart")
+        raise ValueError(
+            f"there is one class only, {classes[0]!r:.60}: nothing to tell apart. If that is no "
+            "class, --text-column and --label-column say which is which"
+        )
     for name, part in parts.items():
         if not part.texts:
             raise ValueError(f"there are too few texts: none is left for the part {name!r}")

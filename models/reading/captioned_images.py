@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.labelled_images import UNREADABLE, read_pixels
-from models.labelled_texts import BadLine
+from models.reading.labelled_images import UNREADABLE, read_pixels
+from models.reading.labelled_texts import BadLine
 
 GROUP = "group"
 """The array that says which images are variants of one thing."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.labelled_texts import drawn_parts
+from models.reading.labelled_texts import drawn_parts
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -181,7 +181,7 @@ def load_image_parts(
     split: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
 ) -> ImageParts:
-    """Images in parts, as `models.labelled_texts.load_parts` has texts.
+    """Images in parts, as `models.reading.labelled_texts.load_parts` has texts.
 
     Raises
     ------

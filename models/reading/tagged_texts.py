@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.labelled_texts import BadLine, numbered_lines, told_bad
+from models.reading.labelled_texts import BadLine, numbered_lines, told_bad
 
 JOINED, SPACE = "joined", "space"
 """The labels of a character: the next one follows at once, or after a space."""
