@@ -40,8 +40,9 @@ nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
-nb_code_prompt_show = "What we have so far"
-nb_code_prompt_hide = "Hide what we have so far"
+IN_KOREAN = "language=ko" in sys.argv  # as `make docs` calls it
+nb_code_prompt_show = "지금까지 만든 것" if IN_KOREAN else "What we have so far"
+nb_code_prompt_hide = "지금까지 만든 것 접기" if IN_KOREAN else "Hide what we have so far"
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]

@@ -2,6 +2,25 @@
 
 import { ask, framed, made } from "./python.js";
 
+const words = {
+  en: {
+    begin: "Run this page in the browser",
+    nothing: "Nothing is installed: Python comes into this page.",
+    loading: "Python is being loaded …",
+    ready: (version) => `minigrad ${version} runs here. Change a cell, and press Shift + Enter.`,
+    failed: "It can't be loaded: ",
+    run: "Run",
+  },
+  ko: {
+    begin: "이 페이지를 브라우저에서 실행하기",
+    nothing: "설치할 것이 없습니다. 파이썬이 이 페이지 안에서 실행됩니다.",
+    loading: "파이썬을 불러오는 중입니다 …",
+    ready: (version) => `minigrad ${version}을 여기서 실행합니다. 셀을 고치고 Shift + Enter를 누르세요.`,
+    failed: "불러오지 못했습니다: ",
+    run: "실행",
+  },
+}[document.documentElement.lang === "ko" ? "ko" : "en"];
+
 const cells = [...document.querySelectorAll("div.cell")].filter((cell) => cell.querySelector(".cell_input pre"));
 
 function editable(cell) {
@@ -16,7 +35,7 @@ function editable(cell) {
     cell.ran = false;
   });
   pre.closest(".cell_input").querySelector("div.highlight").replaceWith(area);
-  const button = made("button", "browser-button", "Run");
+  const button = made("button", "browser-button", words.run);
   button.type = "button";
   button.title = "Shift + Enter";
   const result = made("div", "browser-result");
@@ -69,22 +88,22 @@ async function run(cell) {
 
 if (cells.length) {
   const bar = made("p", "browser-bar");
-  const button = made("button", "browser-button", "Run this page in the browser");
+  const button = made("button", "browser-button", words.begin);
   button.type = "button";
-  const word = made("span", "browser-word", " Nothing is installed: Python comes into this page.");
+  const word = made("span", "browser-word", ` ${words.nothing}`);
   bar.append(button, word);
   document.querySelector("article h1")?.after(bar);
   button.addEventListener("click", async () => {
     button.disabled = true;
-    word.textContent = " Python is being loaded …";
+    word.textContent = ` ${words.loading}`;
     try {
       const { version } = await ask("load");
       cells.forEach(editable);
       button.remove();
-      word.textContent = `minigrad ${version} runs here. Change a cell, and press Shift + Enter.`;
+      word.textContent = words.ready(version);
     } catch (error) {
       button.disabled = false;
-      word.textContent = ` It can't be loaded: ${error.message}`;
+      word.textContent = ` ${words.failed}${error.message}`;
     }
   });
 }
