@@ -18,6 +18,7 @@ extensions = [
     "sphinx-mathjax-offline",  # formulas without a request elsewhere
     "sphinx_copybutton",
     "browser_files",
+    "notebooks",
     "reference_pages",
     "source_pages",
 ]
