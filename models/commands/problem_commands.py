@@ -126,9 +126,10 @@ def _measured(
             warn(left_out(bad))
     try:
         data = problem.load(settings)
-    except (OSError, ValueError, ModuleNotFoundError):
+    except (OSError, ValueError, ModuleNotFoundError) as error:
         if on is None:
             raise
+        warn(f"the simpler methods are left out, as their data can't be read: {error}")
     if data is not None and data.fingerprint != run.corpus:
         if on is None:
             raise ValueError(
