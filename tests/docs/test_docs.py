@@ -6,12 +6,15 @@ import code
 import re
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import minigrad as mg
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+CELLS = [page for page in PAGES if "```{code-cell}" in page.read_text("utf-8")]
 
 
 def python_blocks(page):
@@ -45,6 +48,24 @@ def test_the_python_of_a_page_can_be_pasted_and_gives_what_its_comments_show(pag
         assert not unfinished, line
 
 
+@pytest.fixture
+def _own_profile():
+    yield
+    hypothesis.settings.load_profile("any machine")  # a page has one of its own
+
+
+@pytest.mark.host(reason="the texts are those of the CPU")
+@pytest.mark.usefixtures("_own_profile")
+@pytest.mark.parametrize("page", CELLS, ids=lambda page: page.name)
+def test_the_cells_of_a_page_run(page):
+    """What they show, they assert: so they fail if it is not so."""
+    text = page.read_text("utf-8")
+    cells = re.findall(r"^```\{code-cell\}.*\n(?:^:.*\n)*((?:.*\n)*?)^```", text, re.M)
+    names = {"__name__": page.stem}
+    for cell in cells:
+        exec(compile(cell, page.name, "exec"), names)
+
+
 def test_links_between_pages_and_to_files_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
@@ -58,6 +79,9 @@ FILES = {
 }
 
 
+OWN = ("mgu.py", "test_hypotenuse.py")  # of the reader
+
+
 def files_called(name):
     return [file for file in FILES if f"/{file}".endswith(f"/{name}")]
 
@@ -66,7 +90,7 @@ def files_called(name):
 def test_the_python_files_and_rooms_that_a_page_names_are_there(page):
     text = page.read_text("utf-8")
     for name in re.findall(r"`([\w/]+\.py)`", text):
-        assert name == "mgu.py" or files_called(name), name  # the reader's own
+        assert name in OWN or files_called(name), name
     for room in re.findall(r"`((?:minigrad|models|examples|tests|benchmarks)/[\w/]*)`", text):
         assert (ROOT / room).is_dir(), room
     for name, file in re.findall(r"`(\w+)` in\s+`([\w/]+\.py)`", text):

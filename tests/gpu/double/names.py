@@ -14,7 +14,7 @@ def missing(module, name):
     if name in NAMES[module] or (module == "cupy" and name in NAMES["ufuncs"]):
         return NotImplementedError(
             f"CuPy has {module}.{name}, but the strict double does not model it: "
-            "add it to tests/gpu/double/catalogue.py (docs/architecture.md, How to add an op)"
+            "add it to tests/gpu/double/catalogue.py (docs/add_an_op.md)"
         )
     return AttributeError(f"CuPy {NAMES['version']} has no {module}.{name}")
 
