@@ -96,7 +96,7 @@ def _print_installation(used: blas.Blas) -> None:
 
 def _gpu() -> str:
     if not find_spec("cupy"):
-        return 'none: CuPy is not installed (pip install ".[gpu]" in the checkout)'
+        return 'none: CuPy is not installed (pip install "minigrad-rnn[gpu]")'
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong shows in the next lines

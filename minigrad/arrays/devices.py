@@ -111,7 +111,7 @@ def require_cupy() -> Any:
     except ImportError as error:
         raise RuntimeError(
             'device: "cuda" needs CuPy, which cannot be imported here '
-            f'({error}); in the checkout of minigrad: python -m pip install ".[gpu]"'
+            f'({error}): python -m pip install "minigrad-rnn[gpu]"'
         ) from None
     if not gpus:
         if not cupy.cuda.is_available():

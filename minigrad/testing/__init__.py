@@ -3,7 +3,7 @@
 `check_gradients` compares the derivatives of any function with finite differences. `check_layer`
 does the same for a layer with its parameters and state, and also checks how the layer behaves. The
 submodule `strategies` draws inputs for property tests; it needs the package hypothesis (``pip
-install ".[testing]"``).
+install "minigrad-rnn[testing]"``).
 
 To read it, begin with `differences` (the numbers), then `gradients` (how rules behave), `twins` (of
 fused ops), `causes` (what may be wrong) and `modules` (layers).

@@ -10,8 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.extra import numpy as hnp
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'inputs of property tests need hypothesis: python -m pip install "minigrad-rnn[testing]"',
+        name=error.name,
+    ) from error
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]

@@ -154,8 +154,7 @@ def _safetensors() -> tuple[Any, Any]:
         from safetensors.numpy import save
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "checkpoints need safetensors: in the checkout of minigrad, "
-            'python -m pip install ".[checkpoints]"',
+            'checkpoints need safetensors: python -m pip install "minigrad-rnn[checkpoints]"',
             name=error.name,
         ) from error
     return save, safe_open

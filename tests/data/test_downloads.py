@@ -178,7 +178,7 @@ class TestByName:
     @pytest.mark.parametrize("package", ["requests", "filelock"])
     def test_without_a_package(self, corpus, cache, monkeypatch, package):
         monkeypatch.setitem(sys.modules, package, None)
-        message = rf'the package {package}: .*pip install "\.\[data\]"; or put'
+        message = rf'the package {package}: .*pip install "minigrad-rnn\[data\]"; or put'
         with pytest.raises(ModuleNotFoundError, match=message):
             load_text("proverb")
         (cache / "proverb.txt").write_bytes(CONTENT)

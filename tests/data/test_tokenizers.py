@@ -187,7 +187,7 @@ class TestBytePairs:
         monkeypatch.setitem(sys.modules, "tokenizers", None)
         again = BytePairVocabulary.from_json(bpe.to_json())
         assert again.decode(bpe.encode("the wind")) == "the wind"
-        message = r'needs the package tokenizers: .* python -m pip install "\.\[bpe\]"'
+        message = r'needs the package tokenizers: python -m pip install "minigrad-rnn\[bpe\]"'
         with pytest.raises(ModuleNotFoundError, match=message):
             again.encode("the")
         with pytest.raises(ModuleNotFoundError, match=message):

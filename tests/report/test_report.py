@@ -194,7 +194,7 @@ def test_without_threadpoolctl_and_cupy(tmp_path):
     assert rows["BLAS"] == f"{built['name']} {built['version']}"
     assert rows["kernels"] == "unknown (OPENBLAS_CORETYPE=Haswell)"
     assert rows["threads"] == "unknown (OPENBLAS_NUM_THREADS=1)"
-    assert rows["GPU"] == 'none: CuPy is not installed (pip install ".[gpu]" in the checkout)'
+    assert rows["GPU"] == 'none: CuPy is not installed (pip install "minigrad-rnn[gpu]")'
     assert rows["packages"].endswith("; no threadpoolctl")
     assert lines[-1] == "pip install threadpoolctl  shows the kernels and the threads in use."
 

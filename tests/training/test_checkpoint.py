@@ -237,5 +237,5 @@ class TestShortNames:
 
 def test_without_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "\.\[checkpoints\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "minigrad-rnn\[checkpoints\]"'):
         save_checkpoint(tmp_path / "c", {})

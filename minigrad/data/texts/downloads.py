@@ -183,8 +183,8 @@ def _alone(path: Path) -> AbstractContextManager[Any]:
 
 def _missing(package: str, path: Path) -> ModuleNotFoundError:
     return ModuleNotFoundError(
-        f"fetching a text needs the package {package}: in the checkout of minigrad, "
-        f'python -m pip install ".[data]"; or put the file at {path}',
+        f"fetching a text needs the package {package}: "
+        f'python -m pip install "minigrad-rnn[data]"; or put the file at {path}',
         name=package,
     )
 

@@ -277,8 +277,8 @@ def _import_tokenizers() -> ModuleType:
         import tokenizers
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "byte-pair encoding needs the package tokenizers: in the checkout of minigrad, "
-            'python -m pip install ".[bpe]"',
+            "byte-pair encoding needs the package tokenizers: "
+            'python -m pip install "minigrad-rnn[bpe]"',
             name=error.name,
         ) from error
     return tokenizers

@@ -2,7 +2,7 @@
 
     python tests/gpu/dry/count_launches.py
 
-It runs on the null device: no GPU, no g++, but CuPy (``pip install -e '.[gpu-dry]'``).
+It runs on the null device: no GPU, no g++, but CuPy (``pip install -e . --group gpu-dry``).
 """
 
 import null_device

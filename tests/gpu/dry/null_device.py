@@ -326,7 +326,7 @@ def _check_version() -> None:
         version = importlib.metadata.version("cupy-cuda13x")
     except importlib.metadata.PackageNotFoundError:
         raise RuntimeError(
-            "the null device needs CuPy: pip install -e '.[gpu-dry]' (see `make test-gpu-dry`)"
+            "the null device needs CuPy: pip install -e . --group gpu-dry (see `make test-gpu-dry`)"
         ) from None
     if not version.startswith(CUPY):
         raise RuntimeError(
