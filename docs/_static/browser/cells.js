@@ -10,6 +10,7 @@ const words = {
     ready: (version) => `minigrad ${version} runs here. Change a cell, and press Shift + Enter.`,
     failed: "It can't be loaded: ",
     run: "Run",
+    code: "Python code",
   },
   ko: {
     begin: "이 페이지를 브라우저에서 실행하기",
@@ -18,6 +19,7 @@ const words = {
     ready: (version) => `minigrad ${version}을 여기서 실행합니다. 셀을 고치고 Shift + Enter를 누르세요.`,
     failed: "불러오지 못했습니다: ",
     run: "실행",
+    code: "파이썬 코드",
   },
 }[document.documentElement.lang === "ko" ? "ko" : "en"];
 
@@ -29,7 +31,7 @@ function editable(cell) {
   area.value = pre.textContent.trimEnd();
   area.rows = area.value.split("\n").length;
   area.spellcheck = false;
-  area.setAttribute("aria-label", "Python code");
+  area.setAttribute("aria-label", words.code);
   area.addEventListener("input", () => {
     area.rows = area.value.split("\n").length;
     cell.ran = false;
