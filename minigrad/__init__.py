@@ -12,7 +12,8 @@
 The ops are here under their NumPy names (``mg.tanh``, ``mg.matmul``, ...: `minigrad.ops` lists
 them). Layers are in ``mg.nn``, optimisers in ``mg.optim``, text and batches in ``mg.data``,
 gradient checks in ``mg.testing``, and backpropagation through time in ``mg.training``. ``mg.viz``
-draws the tape and what runs through it. ``mg.cpu`` and ``mg.cuda`` tell about the machine.
+draws the tape and what runs through it. ``mg.distributed`` lets several processes train one model.
+``mg.cpu`` and ``mg.cuda`` tell about the machine.
 ``mg.files`` writes a file as a whole or not at all.
 """
 
@@ -60,7 +61,7 @@ from minigrad.ops.discrete import *  # noqa: F403
 from minigrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from minigrad import data, files, nn, optim, testing, training, viz
+    from minigrad import data, distributed, files, nn, optim, testing, training, viz
     from minigrad.arrays import cpu, cuda
     from minigrad.replay import capture
     from minigrad.training import load_checkpoint as load
@@ -84,6 +85,7 @@ __all__ = [
     "data",
     "detect_anomaly",
     "differentiable",
+    "distributed",
     "enable_grad",
     "explain",
     "eye",
@@ -128,6 +130,9 @@ __all__ = [
 ]
 
 
+_ROOMS = ("data", "distributed", "files", "nn", "optim", "testing", "training", "viz")
+
+
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
@@ -138,7 +143,7 @@ if not TYPE_CHECKING:  # else type checkers would accept every misspelt name
         """``mg.nn`` and the other rooms above the engine, imported when they are first used."""
         if name in ("cpu", "cuda"):
             return import_module(f"minigrad.arrays.{name}")
-        if name in ("data", "files", "nn", "optim", "testing", "training", "viz"):
+        if name in _ROOMS:
             return import_module(f"minigrad.{name}")
         if name == "capture":
             return import_module("minigrad.replay").capture

@@ -30,6 +30,7 @@ FLOORS = {
         {"nn"},
         {"optim"},
         {"replay"},
+        {"distributed"},
         {"data"},
         {"testing"},
         {"training"},
