@@ -27,10 +27,11 @@
 # | $y_t$ | the output of step $t$: a score, or **logit**, for each of the $V$ letters | |
 # | $W_{xh}$ | the matrix from the input to the state, of shape $(H, D)$ | `weight_ih_l0` |
 # | $W_{hh}$ | the matrix from the old state to the new one, of shape $(H, H)$ | `weight_hh_l0` |
-# | $b_h$ | the bias of the state, of shape $(H)$ | the sum of `bias_ih_l0` and `bias_hh_l0` |
+# | $b_h$ | the **bias** of the state: $H$ numbers that are added | the sum of `bias_ih_l0` and `bias_hh_l0` |
 # | $W_{hy}, b_y$ | the matrix from the state to the logits, $(V, H)$, and its bias | `weight`, `bias` |
 # | $\tanh$ | a function that squeezes each number into the range from -1 to 1 | `mg.tanh` |
 #
+# (The shape $(H, D)$ means $H$ rows and $D$ columns. `_l0` is the first layer; there may be more.)
 # [All letters of the lecture](../letters.md) are on one page.
 #
 # ![The unrolled RNN](../pictures/unrolled_rnn.png)
@@ -90,6 +91,7 @@ print(sum(p.size for p in rnn.parameters()), "weights")
 # **The number of this page:** `the inputs of the two l differ by 0.00, the states by 0.11`
 
 # %%
+# the length of the difference between the last two rows
 inputs, outputs = (np.linalg.norm(a.numpy()[-1] - a.numpy()[-2]) for a in (x, h))
 print(f"the inputs of the two l differ by {inputs:.2f}, the states by {outputs:.2f}")
 

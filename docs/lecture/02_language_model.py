@@ -11,8 +11,8 @@
 # probability of the whole text is the product of these.
 #
 # A model that can say what comes next can also write: it takes a likely token, reads it, and goes
-# on. And it needs no teacher who labels data. Every text is its own answer: the target of each time
-# step is the next token.
+# on. And nobody has to write down the right answers for it. Every text is its own answer: the
+# target of each time step is the next token.
 #
 # ## The formula
 #
@@ -29,6 +29,8 @@
 #
 # | letter | what it is |
 # | --- | --- |
+# | $P(a \mid b)$ | the probability of $a$, if $b$ came before |
+# | $\prod, \sum$ | the product, and the sum, of what stands behind it, for each $t$ |
 # | $w_t$ | the token at time step $t$, as a number: its **id** |
 # | $E$ | the **embedding**: a matrix of shape $(V, D)$ with a row for each of the $V$ tokens |
 # | $E[w]$ | row $w$ of it |
@@ -80,7 +82,7 @@ model = CharRNN(len(vocabulary), 8, np.random.default_rng(0))
 # of the row gives the same, without the multiplications.
 
 # %%
-one_hot = np.eye(len(vocabulary))[inputs]
+one_hot = np.eye(len(vocabulary))[inputs]  # row i of np.eye has its 1 at place i
 E = model.embedding.weight.numpy()
 assert np.array_equal(one_hot @ E, model.embedding(inputs).numpy())
 print(one_hot.astype(int))
@@ -95,8 +97,8 @@ print(one_hot.astype(int))
 #
 # To **train** is to make the loss smaller. The **gradient** of the loss says for each weight how
 # the loss changes if the weight grows a little. A step of training moves all weights a little way
-# against it: downhill. `loss.backward()` computes the gradient, and `optimizer.step()` moves the
-# weights.
+# against it: downhill. The **learning rate** `lr` says how far. `optimizer.zero_grad()` forgets the
+# old gradient, `loss.backward()` computes the new one, and `optimizer.step()` moves the weights.
 
 # %%
 optimizer = optim.SGD(model.parameters(), lr=0.5)
@@ -115,7 +117,7 @@ for step in range(steps + 1):
 # is nearly sure. Now the chain of probabilities, from the first y on:
 
 # %%
-with mg.no_grad():
+with mg.no_grad():  # no gradient is needed here
     p = mg.softmax(model(inputs)[0]).numpy()
     loss = mg.cross_entropy(model(inputs)[0], targets).item()
 of_targets = p[np.arange(len(targets)), targets]
@@ -153,7 +155,8 @@ print(f"P({word[1:]} | {word[0]}) = {product:.3f}, perplexity {np.exp(loss):.2f}
 # ## Read on
 #
 # - In the code: `minigrad/ops/softmax.py` and `minigrad/ops/cross_entropy.py`. `models/rnnlm.py` is
-#   the language model in earnest. `examples/hello.py` and `examples/ybigta.py` make the pictures.
+#   the language model for real texts. `examples/hello.py` and `examples/ybigta.py` make the
+#   pictures.
 # - Build it yourself: [softmax and cross-entropy](../steps/07_softmax.py),
 #   [one-hot and embedding](../steps/08_embedding.py), and
 #   [a language model](../steps/15_language_model.py).

@@ -40,6 +40,8 @@
 #
 # $$\frac{dL}{dW_{hh}} = \sum_{k=1}^{T} \frac{\partial L}{\partial W^{(k)}}$$
 #
+# ($\partial$ is read as $d$: the derivative if $W^{(k)}$ alone moves.)
+#
 # **Second: one loss at a time.** $L$ is the sum of the $L_t$. And no loss depends on a step that
 # comes after it: $W^{(k)}$ with $k > t$ has no influence on $L_t$. So we get a sum over **pairs of
 # time steps**:
@@ -57,9 +59,11 @@
 #
 # $$g_t = \frac{\partial L_t}{\partial h_t} = W_{hy}^\top \big(p_t - \mathrm{onehot}(w_{t+1})\big)$$
 #
+# ($W_{hy}^\top$ is the **transpose** of $W_{hy}$: rows and columns are swapped.)
+#
 # *From each state to the one before.* The slope of $\tanh$ at $a$ is $1 - \tanh(a)^2$. So with the
-# diagonal matrix $D_s = \mathrm{diag}(1 - h_s^2)$, the derivative of one state by the one before,
-# its **Jacobian**, is
+# matrix $D_s = \mathrm{diag}(1 - h_s^2)$, which has these slopes on its diagonal and else zeros,
+# the derivative of one state by the one before, its **Jacobian**, is
 #
 # $$J_s = \frac{\partial h_s}{\partial h_{s-1}} = D_s W_{hh}$$
 #
@@ -147,7 +151,7 @@ terms = np.zeros((T + 1, T + 1, 6, 6))  # [t, k]: a matrix of the shape of W_hh
 for t in range(1, T + 1):
     gradient = W_hy.T @ (p[t - 1] - np.eye(len(vocabulary))[targets[t - 1]])  # g_t
     for k in range(t, 0, -1):
-        terms[t, k] = np.outer(D[k] @ gradient, h[k - 1])
+        terms[t, k] = np.outer(D[k] @ gradient, h[k - 1])  # a column times a row
         gradient = J[k].T @ gradient  # one step back, from h_k to h_{k-1}
 by_pairs = terms.sum(axis=(0, 1))
 

@@ -30,7 +30,7 @@
 # | --- | --- | --- |
 # | $T$ | the length of the text, in time steps | |
 # | $\tau$ ("tau") | the length of a window | `k1`, `bptt` |
-# | $s(t)$ | the first step of the window that $t$ is in: $\tau \lfloor (t - 1) / \tau \rfloor + 1$ | |
+# | $s(t)$ | the first step of the window that $t$ is in: $\tau \lfloor (t - 1) / \tau \rfloor + 1$ ($\lfloor \ \rfloor$ rounds down) | |
 # | $\partial L_t / \partial W^{(k)}$ | what the use of $W_{hh}$ at step $k$ gives to the gradient of $L_t$ | |
 #
 # It is an approximation, but not a bad one if the far pairs are small. The losses are the same
@@ -97,10 +97,12 @@ assert np.isclose(sum(parts), sum(whole))
 # %% [markdown]
 # The losses agree: truncation changes nothing on the way forward. Now the formula. `mg.grad` gives
 # the gradient of one loss for one copy of $W_{hh}$. So we unroll the network by hand, with a copy
-# for each step, and take only the pairs within a window.
+# for each step, and take only the pairs within a window. (`retain_graph` keeps what `mg.grad` needs
+# to go back once more.)
 
 # %%
 cell = nn.RNNCell(16, 16, dtype="float64")
+# the weights of the model; the layer has their names with _l0 behind
 cell.load_state_dict({k.removesuffix("_l0"): v for k, v in model.rnn.state_dict().items()})
 copies = [cell.weight_hh.copy() for _ in range(T)]
 x = model.embedding(inputs)

@@ -48,7 +48,8 @@
 # ## Run it: one number
 #
 # The smallest RNN has one number as its state, and no tanh: $h_t = w\, h_{t-1}$. Then
-# $dh_T / dh_0 = w^T$, where $T$ is the number of steps. minigrad's tape says so too:
+# $dh_T / dh_0 = w^T$, where $T$ is the number of steps. minigrad's tape says so too (`e-15` means
+# $10^{-15}$):
 
 # %%
 import numpy as np
@@ -88,6 +89,7 @@ def jacobian_norms(weight, rng):
         J = np.diag(1 - h**2) @ weight
         with_tanh.append(J @ with_tanh[-1])
         without.append(weight @ without[-1])
+    # norm(P, 2) is the most by which P stretches a vector
     return [[np.linalg.norm(P, 2) for P in products] for products in (with_tanh, without)]
 
 

@@ -49,7 +49,7 @@ class Recall(nn.Module):
         self.output = nn.Linear(hidden_size, 1, **options)
 
     def forward(self, x):
-        return self.output(self.rnn(x)[1][0])
+        return self.output(self.rnn(x)[1][0])  # of the last state
 
 
 def train(max_norm, steps=100):
@@ -60,7 +60,7 @@ def train(max_norm, steps=100):
     losses, norms = [], []
     for _ in range(steps):
         x = rng.normal(size=(20, 32, 1))  # 20 steps, 32 sequences
-        loss = mg.mse_loss(model(x), x[0])
+        loss = mg.mse_loss(model(x), x[0])  # the mean of the squared differences
         optimizer.zero_grad()
         loss.backward()
         norms.append(optim.clip_grad_norm_(model.parameters(), max_norm).item())

@@ -7,7 +7,7 @@
 # ## The idea
 #
 # While it learns, it reads the **true** words, whatever it has said. It is corrected at once, as by
-# a teacher who says each word for the pupil before asking for the next one. This is **teacher
+# a teacher who says each word for the student before asking for the next one. This is **teacher
 # forcing**. When it writes, there is no teacher: it reads what it has said itself. This is called
 # **free running**.
 #
@@ -78,7 +78,7 @@ class RNNLM(nn.Module):
 
 def train(model, sentences, steps, carry_state=True):
     """Teacher forcing; returns the last loss. Without a state, each word is read alone."""
-    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    optimizer = optim.Adam(model.parameters(), lr=0.02)  # as SGD, with a step size for each weight
     for _ in range(steps):
         losses, words = [], 0
         for sentence in sentences:
@@ -186,8 +186,8 @@ print(f"forced {of_forced} of 6 right, free {of_free} of 6; loss {loss:.3f}")
 #
 # ## Read on
 #
-# - In the code: `models/rnnlm.py` is the RNNLM in earnest, and `models/writing/sampling.py` writes.
-#   The decoder of `models/encoder_decoder.py` is trained by teacher forcing too.
+# - In the code: `models/rnnlm.py` is the RNNLM for real texts, and `models/writing/sampling.py`
+#   writes. The decoder of `models/encoder_decoder.py` is trained by teacher forcing too.
 #   `examples/rnnlm_sentence.py` makes the picture.
 # - Build it yourself: [a language model](../steps/15_language_model.py), and
 #   [sampling](../steps/16_sampling.py).

@@ -58,8 +58,9 @@ print(loss(0.0), loss(1.0), loss(2.0))
 #
 # $$\text{slope} \approx \frac{\text{loss}(w + \epsilon) - \text{loss}(w - \epsilon)}{2 \epsilon}$$
 #
-# Here $\epsilon$ is a tiny number. This way to find a slope is called **finite differences**. If
-# the slope is positive, the loss falls to the left. If it is negative, the loss falls to the right.
+# Here $\epsilon$ ("epsilon") is a tiny number, in the code `1e-6`: so Python writes $10^{-6}$, or
+# 0.000001. This way to find a slope is called **finite differences**. If the slope is positive, the
+# loss falls to the left. If it is negative, the loss falls to the right.
 
 # %%
 
@@ -73,6 +74,8 @@ def slope(f, w):
 print(slope(loss, 0.0), slope(loss, 1.0), slope(loss, 2.0))
 
 # %% [markdown]
+# (Computers round, so the slopes are not exact. The last is nearly 0: `e-15` means $10^{-15}$.)
+#
 # School mathematics has an exact rule for this slope, the **derivative**:
 #
 # $$\frac{d\,\text{loss}}{dw} = 2 (w x - \text{target}) \cdot x$$
@@ -105,8 +108,8 @@ for w in (-1.0, 0.0, 1.0, 2.0, 5.0):
 #
 # $$w \leftarrow w - \text{learning rate} \cdot \text{slope}$$
 #
-# The **learning rate** says how far we go. This is called **gradient descent**, and to do it is
-# called **training**.
+# (The arrow means: becomes.) The **learning rate** says how far we go. This is called **gradient
+# descent**, and to do it is called **training**.
 #
 # **The number of this step:** `w = 1.9769`
 
@@ -123,8 +126,9 @@ print(f"w = {w:.4f}")
 # %% [markdown]
 # ## Change it
 #
-# On the left is what stands in the file now, and on the right what to write in its place. Change
-# one thing at a time, run the file, and see whether it ends as told. Then change it back.
+# On the left is what stands on the page now, and on the right what to write in its place. Change
+# one thing at a time, run the whole page again, and see whether it ends as told. Then change it
+# back.
 #
 # - `learning_rate = 0.02` → `learning_rate = 0.1`: each step is too long. w jumps over 2 and back
 #   again, but it comes nearer. It ends in `w = 1.7853`.

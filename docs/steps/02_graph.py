@@ -25,6 +25,8 @@ class Tensor:
 
 
 # %% [markdown]
+# (`__repr__` says what `print` shows for a Tensor, and `:g` writes 2.0 as 2.)
+#
 # An op computes the number as usual, and writes down where it came from.
 
 
@@ -43,7 +45,8 @@ def subtract(a, b):
 
 # %% [markdown]
 # The last one is no new op: $a - b$ is $a + (-1) \cdot b$. It is good to have few ops, since later
-# each will need a derivative.
+# each will need a derivative. (A plain number must be put into a Tensor first, as the $-1$ is here.
+# From step 5 on this happens by itself.)
 #
 # Nobody wants to write `multiply(w, x)`. Python lets us say what `*` means for a Tensor: it calls
 # the method `__mul__`. So we put our functions in the place of these methods.
@@ -115,8 +118,12 @@ def all_of(tensor, found=None):
 
 # %%
 assert loss.data == (1.0 * 3.0 - 6.0) ** 2, f"the loss is {loss.data}, but plain Python gives 9"
-assert loss.parents == (difference, difference), f"the parents of loss are {loss.parents}"
-assert prediction.parents == (w, x), f"the parents of prediction are {prediction.parents}"
+assert loss.parents == (difference, difference), (
+    f"the parents of loss are {loss.parents}, not (difference, difference)"
+)
+assert prediction.parents == (w, x), (
+    f"the parents of prediction are {prediction.parents}, not (w, x)"
+)
 
 # %% [markdown]
 # **The number of this step:** `8 Tensors in the graph`
@@ -129,10 +136,11 @@ print(len(all_of(loss)), "Tensors in the graph")
 #
 # - `difference * difference` → `(prediction - target) * (prediction - target)`: the result is the
 #   same, but the difference is computed twice, by six Tensors in place of three. It ends in
-#   `AssertionError: the parents of loss are (Tensor(-3), Tensor(-3))`.
+#   `AssertionError: the parents of loss are (Tensor(-3), Tensor(-3)), not (difference,
+#   difference)`.
 # - `Tensor(a.data * b.data, "multiply", (a, b))` → `Tensor(a.data * b.data, "multiply", (b, a))`:
 #   the number is right, but the memory is wrong. It ends in
-#   `AssertionError: the parents of prediction are (Tensor(3), Tensor(1))`.
+#   `AssertionError: the parents of prediction are (Tensor(3), Tensor(1)), not (w, x)`.
 # - `w, x, target = Tensor(1.0), Tensor(3.0), Tensor(6.0)` → `w = x = target = Tensor(1.0)`: one
 #   Tensor with three names is one point in the graph. It ends in
 #   `AssertionError: the loss is 0.0, but plain Python gives 9`.

@@ -64,10 +64,13 @@ def multiply(a, b):
 # Think of a tape on which each new Tensor gets the next number, its **stamp**: 1, 2, 3 ... A Tensor
 # is always younger than its parents, since they must be there before. So if we go back from the
 # youngest to the oldest, all that have used a Tensor come before it, and its gradient is complete
-# when it is its turn.
+# when it is its turn. (Any other order would be right in the end, but slow: it would walk each way
+# through the graph by itself, and where Tensors are used twice, one after the other, the ways
+# double each time.)
 #
-# `waiting` has the gradients that have come to a Tensor and wait to be passed on. Again and again
-# we take the youngest. What its rules give is *added* to what waits at its parents already.
+# `waiting` is a dictionary: for each Tensor the gradient that has come to it and waits to be passed
+# on. Again and again we take the youngest. What its rules give is *added* to what waits at its
+# parents already.
 
 
 # %% tags=["keep"]
@@ -98,7 +101,8 @@ class Tensor:
 
 
 # %% [markdown]
-# Class and ops are new, so `+`, `-` and `*` must mean the new ones.
+# Class and ops are new, so `+`, `-` and `*` must mean the new ones. (After a change in the class,
+# run this cell again too.)
 
 # %% tags=["keep"]
 Tensor.__add__ = add

@@ -89,11 +89,19 @@ one_by_one = [weight.grad for weight in weights]
 print(one_by_one)
 
 # %% [markdown]
-# The same with arrays looks like this. NumPy multiplies element by element, and so do our rules:
-# `g * b.data` is right for an array too, where $g$ now has one gradient for each element. A
-# gradient has the same **shape** as its Tensor. (The shape says how many elements there are along
-# each axis: `(3,)` are three numbers in a row, `(2, 3)` are two rows of three, and `()` is a single
-# number.)
+# Now the same with arrays. NumPy multiplies element by element, and so do our rules: `g * b.data`
+# is right for an array too, where $g$ now has one gradient for each element. A gradient has the
+# same **shape** as its Tensor. (The shape says how many elements there are along each axis: `(3,)`
+# are three numbers in a row, `(2, 3)` are two rows of three, and `()` is a single number.)
+#
+# An **axis** is a direction in an array: in a table of numbers, axis 0 goes down from row to row,
+# and axis 1 goes along a row. Here is the NumPy that we need:
+#
+# - `np.asarray(x, dtype=float)` makes an array of a number or a list, and `np.ones(shape)` makes
+#   one that is full of ones.
+# - `g.ndim` is the number of axes of `g`.
+# - `g.sum()` adds all elements, `g.sum(axis=0)` only those along axis 0, and `g.sum(axis=())` none.
+# - `np.ndindex(shape)` gives all places in an array: `(0, 0)`, `(0, 1)` and so on.
 #
 # New is only the op `sum`, which adds all elements. If one element grows, the sum grows as much. So
 # each element gets the gradient that comes in. And `backward` must start from a single number, as a
@@ -103,7 +111,8 @@ print(one_by_one)
 #
 # NumPy can do more. In `np.array([1.0, 2.0, 3.0]) * 10.0` it uses the 10 three times, as if it were
 # `[10.0, 10.0, 10.0]`. This is **broadcasting**: along an axis where one array has the length 1, or
-# no axis at all, it is used again and again until the shapes fit:
+# no axis at all, it is used again and again until the shapes fit. (They are compared from the
+# right.)
 #
 # ```text
 # (4, 3) * (3,)    the row is used for each of the 4 rows
@@ -115,7 +124,8 @@ print(one_by_one)
 # than once, its gradients are added*. So where NumPy has stretched an array, we sum the gradient.
 # The function `fitted` does this: first over the axes that the Tensor does not have at all, then
 # over those where its length is 1 (`keepdims` keeps these as axes of length 1). `backward` calls
-# it for every rule, so no op needs to think of it.
+# it for every rule, so no op needs to think of it. (A rule computes with arrays, so write `b.data`
+# in it, not `b`. Else Python says that a Tensor has no `ndim`.)
 
 
 # %% tags=["keep"]
@@ -190,7 +200,8 @@ Tensor.__rmul__ = lambda a, b: multiply(b, a)
 Tensor.__rsub__ = lambda a, b: subtract(b, a)
 
 # %% [markdown]
-# Also new: a plain number beside a Tensor becomes a Tensor, so that we can write `2.0 * x`.
+# Also new: a plain number beside a Tensor becomes a Tensor, so that we can write `2.0 * x`. And
+# with `@property` we write `x.shape`, without brackets.
 #
 # Now the three numbers from above as an array. The gradients are the same.
 
@@ -235,7 +246,7 @@ def check_gradients(formula, **tensors):
 # %% [markdown]
 # We use random numbers for the check, not ones and zeros: with a one, many wrong rules look right.
 # (`rng` is NumPy's generator of random numbers. It begins with 0 as its **seed**, so it gives the
-# same numbers in each run.)
+# same numbers in each run. `rng.normal(size=(4, 3))` makes 4 rows of 3, positive and negative.)
 
 # %%
 rng = np.random.default_rng(0)
@@ -247,9 +258,9 @@ check_gradients(lambda: (number - table * (2.0 - column)).sum(), number=number, 
 # %% [markdown]
 # ## A line through points
 #
-# With this we can fit a line, $y = w x + b$, to many points at once. $w$ and $b$ are single
-# numbers; they are used for all points. The points lie on $y = 2 x + 1$, but not exactly: a small
-# random number, called noise, is added to each.
+# With this we can find the line, $y = w x + b$, that lies nearest to many points. $w$ and $b$ are
+# single numbers; they are used for all points. The points lie on $y = 2 x + 1$, but not exactly: a
+# small random number, called noise, is added to each.
 #
 # **The number of this step:** `w = 2.0166, b = 1.0062`
 
@@ -292,5 +303,5 @@ print(f"w = {w.data:.4f}, b = {b.data:.4f}")
 # ```
 # :::
 #
-# **In minigrad:** `fitted` is in `minigrad/autograd/tape.py`, and its `check_gradients` in
+# **In minigrad:** `fitted` is in `minigrad/autograd/tape.py`, and minigrad's `check_gradients` in
 # `minigrad/testing/gradients.py`. `minigrad/ops/reduction.py` has sums along any axis.

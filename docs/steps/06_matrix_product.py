@@ -116,8 +116,8 @@ Tensor.__rsub__ = lambda a, b: subtract(b, a)
 #
 # $$C_{ij} = \sum_k A_{ik} B_{kj}$$
 #
-# So $A$ needs as many columns as $B$ has rows: shapes $(n, k)$ and $(k, m)$ give $(n, m)$. NumPy
-# writes it `A @ B`.
+# ($\sum_k$ means: add up for all $k$.) So $A$ needs as many columns as $B$ has rows: shapes
+# $(n, k)$ and $(k, m)$ give $(n, m)$. NumPy writes it `A @ B`.
 #
 # Now the rule. The element $A_{ik}$ is used in each $C_{ij}$ of its row $i$, every time with the
 # slope $B_{kj}$. Where something is used more than once, its gradients are added, as always. With
@@ -129,7 +129,8 @@ Tensor.__rsub__ = lambda a, b: subtract(b, a)
 # These are matrix products again: $g B^T$ and $A^T g$. Here $B^T$ is the **transpose** of $B$,
 # with rows and columns swapped. You need not remember the formulas. The shapes leave no choice:
 # the gradient of $A$ has the shape of $A$, $(n, k)$. $g$ has the shape $(n, m)$, and $B^T$ has
-# $(m, k)$. There is one way to multiply them.
+# $(m, k)$. There is one way to multiply them. (If you forget a `.T` in a rule, NumPy finds "a
+# mismatch in its core dimension": the shapes do not fit.)
 
 
 # %% tags=["keep"]
@@ -202,7 +203,8 @@ check_gradients(lambda: (b.T @ a.T * weights.T).sum(), a=a, b=b)
 # "One or the other, but not both" is called XOR. It is the classic example of something that a
 # linear layer cannot learn. (Draw the four inputs as points: no straight line has the ones on one
 # side and the zeros on the other.) A layer of four neurons with a bend, and a linear layer behind
-# it, can. This is a **neural network**.
+# it, can. This is a **neural network**. (`np.zeros(4)` are four zeros, and `[:, 0]` takes column 0
+# of a table.)
 #
 # **The number of this step:** `loss = 0.0024`
 
@@ -242,7 +244,8 @@ print(f"loss = {loss.data:.4f}")
 #   `AssertionError: the gradient of a[0, 0] is -0.1003, but finite differences give -0.1128`.
 #
 # **Exercise.** Write the op `sigmoid(a)`: $\sigma(a) = 1 / (1 + e^{-a})$. It is an S from 0 to 1.
-# Its slope is $\sigma (1 - \sigma)$. Check it. (We will need it in step 14.)
+# Its slope is $\sigma (1 - \sigma)$. NumPy writes $e^x$ as `np.exp(x)`. Check it. (We will need it
+# in step 14.)
 #
 # :::{admonition} Solution
 # :collapsible: closed

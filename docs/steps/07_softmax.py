@@ -149,6 +149,9 @@ def tanh(a):
 # One trap: $e^{1000}$ is too large for a computer. But if we subtract the same number from all
 # logits, the probabilities stay as they are, as $e^{z - m} = e^z / e^m$, and $e^m$ cancels. So we
 # subtract the largest logit. Then the largest power is $e^0 = 1$.
+#
+# (`np.exp(z)` is $e^z$, element by element, and `np.log` the natural logarithm. `axis=-1` is the
+# last axis: so each row has its own maximum, and its own sum.)
 
 
 # %% tags=["keep"]
@@ -180,9 +183,9 @@ print(softmax(np.array([1000.0, 999.0, 998.0, 997.0])))
 #
 # $$-\log p_y = -\log \frac{e^{z_y}}{\sum_j e^{z_j}} = \log \sum_j e^{z_j} - z_y$$
 #
-# Now take the derivative for each $z_i$. The derivative of $\log u$ is that of $u$, divided by
-# $u$. So that of the first part is $e^{z_i} / \sum_j e^{z_j}$, which is $p_i$. That of the second
-# part is $-1$ if $i$ is the true letter, and else 0. So the gradient is
+# Now take the derivative for each $z_i$. The derivative of $\log u$ is that of $u$, divided by $u$,
+# and that of $e^z$ is $e^z$. So that of the first part is $e^{z_i} / \sum_j e^{z_j}$, which is
+# $p_i$. That of the second part is $-1$ if $i$ is the true letter, and else 0. So the gradient is
 #
 # $$p_i - \begin{cases} 1 & \text{if } i = y \\ 0 & \text{else} \end{cases}$$
 #
@@ -191,6 +194,7 @@ print(softmax(np.array([1000.0, 999.0, 998.0, 997.0])))
 # as it is wrong.
 #
 # Each letter has a number, its **id**. `targets` has the true ids, one for each row of the logits.
+# (`np.arange(n)` are the numbers 0, 1 ... n - 1.)
 
 
 # %% tags=["keep"]
@@ -237,11 +241,11 @@ ids = np.array([letters.index(letter) for letter in word])  # 0, 1, 2, 2, 3
 
 row = Tensor(np.zeros(len(letters)))
 for _ in range(100):
-    loss = cross_entropy(row + np.zeros((len(word), 1)), ids)
+    loss = cross_entropy(row + np.zeros((len(word), 1)), ids)  # five times the same row
     row.grad = None
     loss.backward()
     row.data -= 1.0 * row.grad
-for letter, p in zip(letters, softmax(row.data), strict=True):
+for letter, p in zip(letters, softmax(row.data), strict=True):  # strict: of the same length
     print(f"p({letter}) = {p:.3f}")
 print(f"loss = {loss.data:.4f}")
 
@@ -254,7 +258,7 @@ print(f"loss = {loss.data:.4f}")
 #   forgotten in the rule. It ends in
 #   `AssertionError: the gradient of logits[0, 0] is -0.7740, but finite differences give -0.1548`.
 # - `shifted = logits.data - logits.data.max(axis=-1, keepdims=True)` → `shifted = logits.data`:
-#   then $e^{1000}$ is infinite. It ends in
+#   then $e^{1000}$ is infinite, and what comes out is not a number, `nan`. It ends in
 #   `AssertionError: with a logit of 1000 the loss is nan, and should be 1000`.
 #
 # **Exercise.** A loss says how many *equally likely* letters the model hesitates between: if it

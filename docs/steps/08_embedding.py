@@ -199,7 +199,8 @@ print(one_hot)
 
 # %% [markdown]
 # Now multiply such vectors by a matrix $E$. In the weighted sum all is 0 but one row of $E$: the
-# product *is* the row of $E$ with the number of the id.
+# product *is* the row of $E$ with the number of the id. (`E.data[ids]` takes these rows, and
+# `.all()` asks whether all elements are true.)
 
 # %%
 rng = np.random.default_rng(0)
@@ -242,9 +243,10 @@ check_gradients(lambda: (embedding(ids, E) * weights).sum(), E=E)
 #
 # We now have several parts with parameters: embeddings, linear layers, soon more. A **Module** is
 # such a part. It can tell all its parameters, those of the modules inside it too, so that nobody
-# has to list them. And `SGD` (stochastic gradient descent) is the step downhill for all of them;
-# what does this is called an **optimiser**. ("Stochastic" means that each step sees only some of
-# the examples, chosen by chance. We have so few that it sees all.)
+# has to list them. (Python runs `__call__` for `model(x)`.) And `SGD` (stochastic gradient
+# descent) is the step downhill for all of them; what does this is called an **optimiser**.
+# ("Stochastic" means that each step sees only some of the examples, chosen by chance. We have so
+# few that it sees all.)
 
 
 # %% tags=["keep"]
@@ -300,8 +302,9 @@ class SGD:
 
 
 # %% [markdown]
-# The weights start as random numbers between $-k$ and $k$, with $k = 1/\sqrt{\text{inputs}}$. A
-# sum of many inputs would else be large from the start, and $\tanh$ would be at its flat ends.
+# The weights start as random numbers between $-k$ and $k$ (`rng.uniform`), with
+# $k = 1/\sqrt{\text{inputs}}$. A sum of many inputs would else be large from the start, and $\tanh$
+# would be at its flat ends.
 #
 # ## The next letter
 #

@@ -259,7 +259,7 @@ class SGD:
 
 # %% tags=["keep"]
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -352,7 +352,7 @@ print(f"the states after the two l are {apart:.4f} apart")
 #
 # assert np.linalg.norm(read("hel") - read("leh")) > 0.01
 # sums = [embed(vocabulary.encode(text)).data.sum(axis=0) for text in ("hel", "leh")]
-# assert np.allclose(*sums)
+# assert np.allclose(*sums)  # the same, but for rounding
 # ```
 # :::
 #

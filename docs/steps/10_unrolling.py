@@ -236,7 +236,7 @@ class SGD:
 
 
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -257,7 +257,8 @@ class RNNCell(Module):
 # ## A loop becomes a graph
 #
 # We call the cell once for each letter, and hand the state on. For our tape the loop is gone. It
-# sees only the ops, one after the other: a deep network with four layers, one for each letter.
+# sees only the ops, one after the other: a **deep** network, one with many layers. Here there are
+# four, one for each letter.
 #
 # ```text
 #         e             l             l             o        <- targets
@@ -273,9 +274,10 @@ class RNNCell(Module):
 # weights. So each weight is used four times, and (you know it by now) its gradients are added. The
 # engine does that without being told. The loss is the mean of the losses of the four letters.
 #
-# The model is called RNNLM: a language model (LM) that is an RNN. `ids` has the shape (time
-# steps, texts): in each column there is one text, and a row has the letters of all texts at one
-# time step. We read one text, so there is one column.
+# The model is called RNNLM: a language model (LM) that is an RNN. `ids` has the shape $(T, N)$,
+# with $T$ time steps and $N$ texts: in each column there is one text, and a row has the letters of
+# all texts at one time step. We read one text, so there is one column. (`[:, None]` adds an axis of
+# length 1 behind, and makes a column of the ids; `[None]` adds one in front.)
 
 
 # %% tags=["keep"]
@@ -332,7 +334,7 @@ check_gradients(
 #
 # At each time step the model gets the *true* letter as its input, whatever it has predicted
 # before. This is called **teacher forcing**: as if a teacher corrected each letter before the
-# pupil reads on.
+# student reads on.
 #
 # And now and then we ask: what do you say after h? Then there is no teacher. What the model says is
 # what it reads next.

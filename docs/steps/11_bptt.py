@@ -236,7 +236,7 @@ class SGD:
 
 
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -354,7 +354,7 @@ def gradient_sizes(scale):
 
 
 sizes = {scale: gradient_sizes(scale) for scale in (0.8, 1.0, 1.2)}
-for scale, (first, *_, last) in sizes.items():
+for scale, (first, *_, last) in sizes.items():  # *_: those in between
     print(f"scale {scale}: {last:.2f} at h_30, {first:.4f} at h_1, a factor of {first / last:.4f}")
 
 # %% [markdown]
@@ -367,15 +367,16 @@ for scale, (first, *_, last) in sizes.items():
 # training throws the weights far away.
 #
 # A factor of exactly 1 would be needed. But the factor changes with the weights as they are
-# learned, and the slope of tanh is below 1 wherever the state is not 0. Step 13 deals with the
-# exploding, and step 14 with the vanishing.
+# learned, and the slope of tanh is below 1 wherever the state is not 0. (So 1.2 gave 185 above, and
+# not 198.) Step 13 deals with the exploding, and step 14 with the vanishing.
 #
 # (Bengio, Simard and Frasconi described this in 1994: Learning long-term dependencies with gradient
 # descent is difficult.)
 #
 # **The number of this step:** `with scale 0.8, 1.5e-03 of the gradient comes to the first state`
 #
-# (`1.5e-03` is how Python writes 0.0015. The figure needs Matplotlib: `pip install matplotlib`.)
+# (`1.5e-03` is how Python writes 0.0015. The figure needs Matplotlib: `pip install matplotlib`.
+# With the scale `"log"`, each mark at its left is ten times the one below, or more.)
 
 # %%
 import matplotlib.pyplot as plt

@@ -236,7 +236,7 @@ class SGD:
 
 
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -290,7 +290,8 @@ def sequence_loss(logits, targets):
 # - **The gradient ends.** The backward pass of the second window stops at its first letter.
 #
 # This is **truncated BPTT** ("truncated" means cut off). To cut, we take the numbers of the
-# state, and forget how they were made. This is called to **detach** the Tensor from the tape.
+# state, and forget how they were made. This is called to **detach** the Tensor from the tape. (With
+# `yield` a function hands out one value after the other, to a `for` loop.)
 
 
 # %% tags=["keep"]
@@ -318,11 +319,13 @@ for inputs, targets in list(windows(ids, 5))[:3]:
 # ## Is it right?
 #
 # We read one window, and go on with the next. The gradient of the second must not come to the
-# state that the first has left, and the second must know this state.
+# state that the first has left, and the second must know this state. (`np.allclose`: the same, but
+# for rounding.)
 
 # %%
 model = RNNLM(len(vocabulary), 12, np.random.default_rng(0))
 (first_inputs, _), (inputs, targets), *_ = windows(ids, 5)
+assert (targets[:-1] == inputs[1:]).all(), "the targets are not one step ahead of the inputs"
 _, state = model(first_inputs)
 logits, _ = model(inputs, detach_state(state))
 sequence_loss(logits, targets).backward()
@@ -352,6 +355,7 @@ def gradient_of_text(model, bptt):
         largest = max(largest, Tensor.count - before)
         loss.backward()  # adds to the gradients of the windows before
         total += loss.data
+    # all gradients as one long row
     gradient = np.concatenate([parameter.grad.ravel() for parameter in model.parameters()])
     return total, gradient, largest
 

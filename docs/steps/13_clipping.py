@@ -236,7 +236,7 @@ class SGD:
 
 
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -323,9 +323,9 @@ for start in (0.8, 0.9, 1.0, 1.1, 1.2, 1.3):
 # ## Shorter, but in the same direction
 #
 # The *direction* of the gradient is right, only its length is not. So we limit the length. The
-# **norm** of the gradient is its length over all parameters together: the square root of the sum
-# of all squares. If it is larger than `max_norm`, all gradients are multiplied by the same
-# factor, so that it becomes `max_norm`. This is **gradient clipping**.
+# **norm** of the gradient is its length over all parameters together: the square root of the sum of
+# all squares, written $\lVert g \rVert$. If it is larger than `max_norm`, all gradients are
+# multiplied by the same factor, so that it becomes `max_norm`. This is **gradient clipping**.
 #
 # $$g \leftarrow g \cdot \min\Big(1, \frac{\text{max\_norm}}{\lVert g \rVert}\Big)$$
 
@@ -393,8 +393,7 @@ print(f"w = {w.data:.4f}")
 # - `max_norm = 1.0` → `max_norm = 0.1`: ten times shorter steps. 100 of them are not enough
 #   for the way. It ends in `w = 1.2500`.
 # - `w = Tensor(1.3)` → `w = Tensor(0.6)`: now we are on the flat side, where the gradient vanishes.
-#   Clipping is no
-#   help. It ends in `w = 0.6006`.
+#   Clipping is no help. It ends in `w = 0.6006`.
 #
 # **Exercise.** Another way is to limit each *element* of the gradient to the range from $-1$ to $1$
 # (`np.clip(g, -1, 1)`). What does this do to the direction of the gradient $(6, 0, 8)$?
@@ -407,7 +406,8 @@ print(f"w = {w.data:.4f}")
 # ```python
 # g = np.array([6.0, 0.0, 8.0])
 # clipped = np.clip(g, -1, 1)
-# cosine = g @ clipped / np.linalg.norm(g) / np.linalg.norm(clipped)  # 1: the same direction
+# lengths = np.linalg.norm(g) * np.linalg.norm(clipped)
+# cosine = (g * clipped).sum() / lengths  # 1 if the direction is the same
 # assert clipped.tolist() == [1, 0, 1] and 0.98 < cosine < 0.995
 # ```
 # :::

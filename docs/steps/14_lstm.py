@@ -237,7 +237,7 @@ class SGD:
 
 
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -320,7 +320,8 @@ def clip_grad_norm_(parameters, max_norm):
 #
 # The network opens and closes its gates itself. Each is a linear layer of the input $x_t$ and of
 # the old $h_{t-1}$, as in the RNN cell. Behind it there is a **sigmoid**, an S from 0 to 1:
-# $\sigma(a) = 1 / (1 + e^{-a})$, with the slope $\sigma (1 - \sigma)$.
+# $\sigma(a) = 1 / (1 + e^{-a})$, with the slope $\sigma (1 - \sigma)$. The candidate is made in the
+# same way, with tanh in the place of the sigmoid.
 #
 # This is the **LSTM**, "long short-term memory" (Hochreiter and Schmidhuber, 1997; the forget gate
 # is from Gers, Schmidhuber and Cummins, 2000).
@@ -414,10 +415,10 @@ check_gradients(
 T, hidden_size, forget_bias = 50, 16, 3.0
 
 
-def gradient_sizes(cell, first, memory):
+def gradient_sizes(cell, memory):
     """The size of the gradient at each memory, of a loss at the last time step."""
     rng = np.random.default_rng(1)
-    state, memories = first, []
+    state, memories = None, []
     for _ in range(T):
         state = cell(Tensor(rng.normal(size=(1, hidden_size))), state)
         memories.append(memory(state))
@@ -430,8 +431,8 @@ lstm = LSTMCell(hidden_size, hidden_size, rng)
 lstm.bias_hh.data[hidden_size : 2 * hidden_size] += forget_bias  # the second quarter is f
 rnn = RNNCell(hidden_size, hidden_size, rng)
 sizes = {
-    "LSTM": gradient_sizes(lstm, None, lambda state: state[1]),  # its memory is c
-    "RNN": gradient_sizes(rnn, None, lambda state: state),  # and here it is h
+    "LSTM": gradient_sizes(lstm, lambda state: state[1]),  # its memory is c
+    "RNN": gradient_sizes(rnn, lambda state: state),  # and here it is h
 }
 for name, of_cell in sizes.items():
     print(f"{name:4}  at the last step {of_cell[-1]:.2f}, at the first {of_cell[0]:.1e}")
@@ -473,9 +474,10 @@ print(f"of the gradient at the end, {share:.1e} comes to the first memory")
 # $$r = \sigma(W_{ir} x + W_{hr} h), \quad z = \sigma(W_{iz} x + W_{hz} h), \quad
 #   n = \tanh(W_{in} x + r \cdot (W_{hn} h)), \quad h' = (1 - z) \cdot n + z \cdot h$$
 #
-# (Biases are left out. This is the form that minigrad and PyTorch have; in the paper $r$ is
-# multiplied with $h$ before the product.) Write one step of it, with 3 parts in place of 4, and
-# check it. What does $z$ correspond to in the LSTM?
+# ($r$ and $z$ are gates, $n$ is the candidate, and $h'$ the new state. Biases are left out. This is
+# the form that minigrad and PyTorch have; in the paper $r$ is multiplied with $h$ before the
+# product.) Write one step of it, with 3 parts in place of 4, and check it. What does $z$ correspond
+# to in the LSTM?
 #
 # :::{admonition} Solution
 # :collapsible: closed

@@ -235,7 +235,7 @@ class SGD:
 
 
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -500,4 +500,4 @@ print(f"perplexity {np.exp(mean_loss):.4f}")
 # :::
 #
 # **In minigrad:** `minigrad/training/bptt.py` has the loop. The file `models/rnnlm.py` has the
-# model in earnest.
+# model for real texts.

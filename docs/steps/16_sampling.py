@@ -235,7 +235,7 @@ class SGD:
 
 
 class RNNCell(Module):
-    """One time step: h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+    """One time step: the new h is tanh(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def __init__(self, input_size, hidden_size, rng):
         k = hidden_size**-0.5
@@ -384,12 +384,13 @@ losses = train(model, texts, epochs=40, bptt=4, lr=1.0, max_norm=1.0)
 #
 # In step 10 we took the letter with the largest logit, each time. This is called **greedy**. It
 # always writes the same. To write different sentences, we draw the next word at random, each word
-# with the probability that the model gives to it. This is called **sampling**.
+# with the probability that the model gives to it. This is called **sampling**. (`rng.choice` draws
+# an id. The shape (1, 1) is that of one time step of one text.)
 #
 # How daring may it be? Divide the logits by a number, the **temperature**, before the softmax:
 #
 # - below 1, the differences between the logits grow, and likely words become still more likely;
-#   towards 0 it becomes greedy;
+#   towards 0 it becomes greedy (at 0 we would divide by 0);
 # - above 1, the differences shrink, and unlikely words get a chance.
 
 
@@ -458,7 +459,8 @@ print(f"each of the four has at least p = {min(probabilities):.3f}")
 #   `AssertionError: the memory does not tell the four apart`.
 #
 # **Exercise.** Write **top-k** sampling: draw only among the `k` most likely words. Set the
-# logits of the others to $-\infty$ before the softmax. What is it with $k = 1$?
+# logits of the others to $-\infty$, `-np.inf`, before the softmax. (`np.where(c, a, b)` takes an
+# element from `a` where `c` is true, and else from `b`.) What is it with $k = 1$?
 #
 # :::{admonition} Solution
 # :collapsible: closed

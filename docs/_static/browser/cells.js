@@ -54,14 +54,16 @@ function editable(cell) {
   Object.assign(cell, { area, button, result, ran: false });
 }
 
-// Run a cell, and before it those above that have not been run yet as they stand.
+// Run a cell, and before it those above from the first that has not been run yet as it stands.
 async function runUpTo(cell) {
-  const above = cells.slice(0, cells.indexOf(cell)).filter((each) => !each.ran);
-  for (const each of [...above, cell]) if (!(await run(each))) return;
+  const first = cells.findIndex((each) => each === cell || !each.ran);
+  for (const each of cells.slice(first, cells.indexOf(cell) + 1)) if (!(await run(each))) return;
 }
 
+// What stands below a cell may need what it makes, and is to be run again after it.
 async function run(cell) {
   const { result, button } = cell;
+  for (const each of cells.slice(cells.indexOf(cell))) each.ran = false;
   const out = made("pre", "browser-out");
   result.replaceChildren(out);
   button.disabled = true;
