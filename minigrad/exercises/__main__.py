@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 from minigrad.exercises import checks_of_numbers, checks_of_tapes, checks_of_training
 from minigrad.exercises.exercise import Exercise, told
 from minigrad.files import printable, program
 
-EXERCISES = {
+EXERCISES: dict[str, Exercise] = {
     each.name: each
     for room in (checks_of_tapes, checks_of_numbers, checks_of_training)
     for each in room.EXERCISES
@@ -36,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=help_, description=help_)
         if name != "list":
-            command.add_argument("name", metavar="NAME", choices=EXERCISES, help="which exercise")
+            which = "which exercise: its name, or its number in the list"
+            command.add_argument("exercise", metavar="NAME", type=_exercise, help=which)
         if name == "check":
             command.add_argument("file", nargs="?", type=Path, help="the file (default: NAME.py)")
         if name == "hint":
@@ -45,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args([printable(each) for each in given])
     if options.command in (None, "list"):
         return _list()
-    exercise = EXERCISES[options.name]
+    exercise: Exercise = options.exercise
     if options.command == "start":
         return _start(exercise)
     if options.command == "check":
@@ -53,6 +56,24 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "hint":
         return _hint(exercise, options.number)
     return _solution(exercise)
+
+
+def _exercise(named: str) -> Exercise:
+    """The exercise with this name or number; the name of its file will do, too."""
+    name = named.removesuffix(".py")
+    numbered = {str(number): each for number, each in enumerate(EXERCISES, 1)}
+    try:
+        return EXERCISES[numbered.get(name, name)]
+    except KeyError:
+        raise argparse.ArgumentTypeError(
+            f"there is no exercise {named!r}; the list of all: {COMMAND}"
+        ) from None
+
+
+def _say(text: str) -> None:
+    """Print a text in lines as long as the terminal, broken between words."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    print(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))
 
 
 def _list() -> int:
@@ -77,15 +98,18 @@ def _start(exercise: Exercise) -> int:
 
 def _check(exercise: Exercise, file: Path) -> int:
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"{printable(file)} can't be read: {printable(error)}", file=sys.stderr)
+        content = file.read_bytes()
+    except FileNotFoundError:
+        print(f"there is no {file}; `{COMMAND} start {exercise.name}` writes one", file=sys.stderr)
         return 2
-    wrong = told(exercise, text, str(file))
+    except OSError as error:
+        print(f"{file} can't be read: {error.strerror}", file=sys.stderr)
+        return 2
+    wrong = told(exercise, content, str(file))
     if wrong is not None:
         print(f"Not yet: {printable(wrong, chr(10))}")
         return 1
-    print(f"Right. {exercise.why}")
+    _say(f"Right. {exercise.why}")
     return 0
 
 
@@ -93,7 +117,7 @@ def _hint(exercise: Exercise, number: int) -> int:
     if not 1 <= number <= len(exercise.hints):
         print(f"there are {len(exercise.hints)} hints, not a hint {number}", file=sys.stderr)
         return 2
-    print(f"{number} of {len(exercise.hints)}: {exercise.hints[number - 1]}")
+    _say(f"{number} of {len(exercise.hints)}: {exercise.hints[number - 1]}")
     if number < len(exercise.hints):
         print(f"\nThe next one: {COMMAND} hint {exercise.name} {number + 1}")
     return 0
@@ -101,7 +125,8 @@ def _hint(exercise: Exercise, number: int) -> int:
 
 def _solution(exercise: Exercise) -> int:
     wrong, right = (lines.strip("\n") for lines in exercise.mend)
-    print(f"Instead of\n\n{wrong}\n\nwrite\n\n{right}\n\n{exercise.why}")
+    print(f"Instead of\n\n{wrong}\n\nwrite\n\n{right}\n")
+    _say(exercise.why)
     return 0
 
 

@@ -6,13 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.exercises.exercise import Exercise, Program, WrongError, expect
-
-
-def near(found: Any, right: Any) -> bool:
-    """Whether two numbers or arrays are the same, but for rounding."""
-    found, right = np.asarray(found, float), np.asarray(right, float)
-    return found.shape == right.shape and bool(np.allclose(found, right, rtol=1e-5, atol=1e-7))
+from minigrad.exercises.exercise import Exercise, Program, expect, given, pair, shown
 
 
 def differences(function: Any, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -26,47 +20,58 @@ def differences(function: Any, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _accumulation(program: Program) -> None:
-    for x in (3.0, -2.0, 0.5):
-        expect(f"dy/dx at {x:g}", program.slope(x), 2 * x + 1, near)
+    for number in (3.0, -2.0, 0.5):
+        expect(f"dy/dx at {number:g}", program.slope(number), 2 * number + 1)
+    x = program.Value(3.0)
+    y = (x + x) * x * x
+    y.backward()
+    expect("dy/dx of y = (x + x) * x * x at 3", x.grad, 54)
 
 
 def _order(program: Program) -> None:
-    for a in (1.0, -0.5, 2.0):
-        expect(f"dz/da at {a:g}", program.slope(a), (2 * a * a + 1) * 2 * a, near)
+    for number in (1.0, -0.5, 2.0):
+        right = (2 * number**2 + 1) * 2 * number
+        expect(f"dz/da at {number:g}", program.slope(number), right)
+    a = program.Value(2.0)  # here the ways back from z to y have several lengths
+    y = a * a
+    z = y + y * y * y
+    program.backward(z)
+    expect("dz/da of z = y + y * y * y, with y = a * a, at 2", a.grad, 196)
 
 
 def _broadcasting(program: Program) -> None:
-    g = np.arange(12.0).reshape(4, 3)
-    dx, db = program.backward(g)
-    expect("the gradient of x", dx.tolist(), g.tolist(), near)
-    expect("the shape of the gradient of b", np.shape(db), (3,), lambda a, b: a == b)
-    expect("the gradient of b", db.tolist(), g.sum(0).tolist(), near)
+    x, b = given(np.arange(12.0).reshape(4, 3)), given(np.arange(3.0))
+    g = given(x**2)
+    expect("y", program.forward(x, b), x + b)
+    dx, db = pair("backward", program.backward(g))
+    case = f"with g = {shown(g)}"
+    expect("the gradient of x", dx, g, case=case)
+    expect("the gradient of b", db, g.sum(0), case=case)
 
 
 def _transpose(program: Program) -> None:
     rng = np.random.default_rng(1)
     for N, D, H in ((3, 3, 3), (5, 2, 4)):
-        x, W, g = (rng.standard_normal(shape) for shape in ((N, D), (H, D), (N, H)))
-        right = differences(lambda W, x=x, g=g: float((program.forward(x, W) * g).sum()), W)
-        found = program.gradient_of_W(x, g)
-        if np.shape(found) != W.shape or not np.allclose(found, right, atol=1e-5):
-            raise WrongError(
-                f"with x of shape {x.shape} and W of shape {W.shape} the gradient of W is not the "
-                "one of finite differences"
-            )
+        x, W, g = (given(rng.standard_normal(shape)) for shape in ((N, D), (H, D), (N, H)))
+        case = f"with x of shape {x.shape}, W of shape {W.shape} and g of shape {g.shape}"
+        expect("y", program.forward(x, W), x @ W.T, case=case)
+        right = differences(lambda W, x=x, g=g: float((x @ W.T * g).sum()), W)
+        expect("the gradient of W", program.gradient_of_W(x, g), right, case=case)
 
 
 def _in_place(program: Program) -> None:
-    op, x = program.ThreeTanh(), np.array([0.5, -1.0])
-    expect("y", op.forward(x).tolist(), (3 * np.tanh(x)).tolist(), near)
-    found = op.backward(np.ones(2))
-    expect("dy/dx", found.tolist(), (3 / np.cosh(x) ** 2).tolist(), near)
+    op, x, g = program.ThreeTanh(), given([0.5, -1.0, 2.0]), given([1.0, 1.0, 4.0])
+    case = f"with x = {shown(x)} and g = {shown(g)}"
+    expect("y", op.forward(x), 3 * np.tanh(x), case=case)
+    expect("the gradient of x", op.backward(g), 3 * g / np.cosh(x) ** 2, case=case)
 
 
 def _repeated_ids(program: Program) -> None:
-    ids, g = np.array([0, 1, 0, 2, 0]), np.arange(10.0).reshape(5, 2)
-    right = np.stack([g[ids == token].sum(0) for token in range(4)])
-    expect("the gradient of E", program.gradient_of_embedding(ids, g, 4).tolist(), right, near)
+    ids, g = given([0, 1, 0, 2, 0]), given(np.arange(10.0).reshape(5, 2))
+    right = [g[ids == token].sum(0) for token in range(4)]
+    found = program.gradient_of_embedding(ids, g, 4)
+    case = f"with the ids {shown(ids)}, 4 words and g = {shown(g)}"
+    expect("the gradient of E", found, right, case=case)
 
 
 EXERCISES = (
@@ -76,10 +81,12 @@ EXERCISES = (
         (
             "x is used three times: twice in x * x, once in + x. Each use sends a gradient to x.",
             "Print parent.grad at each turn of the last loop. What becomes of the first ones?",
-            "The chain rule adds the ways from y to x. The last line sets; it should add.",
+            "The chain rule adds the ways from y to x. The last line of backward sets; it should "
+            "add.",
         ),
         ("parent.grad = slope * value.grad", "parent.grad += slope * value.grad"),
-        "A gradient is the sum over all ways. In minigrad: `minigrad/autograd/tape.py`.",
+        "The chain rule multiplies along each way from y to x, and adds the ways. In minigrad: "
+        "`walk` in `minigrad/autograd/tape.py`.",
     ),
     Exercise(
         "order",
@@ -99,8 +106,8 @@ EXERCISES = (
             "        for parent, slope in each.parents:\n"
             "            parent.grad += slope * each.grad\n",
         ),
-        "The backward pass goes through the graph in the order in which it was made, backwards. In "
-        "minigrad: `minigrad/autograd/tape.py`.",
+        "A gradient goes on when it is complete: the backward pass goes from the youngest value to "
+        "the oldest. In minigrad: `walk` in `minigrad/autograd/tape.py`.",
     ),
     Exercise(
         "broadcasting",
@@ -111,20 +118,22 @@ EXERCISES = (
             "The gradient of b is the sum of g over the rows: over axis 0.",
         ),
         ("    return g, g\n", "    return g, g.sum(0)\n"),
-        "What forward repeats, backward sums. In minigrad: `minigrad/autograd/record.py`.",
+        "What forward repeats, backward sums. In minigrad: `fitted` in "
+        "`minigrad/autograd/tape.py`.",
     ),
     Exercise(
         "transpose",
         _transpose,
         (
-            "Try x of shape (5, 2) and W of shape (4, 2). Which shape comes out?",
+            "Try x of shape (5, 2), W of shape (4, 2) and so g of shape (5, 4). Does it run? Which "
+            "shape should come out?",
             "W[h, d] meets x[n, d], and the result goes to y[n, h]. So its gradient is the sum "
             "over n of g[n, h] * x[n, d].",
             "The first index of the result is that of g: the transpose belongs to g.",
         ),
         ("return x.T @ g", "return g.T @ x"),
         "Square arrays hide a wrong transpose: test with three different lengths. In minigrad: "
-        "`minigrad/ops/linalg.py`.",
+        "`linear` in `minigrad/ops/linalg.py`.",
     ),
     Exercise(
         "in_place",
@@ -136,7 +145,7 @@ EXERCISES = (
         ),
         ("        y *= 3\n", "        y = y * 3\n"),
         "What backward needs must stay as it was. In minigrad a change in place of a saved value "
-        "is an error: `minigrad/autograd/node.py`.",
+        "is an error: `changed_error` in `minigrad/autograd/node.py`.",
     ),
     Exercise(
         "repeated_ids",
@@ -148,6 +157,7 @@ EXERCISES = (
             "np.add.at(dE, ids, g) adds each of them.",
         ),
         ("    dE[ids] += g\n", "    np.add.at(dE, ids, g)\n"),
-        "A word's gradient is the sum over all its places. In minigrad: `minigrad/ops/neural.py`.",
+        "A word's gradient is the sum over all its places. In minigrad: `summed_rows` in "
+        "`minigrad/arrays/sums.py`.",
     ),
 )

@@ -1,7 +1,8 @@
 """Attention to nothing.
 
-A sentence of 2 words is padded to 5. The padding must get no attention at all, whatever the scores
-are. Here it gets more than half.
+Attention says how much each word of a sentence counts: weights that add up to 1, the softmax of a
+score for each word. A sentence of 2 words is padded to 5. The padding must get no attention at all,
+whatever the scores are, nan and inf too. Here it gets more than half.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 """Each time another number.
 
-A model has one loss on a text. Measured twice, this one has two, and both are worse than what the
-model can do.
+Dropout makes each number 0 with some probability, anew at each step, so that a model learns not to
+rely on a few. Measured twice on the same text, this model has two losses, and both are worse than
+what it can do.
 """
 
 import minigrad as mg
