@@ -1,4 +1,4 @@
-"""Answers to the exercises that a learner may give: a right one passes in any form, a wrong one not.
+"""Answers that a learner may give: a right one passes in any form, a wrong one does not.
 
 Each is a change of the program, or a whole program. The wrong ones are those that the example in
 the program does not show: they are right for its numbers alone, or break what was right before.
