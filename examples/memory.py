@@ -41,7 +41,7 @@ def train(cell, steps=200):
     """A network with this cell, trained on new sequences in each step; and the losses."""
     mg.manual_seed(0)
     rng, model, losses = np.random.default_rng(0), Rememberer(cell), []
-    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    optimizer = optim.Adam(model.parameters(), lr=0.003)
     for _ in range(steps):
         x, first = sequences(32, rng)
         loss = mg.cross_entropy(model(x), first)

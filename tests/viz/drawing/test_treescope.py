@@ -8,7 +8,10 @@ from minigrad import nn
 
 treescope = pytest.importorskip("treescope")
 
-pytestmark = pytest.mark.host(reason="values are shown from the computer's memory")
+pytestmark = [
+    pytest.mark.host(reason="values are shown from the computer's memory"),
+    pytest.mark.filterwarnings("ignore:The chararray class:DeprecationWarning"),  # treescope's own
+]
 
 
 def test_a_tensor_with_its_values_gradient_and_place_on_the_tape():
