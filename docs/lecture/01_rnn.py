@@ -31,8 +31,9 @@
 # | $W_{hy}, b_y$ | the matrix from the state to the logits, $(V, H)$, and its bias | `weight`, `bias` |
 # | $\tanh$ | a function that squeezes each number into the range from -1 to 1 | `mg.tanh` |
 #
-# (The shape $(H, D)$ means $H$ rows and $D$ columns. `_l0` is the first layer; there may be more.)
-# [All letters of the lecture](../letters.md) are on one page.
+# (The shape $(H, D)$ means $H$ rows and $D$ columns. RNNs can be put on top of each other, and each
+# is then a **layer**: `_l0` is the first.) [All letters of the lecture](../letters.md) are on one
+# page.
 #
 # ![The unrolled RNN](../pictures/unrolled_rnn.png)
 #
@@ -78,8 +79,8 @@ print(np.round(states, 2))
 
 # %% [markdown]
 # Look at the last two rows: the states after the two l's. They differ, though the input was the
-# same. So a layer that reads the state can tell the two apart. Nobody has trained this network:
-# any state keeps some trace of the past. Training decides *what* it keeps.
+# same. So an output that is made from the state can tell the two apart. Nobody has trained this
+# network: any state keeps some trace of the past. Training decides *what* it keeps.
 #
 # How many weights does it take? That does not depend on the length of the text, as all time steps
 # share them: $H D + H H + 2 H$, here 50.

@@ -63,7 +63,7 @@ class CharRNN(nn.Module):
         self.rnn = nn.RNN(hidden_size, hidden_size, **options)  # W_xh, W_hh, b_h
         self.output = nn.Linear(hidden_size, vocab_size, **options)  # W_hy, b_y
 
-    def forward(self, w, state=None):
+    def forward(self, w, state=None):  # model(w) calls it
         h, state = self.rnn(self.embedding(w), state)
         return self.output(h), state
 

@@ -3,8 +3,8 @@
 #
 # **Question.** The graph knows how the loss was made. How do we get the slope of the loss from it?
 #
-# Here, folded up, is what we have so far: the code that step 2 has built. Each step begins with
-# such a cell.
+# Here is what we have so far: the code that step 2 has built. (On the site it is folded up: click
+# to see it.) Each step begins with such a cell.
 
 # %% tags=["so-far", "hide-input"]
 class Tensor:

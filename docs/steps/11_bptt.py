@@ -376,7 +376,8 @@ for scale, (first, *_, last) in sizes.items():  # *_: those in between
 # **The number of this step:** `with scale 0.8, 1.5e-03 of the gradient comes to the first state`
 #
 # (`1.5e-03` is how Python writes 0.0015. The figure needs Matplotlib: `pip install matplotlib`.
-# With the scale `"log"`, each mark at its left is ten times the one below, or more.)
+# With the scale `"log"`, each mark at its left is ten times the one below, or more. If a window
+# opens, close it: then the program goes on.)
 
 # %%
 import matplotlib.pyplot as plt

@@ -129,6 +129,17 @@ def test_a_step_begins_with_what_the_step_before_has_built(n):
     assert tool.carried(before, page) == page
 
 
+def test_the_cells_of_all_pages_make_one_file(capsys):
+    code = "".join(
+        body
+        for path in STEPS
+        for header, body in carrying().cells(path.read_text("utf-8"))
+        if "[markdown]" not in header and '"so-far"' not in header
+    )
+    last = re.search(r"^\*\*The number of this step:\*\* `(.*)`$", prose(STEPS[-1]), re.M)
+    assert run(code, capsys)[1] == last[1]
+
+
 @each_step
 def test_the_files_of_minigrad_that_a_step_names_are_there(path):
     files = re.search(r"^\*\*In minigrad:\*\*(.*)", prose(path), re.S | re.M)[1]
