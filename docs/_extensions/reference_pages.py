@@ -18,6 +18,7 @@ MODULES = {
     "minigrad.optim": "Optimisers",
     "minigrad.data": "Texts, tokens and batches",
     "minigrad.training": "Backpropagation through time, and what a training run needs",
+    "minigrad.distributed": "Several processes that train one model",
     "minigrad.testing": "Checks of gradients",
     "minigrad.viz": "Pictures of the tape and of gradients",
     "minigrad.replay": "Captured steps",

@@ -119,14 +119,14 @@ class GradientAverage:
                 f"GradientAverage: rank {self._communicator.rank} has {len(self.own)} of "
                 f"{self.shards} shards, and all of them were added; call finish()"
             )
-        if self._added == 0:
-            self._like += numbers
         for i, number in enumerate(numbers):
             if getattr(number, "shape", None) != () or number.dtype.kind != "f":
                 raise ValueError(
                     f"GradientAverage: number {i} must be a Tensor of one floating-point number "
                     f"without axes, got {told(number)}"
                 )
+        if self._added == 0:
+            self._like += numbers
         if len(numbers) != len(self._like) - len(self._parameters):
             raise ValueError(
                 f"GradientAverage: {len(numbers)} numbers are added with this shard, and "

@@ -83,6 +83,7 @@ def _found(timeout: float | None) -> Communicator:
 
     communicator = MpiCommunicator(MPI.COMM_WORLD, timeout)
     end_the_job_on_errors(communicator)
+    communicator.meet()
     return communicator
 
 

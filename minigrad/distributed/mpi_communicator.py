@@ -59,7 +59,10 @@ class MpiCommunicator(Communicator):
         self._asked: float | None = None  # when this rank asked them
         self._sent: list[tuple[Any, Array]] = []
         self._places: list[tuple[str, int]] = []
-        self._ranks, request = ranks.Idup()
+
+    def meet(self) -> None:
+        """Wait until all ranks are here, and learn where they are: before all other exchanges."""
+        self._ranks, request = self._beside.Idup()
         self._wait("world", request)
         self._places = self.gather((socket.gethostname(), os.getpid()))
         host = self._places[self.rank][0]
@@ -132,9 +135,10 @@ class MpiCommunicator(Communicator):
                 time.sleep(min(self.rank / 4, 3.0))
                 tell()
             flush()
+            time.sleep(0.1)  # until mpiexec has passed it on
         finally:
             self._beside.Abort(status or 1)
-        raise SystemExit(status)  # never reached
+            os._exit(status or 1)  # MPICH comes back from it
 
     def _wait(self, kind: str, *requests: Any) -> None:
         """Wait until the next exchange is done."""
