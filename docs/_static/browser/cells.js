@@ -90,13 +90,18 @@ async function run(cell) {
   return right;
 }
 
-if (cells.length) {
+const runs = !document.querySelector('meta[name="browser"][content="no"]'); // whether Pyodide has all it needs
+const title = document.querySelector("article h1");
+const links = document.querySelector(".page-links"); // to the notebook: from the sidebar to where they are seen
+if (cells.length && title && links) title.after(links);
+
+if (cells.length && runs) {
   const bar = made("p", "browser-bar");
   const button = made("button", "browser-button", words.begin);
   button.type = "button";
   const word = made("span", "browser-word", ` ${words.nothing}`);
   bar.append(button, word);
-  document.querySelector("article h1")?.after(bar);
+  title?.after(bar);
   button.addEventListener("click", async () => {
     button.disabled = true;
     word.textContent = ` ${words.loading}`;
