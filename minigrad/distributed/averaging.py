@@ -238,21 +238,18 @@ class GradientAverage:
         means: list[Gradient] = [None] * len(self._like)
         dense, whole = [], []
         for i, like in enumerate(self._like):
-            kinds = {kinds[i] for nodes in ranks for kinds, _ in nodes}
+            kinds = {kinds[i] for nodes in ranks for kinds in nodes}
             if kinds == {"d"} and like.size < SMALL:
                 dense.append(i)
             elif kinds <= {"d", "-"} and "d" in kinds:
                 whole.append(i)
             elif kinds <= {"s", "-"} and "s" in kinds:
-                counts = [[rows[i] for _, rows in nodes] for nodes in ranks]
                 own = [sums[i] for sums in self._sums]
-                means[i] = sparse_mean(
-                    self._communicator, own, counts, self._nodes, self.shards, like
-                )
+                means[i] = sparse_mean(self._communicator, own, self._nodes, self.shards, like)
             elif kinds != {"-"}:
                 raise self._mixed(i)
         for i in whole:
-            there = [[kinds[i] == "d" for kinds, _ in nodes] for nodes in ranks]
+            there = [[kinds[i] == "d" for kinds in nodes] for nodes in ranks]
             means[i] = self._mean([sums[i] for sums in self._sums], there, self._like[i])
         for bucket in self._buckets(dense):
             vectors = [
@@ -284,16 +281,13 @@ class GradientAverage:
                 del open_buckets[wide(like.dtype), on_gpu(like)]
         return buckets
 
-    def _agreement(self) -> list[list[tuple[str, list[int]]]]:
-        """For each rank and each of its nodes: the kinds of all gradients, and numbers of rows.
+    def _agreement(self) -> list[list[str]]:
+        """For each rank and each of its nodes: the kinds of all gradients.
 
         A kind is d (dense), s (row-sparse) or - (no gradient).
         """
         nodes = [
-            (
-                "".join("-" if g is None else "ds"[isinstance(g, RowSparse)] for g in sums),
-                [len(g.rows) if isinstance(g, RowSparse) else 0 for g in sums],
-            )
+            "".join("-" if g is None else "ds"[isinstance(g, RowSparse)] for g in sums)
             for sums in self._sums
         ]
         form = [

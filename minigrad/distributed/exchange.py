@@ -105,35 +105,57 @@ def fast_mean(
 def sparse_mean(
     communicator: Communicator,
     own: Sequence[RowSparse | None],
-    counts: Sequence[Sequence[int]],
     nodes: Sequence[Sequence[Node]],
     shards: int,
     like: Tensor,
 ) -> RowSparse:
-    """The mean over all shards of row-sparse gradients, summed along the tree on every rank.
+    """The mean over all shards of row-sparse gradients, summed along the tree.
 
-    `counts` are, for each rank and node, the numbers of rows. The other parameters are those of
-    `exact_mean`.
+    Each rank sums its own piece here, too: so many rows of the matrix. So a rank sends each of its
+    rows once, and gets each row of the mean once, however many ranks there are. The parameters are
+    those of `exact_mean`.
     """
-    shape, xp = like.shape, array_module(like)
-    bounds = np.cumsum([0, *map(sum, counts)]).tolist()
-    rows = empty(xp, (bounds[-1],), np.int64)
-    values = empty(xp, (bounds[-1], shape[1]), wide(like.dtype))
-    start = bounds[communicator.rank]
-    for x in own:
-        if x is not None:
-            rows[start : start + len(x.rows)] = x.rows
-            values[start : start + len(x.rows)] = x.values
-            start += len(x.rows)
-    communicator.share(rows, bounds)
-    communicator.share(values.reshape(-1), [bound * shape[1] for bound in bounds])
+    xp, size, shape = array_module(like), communicator.size, (like.shape[0], like.shape[1])
+    nothing = RowSparse(xp.empty(0, np.int64), xp.empty((0, shape[1]), wide(like.dtype)), shape)
+    sums = [nothing if x is None else x for x in own]
+    edges = xp.asarray([shape[0] * r // size for r in range(size + 1)])
+    cuts = [xp.searchsorted(x.rows, edges).tolist() for x in sums]
+    # of each rank, for each of its nodes: how many rows it sends to this one
+    sizes = communicator.gather(np.diff(cuts).tolist())
+    coming = [[to[communicator.rank] for to in of_nodes] for of_nodes in sizes]
+    lengths = list(map(sum, coming))
+
+    def swapped(arrays: list[Array], width: int) -> list[Array]:
+        send = [
+            xp.concatenate([x[cut[r] : cut[r + 1]] for x, cut in zip(arrays, cuts, strict=True)])
+            for r in range(size)
+        ]
+        receive = [empty(xp, (length * width,), send[0].dtype) for length in lengths]
+        communicator.swap([x.reshape(-1) for x in send], receive)
+        return receive
+
+    rows = swapped([x.rows for x in sums], 1)
+    values = swapped([x.values for x in sums], shape[1])
     pieces: dict[Node, Any] = {}
-    start = 0
-    for numbers, its_nodes in zip(counts, nodes, strict=True):
-        for count, node in zip(numbers, its_nodes, strict=True):
-            end = start + count
-            pieces[node] = RowSparse(rows[start:end], values[start:end], (shape[0], shape[1]))
-            start = end
-    total: RowSparse = summed(pieces, shards, plus)
-    xp.divide(total.values, shards, out=total.values)
-    return total
+    for rank, counts in enumerate(coming):
+        ends = np.cumsum(counts).tolist()
+        for node, count, end in zip(nodes[rank], counts, ends, strict=True):
+            part = slice(end - count, end)
+            matrix = values[rank].reshape(lengths[rank], shape[1])
+            pieces[node] = RowSparse(rows[rank][part], matrix[part], shape)
+    piece = summed(pieces, shards, plus)
+    xp.divide(piece.values, shards, out=piece.values)
+    return _joined(communicator, piece)
+
+
+def _joined(communicator: Communicator, piece: RowSparse) -> RowSparse:
+    """The rows of all ranks' pieces, which follow each other, on every rank."""
+    xp, rank, width = array_module(piece.values), communicator.rank, piece.shape[1]
+    bounds = np.cumsum([0, *communicator.gather(len(piece.rows))]).tolist()
+    rows = empty(xp, (bounds[-1],), np.int64)
+    values = empty(xp, (bounds[-1], width), piece.dtype)
+    rows[bounds[rank] : bounds[rank + 1]] = piece.rows
+    values[bounds[rank] : bounds[rank + 1]] = piece.values
+    communicator.share(rows, bounds)
+    communicator.share(values.reshape(-1), [bound * width for bound in bounds])
+    return RowSparse(rows, values, piece.shape)
