@@ -130,8 +130,8 @@ EXERCISES = (
         "mask",
         _mask,
         (
-            "Print scores after the first line. Which scores has the padding now, and which "
-            "weights belong to them?",
+            "Print scores after the first line. What scores does the padding have now, and what "
+            "weights come of them?",
             "A score of 0 is a score like any other: e^0 = 1. And 0 times nan is nan.",
             "The score of nothing is minus infinity: np.where(real, scores, -np.inf).",
         ),

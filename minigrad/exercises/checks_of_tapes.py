@@ -32,7 +32,7 @@ def _order(program: Program) -> None:
     for number in (1.0, -0.5, 2.0):
         right = (2 * number**2 + 1) * 2 * number
         expect(f"dz/da at {number:g}", program.slope(number), right)
-    a = program.Value(2.0)  # here the ways back from z to y have several lengths
+    a = program.Value(2.0)  # here the paths from z back to y have several lengths
     y = a * a
     z = y + y * y * y
     program.backward(z)
@@ -81,11 +81,11 @@ EXERCISES = (
         (
             "x is used three times: twice in x * x, once in + x. Each use sends a gradient to x.",
             "Print parent.grad at each turn of the last loop. What becomes of the first ones?",
-            "The chain rule adds the ways from y to x. The last line of backward sets; it should "
+            "The chain rule adds the paths from x to y. The last line of backward sets; it should "
             "add.",
         ),
         ("parent.grad = slope * value.grad", "parent.grad += slope * value.grad"),
-        "The chain rule multiplies along each way from y to x, and adds the ways. In minigrad: "
+        "The chain rule multiplies along each path from x to y, and adds the paths. In minigrad: "
         "`walk` in `minigrad/autograd/tape.py`.",
     ),
     Exercise(
@@ -125,8 +125,8 @@ EXERCISES = (
         "transpose",
         _transpose,
         (
-            "Try x of shape (5, 2), W of shape (4, 2) and so g of shape (5, 4). Does it run? Which "
-            "shape should come out?",
+            "Try x of shape (5, 2), W of shape (4, 2) and so g of shape (5, 4). Which shape comes "
+            "out, and which one should?",
             "W[h, d] meets x[n, d], and the result goes to y[n, h]. So its gradient is the sum "
             "over n of g[n, h] * x[n, d].",
             "The first index of the result is that of g: the transpose belongs to g.",
