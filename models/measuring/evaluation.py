@@ -7,7 +7,8 @@ unknown words (``<eos>``, ``<unk>``) count as tokens like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +88,7 @@ def evaluate(
     streams: int = 1,
     bptt: int = 256,
     warm_up: int = 256,
+    of: range | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[Evaluation], object] | None = None,
 ) -> Evaluation | None:
@@ -110,6 +112,9 @@ def evaluate(
         how many time steps are read at a time; only memory and speed depend on it.
     warm_up
         how many predictions are not counted at the beginning of each piece but the first.
+    of
+        which of the pieces to read, neighbours of each other; None: all. The results of all parts
+        are put `together`.
     stop
         asked before each window; True ends the evaluation.
     progress
@@ -130,9 +135,13 @@ def evaluate(
     check_ids("evaluate", ids)
     check_at_least("evaluate", 1, streams=streams, bptt=bptt)
     check_at_least("evaluate", 0, warm_up=warm_up)
+    streams = min(streams, len(ids) - 1)
+    of = range(streams) if of is None else of
+    if not (of and of.step == 1 and of.start >= 0 and of.stop <= streams):
+        raise ValueError(f"evaluate: of must be some of the {streams} pieces, got {of}")
     tally, state, device = Tally(progress), None, device_of(model)
     with evaluating(model), quiet():
-        for inputs, targets in _windows(ids, streams, bptt, warm_up, vocab_size_of(model)):
+        for inputs, targets in _windows(ids, streams, of, bptt, warm_up, vocab_size_of(model)):
             if stop():
                 return None
             loss, state = model.loss(moved(inputs, device), moved(targets, device), state)
@@ -142,20 +151,26 @@ def evaluate(
         return tally.result()
 
 
+def together(parts: Iterable[Evaluation]) -> Evaluation:
+    """The evaluation of a text, of those of its parts; their order makes no difference."""
+    found = list(parts)
+    tokens = sum(part.tokens for part in found)
+    return Evaluation(math.fsum(part.nats * part.tokens for part in found) / tokens, tokens)
+
+
 def _windows(
-    ids: Ids, streams: int, bptt: int, warm_up: int, vocab_size: int | None
+    ids: Ids, streams: int, of: range, bptt: int, warm_up: int, vocab_size: int | None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Inputs and targets of each window, shape (T, streams); each target comes just once."""
+    """Inputs and targets of each window, shape (T, len(of)); each target comes just once."""
     predicted = len(ids) - 1
-    streams = min(streams, predicted)
     # stream n counts the targets from cuts[n] to cuts[n + 1] - 1, and its first input is starts[n]
-    cuts = [1 + predicted * n // streams for n in range(streams + 1)]
+    cuts = [1 + predicted * n // streams for n in range(of.start, of.stop + 1)]
     starts = [max(0, cut - 1 - warm_up) for cut in cuts[:-1]]
     lengths = [end - 1 - start for start, end in zip(starts, cuts[1:], strict=True)]
     for row in range(0, max(lengths), bptt):
         steps = min(bptt, max(lengths) - row)
-        inputs = np.zeros((steps, streams), np.int64)  # of a stream that has ended: any token
-        targets = np.full((steps, streams), IGNORED, np.int64)
+        inputs = np.zeros((steps, len(of)), np.int64)  # of a stream that has ended: any token
+        targets = np.full((steps, len(of)), IGNORED, np.int64)
         for n, (start, length) in enumerate(zip(starts, lengths, strict=True)):
             here = min(steps, length - row)
             if here <= 0:

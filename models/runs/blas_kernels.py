@@ -47,14 +47,14 @@ def products(s: Settings) -> list[cpu.Product]:
     """The matrix products of a training step, about; of a cell of one's own they are not known."""
     if s.own_cell is not None:
         return []
-    vocabulary = s.max_vocab or VOCABULARY[s.level]
+    vocabulary, batch = s.max_vocab or VOCABULARY[s.level], s.batch_size // s.shard_count
     if not s.recurrent:
-        tokens, window = s.bptt * s.batch_size, s.tokens_seen * s.vector_size
+        tokens, window = s.bptt * batch, s.tokens_seen * s.vector_size
         inner = linear_products(tokens, window, s.hidden_size)
         return inner + linear_products(tokens, s.hidden_size, vocabulary)
     sizes = layer_sizes(vocabulary, s.vector_size, s.hidden_size, s.layers, s.tied)
-    result = linear_products(s.bptt * s.batch_size, sizes[-1], vocabulary)
+    result = linear_products(s.bptt * batch, sizes[-1], vocabulary)
     sizes[0] = s.vector_size  # 0: the tokens come in one-hot
     for below, above in pairwise(sizes):
-        result += recurrent_products([s.batch_size] * s.bptt, below, above, GATES[s.cell])
+        result += recurrent_products([batch] * s.bptt, below, above, GATES[s.cell])
     return result

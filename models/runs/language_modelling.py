@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minigrad import nn
-from minigrad.data import batchify
+from minigrad.distributed import Communicator
 from models.corpus import Corpus
 from models.devices import check_available
 from models.measuring.evaluation import Evaluation, evaluate
@@ -24,6 +25,7 @@ from models.runs.replaying import replays
 from models.runs.run import Run
 from models.runs.saved_model import describe, restore
 from models.runs.settings import Settings
+from models.runs.shards import own_shards, own_streams
 from models.runs.task import Progress
 from models.runs.trainer import Trainer
 from models.runs.trouble import Diverged
@@ -45,6 +47,8 @@ class LanguageModelling:
         is told that steps can't be replayed, if so.
     cell_sha256
         of the file of its cell, if that is one of one's own.
+    communicator
+        of the processes that divide the shards of the batch; None: there is one process.
     """
 
     figure, larger = "loss", False
@@ -57,11 +61,13 @@ class LanguageModelling:
         rng: np.random.Generator,
         warn: Callable[[str], None],
         cell_sha256: str = "",
+        communicator: Communicator | None = None,
     ) -> None:
         corpus.check_length(settings.batch_size)
-        streams = batchify(corpus.train, settings.batch_size, vocab_size=len(corpus.tokenizer))
+        own = own_shards(settings, communicator or Communicator())
+        streams = own_streams(corpus.train, settings, own, len(corpus.tokenizer))
         self.settings, self.corpus, self.cell_sha256 = settings, corpus, cell_sha256
-        self.trainer = Trainer(model, settings, streams, rng)
+        self.trainer = Trainer(model, settings, streams, rng, communicator)
         if replays(settings):
             self.trainer.replay(lambda error: warn(messages.not_captured(error)))
         self.references: Mapping[str, float] = {}
@@ -69,7 +75,11 @@ class LanguageModelling:
         parts = {"valid": corpus.valid, "test": corpus.test}
         self._parts = {name: ids for name, ids in parts.items() if ids is not None}
         self.sizes: Mapping[str, int] = {name: len(ids) - 1 for name, ids in self._parts.items()}
-        self._saw_unknown = corpus.unknown(corpus.train) > 0
+
+    @cached_property
+    def _saw_unknown(self) -> bool:
+        """Whether there are unknown tokens in the text; to know that, all of it has to be read."""
+        return self.corpus.unknown(self.corpus.train) > 0
 
     @property
     def run_id(self) -> str:
@@ -100,7 +110,10 @@ class LanguageModelling:
             progress(so_far.tokens)
 
         ids, streams = self._parts[part], self.settings.eval_streams
-        result = evaluate(model, ids, streams=streams, stop=stop, progress=on)
+        if (shards := self.trainer.shards) is None:
+            result = evaluate(model, ids, streams=streams, stop=stop, progress=on)
+        else:
+            result = shards.evaluated(model, ids, streams, stop, progress)
         return result and {"loss": result.nats, "unk": self.corpus.unknown(ids)}
 
     def told(self, figures: Mapping[str, Any]) -> str:

@@ -32,13 +32,14 @@ def introduction(s: Settings, corpus: Corpus, model: Model, trainer: Trainer) ->
     also = f"; {unknown:.1%} of those to validate on are not in it" if unknown > 0.001 else ""
     layers = "1 layer" if s.layers == 1 else f"{s.layers} layers"
     layers = layers if s.recurrent else f"{s.tokens_seen} {s.unit} seen, 1 layer"
+    shards = f", in {s.shards} shards" if s.shard_count > 1 else ""
     lines = [
         f"text        {', '.join(map(printable, s.text))}",
         f"{s.unit:<11} {', '.join(parts)}",
         f"vocabulary  {len(corpus.tokenizer):,} {s.unit}{also}",
         f"model       {printable(s.cell_name)}, {layers} of {s.hidden_size} units, "
         f"{model.num_parameters():,} parameters",
-        f"training    {length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}",
+        f"training    {length(s, trainer)} of {s.batch_size} × {s.bptt} {s.unit}{shards}",
         f"optimiser   {s.optimizer}, learning rate {s.learning_rate:g}",
     ]
     if s.device != "cpu":

@@ -24,15 +24,16 @@ class Measured(NamedTuple):
     """What is known of a window when the gradients are in the parameters."""
 
     numbers: list[Tensor]
-    """The loss; the norm of all gradients together; and, if each element is clipped, the norm after
-    that."""
+    """The loss. If it is all that a step computes, also the norm of all gradients together; and, if
+    each element is clipped, the norm after that."""
 
     state: Any
     """The state after the window, off the tape."""
 
 
 Gradients = Callable[[Any, Any, Any], Measured]
-"""``gradients(inputs, targets, state)`` puts the gradients, clipped, into the parameters."""
+"""``gradients(inputs, targets, state)`` puts the gradients into the parameters: clipped, unless it
+is the mean over several shards that is to be clipped."""
 
 
 def gradients_of(model: Model, s: Settings) -> Gradients:
@@ -47,7 +48,8 @@ def gradients_of(model: Model, s: Settings) -> Gradients:
         for parameter in parameters:
             parameter.grad = None
         window = full_bptt(objective, lambda losses, _: losses, inputs, targets, state)
-        return Measured([window.loss[1], *clipped(s, parameters)], window.state)
+        norms = clipped(s, parameters) if s.shard_count == 1 else []
+        return Measured([window.loss[1], *norms], window.state)
 
     return gradients
 

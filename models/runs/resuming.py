@@ -21,7 +21,14 @@ from models.runs.settings import Settings
 from models.runs.task import Task
 from models.showing.reporter import Reporter
 
-OWN_FORM = {**FORM, "trainer": {**FORM["trainer"], "lengths": dict}}
+
+def generators(value: Any) -> bool:
+    """names with values, or a list of them for several shards"""  # noqa: D400 (in messages)
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, dict) for item in items)
+
+
+OWN_FORM = {**FORM, "trainer": {**FORM["trainer"], "rng": generators, "lengths": dict}}
 """The form of a checkpoint of a language model."""
 
 

@@ -144,6 +144,22 @@ class Settings(RunSettings):
     vary_bptt: bool = option(
         False, "Windows of random lengths around --bptt, as in AWD-LSTM.", TRAINING
     )
+    shards: int | None = option(
+        None,
+        "Compute each step in so many equal parts of --batch-size, and add up their gradients: "
+        "several processes can divide these between them.",
+        TRAINING,
+        low=1,
+        shown="1",
+    )
+    reduce: Literal["exact", "fast"] | None = option(
+        None,
+        "How the gradients of --shards are added up: exact gives the same bits with any number of "
+        "processes; fast need not.",
+        TRAINING,
+        shown="exact",
+        may_change=True,
+    )
     capture: bool | None = option(
         None,
         "Record a step once and replay it (on the CPU): the same bits, in less time.",
@@ -188,6 +204,11 @@ class Settings(RunSettings):
             )
         if self.init in ("uniform", "normal") and self.init_scale is None:
             raise ValueError(f"--init {self.init} needs --init-scale")
+        if self.batch_size % self.shard_count:
+            raise ValueError(
+                "--batch-size must be a multiple of --shards, which have as many streams each, "
+                f"got {self.batch_size} and {self.shards}"
+            )
         if self.tied and not self.vector_size:
             raise ValueError("--tied needs an embedding, so --embedding-size above 0")
         if self.recurrent:
@@ -208,6 +229,11 @@ class Settings(RunSettings):
         if self.embedding_size is None:
             return self.hidden_size if self.tied else 64
         return self.embedding_size
+
+    @property
+    def shard_count(self) -> int:
+        """In how many parts the gradients of a step are computed."""
+        return self.shards or 1
 
     @property
     def own_cell(self) -> tuple[str, str] | None:
@@ -249,6 +275,8 @@ class Settings(RunSettings):
     @classmethod
     def kept(cls, name: str, value: Any) -> Any:
         """As in `RunSettings`; of a cell of one's own its name, but not where its file is."""
+        if name == "shards" and value is None:
+            return 1
         if name == "cell" and isinstance(value, str) and value not in NETWORKS:
             return f":{value.rpartition(':')[2]}"
         return value

@@ -41,6 +41,7 @@ CASES = {
     "awd": {**AWD, "optimizer": "nt-asgd"},
     "decay": {"weight_decay": 0.01, "optimizer": "sgd", "clip": 0.0},
     "clip-value": {"clip": 0.0, "clip_value": 1e-3},
+    "shards": {**DROPPED, "shards": 3, "cell": "lstm", "optimizer": "sgd"},
 }  # fmt: skip
 cases = pytest.mark.parametrize("options", CASES.values(), ids=CASES)
 
@@ -127,6 +128,14 @@ class TestSteps:
             run.launch(0.01)
         with pytest.raises(RuntimeError, match=f"state_dict: {FETCH_EVERY} steps are to be"):
             run.state_dict()
+
+    def test_shards_go_on(self):
+        run, other = trainer(**CASES["shards"]), trainer(**CASES["shards"])
+        run.advance(0.01)
+        other.model.load_state_dict(run.model.state_dict())
+        other.load_state_dict(run.state_dict())
+        assert other.advance(0.01) == run.advance(0.01)
+        assert weights(other) == weights(run)
 
     def test_the_text_goes_over_once_and_stays_narrow(self):
         model, rng = trainer().model, np.random.default_rng(0)
