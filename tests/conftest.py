@@ -1,5 +1,6 @@
 """For all tests: on which device they run, and a generator that starts the same each time."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def pytest_configure(config):
     few = {"max_examples": 30} if device == "double" else {}
     settings.register_profile("any machine", deadline=None, **few)  # however slow or busy it is
     settings.load_profile("any machine")
+    if device != "cuda":  # the machine's own GPUs, whatever it has, are not those of the tests
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     if install := INSTALLERS[device]:
         install()
 

@@ -32,6 +32,9 @@ gpus: list[int] = []
 empty, no array can be on a GPU, and no op needs to check."""
 
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""The environment variable with the GPUs that CUDA lets a process see."""
+
 # ------------------------------------------------------------------------------- names, and copying
 
 
@@ -132,8 +135,47 @@ def _why_unavailable(cupy: Any) -> str:
         f'device: "cuda" was asked for, but CuPy {cupy.__version__} cannot use a GPU here '
         f"({reason}). It needs an NVIDIA GPU, a driver for the CUDA version that the wheel is made "
         "for (cupy-cuda13x: CUDA 13), and no second CuPy beside it; `nvidia-smi` shows the first "
-        "two, `pip list` the last"
+        f"two, `pip list` the last{_taken}"
     )
+
+
+_taken = ""
+"""What `take_gpu` did, in words, for the error if there is no such GPU."""
+
+
+def take_gpu(number: int, of: int) -> None:
+    """Let this process, one of several on this machine, see one GPU alone: that of its number.
+
+    It sets CUDA_VISIBLE_DEVICES, which CUDA reads when a GPU is first used. If the variable has a
+    value, GPUs are counted in it. If that is a single GPU it stays: a launcher may give each
+    process its own. CuPy is not imported, and whether there is such a GPU shows when it is used.
+
+    Parameters
+    ----------
+    number, of
+        of this process among those on this machine, from 0 on, and how many there are.
+
+    Raises
+    ------
+    RuntimeError
+        if this process has used a GPU before.
+    """
+    global _taken
+    if gpus:
+        raise RuntimeError(
+            f"take_gpu: this is process {number} of {of} on this machine, and it used a GPU before "
+            "it was given its own; call minigrad.distributed.world() before anything asks for one"
+        )
+    visible = os.environ.get(VISIBLE)
+    names = None if visible is None else visible.split(",")
+    if names is None or len(names) > 1:
+        chosen = str(number) if names is None else "".join(names[number : number + 1])
+        os.environ[VISIBLE] = chosen
+        _taken = (
+            f". This is process {number} of {of} on this machine, counted from 0, and each takes "
+            f"the GPU of its number, {'of all' if names is None else f'of {VISIBLE}={visible}'}: "
+            "are there as many? Start as many processes as there are GPUs, or work on the CPU"
+        )
 
 
 # ------------------------------------------------------------------------------- the default device

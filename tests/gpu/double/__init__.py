@@ -20,6 +20,7 @@ import numpy as np
 
 from . import draws, functions, kernels, methods  # noqa: F401 (methods: gives them to the array)
 from .arrays import ndarray
+from .collectives import nccl
 from .counts import budget, stats
 from .devices import MemoryPool, cuda, runtime
 from .names import NAMES, Module
@@ -81,7 +82,8 @@ cupyx = Module(
 )
 
 
-MODULES = [cupy, cupy.linalg, cupy.random, cuda, runtime, cupyx, scipy, special]
+cuda.nccl = nccl
+MODULES = [cupy, cupy.linalg, cupy.random, cuda, nccl, runtime, cupyx, scipy, special]
 
 
 def install():

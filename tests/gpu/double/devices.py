@@ -1,5 +1,8 @@
-"""The double's two GPUs: which is the current one, their memory, streams and events."""
+"""The double's four GPUs: which is the current one, their memory, streams and events."""
 
+import functools
+import itertools
+import os
 import threading
 import time
 import weakref
@@ -9,7 +12,7 @@ import numpy as np
 from .counts import count
 from .names import Module, missing
 
-COUNT = 2
+COUNT = 4
 TOTAL = 80 * 2**30  # bytes on each
 BLOCK = 512  # what allocations are rounded up to
 
@@ -33,6 +36,21 @@ def current():
     return _current.id
 
 
+@functools.cache
+def seen():
+    """The GPUs that CUDA_VISIBLE_DEVICES names, up to a wrong one; CUDA asks once, as this does."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if names is None:
+        return tuple(range(COUNT))
+    known = [str(i) for i in range(COUNT)]
+    return tuple(int(n) for n in itertools.takewhile(known.__contains__, names.split(",")))
+
+
+def bus(index):
+    """Where the GPU is in the machine, whatever its number is in this process."""
+    return f"0000:{seen()[index]:02X}:00.0"
+
+
 class Device:
     """A GPU; without a number the current one. As a context manager, the current one within it."""
 
@@ -42,7 +60,7 @@ class Device:
 
     def use(self):
         """Make it the current one."""
-        if not 0 <= self.id < COUNT:
+        if not 0 <= self.id < len(seen()):
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
         _current.id = self.id
 
@@ -224,6 +242,11 @@ class Stream:
 Stream.null = Stream()
 
 
+def get_current_stream():
+    """The stream that work goes to."""
+    return Stream.null
+
+
 class Event:
     """A point in time on a stream."""
 
@@ -246,7 +269,7 @@ def get_elapsed_time(start, end):
 
 def properties(index):
     """What cudaGetDeviceProperties tells of a device (a few of its fields)."""
-    if not 0 <= index < COUNT:
+    if not 0 <= index < len(seen()):
         raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
     return {
         "name": f"strict double {index}".encode(),
@@ -265,8 +288,9 @@ runtime = Module(
     "runtime",
     CUDARuntimeError=CUDARuntimeError,
     getDevice=current,
-    getDeviceCount=lambda: COUNT,
+    getDeviceCount=lambda: len(seen()),
     getDeviceProperties=properties,
+    deviceGetPCIBusId=bus,
     setDevice=lambda index: Device(index).use(),
     memGetInfo=lambda: Device().mem_info,
     deviceSynchronize=lambda: count("sync", "deviceSynchronize"),
@@ -284,10 +308,10 @@ cuda = Module(
     MemoryPointer=MemoryPointer,
     MemoryPool=MemoryPool,
     Stream=Stream,
-    get_current_stream=lambda: Stream.null,
+    get_current_stream=get_current_stream,
     get_device_id=current,
     get_elapsed_time=get_elapsed_time,
-    is_available=lambda: True,
+    is_available=lambda: bool(seen()),
     runtime=runtime,
 )
 

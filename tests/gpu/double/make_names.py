@@ -2,13 +2,16 @@
 
     python tests/gpu/double/make_names.py
 
-Needs CuPy, but neither a GPU nor a driver. A signature is written as its parameters, ``"a, axis=,
-*, dtype="``, where ``=`` marks one that may be left out; it is null for what is no function.
+Needs CuPy, but neither a GPU nor a driver. Without NCCL's library (the wheel nvidia-nccl-cu13) CuPy
+does not tell the names of its binding, and they stay as they are. A signature is written as its
+parameters, ``"a, axis=, *, dtype="``, where ``=`` marks one that may be left out; it is null for
+what is no function.
 """
 
 import inspect
 import json
 import re
+import warnings
 from pathlib import Path
 
 PATH = Path(__file__).with_name("names.json")
@@ -20,7 +23,7 @@ def snapshot():
     import cupyx
     from cupyx.scipy import special
 
-    return {
+    names = {
         "version": cupy.__version__,
         "cupy": _functions(cupy),
         "ndarray": {
@@ -42,6 +45,13 @@ def snapshot():
         "Stream": _public(cupy.cuda.Stream),
         "Event": _public(cupy.cuda.Event),
     }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it could not be loaded
+        from cupy.cuda import nccl
+    if nccl.available:
+        names["nccl"] = _functions(nccl)
+        names["NcclCommunicator"] = _functions(nccl.NcclCommunicator)
+    return names
 
 
 def _public(owner):
@@ -103,4 +113,5 @@ def _without_self(words):
 
 
 if __name__ == "__main__":
-    PATH.write_text(json.dumps(snapshot(), indent=0, sort_keys=True) + "\n", encoding="utf-8")
+    names = json.loads(PATH.read_text(encoding="utf-8")) | snapshot()
+    PATH.write_text(json.dumps(names, indent=0, sort_keys=True) + "\n", encoding="utf-8")

@@ -47,7 +47,8 @@ def parameters(owner, name):
         f"CuPy has no function {owner}.{name} with names for its arguments; if it is elementwise, "
         "the double has it already"
     )
-    expected, is_method = signature(words), owner in ("ndarray", "Generator", "ufunc")
+    methods = ("ndarray", "Generator", "ufunc", "NcclCommunicator")
+    expected, is_method = signature(words), owner in methods
 
     def given(args, kwargs):
         try:
