@@ -6,7 +6,9 @@ import os
 import sys
 from types import TracebackType
 
+from minigrad.arrays.devices import take_gpu
 from minigrad.distributed.communicator import Communicator
+from minigrad.distributed.nccl_communicator import NcclCommunicator
 
 _VARIABLES = {
     "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",  # Open MPI
@@ -26,6 +28,10 @@ def world(timeout: float | None = 600.0) -> Communicator:
     MPI is used (and mpi4py imported) if mpiexec has started this process, or if the program has
     imported ``mpi4py.MPI``. Else the process is alone. Later calls return the same object.
 
+    Each rank is given the GPU of its number on its machine, among those in CUDA_VISIBLE_DEVICES or
+    among all: ``"cuda"`` is then this one, and arrays on it go to other GPUs by NCCL. So call it
+    before anything asks for a GPU.
+
     With several ranks, an exception that nobody catches ends the whole job: it is told once, after
     ``rank 2 of 4``, and mpiexec returns a status that is not 0. So no rank waits for ever for one
     that has failed.
@@ -41,7 +47,8 @@ def world(timeout: float | None = 600.0) -> Communicator:
         if mpiexec has started this process, and mpi4py is not installed.
     RuntimeError
         if mpiexec belongs to another MPI than the one that mpi4py uses. Each process would believe
-        that it is alone, and all would do the same work.
+        that it is alone, and all would do the same work. Or if this rank, one of several, has used
+        a GPU before.
     TimeoutError
         if not all ranks call this within `timeout`.
     ValueError
@@ -84,7 +91,8 @@ def _found(timeout: float | None) -> Communicator:
     communicator = MpiCommunicator(MPI.COMM_WORLD, timeout)
     end_the_job_on_errors(communicator)
     communicator.meet()
-    return communicator
+    take_gpu(communicator.local_rank, communicator.local_size)
+    return NcclCommunicator(communicator)
 
 
 def _told_by_mpiexec() -> dict[str, str]:

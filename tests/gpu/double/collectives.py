@@ -1,18 +1,20 @@
 """``cupy.cuda.nccl``: what GPUs tell each other, on the double.
 
 The ranks are threads of one process, each with a device of its own, or processes under mpiexec,
-which then exchange by MPI. A call, or a group of calls, is one meeting of all ranks. There they
-compare what they called. Where NCCL would hang, or write rubbish, because they differ, each rank
-gets an NcclError that says how. It is stricter than NCCL where a program could be right by chance:
-all ranks come to each meeting, what is sent and received stands in a group, the stream is the
-current one, buffers do not overlap. The order of a sum is another than that of the ranks, since
-NCCL promises none.
+which then exchange by MPI. To a call of all ranks (or a group of such calls) they meet, and compare
+what each of them calls; what one rank sends to another is compared there. Where NCCL would hang, or
+write rubbish, because they differ, there is an NcclError that says how.
+
+It is stricter than NCCL where a program could be right by chance: what is sent and received stands
+in a group, the stream and the device are the current ones, buffers do not overlap, nothing is of
+length 0. The order of a sum is another than that of the ranks, since NCCL promises none.
 """
 
 import functools
 import itertools
 import os
 import platform
+import queue
 import sys
 import threading
 
@@ -64,6 +66,9 @@ class Threads:
 
     def __init__(self, size):
         self.size, self._told, self._barrier = size, [None] * size, threading.Barrier(size)
+        self._letters = {
+            pair: queue.SimpleQueue() for pair in itertools.product(range(size), repeat=2)
+        }
 
     def gather(self, rank, value):
         """What each rank has told, on all of them."""
@@ -73,15 +78,35 @@ class Threads:
         self._wait()
         return told
 
-    def abort(self):
-        """Let nobody wait any longer."""
-        self._barrier.abort()
-
     def _wait(self):
         try:
             self._barrier.wait(PATIENCE)
         except threading.BrokenBarrierError:
-            raise NcclError(REMOTE_ERROR, "a rank did not come (NCCL would hang)") from None
+            raise _hanging("a rank did not come") from None
+
+    def send(self, rank, peer, value):
+        """Send it; what is returned waits until it was received."""
+        received = threading.Event()
+        self._letters[rank, peer].put((value, received))
+
+        def wait():
+            if not received.wait(PATIENCE):
+                raise _hanging(f"rank {peer} does not receive what rank {rank} sends")
+
+        return wait
+
+    def receive(self, rank, peer):
+        """What `peer` has sent."""
+        try:
+            value, received = self._letters[peer, rank].get(timeout=PATIENCE)
+        except queue.Empty:
+            raise _hanging(f"rank {peer} does not send what rank {rank} is to receive") from None
+        received.set()
+        return value
+
+    def abort(self):
+        """Let nobody wait at a meeting any longer."""
+        self._barrier.abort()
 
 
 class Processes:
@@ -93,6 +118,18 @@ class Processes:
     def gather(self, rank, value):
         """What each rank has told, on all of them."""
         return self._world.allgather(value)
+
+    def send(self, rank, peer, value):
+        """Send it; what is returned waits until it was received."""
+        return self._world.issend(value, peer).wait
+
+    def receive(self, rank, peer):
+        """What `peer` has sent."""
+        return self._world.recv(source=peer)
+
+
+def _hanging(why):
+    return NcclError(REMOTE_ERROR, f"{why} (NCCL would hang)")
 
 
 meetings = {}
@@ -297,24 +334,56 @@ def _run(calls):
     if any(call.communicator is not communicator for call in calls):
         raise NcclError(INVALID_USAGE, "a group of calls of two communicators")
     _check_apart(calls)
-    rank = communicator._rank
-    told = [(c.about, None if c.source is None else c.source.copy()) for c in calls]
-    everyone = communicator._meeting.gather(rank, told)
-    _compare([[about for about, _ in told] for told in everyone])
-    shared = [[data for about, data in told if "peer" not in about] for told in everyone]
-    together = zip(*shared, strict=True)
-    sent = [
-        iter([data for about, data in told if _is_between(about, "send", rank)])
-        for told in everyone
+    _exchange(communicator, [call for call in calls if "peer" in call.about])
+    _do_together(communicator, [call for call in calls if "peer" not in call.about])
+    count_event("kernels", "nccl." + "+".join(call.about["name"] for call in calls))
+
+
+def _exchange(communicator, calls):
+    """What is sent from rank to rank."""
+    rank, meeting = communicator._rank, communicator._meeting
+    waiting = [
+        meeting.send(rank, call.about["peer"], (_form(call), call.source.copy()))
+        for call in calls
+        if call.source is not None
     ]
     for call in calls:
-        if call.about["name"] == "recv":
-            call.target[:] = next(sent[call.about["peer"]])
-        elif call.about["name"] == "broadcast":
-            call.target[:] = next(together)[call.about["root"]]
-        elif call.about["name"] == "allReduce":
-            call.target[:] = functools.reduce(COMBINE[call.about["op"]], reversed(next(together)))
-    count_event("kernels", "nccl." + "+".join(call.about["name"] for call in calls))
+        if call.target is not None:
+            peer = call.about["peer"]
+            form, data = meeting.receive(rank, peer)
+            if form != _form(call):
+                raise NcclError(
+                    INVALID_USAGE,
+                    f"rank {peer} sends {form} to rank {rank}, which receives {_form(call)} "
+                    "(NCCL would hang)",
+                )
+            call.target[:] = data
+    for wait in waiting:
+        wait()
+
+
+def _form(call):
+    return call.about["count"], call.about["dtype"]
+
+
+def _do_together(communicator, calls):
+    """What all ranks call."""
+    if not calls:
+        return
+    told = [(c.about, None if c.source is None else c.source.copy()) for c in calls]
+    everyone = communicator._meeting.gather(communicator._rank, told)
+    forms = [[about for about, _ in told] for told in everyone]
+    for rank, here in enumerate(forms):
+        if here != forms[0]:
+            raise NcclError(
+                INVALID_USAGE, f"rank 0 calls {forms[0]}, rank {rank} {here} (NCCL would hang)"
+            )
+    for i, call in enumerate(calls):
+        data = [told[i][1] for told in everyone]
+        if call.about["name"] == "broadcast":
+            call.target[:] = data[call.about["root"]]
+        else:
+            call.target[:] = functools.reduce(COMBINE[call.about["op"]], reversed(data))
 
 
 def _check_apart(calls):
@@ -334,34 +403,6 @@ def _check_apart(calls):
 
 def _place(array):
     return array.__array_interface__["data"][0]
-
-
-def _compare(everyone):
-    """Raise an NcclError, the same on each rank, unless all ranks' calls fit together."""
-    shared = [[about for about in told if "peer" not in about] for told in everyone]
-    for rank, here in enumerate(shared):
-        if here != shared[0]:
-            raise NcclError(
-                INVALID_USAGE, f"rank 0 calls {shared[0]}, rank {rank} {here} (NCCL would hang)"
-            )
-    for one, other in itertools.product(range(len(everyone)), repeat=2):
-        sent = _between(everyone[one], "send", other)
-        received = _between(everyone[other], "recv", one)
-        if sent != received:
-            raise NcclError(
-                INVALID_USAGE,
-                f"rank {one} sends {sent} to rank {other}, which receives {received} from it "
-                "(NCCL would hang)",
-            )
-
-
-def _between(told, name, peer):
-    """Counts and dtypes of what is sent to a rank, or received from it, in order."""
-    return [(a["count"], a["dtype"]) for a in told if _is_between(a, name, peer)]
-
-
-def _is_between(about, name, peer):
-    return (about["name"], about.get("peer")) == (name, peer)
 
 
 nccl = Module(
