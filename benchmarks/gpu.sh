@@ -41,7 +41,7 @@ tests=("$python" -m pytest -p _hypothesis_pytestplugin --device cuda -q -ra
 
 "$python" benchmarks/gpu.py --machine || exit 2
 part tests 240 "${tests[@]}" -m gpu --durations=15 --junitxml "$out/parts/tests.xml" \
-    tests/gpu/test_on_gpu.py
+    tests/gpu/test_on_gpu.py tests/distributed/test_on_gpus.py
 part benchmark 120 "$python" benchmarks/gpu.py --json "$out/parts/benchmark.json"
 part tensorfloat 75 "$python" benchmarks/gpu.py --tf32 --configs C5,C6 --rounds 7 \
     --json "$out/parts/tensorfloat.json"

@@ -7,8 +7,9 @@ batch that is cut into a fixed number of shards: the weights are then equal bit 
 the number of ranks.
 
 To read it, begin with `communicator`; then `shard_tree` (the order of the sum), `averaging`,
-`launching` (what mpiexec says, and how a job ends) and `mpi_communicator`. MPI is the standard of
-the field: MPI Forum, "MPI: A Message-Passing Interface Standard", version 4.1 (2023).
+`launching` (what mpiexec says, and how a job ends), `mpi_communicator` and `nccl_communicator`. MPI
+is the standard of the field: MPI Forum, "MPI: A Message-Passing Interface Standard", version 4.1
+(2023). NCCL is NVIDIA's library for what GPUs tell each other.
 """
 
 from minigrad.distributed.averaging import GradientAverage, average_gradients
