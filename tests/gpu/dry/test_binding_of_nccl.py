@@ -41,8 +41,13 @@ def line(library):
     return NcclCommunicator(OneOfTwo())
 
 
-def calls(library):
+def told(library):
     return library.null_nccl_calls().decode().splitlines()
+
+
+def calls(library):
+    """Without beginnings and ends: Python chooses when a communicator ends."""
+    return [call for call in told(library) if call.split()[0] not in ("init", "destroy")]
 
 
 def at(array, offset=0):
@@ -50,16 +55,16 @@ def at(array, offset=0):
 
 
 def test_the_start(line, library):
-    calls(library)
+    told(library)
     line.all_reduce(cupy.empty(1, "f"))
-    assert calls(library)[0] == "init 2 0"
+    assert "init 2 0" in told(library)
 
 
 @pytest.mark.parametrize(("dtype", "number"), [("f4", 7), ("f8", 8), ("i4", 2), ("u8", 5)])
 def test_all_reduce(line, library, dtype, number):
     x = cupy.empty((2, 3), dtype)
     line.all_reduce(x)
-    assert calls(library)[1:] == [f"allReduce {at(x)} {at(x)} 6 {number} 0 0"]
+    assert calls(library) == [f"allReduce {at(x)} {at(x)} 6 {number} 0 0"]
 
 
 def test_swap(line, library):
@@ -70,14 +75,14 @@ def test_swap(line, library):
         f"recv {at(receive)} 1 7 0 0",
         f"send {at(send, 8)} 3 7 1 0",
     ]
-    assert calls(library)[1:] == ["groupStart", *told, "groupEnd"]
+    assert calls(library) == ["groupStart", *inner, "groupEnd"]
 
 
 def test_share(line, library):
     x = cupy.empty(5, "f")
     line.share(x, [0, 2, 5])
-    told = [f"broadcast {at(x)} {at(x)} 2 7 0 0", f"broadcast {at(x, 8)} {at(x, 8)} 3 7 1 0"]
-    assert calls(library)[1:] == ["groupStart", *told, "groupEnd"]
+    inner = [f"broadcast {at(x)} {at(x)} 2 7 0 0", f"broadcast {at(x, 8)} {at(x, 8)} 3 7 1 0"]
+    assert calls(library) == ["groupStart", *inner, "groupEnd"]
 
 
 def test_the_current_stream(line, library):
@@ -85,7 +90,7 @@ def test_the_current_stream(line, library):
     with cupy.cuda.Stream(non_blocking=True) as stream:
         line.all_reduce(x)
     assert stream.ptr != 0
-    assert calls(library)[1:] == [f"allReduce {at(x)} {at(x)} 1 7 0 {stream.ptr}"]
+    assert calls(library) == [f"allReduce {at(x)} {at(x)} 1 7 0 {stream.ptr}"]
 
 
 def test_the_double_has_cupys_names(library):
