@@ -70,7 +70,7 @@ def test_all_reduce(line, library, dtype, number):
 def test_swap(line, library):
     send, receive = cupy.empty(5, "f"), cupy.empty(5, "f")
     line.swap([send[:2], send[2:]], [receive[:1], receive[1:1]])
-    told = [
+    inner = [
         f"send {at(send)} 2 7 0 0",
         f"recv {at(receive)} 1 7 0 0",
         f"send {at(send, 8)} 3 7 1 0",
