@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from minigrad.arrays.library import Array
+import numpy as np
+
+from minigrad.arrays.library import Array, is_array
+from minigrad.errors.values import told
 
 
 class Communicator:
@@ -44,7 +47,13 @@ class Communicator:
         ----------
         array
             numbers of the same shape and dtype on every rank. float16 is summed in float32.
+
+        Raises
+        ------
+        TypeError
+            if it is no array of NumPy or CuPy.
         """
+        check_array("all_reduce", array)
 
     def broadcast(self, value: Any) -> Any:
         """Rank 0's `value` on every rank: any object that `pickle` takes."""
@@ -99,6 +108,12 @@ class Communicator:
 
     def __repr__(self) -> str:
         return f"rank {self.rank} of {self.size}"
+
+
+def check_array(where: str, array: Any) -> None:
+    """Raise a TypeError unless `array` is one that can be changed in place."""
+    if isinstance(array, np.generic) or not is_array(array):
+        raise TypeError(f"{where}: expected an array of NumPy or CuPy, got {told(array)}")
 
 
 def flush() -> None:

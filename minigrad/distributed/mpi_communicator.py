@@ -14,6 +14,7 @@ import pickle
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -21,7 +22,7 @@ import numpy as np
 from mpi4py import MPI
 
 from minigrad.arrays.library import Array
-from minigrad.distributed.communicator import Communicator, flush
+from minigrad.distributed.communicator import Communicator, check_array, flush
 
 SHORT = 1 << 10
 """Bytes; a pickled value of less than this is exchanged in one message."""
@@ -71,6 +72,7 @@ class MpiCommunicator(Communicator):
         atexit.register(self._leave)
 
     def all_reduce(self, array: Array) -> None:
+        check_array("all_reduce", array)
         wide = np.float32 if array.dtype.char == "e" else array.dtype
         numbers = np.asarray(array, wide, order="C")
         self._wait("all_reduce", self._ranks.Iallreduce(MPI.IN_PLACE, numbers))
@@ -137,8 +139,9 @@ class MpiCommunicator(Communicator):
             flush()
             time.sleep(0.1)  # until mpiexec has passed it on
         finally:
-            self._beside.Abort(status or 1)
-            os._exit(status or 1)  # MPICH comes back from it
+            with suppress(MPI.Exception):  # MPI may have ended already
+                self._beside.Abort(status or 1)
+            os._exit(status or 1)  # MPICH comes back from Abort
 
     def _wait(self, kind: str, *requests: Any) -> None:
         """Wait until the next exchange is done."""
@@ -213,7 +216,7 @@ class MpiCommunicator(Communicator):
 
         MPI would wait for them anyway; but it would not tell them.
         """
-        if MPI.Is_finalized():
+        if MPI.Is_finalized() or os.getpid() != self._places[self.rank][1]:  # a fork of it
             return
         self._say(_LEFT, self._exchange)
         while len(self._left) < self.size - 1:

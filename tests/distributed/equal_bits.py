@@ -129,6 +129,8 @@ def one_case(rng, communicator, shards, reduce):
                 sizes = [np.abs(v[fine]).max(initial=0) for v in column if v is not None]
                 bound = shards * 4 * np.finfo(got.dtype).eps * max(sizes)
                 assert np.abs(got[fine] - expected[fine]).max(initial=0) <= bound
+        bits = b"".join(mg.Tensor(x).numpy().tobytes() for x in found if x is not None)
+        assert len(set(communicator.gather(bits))) == 1
     return len(found)
 
 

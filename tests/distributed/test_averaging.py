@@ -112,12 +112,26 @@ def test_a_captured_step_may_write_each_gradient_into_the_same_memory(rng):
     np.testing.assert_array_equal(*means)
 
 
+def test_two_parameters_may_share_a_gradient():
+    v, w = mg.zeros(3).requires_grad_(), mg.zeros(3).requires_grad_()
+    mean = GradientAverage([v, w], 2, ALONE)
+    mean.add()
+    v.grad = w.grad = mg.tensor([2.0, 4.0, 6.0])
+    mean.add()
+    mean.finish()
+    assert v.grad.tolist() == w.grad.tolist() == [1.0, 2.0, 3.0]
+
+
 def test_what_does_not_fit_is_refused():
     w, table = mg.zeros(3).requires_grad_(), mg.zeros(5, 2).requires_grad_()
     with pytest.raises(ValueError, match='reduce must be "exact" or "fast", not \'slow\''):
         GradientAverage([w], 2, ALONE, "slow")
     with pytest.raises(ValueError, match="0 shards for 1 ranks"):
         GradientAverage([w], 0, ALONE)
+    with pytest.raises(
+        TypeError, match=r"all_reduce: expected an array of NumPy or CuPy, got \[1\]"
+    ):
+        ALONE.all_reduce([1])
     with pytest.raises(ValueError, match="no parameters"):
         average_gradients([], ALONE)
     mean = GradientAverage([w, table], 2, ALONE)
