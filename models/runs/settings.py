@@ -150,7 +150,7 @@ class Settings(RunSettings):
         "several processes can divide these between them.",
         TRAINING,
         low=1,
-        shown="1",
+        shown="as many as processes",
     )
     reduce: Literal["exact", "fast"] | None = option(
         None,

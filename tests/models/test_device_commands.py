@@ -185,7 +185,7 @@ class TestWithout:
             ["sample", tmp_path],
             ["evaluate", tmp_path],
         ):
-            fails(call(*arguments, "--device", "cuda"), "needs CuPy", ".[gpu]")
+            fails(call(*arguments, "--device", "cuda"), "needs CuPy", "minigrad-rnn[gpu]")
         assert not (tmp_path / "out").exists()
 
     def test_a_run_from_before_there_were_devices(self):
