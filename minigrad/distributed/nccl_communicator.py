@@ -40,7 +40,15 @@ class NcclCommunicator(Communicator):
         self._started: Any = None
         self.rank, self.size = host.rank, host.size
         self.local_rank, self.local_size = host.local_rank, host.local_size
-        self.timeout = host.timeout
+
+    @property
+    def timeout(self) -> float | None:
+        """That of the communicator for the host's values; it can be set."""
+        return self._host.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        self._host.timeout = seconds
 
     def all_reduce(self, array: Array) -> None:
         """See `Communicator.all_reduce`.

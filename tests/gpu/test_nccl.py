@@ -110,6 +110,8 @@ class TestExchanges:
         made = NcclCommunicator(line)
         told = made.rank, made.size, made.local_rank, made.local_size, made.timeout
         assert told == (5, 8, 1, 4, 60.0)
+        made.timeout = None
+        assert line.timeout is None
 
 
 WRONG = {
