@@ -17,7 +17,9 @@ class Communicator:
     """A process's line to the others of its job. This class is for a process that is alone.
 
     `world` gives the right one. All ranks must call the same methods in the same order: each call
-    of one but `abort` is an *exchange*, in which every rank takes part.
+    of one but `abort` is an *exchange*, in which every rank takes part. After one that was
+    interrupted, by Ctrl-C or a time-out, all others raise a RuntimeError: nobody knows how far it
+    came.
 
     Attributes
     ----------

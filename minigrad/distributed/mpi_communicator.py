@@ -30,6 +30,10 @@ SHORT = 1 << 10
 AWAKE = 0.002
 """Seconds that a rank polls without sleeping; it lets other processes run before itself."""
 
+SLOW = 1e9
+"""Bytes in a second; a rank stays awake for as long as its bytes would take at this speed, too.
+Many networks only go on while both ends poll."""
+
 GRACE = 4.0
 """Seconds that the others have to answer that they wait too."""
 
@@ -58,6 +62,7 @@ class MpiCommunicator(Communicator):
         self._left: dict[int, int] = {}  # the ranks that have ended, and their last exchange
         self._answers: dict[int, tuple[int, str]] = {}  # where the others wait
         self._asked: float | None = None  # when this rank asked them
+        self._open: tuple[Any, ...] = ()  # what is not done of the exchange that runs
         self._sent: list[tuple[Any, Array]] = []
         self._places: list[tuple[str, int]] = []
 
@@ -75,7 +80,7 @@ class MpiCommunicator(Communicator):
         check_array("all_reduce", array)
         wide = np.float32 if array.dtype.char == "e" else array.dtype
         numbers = np.asarray(array, wide, order="C")
-        self._wait("all_reduce", self._ranks.Iallreduce(MPI.IN_PLACE, numbers))
+        self._wait("all_reduce", self._ranks.Iallreduce(MPI.IN_PLACE, numbers), size=numbers.nbytes)
         if numbers is not array:
             with np.errstate(over="ignore"):
                 array[...] = numbers
@@ -87,7 +92,7 @@ class MpiCommunicator(Communicator):
         length = _length(message)
         if length > SHORT - 8:
             message = np.frombuffer(pickled, np.uint8) if self.rank == 0 else _bytes(length)
-            self._wait("broadcast", self._ranks.Ibcast(message, 0))
+            self._wait("broadcast", self._ranks.Ibcast(message, 0), size=length)
         else:
             message = message[8 : 8 + length]
         return value if self.rank == 0 else pickle.loads(message)
@@ -121,7 +126,7 @@ class MpiCommunicator(Communicator):
             if send[rank].size
         ]
         receive[self.rank][...] = send[self.rank]
-        self._wait("swap", *waiting)
+        self._wait("swap", *waiting, size=sum(x.nbytes for x in (*send, *receive)))
 
     def share(self, array: Array, bounds: Sequence[int]) -> None:
         self._share("share", array.view(np.uint8), [bound * array.itemsize for bound in bounds])
@@ -129,7 +134,7 @@ class MpiCommunicator(Communicator):
     def _share(self, kind: str, array: Array, bounds: Sequence[int]) -> None:
         counts = [end - start for start, end in pairwise(bounds)]
         parts = [array, counts, list(bounds[:-1]), MPI.BYTE]
-        self._wait(kind, self._ranks.Iallgatherv(MPI.IN_PLACE, parts))
+        self._wait(kind, self._ranks.Iallgatherv(MPI.IN_PLACE, parts), size=array.nbytes)
 
     def abort(self, status: int, tell: Callable[[], object] | None = None) -> NoReturn:
         try:
@@ -143,18 +148,25 @@ class MpiCommunicator(Communicator):
                 self._beside.Abort(status or 1)
             os._exit(status or 1)  # MPICH comes back from Abort
 
-    def _wait(self, kind: str, *requests: Any) -> None:
-        """Wait until the next exchange is done."""
+    def _wait(self, kind: str, *requests: Any, size: int = 0) -> None:
+        """Wait until the next exchange is done, in which this rank moves `size` bytes."""
+        if self._open:
+            raise RuntimeError(
+                f"{self!r}: exchange {self._exchange} ({self._kind}) was interrupted, and none can "
+                "follow it"
+            )
+        self._open = requests  # MPI may write into their arrays, whatever happens here
         self._exchange, self._kind, self._asked = self._exchange + 1, kind, None
-        start = time.monotonic()
+        start, awake = time.monotonic(), AWAKE + size / SLOW
         while not MPI.Request.Testall(requests):
             waited = time.monotonic() - start
-            if waited < AWAKE:
+            if waited < awake:
                 _let_others_run()
             else:
                 time.sleep(min(waited / 20, 0.001))
                 self._listen()
                 self._look_for_the_missing(waited)
+        self._open = ()
 
     def _look_for_the_missing(self, waited: float) -> None:
         """Raise if a rank will never come, or has not come for too long."""

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 
@@ -30,8 +31,13 @@ if at_fault and fault == "aborts":
     ranks.abort(7, lambda: print("cannot write", file=sys.stderr))
 if at_fault and fault == "hangs":
     time.sleep(60)
-if at_fault and fault == "interrupted":
-    os.kill(os.getpid(), signal.SIGINT)
+if fault == "interrupted":
+    if not at_fault:
+        time.sleep(60)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with suppress(KeyboardInterrupt):
+        ranks.barrier()
 if fault == "all raise":
     raise ValueError("the text is empty")
 if fault in ("other parameters", "none"):

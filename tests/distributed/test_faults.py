@@ -35,6 +35,7 @@ def test_without_a_fault_all_ranks_do_their_work(mpiexec):
         ("exits 0", [], "has ended before exchange 4 (barrier), in which rank 0 of 2 waits for it"),
         ("exits 3", ["-m", "mpi4py"], "has ended before exchange 4"),
         ("all raise", [], "ValueError: the text is empty"),
+        ("interrupted", [], "RuntimeError: rank 1 of 2: exchange 4 (barrier) was interrupted"),
         ("other parameters", [], "rank 0 has array 0: float32 (3,) on a CPU; rank 1 has array 0"),
     ],
 )
