@@ -148,7 +148,8 @@ def take_gpu(number: int, of: int) -> None:
 
     It sets CUDA_VISIBLE_DEVICES, which CUDA reads when a GPU is first used. If the variable has a
     value, GPUs are counted in it. If that is a single GPU it stays: a launcher may give each
-    process its own. CuPy is not imported, and whether there is such a GPU shows when it is used.
+    process its own; and a process that is alone on its machine chooses itself. CuPy is not
+    imported, and whether there is such a GPU shows when it is used.
 
     Parameters
     ----------
@@ -161,6 +162,8 @@ def take_gpu(number: int, of: int) -> None:
         if this process has used a GPU before.
     """
     global _taken
+    if of == 1:
+        return
     if gpus:
         raise RuntimeError(
             f"take_gpu: this is process {number} of {of} on this machine, and it used a GPU before "

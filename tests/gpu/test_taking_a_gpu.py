@@ -46,6 +46,13 @@ def test_it_is_the_one_of_the_process_among_those_that_may_be_seen(visible, numb
     assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
 
 
+def test_a_process_that_is_alone_has_its_choice():
+    os.environ["CUDA_VISIBLE_DEVICES"] = "3,1"
+    devices.gpus.append(0)  # also if it has used one before
+    take_gpu(0, 1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3,1"
+
+
 def test_it_is_the_only_one():
     os.environ["CUDA_VISIBLE_DEVICES"] = "3,1"
     take_gpu(1, 2)
