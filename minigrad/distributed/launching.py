@@ -14,7 +14,7 @@ _VARIABLES = {
     "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",  # Open MPI
     "PMI_RANK": "PMI_SIZE",  # MPICH and what came from it, and srun --mpi=pmi2
     "MV2_COMM_WORLD_RANK": "MV2_COMM_WORLD_SIZE",  # MVAPICH
-    "PMIX_RANK": "",  # any that speaks PMIx, as srun --mpi=pmix; it tells no size
+    "PMIX_RANK": "SLURM_STEP_NUM_TASKS",  # srun --mpi=pmix; others that speak PMIx tell no size
 }
 """In which variables mpiexec tells a process its rank and the number of ranks. (Slurm's
 SLURM_NTASKS is none of them: a process that sbatch starts once has it too.)"""
@@ -77,10 +77,11 @@ def _found(timeout: float | None) -> Communicator:
             name="mpi4py",
         ) from None
     size = MPI.COMM_WORLD.Get_size()
+    library = MPI.Get_library_version().replace(",", "\n").splitlines()[0]
     if told and not any(said in ("", str(size)) for said in told.values()):
         raise RuntimeError(
             f"world: mpiexec has started {' or '.join(sorted({*told.values()}))} processes, but "
-            f"mpi4py sees {size}; its MPI is {MPI.Get_library_version().splitlines()[0].strip()}, "
+            f"mpi4py sees {size}; its MPI is {library}, "
             "and mpiexec belongs to another: use the mpiexec that came with mpi4py's MPI, or "
             "install mpi4py for the MPI of this mpiexec"
         )

@@ -134,8 +134,37 @@ def one_case(rng, communicator, shards, reduce):
     return len(found)
 
 
+def exchange_all_kinds(line):
+    """Each method of the communicator, with values of all sizes."""
+    rank, size = line.rank, line.size
+    assert (line.local_rank, line.local_size) == (rank, size)
+    for length in (0, 1, 1000, 1001, 1016, 1017, 5000, 1 << 20):
+        assert line.broadcast(bytes(length) if rank == 0 else None) == bytes(length)
+        values = line.gather(("of", rank, bytes(length * rank)))
+        assert values == [("of", r, bytes(length * r)) for r in range(size)]
+    every = range(size)
+    for dtype in ("float16", "float32", "float64", "int64"):
+        for view in (np.s_[:], np.s_[1:, ::2], np.s_[2, 1, ...], np.s_[:0]):
+            array = (np.arange(12, dtype=dtype).reshape(3, 4).T + rank)[view]
+            expected = array * size + sum(every) - rank * size
+            line.all_reduce(array)
+            np.testing.assert_array_equal(array, expected)
+    bounds = [0, *(r * r for r in every)][: size + 1]  # some parts are empty
+    array = np.full(bounds[-1], -1.0)
+    array[bounds[rank] : bounds[rank + 1]] = rank
+    line.share(array, bounds)
+    expected = np.repeat(every, np.diff(bounds))
+    np.testing.assert_array_equal(array, expected)
+    receive = [np.zeros(r, np.float16) for r in every]
+    line.swap([np.full(rank, rank + r / 8, np.float16) for r in every], receive)
+    for r in every:
+        np.testing.assert_array_equal(receive[r], np.full(r, r + rank / 8))
+    line.barrier()
+
+
 def main(seed, cases):
     communicator = world(60)
+    exchange_all_kinds(communicator)
     compared = 0
     for case in range(cases):
         shards = 1 + case % 9
