@@ -74,7 +74,7 @@ state, states = np.zeros(5), []
 for x_t in x.numpy():
     state = np.tanh(W_xh @ x_t + W_hh @ state + b_h)
     states.append(state)
-assert np.allclose(states, h.numpy(), rtol=0, atol=1e-12)
+assert np.allclose(states, h.numpy(), rtol=0, atol=1e-12), "by hand the states are others"
 print(np.round(states, 2))
 
 # %% [markdown]

@@ -174,7 +174,7 @@ for k in range(T, 0, -1):
     g_k = W_hy.T @ (p[k - 1] - np.eye(len(vocabulary))[targets[k - 1]])
     delta = D[k] @ (g_k + W_hh.T @ delta)
     by_one_walk += np.outer(delta, h[k - 1])
-assert np.allclose(by_one_walk, by_minigrad, rtol=0, atol=1e-14)
+assert np.allclose(by_one_walk, by_minigrad, rtol=0, atol=1e-14), "one walk gives another sum"
 
 # %% [markdown]
 # The same triangle by `viz.gradient_through_time`, which measures any recurrent model. In the

@@ -92,7 +92,7 @@ full, whole = gradient(T)
 cut, parts = gradient(window)
 print(f"{T} steps, loss {sum(whole):.4f}")
 print(f"{len(parts)} windows of {window} steps, loss {sum(parts):.4f}")
-assert np.isclose(sum(parts), sum(whole))
+assert np.isclose(sum(parts), sum(whole)), "cut into windows, the loss has changed"
 
 # %% [markdown]
 # The losses agree: truncation changes nothing on the way forward. Now the formula. `mg.grad` gives
@@ -119,7 +119,7 @@ for t in range(T):
     for term in mg.grad(losses[t], copies[first : t + 1], retain_graph=True):
         kept += term.numpy()
         pairs += 1
-assert np.allclose(kept, cut, rtol=0, atol=1e-12)
+assert np.allclose(kept, cut, rtol=0, atol=1e-12), "these pairs are not what the windows keep"
 print(f"{pairs} of {T * (T + 1) // 2} pairs are within a window")
 
 # %% [markdown]

@@ -94,7 +94,7 @@ def walk(
                 if not create_graph:
                     mine.add(parent)
         if not retain_graph:
-            node.saved, node.parents = FREED, ()
+            node.saved = FREED  # its parents stay: a later walk must know that it leads to them
     return found
 
 

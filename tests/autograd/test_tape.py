@@ -72,6 +72,16 @@ def test_second_backward_through_a_freed_output_of_several():
         a.backward(mg.ones(1, dtype=np.float64))
 
 
+def test_a_gradient_by_way_of_a_freed_part_is_no_half_of_itself():
+    x = leaf(2.0)
+    h = mg.tanh(x)
+    (h * 2).backward()
+    for y in (h * h + 5 * x, h * h):
+        with raises("reached a tanh.*used and freed"):
+            mg.grad(y, x, allow_unused=True)
+    assert mg.grad(5 * x + h.detach(), x)[0].item() == 5.0
+
+
 def test_retain_graph():
     x = leaf(3.0)
     y = x * x
