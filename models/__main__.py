@@ -18,6 +18,23 @@ if missing:
         'minigrad with:\n\n    python -m pip install --editable ".[models]"\n'
     )
 
+
+def _share_cores(processes: int) -> None:
+    """Let each of the processes that mpiexec has started on this machine use its part of the cores.
+
+    mpiexec may bind each to some cores, or leave that; whoever has started this one is not bound.
+    """
+    everywhere, own = (
+        len(os.sched_getaffinity(p)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        for p in (os.getppid(), 0)
+    )
+    os.environ["OMP_NUM_THREADS"] = str(max(1, min(everywhere // processes, own)))
+
+
+here = os.environ.get("MPI_LOCALNRANKS") or os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or "1"
+if int(here) > 1 and not any(name.endswith("_NUM_THREADS") for name in os.environ):
+    _share_cores(int(here))  # before NumPy is loaded, which reads it
+
 from minigrad import cpu  # noqa: E402
 
 if "train" not in sys.argv[1:3]:  # which knows only later what it is going to compute

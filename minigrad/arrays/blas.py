@@ -315,23 +315,46 @@ def better_kernel(
             times[product._replace(times=1)] += product.times
         products = [product._replace(times=n) for product, n in sorted(times.items())]
         key += f" on {json.dumps(products)}"
-    known: dict[str, float] = {}
-    with suppress(OSError, ValueError, TypeError, AttributeError):  # missing, or damaged
-        known = {str(k): float(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+    known = _remembered(path)
     if key not in known:
-        try:
-            if products:
-                new, old = times_with((kernel, used.kernel), products)
-                known[key] = old / new
-            else:
-                known[key] = gain(speeds_with(kernel), speeds_with(used.kernel))
-        except RuntimeError:
-            return None
-        known = dict(list(known.items())[-REMEMBERED:])
-        with suppress(OSError):  # if it cannot be kept, it is measured again
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(known, indent=1).encode())
+        with _one_at_a_time(path):
+            known = _remembered(path)  # another process may have been faster
+            if key not in known:
+                try:
+                    if products:
+                        new, old = times_with((kernel, used.kernel), products)
+                        known[key] = old / new
+                    else:
+                        known[key] = gain(speeds_with(kernel), speeds_with(used.kernel))
+                except RuntimeError:
+                    return None
+                known = dict(list(known.items())[-REMEMBERED:])
+                with suppress(OSError):  # if it cannot be kept, it is measured again
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(path, json.dumps(known, indent=1).encode())
     return kernel if known[key] > (OWN_GAIN if products else GAIN) else None
+
+
+def _remembered(path: Path) -> dict[str, float]:
+    with suppress(OSError, ValueError, TypeError, AttributeError):  # missing, or damaged
+        return {str(k): float(v) for k, v in json.loads(path.read_text("utf-8")).items()}
+    return {}
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Within it, no other process measures, where that can be helped.
+
+    Processes that begin together would disturb each other, and might choose differently.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError, ImportError):  # Windows has no fcntl; a cache may be read-only
+            import fcntl
+
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.with_suffix(".lock").open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def better_environment(products: Sequence[Product] | None = None) -> dict[str, str]:

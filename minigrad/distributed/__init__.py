@@ -14,6 +14,6 @@ is the standard of the field: MPI Forum, "MPI: A Message-Passing Interface Stand
 
 from minigrad.distributed.averaging import GradientAverage, average_gradients
 from minigrad.distributed.communicator import Communicator
-from minigrad.distributed.launching import world
+from minigrad.distributed.launching import launched, world
 
-__all__ = ["Communicator", "GradientAverage", "average_gradients", "world"]
+__all__ = ["Communicator", "GradientAverage", "average_gradients", "launched", "world"]

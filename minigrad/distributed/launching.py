@@ -22,6 +22,18 @@ SLURM_NTASKS is none of them: a process that sbatch starts once has it too.)"""
 _world: Communicator | None = None
 
 
+def launched() -> tuple[int, int]:
+    """The rank of this process and the number of ranks, by what mpiexec says; 0 and 1: no mpiexec.
+
+    Unlike `world`, it starts nothing: MPI can't be started twice in a process, so whoever starts
+    itself again (see `minigrad.cpu`) has to do that before.
+    """
+    for rank, size in _VARIABLES.items():
+        if os.environ.get(rank, "").isdecimal() and os.environ.get(size, "").isdecimal():
+            return int(os.environ[rank]), int(os.environ[size])
+    return 0, 1
+
+
 def world(timeout: float | None = 600.0) -> Communicator:
     """The line to all processes that mpiexec has started together with this one.
 

@@ -18,6 +18,7 @@ from models.commands.problem_commands import commands_of
 from models.commands.recipes import recipes
 from models.commands.sample import sample
 from models.commands.train import train
+from models.runs.following import ranks
 from models.tasks.problems import PROBLEMS
 
 
@@ -62,5 +63,5 @@ for problem in PROBLEMS:
 
 def main() -> None:
     """Run the command line."""
-    with program():
+    with ranks(), program():
         app(prog_name="python -m models")

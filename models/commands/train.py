@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from minigrad.data import CORPORA
-from models.commands.training import training
+from models.commands.training import asked_for, training
 from models.measuring.units import UNITS
-from models.runs.blas_kernels import products, restart_for
 from models.runs.cell_files import cell_of
 from models.runs.directory import RunDirectory
+from models.runs.following import follow, meet, prepared
 from models.runs.language_modelling import new_run
 from models.runs.resuming import resume
 from models.runs.run import Run
@@ -32,23 +33,32 @@ class _Beginning:
         asked: str,
         anew: bool,
     ) -> None:
-        if anew:
-            restart_for(settings, products(settings))
+        settings = prepared(settings, None if anew else directory)
         cell = cell_of(settings, given.get("cell"), asked, directory.cell_sha256)
         self.settings, self.given = _with_absolute_paths(settings), given
         self.others = (directory, reporter)
-        self.cell = cell
+        self.cell, self.leader = cell, meet(settings)
 
     def new(self) -> Run:
         """A new run."""
-        return new_run(self.settings, *self.others, self.cell)
+        return new_run(self.settings, *self.others, self.cell, self.leader)
 
     def resumed(self) -> Run:
         """The run in the directory."""
-        return resume(self.settings, *self.others, self.given, self.cell)
+        return resume(self.settings, *self.others, self.given, self.cell, self.leader)
 
 
-@training(Settings, lambda settings: UNITS[settings.level], _Beginning)
+def _follow(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """What the ranks of several processes do that do not lead: see `models.runs.following`."""
+    if own["resume"] is None:
+        follow(given, prepared(asked_for(Settings, own, given).settings))
+    directory = RunDirectory(own["resume"])
+    with suppress(OSError, ValueError):  # they can do without it, where it is not to be seen
+        prepared(directory.read_settings(Settings).changed(given), directory)
+    follow(given, None)
+
+
+@training(Settings, lambda settings: UNITS[settings.level], _Beginning, _follow)
 def train() -> None:
     """Train a language model, and leave it in a directory.
 

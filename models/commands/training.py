@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, get_origin
 
 import typer
 
+from minigrad.distributed import launched
 from models.commands.ending import message, told_in_one_line
 from models.commands.shared import path
 from models.measuring.units import Unit
@@ -51,7 +52,15 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 Begin = Callable[[Any, RunDirectory, Reporter, Mapping[str, Any], str, bool], Beginning]
 
 
-def training(kind: type[RunSettings], unit: Callable[[Any], Unit], begin: Begin) -> Decorator:
+Follow = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
+
+
+def training(
+    kind: type[RunSettings],
+    unit: Callable[[Any], Unit],
+    begin: Begin,
+    follow: Follow | None = None,
+) -> Decorator:
     """A decorator that makes the command of a task out of a function that has its docstring.
 
     Parameters
@@ -62,6 +71,9 @@ def training(kind: type[RunSettings], unit: Callable[[Any], Unit], begin: Begin)
         gives the unit of the loss, from the settings.
     begin
         makes a `Beginning`.
+    follow
+        is called instead in the processes that follow another one, with the options of the command
+        and the settings that were given.
     """
 
     def decorate(documented: Callable[..., None]) -> Callable[..., None]:
@@ -69,6 +81,8 @@ def training(kind: type[RunSettings], unit: Callable[[Any], Unit], begin: Begin)
             own = {name: options.pop(name) for name in OWN_OPTIONS}
             given = {name: value for name, value in options.items() if value is not None}
             with told_in_one_line():
+                if follow is not None and launched()[0] > 0:
+                    follow(own, given)
                 which = _resumed if own["resume"] is not None else _begun
                 run = which(kind, unit, begin, own, given)
             if run.diverged:
@@ -126,6 +140,36 @@ def _begun(
     given: Mapping[str, Any],
 ) -> Run:
     """A new run, until it has ended."""
+    settings, directory, overwrite, config = asked_for(kind, own, given)
+    asked = command(*words(kind), *config, "--out", directory.path)
+    reporter = Reporter(Terminal(), unit(settings))
+    run = begin(settings, directory, reporter, given, asked, True).new()
+    with directory.locked():
+        if not overwrite:
+            directory.check_free()  # another run may have been faster
+        run.begin()
+        _train(run)
+    return run
+
+
+class Asked(NamedTuple):
+    """What is asked for, when a run is to begin."""
+
+    settings: Any
+    directory: RunDirectory
+    overwrite: bool
+    config: list[str]
+    """The options of the command that name a file of settings."""
+
+
+def asked_for(kind: type[RunSettings], own: Mapping[str, Any], given: Mapping[str, Any]) -> Asked:
+    """What the options of a command ask for that begins a run.
+
+    Raises
+    ------
+    OSError, ValueError
+        if it can't be done, as far as that is known before anything is done.
+    """
     file = {} if own["config"] is None else read_toml(own["config"])
     out, overwrite = file.pop("out", None), file.pop("overwrite", False)
     out, overwrite = own["out"] or out, own["overwrite"] or overwrite
@@ -146,16 +190,8 @@ def _begun(
         settings = kind.combined(file, given)
     except TypeError as error:  # TOML has dates and tables, where there should be numbers
         raise ValueError(f"{str(own['config'])!r}: {error}") from error
-    config = [] if own["config"] is None else ["--config", own["config"]]
-    asked = command(*words(kind), *config, "--out", directory.path)
-    reporter = Reporter(Terminal(), unit(settings))
-    run = begin(settings, directory, reporter, given, asked, True).new()
-    with directory.locked():
-        if not overwrite:
-            directory.check_free()  # another run may have been faster
-        run.begin()
-        _train(run)
-    return run
+    config = [] if own["config"] is None else ["--config", str(own["config"])]
+    return Asked(settings, directory, overwrite, config)
 
 
 def _is_complete(kind: type[RunSettings], options: Mapping[str, Any]) -> bool:

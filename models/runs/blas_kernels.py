@@ -15,6 +15,7 @@ from minigrad import cpu
 from minigrad.training import linear_products, recurrent_products
 from models.corpus import BPE_VOCABULARY
 from models.rnnlm import layer_sizes
+from models.runs.directory import RunDirectory
 from models.runs.settings import Settings
 from models.runs.shared_settings import RunSettings
 
@@ -35,6 +36,18 @@ def restart_as_on(machine: Mapping[str, Any], s: RunSettings) -> None:
     """Start the command again if the run had other kernels on `machine` (`models.runs.machine`)."""
     if _may_restart(s):
         cpu.restart_with_kernel(str(machine.get("blas")).rpartition(" ")[2])
+
+
+def restart_as_in(directory: RunDirectory, s: Settings) -> None:
+    """Start the command again if the run in `directory` has, or is to have, other kernels."""
+    try:
+        machine = directory.load_checkpoint()["machine"]
+    except FileNotFoundError:  # it was stopped before the first one, and begins anew
+        restart_for(s, products(s))
+    except (OSError, ValueError):  # nothing is known
+        return
+    else:
+        restart_as_on(machine, s)
 
 
 def _may_restart(s: RunSettings) -> bool:

@@ -54,6 +54,7 @@ class RunDirectory:
         look.html                the page of `look`
         result.png               of another task: what its best weights do, as a picture
         tensorboard/             the metrics as event files, with --tensorboard
+        ranks/                   what the processes printed that follow the first, if there were any
         .lock                    held by the run while it goes on
 
     `metrics.jsonl` grows line by line; every other file appears whole or not at all. Nothing else
@@ -82,6 +83,7 @@ class RunDirectory:
         self.look = self.path / "look.html"
         self.result = self.path / "result.png"
         self.events = self.path / "tensorboard"
+        self.ranks = self.path / "ranks"
         self.lock = self.path / ".lock"
         self.run_id = self.cell_sha256 = ""
 
@@ -98,14 +100,15 @@ class RunDirectory:
 
         The lock must not have a second name either: it is emptied in place, not replaced.
         """
-        for path in (*self.files, self.lock, self.events):
+        for path in (*self.files, self.lock, self.events, self.ranks):
             try:
                 status = os.lstat(path)
             except FileNotFoundError:
                 continue
-            right = stat.S_ISDIR if path == self.events else stat.S_ISREG
+            folder = path in (self.events, self.ranks)
+            right = stat.S_ISDIR if folder else stat.S_ISREG
             if not right(status.st_mode) or (path == self.lock and status.st_nlink > 1):
-                wanted = "a directory" if path == self.events else "a file of its own"
+                wanted = "a directory" if folder else "a file of its own"
                 raise ValueError(
                     f"{str(path)!r} is {_kind(status)}, and must be {wanted}: remove it, or put "
                     "what it stands for in its place"
@@ -167,6 +170,8 @@ class RunDirectory:
         for file in self.files:
             file.unlink(missing_ok=True)
         for file in self.events.glob("events.out.tfevents.*"):
+            file.unlink()
+        for file in self.ranks.glob("rank-*.txt"):
             file.unlink()
         self.run_id, self.cell_sha256 = run_id, cell_sha256
         if tokenizer is not None:

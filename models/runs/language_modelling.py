@@ -19,6 +19,7 @@ from models.runs import messages
 from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
 from models.runs.history import History
+from models.runs.leading import Leader
 from models.runs.new_model import Model, make_model
 from models.runs.own_text import corpus_of
 from models.runs.replaying import replays
@@ -168,11 +169,16 @@ class LanguageModelling:
 
 
 def new_run(
-    settings: Settings, directory: RunDirectory, reporter: Reporter, cell: OwnCell | None = None
+    settings: Settings,
+    directory: RunDirectory,
+    reporter: Reporter,
+    cell: OwnCell | None = None,
+    leader: Leader | None = None,
 ) -> Run:
     """A run of a language model that is ready to begin; nothing is written yet.
 
-    `cell` is the one that the settings name, if it is one of one's own.
+    `cell` is the one that the settings name, if it is one of one's own; `leader` is that of all
+    processes, if there are several.
 
     Raises
     ------
@@ -185,5 +191,8 @@ def new_run(
     if cell is not None:
         try_cell(cell, settings)
     model = make_model(settings, len(corpus.tokenizer), rng, make)
-    task = LanguageModelling(settings, corpus, model, rng, reporter.warn, sha256)
-    return Run(task, directory, reporter)
+    leader = leader or Leader()
+    task = LanguageModelling(
+        *(settings, corpus, model, rng, reporter.warn, sha256, leader.communicator)
+    )
+    return Run(leader.lead(task, directory), directory, reporter)

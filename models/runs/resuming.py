@@ -13,6 +13,7 @@ from models.runs.cell_files import OwnCell, try_cell
 from models.runs.directory import RunDirectory
 from models.runs.going_on import FORM, check_kept, go_on
 from models.runs.language_modelling import LanguageModelling, new_run
+from models.runs.leading import Leader
 from models.runs.new_model import model_arguments
 from models.runs.own_text import check_at_hand, corpus_of, own_sources
 from models.runs.run import Run
@@ -38,6 +39,7 @@ def resume(
     reporter: Reporter,
     given: Collection[str] = (),
     cell: OwnCell | None = None,
+    leader: Leader | None = None,
 ) -> Run:
     """The run in `directory`, as it was when its last checkpoint was written: see `go_on`.
 
@@ -49,6 +51,8 @@ def resume(
         the names of the settings that are not the run's own.
     cell
         the one that the settings name, if it is one of one's own.
+    leader
+        of all processes, if there are several.
 
     Raises
     ------
@@ -71,10 +75,14 @@ def resume(
         if corpus.fingerprint != state["corpus"]:
             raise _another_text(settings, directory)
         model = model.to(settings.device)
-        return LanguageModelling(settings, corpus, model, rng, reporter.warn, sha256)
+        all_ranks = leader or Leader()
+        task = LanguageModelling(
+            *(settings, corpus, model, rng, reporter.warn, sha256, all_ranks.communicator)
+        )
+        return all_ranks.lead(task, directory)
 
     def anew() -> Run:
-        return _begun_anew(settings, directory, reporter, given, cell)
+        return _begun_anew(settings, directory, reporter, given, cell, leader)
 
     return go_on(settings, directory, reporter, anew, again, OWN_FORM)
 
@@ -85,10 +93,11 @@ def _begun_anew(
     reporter: Reporter,
     given: Collection[str],
     cell: OwnCell | None,
+    leader: Leader | None,
 ) -> Run:
     """A run that was stopped before its first checkpoint: it begins again."""
     restart_for(settings, products(settings))
-    run = new_run(settings, directory, reporter, cell)
+    run = new_run(settings, directory, reporter, cell, leader)
     before, fingerprint = directory.read_settings(Settings), run.task.fingerprint
     as_it_was = before.run_id(fingerprint, directory.cell_sha256) == directory.run_id
     if own_sources(settings, given) and not as_it_was:
