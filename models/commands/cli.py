@@ -18,7 +18,7 @@ from models.commands.problem_commands import commands_of
 from models.commands.recipes import recipes
 from models.commands.sample import sample
 from models.commands.train import train
-from models.runs.following import ranks
+from models.runs.ranks import ranks
 from models.tasks.problems import PROBLEMS
 
 

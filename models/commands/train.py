@@ -13,8 +13,8 @@ from models.commands.training import asked_for, training
 from models.measuring.units import UNITS
 from models.runs.cell_files import cell_of
 from models.runs.directory import RunDirectory
-from models.runs.following import follow, meet, prepared
 from models.runs.language_modelling import new_run
+from models.runs.ranks import follow, meet, prepared
 from models.runs.resuming import resume
 from models.runs.run import Run
 from models.runs.settings import Settings
@@ -49,7 +49,7 @@ class _Beginning:
 
 
 def _follow(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """What the ranks of several processes do that do not lead: see `models.runs.following`."""
+    """What the ranks of several processes do that do not lead: see `models.runs.ranks`."""
     if own["resume"] is None:
         follow(given, prepared(asked_for(Settings, own, given).settings))
     directory = RunDirectory(own["resume"])

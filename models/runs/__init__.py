@@ -10,6 +10,6 @@ The reading order:
 
 Then what is about language models: `settings`, `recipes`; `own_text`, `cell_files`, `new_model`,
 `saved_model` (the text, the cell and the model that settings ask for); `replaying`, `trainer` (a
-window), `shards` (its parts); `messages`, `language_modelling`, `resuming`, `loaded_run`. The other
-tasks are in `models.tasks`.
+window), `shards` (its parts); `messages`, `language_modelling`, `resuming`, `loaded_run`. Last what
+is about several processes: `leading` and `ranks`. The other tasks are in `models.tasks`.
 """

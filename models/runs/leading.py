@@ -3,7 +3,7 @@
 Rank 0 alone has the run directory, the clock, the terminal and the signals, so it alone decides:
 it is an ordinary `models.runs.run.Run`. The run does not know of the others. What it asks of its
 task and its trainer comes here, and if all ranks have to take part, they are told. How they obey
-is in `models.runs.following`.
+is in `models.runs.ranks`.
 """
 
 from __future__ import annotations

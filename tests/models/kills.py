@@ -21,10 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 from minigrad.training import MetricsLog, load_checkpoint
 
@@ -74,6 +76,8 @@ class Kind(NamedTuple):
     """What stands before the name of this file; empty: there is none."""
     again: tuple[str, ...] = ()
     """What a run that goes on is to be told again."""
+    ranks: tuple[int, ...] = (0,)
+    """With how many processes a run begins, goes on, and so on in turn; 0: without mpiexec."""
 
 
 CONFIGURATIONS = {
@@ -160,22 +164,46 @@ CONFIGURATIONS = {
         ("--data",),
     ),
 }
+WITH_RANKS = {
+    "ranks": Kind(
+        [*SHARED, "--shards", "4", "--dropout", "0.2", "--save-every", "0.002"], ranks=(4, 2, 1)
+    )
+}
+"""The same, by mpiexec, which takes long: they run only if asked for."""
+
 TIMED = ("seconds", "tokens_per_second", "memory")
 """What in a record is another time each time."""
 
 
-def start(*arguments: str) -> subprocess.Popen[bytes]:
+def start(*arguments: str, ranks: int = 0) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "models", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if ranks:
+        mpiexec = Path(sys.executable).with_name("mpiexec")
+        command[1:1] = ["-m", "mpi4py"]
+        command = [str(mpiexec) if mpiexec.exists() else "mpiexec", "-n", str(ranks), *command]
+        environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = "1"
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
+
+
+def hit(process: subprocess.Popen[bytes], number: signal.Signals, chance: random.Random) -> None:
+    """Send a signal to a run; of several processes, one is killed, or all are told to stop."""
+    processes = psutil.Process(process.pid).children(recursive=True)
+    of_ranks = [each for each in processes if "-m mpi4py" in " ".join(each.cmdline())]
+    if number == signal.SIGKILL and of_ranks:
+        chance.choice(of_ranks).send_signal(number)
+    else:
+        process.send_signal(number)
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
     _, errors = process.communicate()
     # a signal that comes while the program is still being loaded ends it as it ends any other
     ends = (0, 1, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+    if "mpiexec" in str(process.args):  # it has a status of its own for a rank that was killed
+        ends += (signal.SIGKILL, 128 + signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
     if process.returncode not in (*ends, 128 + signal.SIGTERM, 128 + signal.SIGINT):
         raise SystemExit(f"ended with {process.returncode}:\n{errors.decode()}")
     return process.returncode
@@ -225,22 +253,24 @@ def torment(
     ends before there were enough is compared, and another one is begun.
     """
     with tempfile.TemporaryDirectory() as folder:
-        peace, kind = Path(folder) / "peace", CONFIGURATIONS[name]
+        peace, kind = Path(folder) / "peace", (CONFIGURATIONS | WITH_RANKS)[name]
         file = Path(folder) / ("data.npz" if isinstance(kind.data, bytes) else "data.txt")
         file.write_bytes(kind.data if isinstance(kind.data, bytes) else kind.data.encode())
         train, data = kind.command, [*kind.file, str(file)] if kind.file else []
         options = [*data, *kind.options, "--steps", str(steps)]
         began = time.monotonic()
-        assert finish(start(*train, *options, "--out", str(peace))) == 0
+        assert finish(start(*train, *options, "--out", str(peace), ranks=kind.ranks[-1])) == 0
         longest = longest or time.monotonic() - began
         expected = final(peace)
         done = runs = 0
+        ranks = cycle(kind.ranks)
         while done < kills:
             runs, war, before, alive = runs + 1, Path(folder) / f"war{runs}", -1, True
             while alive:
                 begun = (war / "config.toml").exists()
                 again = ["--resume", str(war), *kind.again]
-                process = start(*train, *(again if begun else [*options, "--out", str(war)]))
+                command = [*train, *(again if begun else [*options, "--out", str(war)])]
+                process = start(*command, ranks=next(ranks))
                 if done < kills:
                     alive = not ended_within(process, chance.uniform(0, longest))
                 else:
@@ -248,9 +278,8 @@ def torment(
                 if not alive:
                     assert finish(process) == 0
                     break
-                process.send_signal(
-                    chance.choice([signal.SIGKILL] * 8 + [signal.SIGTERM, signal.SIGINT])
-                )
+                number = chance.choice([signal.SIGKILL] * 8 + [signal.SIGTERM, signal.SIGINT])
+                hit(process, number, chance)
                 finish(process)
                 done += 1
                 step = check_prefix(war, expected["records"])
@@ -276,7 +305,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50, help="how many, in all")
     parser.add_argument("--steps", type=int, default=6000, help="steps of each run")
     parser.add_argument("--longest", type=float, default=6.0, help="seconds until a kill, at most")
-    parser.add_argument("--only", choices=CONFIGURATIONS, help="runs of one kind")
+    parser.add_argument("--only", choices=CONFIGURATIONS | WITH_RANKS, help="runs of one kind")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chance, began = random.Random(arguments.seed), time.monotonic()

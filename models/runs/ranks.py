@@ -25,13 +25,13 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 import minigrad
-import models
 from minigrad import cpu
 from minigrad.distributed import Communicator, launched, world
 from minigrad.training import Interrupts, deferred_interrupts
@@ -143,8 +143,7 @@ def ranks() -> Iterator[None]:
         with _the_terminal():
             raise
     _end(status)
-    if mpi := sys.modules.get("mpi4py.MPI"):
-        mpi.Finalize()  # or `python -m mpi4py` would call a status that is not 0 an abort
+    _leave()
     if status:
         raise SystemExit(status)
 
@@ -166,6 +165,12 @@ def _end(status: int) -> None:
             return
         if communicator.gather(_Said(fault, status))[0].status == 0:
             communicator.gather(None)  # rank 0 has heard of it, and tells all to end
+
+
+def _leave() -> None:
+    """End MPI, before ``python -m mpi4py`` can take a status that is not 0 for an abort."""
+    if mpi := sys.modules.get("mpi4py.MPI"):
+        mpi.Finalize()
 
 
 def _the_terminal() -> AbstractContextManager[None]:
@@ -294,8 +299,10 @@ def _facts(settings: Settings | None) -> dict[str, str]:
 def _hash_of_sources() -> str:
     """A hash of all code of minigrad and of models."""
     hashed = hashlib.sha256()
-    for package in (minigrad, models):
-        root = Path(str(package.__path__[0]))
+    spec = find_spec("minigrad")
+    assert spec is not None
+    assert spec.origin is not None
+    for root in (Path(spec.origin).parent, Path(__file__).parents[1]):
         for path in sorted(root.rglob("*.py")):
             hashed.update(f"{path.relative_to(root)}\0".encode("utf-8", "surrogateescape"))
             hashed.update(path.read_bytes())
