@@ -411,10 +411,7 @@ class _Follower:
         fingerprint: str,
         output: Path,
     ) -> None:
-        if settings.device != "cpu":
-            device = f"cuda:{self._communicator.local_rank}"
-            settings = dataclasses.replace(settings, device=device)
-        self._stack.enter_context(using(settings.device))
+        self._stack.enter_context(using(settings.device))  # "cuda" is another GPU on each rank
         cell = cell_of(settings, self._given.get("cell"), "the command")
         if cell is not None and cell.sha256 != cell_sha256:
             raise ValueError(f"--cell {settings.cell}: the file is not the same as that of rank 0")
