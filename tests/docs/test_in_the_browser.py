@@ -3,6 +3,7 @@
 `python docs/fetch_pyodide.py FOLDER` fetches Pyodide; MINIGRAD_PYODIDE=FOLDER runs the last test.
 """
 
+import contextlib
 import functools
 import http.server
 import importlib.util
@@ -53,13 +54,71 @@ def test_cells_share_their_names_and_show_their_last_value(lesson):
         lesson.run("1 / 0")
 
 
-@pytest.mark.skipif(PYODIDE is None, reason="MINIGRAD_PYODIDE names no folder with Pyodide")
-def test_the_page_in_chromium(tmp_path):
-    """It learns, shows the tape and runs a cell; and asks for nothing outside of its folder."""
+@contextlib.contextmanager
+def browsing(folder):
+    """A page of Chromium, and the address at which `folder` is served."""
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with sync_api.sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            yield browser.new_page(), f"http://127.0.0.1:{server.server_port}/"
+            browser.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+CODE = '<div class="highlight"><pre>{}</pre></div>'
+CELL = f'<div class="cell"><div class="cell_input">{CODE}</div></div>'
+STAND_IN = """
+window.ran = "";
+export async function ask(kind, { code } = {}) {
+  if (code === "wrong") throw new Error(code);
+  window.ran += code ?? "";
+  return {};
+}
+export function made(tag, name, text = "") {
+  return Object.assign(document.createElement(tag), { className: name, textContent: text });
+}
+export const framed = null;
+"""
+
+
+def test_a_changed_cell_makes_those_below_it_run_again(tmp_path):
+    cells = "".join(map(CELL.format, "ABCD"))
+    html = f"<article><h1></h1>{cells}</article><script type=module src=cells.js></script>"
+    (tmp_path / "index.html").write_text(html, "utf-8")
+    (tmp_path / "python.js").write_text(STAND_IN, "utf-8")
+    shutil.copy(ROOT / "docs/_static/browser/cells.js", tmp_path)
+    with browsing(tmp_path) as (page, here):
+        page.goto(here)
+        page.click("text=Run this page in the browser")
+        codes = page.locator(".browser-code")
+        codes.nth(3).wait_for()
+
+        def run(i):
+            page.evaluate("window.ran = ''")
+            codes.nth(i).press("Shift+Enter")
+            return page.evaluate("window.ran")
+
+        assert [run(3), run(3)] == ["ABCD", "D"]
+        codes.nth(1).fill("X")
+        assert [run(2), run(3)] == ["XC", "D"]
+        codes.nth(1).fill("wrong")
+        assert run(3) == ""
+        codes.nth(1).fill("B")
+        assert run(3) == "BCD"
+
+
+@pytest.mark.skipif(PYODIDE is None, reason="MINIGRAD_PYODIDE names no folder with Pyodide")
+def test_the_page_in_chromium(tmp_path):
+    """It learns, shows the tape and runs a cell; and asks for nothing outside of its folder."""
     docs = tmp_path / "docs"
     shutil.copytree(
         ROOT / "docs", docs, ignore=shutil.ignore_patterns("_build", "*.md", "*.py[co]")
@@ -74,13 +133,8 @@ def test_the_page_in_chromium(tmp_path):
     (docs / "index.md").write_text("# x\n```{toctree}\nin_the_browser\n```\n", "utf-8")
     built = [sys.executable, "-m", "sphinx", "-q", "-b", "html", str(docs), str(tmp_path / "site")]
     subprocess.run(built, check=True, cwd=ROOT)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "site")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    here, outside = f"http://127.0.0.1:{server.server_port}/", []
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
+    outside = []
+    with browsing(tmp_path / "site") as (page, here):
         page.set_default_timeout(120_000)
         page.on("request", lambda r: outside.append(r.url) if not r.url.startswith(here) else None)
         page.goto(here + "in_the_browser.html")
@@ -95,7 +149,4 @@ def test_the_page_in_chromium(tmp_path):
         page.locator(".browser-code").first.press("Shift+Enter")
         page.wait_for_selector(".browser-out")
         assert page.inner_text(".browser-out").startswith("Tensor([2., 4., 6.]")
-        browser.close()
-    server.shutdown()
-    server.server_close()
     assert [url for url in outside if not url.startswith(("data:", "about:"))] == []
