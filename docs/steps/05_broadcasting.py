@@ -100,7 +100,8 @@ print(one_by_one)
 # - `np.asarray(x, dtype=float)` makes an array of a number or a list, and `np.ones(shape)` makes
 #   one that is full of ones.
 # - `g.ndim` is the number of axes of `g`.
-# - `g.sum()` adds all elements, `g.sum(axis=0)` only those along axis 0, and `g.sum(axis=())` none.
+# - `g.sum()` adds all elements. `g.sum(axis=0)` adds along axis 0: in a table, one sum for each
+#   column. `axis=(0, 1)` means along both axes, and `axis=()` along none.
 # - `np.ndindex(shape)` gives all places in an array: `(0, 0)`, `(0, 1)` and so on.
 #
 # New is only the op `sum`, which adds all elements. If one element grows, the sum grows as much. So

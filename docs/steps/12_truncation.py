@@ -414,7 +414,7 @@ print(f"loss = {np.mean(losses):.4f}")
 # **Exercise.** The loop above reads each window once. Write a loop in which each
 # letter has at least 5 letters before it that its gradient can go back to: windows of 10 letters,
 # which begin every 5 letters, and in which only the last 5 losses count. (The first window may be
-# shorter.) What does this cost?
+# shorter. Each begins with the state before its first letter.) What does this cost?
 #
 # :::{admonition} Solution
 # :collapsible: closed
