@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigrad import cuda
+from minigrad.distributed import launched
 from minigrad.files import printable
 from models.corpus import Corpus
 from models.measuring.units import Unit, incomparable
@@ -134,12 +135,18 @@ def results(
 
 def command(*words: str | Path) -> str:
     """A command of this program, as it is typed."""
-    return " ".join([_python(), "-m models", *(shlex.quote(str(word)) for word in words)])
+    return f"{_python()} {_program(*words)}"
 
 
 def resume_command(directory: RunDirectory, s: Settings) -> str:
-    """How to go on with a run that was stopped."""
-    return command("train", "--resume", directory.path) + s.cell_option
+    """How to go on with a run that was stopped, with as many processes as it has."""
+    size = launched()[1]
+    start = _python() if size == 1 else f"mpiexec -n {size} {_python()} -m mpi4py"
+    return f"{start} {_program('train', '--resume', directory.path)}{s.cell_option}"
+
+
+def _program(*words: str | Path) -> str:
+    return " ".join(["-m models", *(shlex.quote(str(word)) for word in words)])
 
 
 def after_interruption(resume: str, s: RunSettings) -> str:

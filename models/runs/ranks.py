@@ -263,14 +263,30 @@ def follow(given: Mapping[str, Any], settings: Settings | None) -> NoReturn:
         with the status that rank 0 has.
     """
     communicator = _all_ranks()
-    said = communicator.gather(_Said(facts=_facts(settings)))
-    _Here.met = True
-    if said[0].status:
-        raise SystemExit(said[0].status)
-    with ExitStack() as stack:
-        interrupts = stack.enter_context(deferred_interrupts())
-        follower = _Follower(communicator, given, settings is None, interrupts, stack)
-        raise SystemExit(follower.obey())
+    try:
+        said = communicator.gather(_Said(facts=_facts(settings)))
+        _Here.met, status = True, said[0].status
+        if status == 0:
+            with ExitStack() as stack:
+                interrupts = stack.enter_context(deferred_interrupts())
+                follower = _Follower(communicator, given, settings is None, interrupts, stack)
+                status = follower.obey()
+    except Exception as error:
+        traceback.print_exc()
+        communicator.abort(2, partial(_tell, communicator, error))
+    raise SystemExit(status)
+
+
+def _tell(communicator: Communicator, error: Exception) -> None:
+    """Say on the terminal what has gone wrong on a rank that follows."""
+    known = isinstance(error, OSError | ValueError | MemoryError) or in_cell(error)
+    lines = [f"Error: {_in_one_line(error)}"] if known else traceback.format_exception(error)
+    assert _Here.output is not None
+    _Here.output.speak(f"{communicator!r}, on {socket.gethostname()}: {''.join(lines)}")
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(in_cell(error).split()) or in_one_line(error)
 
 
 def _all_ranks() -> Communicator:
@@ -339,7 +355,7 @@ class _Follower:
     ) -> None:
         self._communicator, self._interrupts, self._stack = communicator, interrupts, stack
         self._given, self._resumed = given, resumed
-        self._task: LanguageModelling
+        self._task: Any = None  # when it has begun, a `LanguageModelling`
         self._file: Path | None = None
         self._stopped: float | None = None  # since when
 
@@ -353,19 +369,16 @@ class _Follower:
                 assert _Here.output is not None
                 _Here.output.go_on_in(self._file)  # rank 0 has made the directory
                 self._file = None
-            try:
+            with suppress(Diverged):  # as on rank 0, which knows what to do
                 getattr(self, name)(*arguments)
-            except Diverged:  # as on rank 0, which knows what to do
-                pass
-            except Exception as error:
-                traceback.print_exc()
-                self._communicator.abort(2, partial(self._tell, error))
 
     def _next_order(self) -> tuple[str, Any]:
         if self._interrupts.requested and self._stopped is None:
             self._stopped = time.monotonic()
         alone = self._stopped is not None and time.monotonic() - self._stopped > ALONE
-        before, self._communicator.timeout = self._communicator.timeout, None
+        before = self._communicator.timeout
+        if self._task is None:
+            self._communicator.timeout = None  # rank 0 reads a text, which may take long
         said = self._communicator.gather(self._signal if alone else None)
         self._communicator.timeout = before
         order: tuple[str, Any] = said[0]
@@ -374,18 +387,6 @@ class _Follower:
     @property
     def _signal(self) -> int | None:
         return None if self._interrupts.signal is None else int(self._interrupts.signal)
-
-    def _tell(self, error: Exception) -> None:
-        """Say on the terminal what has gone wrong."""
-        known = isinstance(error, OSError | ValueError | MemoryError) or in_cell(error)
-        lines = (
-            [f"Error: {self._in_one_line(error)}"] if known else traceback.format_exception(error)
-        )
-        assert _Here.output is not None
-        _Here.output.speak(f"{self._communicator!r}, on {socket.gethostname()}: {''.join(lines)}")
-
-    def _in_one_line(self, error: Exception) -> str:
-        return " ".join(in_cell(error).split()) or in_one_line(error)
 
     # ------------------------------------------------------------------ the orders
 
@@ -397,7 +398,7 @@ class _Follower:
         except Exception as error:
             traceback.print_exc()
             name = f"{communicator!r}, on {socket.gethostname()}"
-            fault = f"{name}: {self._in_one_line(error)}"
+            fault = f"{name}: {_in_one_line(error)}"
         before, communicator.timeout = communicator.timeout, None  # others may read for longer
         communicator.gather(fault)
         communicator.timeout = before
