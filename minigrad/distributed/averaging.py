@@ -252,10 +252,7 @@ class GradientAverage:
             there = [[kinds[i] == "d" for kinds in nodes] for nodes in ranks]
             means[i] = self._mean([sums[i] for sums in self._sums], there, self._like[i])
         for bucket in self._buckets(dense):
-            vectors = [
-                array_module(sums[bucket[0]]).concatenate([sums[i] for i in bucket])
-                for sums in self._sums
-            ]
+            vectors = [_together([sums[i] for i in bucket]) for sums in self._sums]
             there = [[True] * len(nodes) for nodes in ranks]
             mean, start = self._mean(vectors, there, self._like[bucket[0]]), 0
             for i in bucket:
@@ -309,6 +306,13 @@ class GradientAverage:
                             f"GradientAverage: rank 0 has {mine}; rank {rank} has {theirs}"
                         )
         return [nodes for _, nodes in gathered]
+
+
+def _together(vectors: list[Any]) -> Array:
+    """One vector after the other, in one."""
+    xp = array_module(vectors[0])
+    whole = empty(xp, (sum(map(len, vectors)),), vectors[0].dtype)
+    return xp.concatenate(vectors, out=whole)
 
 
 def _changeable(x: Array) -> bool:

@@ -27,12 +27,9 @@ from minigrad.distributed.communicator import Communicator, check_array, flush
 SHORT = 1 << 10
 """Bytes; a pickled value of less than this is exchanged in one message."""
 
-AWAKE = 0.002
-"""Seconds that a rank polls without sleeping; it lets other processes run before itself."""
-
-SLOW = 1e9
-"""Bytes in a second; a rank stays awake for as long as its bytes would take at this speed, too.
-Many networks only go on while both ends poll."""
+AWAKE = 0.0002
+"""Seconds that a rank polls without sleeping. Where other processes wait for a processor, a rank
+that polls for longer takes it from them, and waits longer itself in the end."""
 
 GRACE = 4.0
 """Seconds that the others have to answer that they wait too."""
@@ -80,7 +77,7 @@ class MpiCommunicator(Communicator):
         check_array("all_reduce", array)
         wide = np.float32 if array.dtype.char == "e" else array.dtype
         numbers = np.asarray(array, wide, order="C")
-        self._wait("all_reduce", self._ranks.Iallreduce(MPI.IN_PLACE, numbers), size=numbers.nbytes)
+        self._wait("all_reduce", self._ranks.Iallreduce(MPI.IN_PLACE, numbers))
         if numbers is not array:
             with np.errstate(over="ignore"):
                 array[...] = numbers
@@ -92,7 +89,7 @@ class MpiCommunicator(Communicator):
         length = _length(message)
         if length > SHORT - 8:
             message = np.frombuffer(pickled, np.uint8) if self.rank == 0 else _bytes(length)
-            self._wait("broadcast", self._ranks.Ibcast(message, 0), size=length)
+            self._wait("broadcast", self._ranks.Ibcast(message, 0))
         else:
             message = message[8 : 8 + length]
         return value if self.rank == 0 else pickle.loads(message)
@@ -126,7 +123,7 @@ class MpiCommunicator(Communicator):
             if send[rank].size
         ]
         receive[self.rank][...] = send[self.rank]
-        self._wait("swap", *waiting, size=sum(x.nbytes for x in (*send, *receive)))
+        self._wait("swap", *waiting)
 
     def share(self, array: Array, bounds: Sequence[int]) -> None:
         self._share("share", array.view(np.uint8), [bound * array.itemsize for bound in bounds])
@@ -134,7 +131,7 @@ class MpiCommunicator(Communicator):
     def _share(self, kind: str, array: Array, bounds: Sequence[int]) -> None:
         counts = [end - start for start, end in pairwise(bounds)]
         parts = [array, counts, list(bounds[:-1]), MPI.BYTE]
-        self._wait(kind, self._ranks.Iallgatherv(MPI.IN_PLACE, parts), size=array.nbytes)
+        self._wait(kind, self._ranks.Iallgatherv(MPI.IN_PLACE, parts))
 
     def abort(self, status: int, tell: Callable[[], object] | None = None) -> NoReturn:
         try:
@@ -148,8 +145,8 @@ class MpiCommunicator(Communicator):
                 self._beside.Abort(status or 1)
             os._exit(status or 1)  # MPICH comes back from Abort
 
-    def _wait(self, kind: str, *requests: Any, size: int = 0) -> None:
-        """Wait until the next exchange is done, in which this rank moves `size` bytes."""
+    def _wait(self, kind: str, *requests: Any) -> None:
+        """Wait until the next exchange is done."""
         if self._open:
             raise RuntimeError(
                 f"{self!r}: exchange {self._exchange} ({self._kind}) was interrupted, and none can "
@@ -157,10 +154,10 @@ class MpiCommunicator(Communicator):
             )
         self._open = requests  # MPI may write into their arrays, whatever happens here
         self._exchange, self._kind, self._asked = self._exchange + 1, kind, None
-        start, awake = time.monotonic(), AWAKE + size / SLOW
+        start = time.monotonic()
         while not MPI.Request.Testall(requests):
             waited = time.monotonic() - start
-            if waited < awake:
+            if waited < AWAKE:
                 _let_others_run()
             else:
                 time.sleep(min(waited / 20, 0.001))
