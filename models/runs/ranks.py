@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import socket
 import sys
 import tempfile
@@ -156,15 +157,16 @@ def _end(status: int) -> None:
         leader.end(status)
     elif status and not _Here.met:
         fault = "" if _Here.output is None else _Here.output.text()
-        try:
-            communicator = world()
-        except (ModuleNotFoundError, RuntimeError):  # so nobody can be told: as is said already
-            if _Here.output is not None:
-                time.sleep(min(launched()[0] / 4, 3.0))  # mpiexec may end the job meanwhile
-                _Here.output.speak(f"rank {launched()[0]}: {fault}")
-            return
-        if communicator.gather(_Said(fault, status))[0].status == 0:
-            communicator.gather(None)  # rank 0 has heard of it, and tells all to end
+        with deferred_interrupts():
+            try:
+                communicator = world()
+            except (ModuleNotFoundError, RuntimeError):  # so nobody can be told: as is said already
+                if _Here.output is not None:
+                    time.sleep(min(launched()[0] / 4, 3.0))  # mpiexec may end the job meanwhile
+                    _Here.output.speak(f"rank {launched()[0]}: {fault}")
+                return
+            if communicator.gather(_Said(fault, status))[0].status == 0:
+                communicator.gather(None)  # rank 0 has heard of it, and tells all to end
 
 
 def _leave() -> None:
@@ -225,15 +227,17 @@ def meet(settings: Settings) -> Leader:
     ValueError
         if one of them has failed already, or is about to do something else. The message names it.
     """
-    communicator = _all_ranks()
-    leader = Leader(communicator)
-    if communicator.size == 1:
-        return leader
+    if launched()[1] == 1:
+        return Leader()
     facts = _facts(settings)
     if settings.reduce == "fast":
         del facts["BLAS"]
-    said = communicator.gather(_Said(facts=facts))
-    _Here.leader = leader
+    with deferred_interrupts() as interrupts:  # an exchange must not be left halfway
+        leader = Leader(_all_ranks())
+        said = leader.communicator.gather(_Said(facts=facts))
+        _Here.leader = leader
+    if interrupts.signal is not None:
+        signal.raise_signal(interrupts.signal)
     for rank, (fault, _, theirs, host) in enumerate(said):
         name = f"rank {rank} of {len(said)}, on {host},"
         if fault:
@@ -262,18 +266,19 @@ def follow(given: Mapping[str, Any], settings: Settings | None) -> NoReturn:
     SystemExit
         with the status that rank 0 has.
     """
-    communicator = _all_ranks()
-    try:
-        said = communicator.gather(_Said(facts=_facts(settings)))
-        _Here.met, status = True, said[0].status
-        if status == 0:
-            with ExitStack() as stack:
-                interrupts = stack.enter_context(deferred_interrupts())
+    facts = _facts(settings)
+    with ExitStack() as stack:
+        interrupts = stack.enter_context(deferred_interrupts())
+        communicator = _all_ranks()
+        try:
+            status = communicator.gather(_Said(facts=facts))[0].status
+            _Here.met = True
+            if status == 0:
                 follower = _Follower(communicator, given, settings is None, interrupts, stack)
                 status = follower.obey()
-    except Exception as error:
-        traceback.print_exc()
-        communicator.abort(2, partial(_tell, communicator, error))
+        except Exception as error:
+            traceback.print_exc()
+            communicator.abort(2, partial(_tell, communicator, error))
     raise SystemExit(status)
 
 
