@@ -39,7 +39,7 @@ class Slots:
         self.leave()
 
     def leave(self) -> None:
-        """All as before; a second time does no harm, if Ctrl-C came in the middle of the first."""
+        """All as before; a second time does no harm: Ctrl-C may come in the middle of the first."""
         if recording.here.recorder is self.recorder:
             _put_in(ARRAY, GRAD)
             recording.here.recorder = None
@@ -47,11 +47,15 @@ class Slots:
             self._lock.release()
         for reference in self.recorder.born:
             tensor = reference()
-            if tensor is not None and type(tensor._array) is Recorded:
-                tensor._array = tensor._array.array
+            if tensor is not None and hasattr(tensor, "_array"):  # Ctrl-C may have come before
+                tensor._array = _bare(tensor._array)
         for gradient in self.recorder.set_grads.values():
             if isinstance(gradient, RowSparse):
-                gradient.rows, gradient.values = gradient.rows.array, gradient.values.array
+                gradient.rows, gradient.values = map(_bare, (gradient.rows, gradient.values))
+
+
+def _bare(array: Any) -> Any:
+    return array.array if type(array) is Recorded else array
 
 
 def _put_in(array_slot: Any, grad_slot: Any) -> None:

@@ -37,7 +37,8 @@ def plan_of(op):
 def compiled(text):
     """The function that a text of a rule is, compiled on its own."""
     code = compile(f"from __future__ import annotations\n{text}", "text", "exec")
-    return next(c for c in code.co_consts if hasattr(c, "co_code"))
+    functions = [c for c in code.co_consts if hasattr(c, "co_code")]
+    return next(f for f in functions if f.co_name != "__annotate__")  # of Python 3.14
 
 
 KINDS = {"LOAD_FAST", "LOAD_CONST", "LOAD_GLOBAL", "BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE"}
