@@ -347,7 +347,7 @@ def _shown(result, op, arrays, order):
             if np.may_share_memory(result, x._hidden):
                 return view(x, result)
         return new(np.asarray(result, order=order), op)
-    if isinstance(result, np.generic | bool):
+    if isinstance(result, np.generic | int):  # a count of NumPy 2.0 is an int, and so is a bool
         return new(np.asarray(result), op)
     if isinstance(result, tuple | list):
         items = [_shown(item, op, arrays, order) for item in result]
