@@ -70,6 +70,7 @@ def job(name, size, *options, again=None, stop=(None, None), others=None):
         where = f"{FOLDER}/{again or name}"
         sys.argv = ["models", *(["train", "--resume", where] if again else [*OPTIONS, *options])]
         sys.argv += [] if again or "--out" in options else ["--out", where]
+        sys.argv[1:] = ["sample", where] if name == "another-command" else sys.argv[1:]
         sys.argv += others() if others and rank else []
         shown = os.open(f"{FOLDER}/{name}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(shown, 1)
@@ -140,6 +141,7 @@ def full_disk():
 job("another-rate", 2, others=lambda: ["--lr", "0.5"])
 job("wrong-option-on-one", 2, others=lambda: ["--nonsense"])
 job("wrong-option", 2, "--nonsense")
+job("another-command", 2)
 job("no-text", 2, "--text", f"{FOLDER}/missing.txt")
 job("other-code", 2, others=other_code)
 job("another-text", 2, others=another_text)

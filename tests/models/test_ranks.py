@@ -83,6 +83,7 @@ def test_a_signal_stops_all_ranks_and_another_number_of_them_goes_on(runs):
         "another-text": "rank 1 of 2, on .*: .*text.txt is not the text that rank 0 has",
         "wrong-option-on-one": "rank 1 of 2, on .*, has failed: .*No such option: --nonsense",
         "wrong-option": "No such option: --nonsense",
+        "another-command": "started 2 processes, and only .* not `sample`",
         "no-text": "there is no file '.*missing.txt'",
         "no-directory": "'.*text.txt' is a file, not a directory",
         "there-already": "already holds a run",
