@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -190,10 +191,13 @@ def start(*arguments: str, ranks: int = 0) -> subprocess.Popen[bytes]:
 
 def hit(process: subprocess.Popen[bytes], number: signal.Signals, chance: random.Random) -> None:
     """Send a signal to a run; of several processes, one is killed, or all are told to stop."""
-    processes = psutil.Process(process.pid).children(recursive=True)
-    of_ranks = [each for each in processes if "-m mpi4py" in " ".join(each.cmdline())]
+    of_ranks = []
+    for each in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            of_ranks += [each] * ("-m mpi4py" in " ".join(each.cmdline()))
     if number == signal.SIGKILL and of_ranks:
-        chance.choice(of_ranks).send_signal(number)
+        with suppress(psutil.Error):
+            chance.choice(of_ranks).send_signal(number)
     else:
         process.send_signal(number)
 
