@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from types import TracebackType
+from typing import Any
 
 from minigrad.arrays.devices import take_gpu
 from minigrad.distributed.communicator import Communicator
@@ -62,7 +64,8 @@ def world(timeout: float | None = 600.0) -> Communicator:
         that it is alone, and all would do the same work. Or if this rank, one of several, has used
         a GPU before.
     TimeoutError
-        if not all ranks call this within `timeout`.
+        if not all ranks call this within `timeout`. If one has not even started MPI until then (it
+        may have ended before), this process ends, after a traceback: MPI cannot be interrupted.
     ValueError
         if `timeout` is not above 0.
     """
@@ -79,7 +82,7 @@ def _found(timeout: float | None) -> Communicator:
     if "mpi4py.MPI" not in sys.modules and all(size == "1" for size in told.values()):
         return Communicator()
     try:
-        from mpi4py import MPI
+        MPI = _started_by_all_ranks(timeout)
     except ModuleNotFoundError as error:
         if error.name != "mpi4py":
             raise
@@ -106,6 +109,20 @@ def _found(timeout: float | None) -> Communicator:
     communicator.meet()
     take_gpu(communicator.local_rank, communicator.local_size)
     return NcclCommunicator(communicator)
+
+
+def _started_by_all_ranks(timeout: float | None) -> Any:
+    """The module ``mpi4py.MPI``, whose import waits for all ranks, and would do so for ever.
+
+    Python can do nothing meanwhile, so another thread than one of Python's has to end it.
+    """
+    if timeout is not None:
+        faulthandler.dump_traceback_later(timeout, exit=True, file=2)  # 2: standard error
+    try:
+        from mpi4py import MPI
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    return MPI
 
 
 def _told_by_mpiexec() -> dict[str, str]:

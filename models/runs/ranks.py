@@ -88,12 +88,18 @@ class _Output:
         printed = self._file.read().decode("utf-8", "replace")
         return " ".join(re.sub("[\u2500-\u257f]", " ", printed).split())
 
+    def give_back(self) -> None:
+        """Let output go to the terminal again."""
+        self._into(self.terminal)
+
     @contextmanager
     def given_back(self) -> Iterator[None]:
         """Within it, output goes to the terminal, also if the process is started again."""
-        self._into(self.terminal)
-        yield
-        self._into(self._file.fileno())
+        self.give_back()
+        try:
+            yield
+        finally:
+            self._into(self._file.fileno())
 
     def go_on_in(self, path: Path) -> None:
         """Append to the file `path`, if that is possible, also what was printed already."""
@@ -132,6 +138,8 @@ def ranks() -> Iterator[None]:
             "red",
             err=True,
         )
+        _end(2)
+        _leave()
         raise SystemExit(2)
     try:
         yield
@@ -141,8 +149,9 @@ def ranks() -> Iterator[None]:
     except BaseException:
         with suppress(Exception):
             world()  # an error that nobody catches ends the job from then on
-        with _the_terminal():
-            raise
+        if _Here.output is not None:
+            _Here.output.give_back()
+        raise
     _end(status)
     _leave()
     if status:

@@ -49,12 +49,19 @@ def test_an_error_of_a_rank_is_told_once_and_ends_the_job(mpiexec, fault, option
 
 @pytest.mark.parametrize("fault", ["hangs", "no world"])
 def test_a_rank_that_does_not_come_is_named_after_the_timeout(mpiexec, fault):
-    status, said = run(mpiexec, fault, timeout=0.5, ranks=3)
+    seconds = 0.5 if fault == "hangs" else 3  # longer than it takes until all have started MPI
+    status, said = run(mpiexec, fault, timeout=seconds, ranks=3)
     assert status == 1, said
     missing = "rank 2 (process " if fault == "hangs" else "rank 1\n"
     assert f"1 of 3 ranks has not come to exchange {4 if fault == 'hangs' else 1}" in said
-    assert f" for 0.5 s: {missing}" in said
+    assert f" for {seconds} s: {missing}" in said
     assert said.count("Traceback") == 1
+
+
+def test_a_rank_that_ends_before_it_starts_mpi_is_not_waited_for(mpiexec):
+    status, said = run(mpiexec, "no MPI", timeout=0.5)
+    assert status != 0
+    assert "has done its work" not in said
 
 
 def test_a_killed_rank_ends_the_job(mpiexec):

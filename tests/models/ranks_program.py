@@ -43,8 +43,8 @@ ranks._leave = lambda: None  # MPI goes on
 launch = Trainer.launch
 
 
-def job(name, size, *options, again=None, stop=(None, None), others=None):
-    """Train on the ranks below `size`.
+def job(name, size, *options, asked=OPTIONS, again=None, stop=(None, None), others=None):
+    """Train on the ranks below `size`, with the options `asked` and these.
 
     `again` names a training that goes on. `stop` is a rank that gets a Ctrl-C, and its step. The
     function `others` changes what is on the ranks but 0, and returns more options for them.
@@ -68,7 +68,7 @@ def job(name, size, *options, again=None, stop=(None, None), others=None):
 
         Trainer.launch = stopped
         where = f"{FOLDER}/{again or name}"
-        sys.argv = ["models", *(["train", "--resume", where] if again else [*OPTIONS, *options])]
+        sys.argv = ["models", *(["train", "--resume", where] if again else [*asked, *options])]
         sys.argv += [] if again or "--out" in options else ["--out", where]
         sys.argv[1:] = ["sample", where] if name == "another-command" else sys.argv[1:]
         sys.argv += others() if others and rank else []
@@ -128,6 +128,11 @@ def other_code():
     return []
 
 
+def other_command():
+    sys.argv[1] = "sample"
+    return []
+
+
 def full_disk():
     fsync = os.fsync
 
@@ -148,6 +153,8 @@ job("another-text", 2, others=another_text)
 job("no-directory", 2, "--out", TEXT)
 job("there-already", 2, "--out", f"{FOLDER}/two")
 job("too-many", 4, "--shards", "2")
+job("no-multiple", 3, asked=[*OPTIONS[:3], "--batch-size", "8"])
+job("other-command", 2, others=other_command)
 if everyone.rank == 0:
     full_disk()
 job("full-disk", 2)

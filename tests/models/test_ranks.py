@@ -88,6 +88,8 @@ def test_a_signal_stops_all_ranks_and_another_number_of_them_goes_on(runs):
         "no-directory": "'.*text.txt' is a file, not a directory",
         "there-already": "already holds a run",
         "too-many": "--shards must be at least the number of processes, 4, got 2",
+        "no-multiple": "--batch-size must be a multiple of --shards, .*, got 8 and 3",
+        "other-command": "rank 1 of 2, on .*, has failed: .*not `sample`",
         "full-disk": "No space left on device",
     }.items(),
 )
