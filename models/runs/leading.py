@@ -12,8 +12,8 @@ import hashlib
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from minigrad import nn
@@ -40,7 +40,7 @@ class Leader:
 
     def __init__(self, communicator: Communicator | None = None) -> None:
         self.communicator = communicator or Communicator()
-        self.busy = self._told_to_stop = False
+        self.busy = False
 
     @contextmanager
     def ordered(self, name: str, *arguments: Any) -> Iterator[None]:
@@ -49,10 +49,7 @@ class Leader:
         A signal that only another rank has got comes to this one too.
         """
         self.busy = True
-        signals = list(filter(None, self.communicator.gather((name, arguments))[1:]))
-        if signals and not self._told_to_stop:  # twice would mean: at once
-            self._told_to_stop = True
-            signal.raise_signal(signals[0])
+        _hear(self.communicator.gather((name, arguments))[1:])
         try:
             yield
         except Diverged:  # as it is on all ranks: their numbers are the same
@@ -122,7 +119,7 @@ class _LedTask:
         if figures is None and not stop():  # another rank was told to stop
             time.sleep(1.0)  # mpiexec may be about to tell this one too; twice would be too much
             if not stop():
-                signal.raise_signal(next(filter(None, signals)))
+                _hear(signals)
         return figures
 
 
@@ -160,6 +157,13 @@ class _LedTrainer:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         with self._leader.ordered("load_state_dict", saved):
             self._own.load_state_dict(saved)
+
+
+def _hear(signals: Iterable[int | None]) -> None:
+    """Let a signal of other ranks come to this one too, unless it has been told to stop already."""
+    for number in filter(None, signals):
+        with suppress(KeyboardInterrupt):  # of a second signal, which would mean: at once
+            signal.raise_signal(number)
 
 
 def check_equal(model: nn.Module, communicator: Communicator) -> None:

@@ -1,6 +1,7 @@
 """``mpiexec -n 4 python -m mpi4py -m models train``: several processes train one model."""
 
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minigrad.training import load_checkpoint
-from models.runs.leading import check_equal
+from minigrad.distributed import Communicator
+from minigrad.training import deferred_interrupts, load_checkpoint
+from models.runs.leading import Leader, check_equal
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "distributed"))
@@ -137,6 +139,24 @@ def test_a_rank_that_fails_ends_the_job(mpiexec, tmp_path, fault):  # noqa: F811
         assert "rank 1 of 2, on " in done.stderr
         assert "no more" in (out / "ranks" / "rank-1.txt").read_text("utf-8")
     assert load_checkpoint(out / "checkpoint.safetensors")["trainer"]["step"] == 0
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_signal_that_all_ranks_get_counts_once(own):
+    """A second one would mean: at once, without a checkpoint."""
+
+    class Rank(Communicator):
+        def gather(self, value):
+            return [value, None, signal.SIGINT]
+
+    leader = Leader(Rank())
+    with deferred_interrupts() as interrupts:
+        if own:
+            signal.raise_signal(signal.SIGTERM)
+        for name in ("launch", "state_dict"):
+            with leader.ordered(name):
+                assert leader.busy
+    assert interrupts.signal == (signal.SIGTERM if own else signal.SIGINT)
 
 
 def test_weights_that_drift_apart_are_noticed():
