@@ -105,7 +105,9 @@ class _Output:
         """Append to the file `path`, if that is possible, also what was printed already."""
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            for name in ("O_NOFOLLOW", "O_NONBLOCK"):  # neither a link, nor a pipe without a reader
+                mode |= getattr(os, name, 0)
             named = os.open(path, mode, 0o666)
             self._into(named)
             self._file.seek(0)

@@ -102,6 +102,9 @@ job("two", 2, "--no-capture")
 job("four", 4, "--capture")
 
 job("stopped", 4, stop=(0, 9))
+if everyone.rank == 0:
+    os.remove(f"{FOLDER}/stopped/ranks/rank-1.txt")
+    os.mkfifo(f"{FOLDER}/stopped/ranks/rank-1.txt")  # nobody reads it
 job("stopped-with-2", 2, again="stopped", stop=(1, 14))
 job("stopped-with-1", 1, again="stopped")
 
