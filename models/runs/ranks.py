@@ -242,7 +242,7 @@ def meet(settings: Settings) -> Leader:
         return Leader()
     facts = _facts(settings)
     if settings.reduce == "fast":
-        del facts["BLAS"]
+        del facts["BLAS"], facts["BLAS threads"]
     with deferred_interrupts() as interrupts:  # an exchange must not be left halfway
         leader = Leader(_all_ranks())
         said = leader.communicator.gather(_Said(facts=facts))
@@ -321,6 +321,7 @@ def _facts(settings: Settings | None) -> dict[str, str]:
         "source files with the hash": _hash_of_sources(),
         "a processor with": ", ".join(sorted(cpu.vector_instructions())) or "no vectors",
         "BLAS": f"{used.name} {used.version} {used.kernel} (OPENBLAS_CORETYPE chooses the last)",
+        "BLAS threads": f"{used.threads} (OPENBLAS_NUM_THREADS chooses them)",
     }
     if settings is not None:
         fields = dataclasses.fields(settings)

@@ -131,6 +131,17 @@ def other_code():
     return []
 
 
+def other_threads():
+    used = ranks.cpu.blas()
+
+    def other():
+        ranks.cpu.blas = lambda: used
+        return dataclasses.replace(used, threads=7)
+
+    ranks.cpu.blas = other
+    return []
+
+
 def other_command():
     sys.argv[1] = "sample"
     return []
@@ -152,6 +163,7 @@ job("wrong-option", 2, "--nonsense")
 job("another-command", 2)
 job("no-text", 2, "--text", f"{FOLDER}/missing.txt")
 job("other-code", 2, others=other_code)
+job("other-threads", 2, others=other_threads)
 job("another-text", 2, others=another_text)
 job("no-directory", 2, "--out", TEXT)
 job("there-already", 2, "--out", f"{FOLDER}/two")

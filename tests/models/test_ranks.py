@@ -82,6 +82,7 @@ def test_a_signal_stops_all_ranks_and_another_number_of_them_goes_on(runs):
     {
         "another-rate": "rank 1 of 2, on .*, has --lr 0.5, and rank 0 has None",
         "other-code": "rank 1 of 2, on .*, has source files with the hash of other files",
+        "other-threads": "rank 1 of 2, on .*, has BLAS threads 7 .*, and rank 0 has 1 ",
         "another-text": "rank 1 of 2, on .*: .*text.txt is not the text that rank 0 has",
         "wrong-option-on-one": "rank 1 of 2, on .*, has failed: .*No such option: --nonsense",
         "wrong-option": "No such option: --nonsense",
