@@ -287,13 +287,15 @@ def follow(given: Mapping[str, Any], settings: Settings | None) -> NoReturn:
             if status == 0:
                 follower = _Follower(communicator, given, settings is None, interrupts, stack)
                 status = follower.obey()
-        except Exception as error:
+        except KeyboardInterrupt:  # a second signal: at once
+            communicator.abort(130)
+        except BaseException as error:  # also a SystemExit, in a cell of one's own
             traceback.print_exc()
             communicator.abort(2, partial(_tell, communicator, error))
     raise SystemExit(status)
 
 
-def _tell(communicator: Communicator, error: Exception) -> None:
+def _tell(communicator: Communicator, error: BaseException) -> None:
     """Say on the terminal what has gone wrong on a rank that follows."""
     known = isinstance(error, OSError | ValueError | MemoryError) or in_cell(error)
     lines = [f"Error: {_in_one_line(error)}"] if known else traceback.format_exception(error)
@@ -301,7 +303,7 @@ def _tell(communicator: Communicator, error: Exception) -> None:
     _Here.output.speak(f"{communicator!r}, on {socket.gethostname()}: {''.join(lines)}")
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: BaseException) -> str:
     return " ".join(in_cell(error).split()) or in_one_line(error)
 
 

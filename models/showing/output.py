@@ -53,7 +53,7 @@ def say_json(tree: Any, indent: int | None = None) -> None:
     say(text)
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """What an error says, in one line."""
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}"

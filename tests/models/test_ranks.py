@@ -11,7 +11,9 @@ import pytest
 
 from minigrad.distributed import Communicator
 from minigrad.training import deferred_interrupts, load_checkpoint
+from models.runs import ranks
 from models.runs.leading import Leader, check_equal
+from models.runs.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "distributed"))
@@ -59,8 +61,8 @@ def test_1_2_and_4_ranks_give_the_same_bits(runs):
     assert one["records"][-1]["split"] == "test"
     assert same(runs.final("two"), one)
     assert same(runs.final("four"), one)
-    for name, ranks in {"one": 1, "two": 2, "four": 4}.items():
-        assert runs.shown(name)[1] == str([0] * ranks)
+    for name, count in {"one": 1, "two": 2, "four": 4}.items():
+        assert runs.shown(name)[1] == str([0] * count)
     files = [path.name for path in (runs.folder / "four" / "ranks").iterdir()]
     assert sorted(files) == ["rank-1.txt", "rank-2.txt", "rank-3.txt"]
     assert not (runs.folder / "one" / "ranks").exists()
@@ -158,6 +160,26 @@ def test_a_signal_that_all_ranks_get_counts_once(own):
             with leader.ordered(name):
                 assert leader.busy
     assert interrupts.signal == (signal.SIGTERM if own else signal.SIGINT)
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (SystemExit(0), 2)])
+def test_a_rank_that_leaves_while_it_follows_ends_the_job(monkeypatch, capsys, error, status):
+    """A second signal, or a cell that calls sys.exit: the others would wait for it."""
+
+    class AbortedError(Exception):
+        pass
+
+    class Rank(Communicator):
+        def gather(self, value):
+            raise error
+
+        def abort(self, status, tell=None):
+            raise AbortedError(status)
+
+    monkeypatch.setattr(ranks, "world", Rank)
+    with pytest.raises(BaseException) as raised:  # noqa: PT011 (whatever it is)
+        ranks.follow({}, Settings())
+    assert (raised.type, raised.value.args) == (AbortedError, (status,))
 
 
 def test_weights_that_drift_apart_are_noticed():
