@@ -6,8 +6,9 @@
 All train the same model on the same batch, as captured steps. The jobs take turns; each turn starts
 anew. For each configuration it prints tokens per second of one process with one thread; how many
 times as fast the others are (the median over the rounds); and how much of a step the ranks spend in
-`GradientAverage.finish`, where they exchange gradients and wait for each other. "twice the batch":
-each rank has the whole batch of the configuration, so there is more to compute for each exchange.
+`GradientAverage.finish`, where they exchange gradients. Before that they wait for each other.
+"twice the batch": each rank has the whole batch of the configuration, so there is more to compute
+for each exchange.
 
 Then it compares the times with the model in `scaling`. It needs mpi4py, and the mpiexec that
 belongs to it. A machine with fewer cores than ranks or threads measures something else.
@@ -24,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -66,15 +68,19 @@ class Ranks:
             loss.backward()
             return loss.detach(), detach_state(state)
 
-        self.gradients, self.exchanging = mg.capture(gradients), 0.0
+        self.gradients, self.communicator = mg.capture(gradients), communicator
+        self.waiting, self.exchanging = list[float](), list[float]()  # seconds, of each step
 
     def step(self, x, y) -> None:
         """One step; `x` and `y` are this rank's columns."""
         loss, self.state = self.gradients(self.state, x, y)
         self.mean.add(loss)
         began = time.perf_counter()
+        self.communicator.barrier()
+        met = time.perf_counter()
         self.mean.finish()
-        self.exchanging += time.perf_counter() - began
+        self.waiting.append(met - began)
+        self.exchanging.append(time.perf_counter() - met)
         mg.optim.clip_grad_norm_(self.trained, self.c.clip)
         self.optimizer.step()
 
@@ -84,17 +90,22 @@ def exchanged(trained, rows: int) -> Exchange:
     embedding, *others = trained
     dense = [p.size for p in others]
     arrays = sum(size >= averaging.SMALL for size in dense) + 1
-    return Exchange(4 * sum(dense), arrays, rows * (4 * embedding.shape[1] + 8))
+    V, D = embedding.shape
+    return Exchange(4 * sum(dense), arrays, rows * (4 * D + 8), V * (4 * D + 8))
 
 
-def averages(communicator: Communicator) -> dict[str, float]:
-    """The seconds that an average of a small and of a large array takes."""
+def averages(communicator: Communicator, before: Callable[[], object]) -> dict[str, float]:
+    """The seconds that an average of a small and of a large array takes, after `before` each time.
+
+    That is a step's computation, so that the caches are as they are in training.
+    """
     times = {}
     for name, size in (("small", SMALLEST), ("large", LARGEST)):
         parameter = mg.tensor(np.zeros(size, np.float32), requires_grad=True)
         mean, turns = GradientAverage([parameter], communicator.size, communicator), []
-        for _ in range(30):
+        for _ in range(20):
             parameter.grad = mg.tensor(np.ones(size, np.float32))
+            before()
             communicator.barrier()
             began = time.perf_counter()
             mean.add()
@@ -120,11 +131,12 @@ def rank(name: str, reduce: str, seconds: float, larger: bool, quick: bool) -> N
         ranks = Ranks(c, communicator, reduce)
         step = ranks.step
     turns = cycle(data)
-    for _ in range(3):  # the first are recorded
+    for _ in range(12):  # the first are recorded; and memory is new for a while
         step(*next(turns))
     communicator.barrier()
     if ranks is not None:
-        ranks.exchanging = 0.0
+        ranks.waiting.clear()
+        ranks.exchanging.clear()
     began, steps = time.perf_counter(), 0
     while communicator.broadcast(time.perf_counter() - began < seconds):
         for _ in range(5):
@@ -135,8 +147,9 @@ def rank(name: str, reduce: str, seconds: float, larger: bool, quick: bool) -> N
     if ranks is not None:
         rows = statistics.mean(len(np.unique(x)) for x, _ in data)
         result["exchange"] = exchanged(ranks.trained, rows)
-        result["exchanging"] = ranks.exchanging / steps
-        result |= averages(communicator)
+        result["waiting"] = statistics.median(ranks.waiting)
+        result["exchanging"] = statistics.median(ranks.exchanging)
+        result |= averages(communicator, lambda: ranks.gradients(ranks.state, *next(turns)))
     if communicator.rank == 0:
         print(json.dumps(result), flush=True)
 
@@ -233,7 +246,7 @@ def as_predicted(measured: dict[str, dict[str, list[dict]]], ranks: int) -> str:
     for name, of in measured.items():
         turns = of[EXACT]
         small, large = middle(turns, "small"), middle(turns, "large")
-        latency = small / (2 * (ranks - 1) + scaling.AGREEMENTS * math.log2(ranks))
+        latency = small / (2 * (ranks - 1) + math.log2(ranks))  # a swap, a share, a gather
         bandwidth = 2 * (ranks - 1) / ranks * 4 * LARGEST / (large - small)
         what = Exchange(*turns[0]["exchange"])
         told = scaling.seconds(what, ranks, Network("here", latency, bandwidth, math.inf))
@@ -243,10 +256,11 @@ def as_predicted(measured: dict[str, dict[str, list[dict]]], ranks: int) -> str:
                 *(name, f"{what.dense / 1e6:.1f}", str(what.arrays), f"{what.sparse / 1e6:.2f}"),
                 *(f"{1e6 * latency:.0f}", f"{bandwidth / 1e9:.1f}"),
                 *(f"{1000 * told:.1f}", f"{1000 * took:.1f}"),
+                f"{1000 * middle(turns, 'waiting'):.1f}",
             ]
         )
     head = ["configuration", "dense, MB", "arrays", "sparse, MB", "latency, us", "GB/s"]
-    return table([*head, "predicted, ms", "measured, ms"], rows)
+    return table([*head, "predicted, ms", "measured, ms", "waiting, ms"], rows)
 
 
 def as_large(measured: dict[str, dict[str, list[dict]]]) -> str:

@@ -7,9 +7,10 @@ up what it got, and sends the result to all others:
 
     2 (R - 1) (k latency + B / R / bandwidth) + B (R - 1) / R / memory
 
-Of a row-sparse gradient each rank has b bytes, and sends them to all others:
+Of a row-sparse gradient each rank has b bytes, of W that all rows have. It sends each row once, and
+gets each row of the mean once, of which there are at most those of all ranks:
 
-    (R - 1) (2 latency + b / bandwidth)
+    4 (R - 1) latency + (b + min(R b, W)) / bandwidth
 
 Besides, the ranks tell each other a few numbers, by messages to all that take log2(R) latencies
 each. This is the usual model of latency and bandwidth: Thakur, Rabenseifner and Gropp,
@@ -25,8 +26,8 @@ from typing import NamedTuple
 
 from report import table
 
-AGREEMENTS = 3
-"""Small exchanges in a step: the order to take it, and the forms of the gradients."""
+AGREEMENTS = 4
+"""Small exchanges in a step: the order to take it, the kinds of gradients, the numbers of rows."""
 
 
 class Exchange(NamedTuple):
@@ -40,6 +41,9 @@ class Exchange(NamedTuple):
 
     sparse: float
     """bytes of the row-sparse gradient of one rank"""
+
+    rows: float
+    """bytes that it would have with all rows"""
 
 
 class Network(NamedTuple):
@@ -67,7 +71,8 @@ def seconds(what: Exchange, ranks: int, network: Network) -> float:
     """The seconds that the exchange of a step takes."""
     others = ranks - 1
     dense = 2 * others * (what.arrays * network.latency + what.dense / ranks / network.bandwidth)
-    sparse = others * (2 * network.latency + what.sparse / network.bandwidth) if what.sparse else 0
+    rows = what.sparse + min(ranks * what.sparse, what.rows)
+    sparse = 4 * others * network.latency + rows / network.bandwidth if rows else 0
     agree = AGREEMENTS * math.log2(ranks) * network.latency
     return dense + what.dense * others / ranks / network.memory + sparse + agree
 
