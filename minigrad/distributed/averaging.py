@@ -261,8 +261,9 @@ class GradientAverage:
         return means
 
     def _mean(self, vectors: list[Any], there: list[list[bool]], like: Tensor) -> Array:
-        function = exact_mean if self.reduce == "exact" else fast_mean
-        return function(self._communicator, vectors, there, self._nodes, self.shards, like)
+        if self.reduce == "fast":
+            return fast_mean(self._communicator, vectors, self.shards, like)
+        return exact_mean(self._communicator, vectors, there, self._nodes, self.shards, like)
 
     def _buckets(self, dense: list[int]) -> list[list[int]]:
         """Small gradients of the same dtype and device, put together."""

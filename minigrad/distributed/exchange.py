@@ -82,12 +82,7 @@ def exact_mean(
 
 
 def fast_mean(
-    communicator: Communicator,
-    own: Sequence[Array | None],
-    there: Sequence[Sequence[bool]],
-    nodes: Sequence[Sequence[Node]],
-    shards: int,
-    like: Tensor,
+    communicator: Communicator, own: Sequence[Array | None], shards: int, like: Tensor
 ) -> Array:
     """The mean over all shards, where the ranks' sums are added by an all-reduce.
 
